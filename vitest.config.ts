@@ -1,0 +1,40 @@
+/**
+ * How tests run. Project `plinth` has one PostgreSQL for all its files (global-setup.ts) and a database per file;
+ * project `tools` needs no database and starts none. A workspace under apps/ may bring its own vitest.config.ts.
+ */
+import { defineConfig } from 'vitest/config';
+
+const shared = {
+  // A first database of a file is copied from the template while other files do the same: seconds on a busy machine.
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+};
+
+export default defineConfig({
+  test: {
+    // Two processes keep two cores busy; more only makes the database wait for itself.
+    maxWorkers: 2,
+    projects: [
+      {
+        test: {
+          ...shared,
+          name: 'plinth',
+          include: ['packages/plinth/src/**/*.test.ts', 'examples/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts'],
+          exclude: ['**/node_modules/**', '**/dist/**'],
+          globalSetup: ['packages/plinth/src/testing/global-setup.ts'],
+          // A passing test that would have hung the run afterwards fails here instead.
+          teardownTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'tools',
+          include: ['packages/plinth-embedded/src/**/*.test.ts', 'tools/**/*.test.ts'],
+          exclude: ['**/node_modules/**'],
+        },
+      },
+      'apps/*/vitest.config.ts',
+    ],
+  },
+});
