@@ -1,0 +1,88 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { fail } from './errors.ts';
+import type { IdSource } from './ids.ts';
+import { isUuid } from './ids.ts';
+
+/** Who acts. `operator` is a person of the team that runs Plinth; `api_key` a key whose id is the actor. */
+export interface Actor {
+  type: 'user' | 'service' | 'system' | 'operator' | 'api_key';
+  id: string;
+}
+
+/** What a transaction is told about its caller; every part becomes a `plinth.*` setting that SQL reads. */
+export interface ContextInput {
+  /** UUID of the tenant. Without one, row-level security shows no tenant's rows. */
+  tenantId?: string | undefined;
+  /** Default: `{ type: 'system', id: 'plinth' }`. */
+  actor?: Actor | undefined;
+  roles?: readonly string[] | undefined;
+  /** UUID. Default: that of the surrounding context, else a new one. */
+  correlationId?: string | undefined;
+  /** Id of the record that caused this work. */
+  causationId?: string | undefined;
+  requestId?: string | undefined;
+  /** Why an operator looks or acts. */
+  reason?: string | undefined;
+  ip?: string | undefined;
+  userAgent?: string | undefined;
+}
+
+export interface Context extends ContextInput {
+  actor: Actor;
+  correlationId: string;
+}
+
+const storage = new AsyncLocalStorage<Context>();
+
+/** The context of the transaction or request that this code runs in, if any. */
+export const currentContext = (): Context | undefined => storage.getStore();
+
+export const runInContext = <T>(context: Context, body: () => T): T => storage.run(context, body);
+
+const SYSTEM: Actor = { type: 'system', id: 'plinth' };
+const LONGEST = 1000;
+
+const clean = (name: string, value: string): string => {
+  if (value.includes('\0')) throw fail('context_invalid', { message: `${name} holds a NUL byte` });
+  if (value.length > LONGEST) throw fail('context_invalid', { message: `${name} is longer than ${LONGEST} characters` });
+  return value;
+};
+
+const uuid = (name: string, value: string): string => {
+  if (!isUuid(value)) throw fail('context_invalid', { message: `${name} is not a UUID: ${JSON.stringify(value.slice(0, 60))}` });
+  return value.toLowerCase();
+};
+
+/** Completes and checks a context. Errors: `kernel_context_invalid`. */
+export function makeContext(input: ContextInput, newId: IdSource): Context {
+  const outer = currentContext();
+  const actor = input.actor ?? outer?.actor ?? SYSTEM;
+  return {
+    ...input,
+    ...(input.tenantId === undefined ? {} : { tenantId: uuid('tenantId', input.tenantId) }),
+    actor: { type: actor.type, id: clean('actor.id', actor.id) },
+    correlationId: uuid('correlationId', input.correlationId ?? outer?.correlationId ?? newId()),
+  };
+}
+
+const literal = (text: string): string => (text.includes('\\') ? ` E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'` : `'${text.replaceAll("'", "''")}'`);
+
+/**
+ * The context as SET LOCAL statements. Statements rather than set_config(): Citus propagates only those
+ * to its workers, and they travel with BEGIN in one message.
+ */
+export function contextStatements(context: Context): string[] {
+  const settings: [string, string | undefined][] = [
+    ['tenant_id', context.tenantId],
+    ['actor_type', context.actor.type],
+    ['actor_id', context.actor.id],
+    ['correlation_id', context.correlationId],
+    ['causation_id', context.causationId],
+    ['request_id', context.requestId],
+    ['roles', context.roles?.join(',')],
+    ['reason', context.reason],
+    ['ip', context.ip],
+    ['user_agent', context.userAgent],
+  ];
+  return settings.flatMap(([name, value]) => (value ? [`set local plinth.${name} = ${literal(clean(name, value))}`] : []));
+}

@@ -1,0 +1,146 @@
+/**
+ * The one place where failures become answers. An error is a code, a status, a sentence and a way out (STYLE.md 22);
+ * a module lists its own in errors.ts, SQL raises them with SQLSTATE `PL` + status and detail {"code": ...}.
+ */
+export interface ErrorEntry {
+  /** HTTP status. */
+  status: number;
+  /** One sentence, no full stop needed by the reader to act: it names what is wrong. */
+  title: string;
+  /** What the reader can do about it. */
+  wayOut: string;
+}
+
+export type ErrorCatalogue = Record<string, ErrorEntry>;
+
+export interface ErrorDetails {
+  message?: string;
+  wayOut?: string;
+  /** Facts for the caller: never a secret, never another tenant's data. */
+  detail?: Record<string, unknown>;
+  cause?: unknown;
+}
+
+/** A failure that is expected and documented. Everything else is a bug and becomes `kernel_internal`. */
+export class PlinthError extends Error {
+  readonly code: string;
+  readonly status: number;
+  readonly wayOut: string;
+  readonly detail: Record<string, unknown>;
+
+  constructor(code: string, entry: ErrorEntry, details: ErrorDetails = {}) {
+    super(details.message ?? entry.title, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'PlinthError';
+    this.code = code;
+    this.status = entry.status;
+    this.wayOut = details.wayOut ?? entry.wayOut;
+    this.detail = details.detail ?? {};
+  }
+}
+
+/** Builds a thrower for a module's catalogue: `const fail = raiser('jobs', errors); throw fail('not_found', {...})`. */
+export function raiser<C extends ErrorCatalogue>(moduleName: string, catalogue: C) {
+  return (name: keyof C & string, details: ErrorDetails = {}): PlinthError => {
+    const entry = catalogue[name];
+    if (!entry) throw new Error(`no error ${name} in the catalogue of ${moduleName}`);
+    return new PlinthError(`${moduleName}_${name}`, entry, details);
+  };
+}
+
+export const kernelErrors = {
+  internal: { status: 500, title: 'Plinth failed in a way it did not expect', wayOut: 'Try again; if it persists, look for the correlation id in the server log.' },
+  invalid_input: { status: 400, title: 'The input is not valid', wayOut: 'Correct the fields that are named and send it again.' },
+  malformed_body: { status: 400, title: 'The body is not valid JSON', wayOut: 'Send well-formed JSON with content type application/json.' },
+  too_deep: { status: 400, title: 'The JSON is nested too deeply', wayOut: 'Send JSON with at most 64 levels.' },
+  body_too_large: { status: 413, title: 'The body is too large', wayOut: 'Send less at once; the limit is named in the detail.' },
+  unauthenticated: { status: 401, title: 'No valid credential was given', wayOut: 'Send Authorization: Bearer with an API key (plk_...) or a JWT.' },
+  forbidden: { status: 403, title: 'The credential does not allow this', wayOut: 'Use a credential that has the permission named in the detail.' },
+  tenant_required: { status: 400, title: 'No tenant was named', wayOut: 'Use a tenant API key, or name the tenant in X-Plinth-Tenant with an operator key.' },
+  not_found: { status: 404, title: 'There is no such thing', wayOut: 'Check the id and the tenant.' },
+  conflict: { status: 409, title: 'It conflicts with what is stored', wayOut: 'Read the current state and try again.' },
+  serialization: { status: 409, title: 'Another transaction got there first', wayOut: 'Run the whole transaction again.' },
+  timeout: { status: 504, title: 'It took too long and was stopped', wayOut: 'Try again, with a smaller page or a longer limit.' },
+  unavailable: { status: 503, title: 'The database cannot be reached', wayOut: 'Try again; plinth doctor tells what is wrong.' },
+  context_invalid: { status: 400, title: 'The transaction context is not valid', wayOut: 'Pass a tenant id that is a UUID and text without NUL bytes.' },
+  effect_failed: { status: 422, title: 'An effect of the transaction could not be written', wayOut: 'Correct the effect that is named; the whole transaction was rolled back.' },
+  no_partition: { status: 422, title: 'The id lies outside the open partitions', wayOut: 'Use an id made now (uuid v7), or run plinth maintain to make partitions.' },
+  schema_newer: { status: 503, title: 'The database was migrated by a newer, incompatible Plinth', wayOut: 'Upgrade this process to the version that migrated the database.' },
+  schema_older: { status: 503, title: 'The database has not been migrated to this version', wayOut: 'Run plinth migrate up.' },
+  migration_changed: { status: 500, title: 'A migration that was already applied has changed', wayOut: 'Restore the file; change the schema with a new migration.' },
+  rate_limited: { status: 429, title: 'Too many requests', wayOut: 'Wait for the time named in Retry-After.' },
+} as const satisfies ErrorCatalogue;
+
+export type KernelErrorName = keyof typeof kernelErrors;
+export const fail = raiser('kernel', kernelErrors);
+
+interface DatabaseFault {
+  code: string;
+  message: string;
+  detail?: string | undefined;
+  hint?: string | undefined;
+  constraint?: string | undefined;
+}
+
+const isDatabaseFault = (error: unknown): error is DatabaseFault & Error =>
+  error instanceof Error && typeof (error as { code?: unknown }).code === 'string';
+
+/** SQLSTATE -> catalogue. Exact codes first, then classes (https://www.postgresql.org/docs/current/errcodes-appendix.html). */
+const BY_STATE: Record<string, KernelErrorName> = {
+  '23505': 'conflict', '23P01': 'conflict', '23503': 'conflict', '40001': 'serialization', '40P01': 'serialization',
+  '57014': 'timeout', '25P03': 'timeout', '25P04': 'timeout', '55P03': 'timeout', '42501': 'forbidden', '57P01': 'unavailable', '57P02': 'unavailable', '57P03': 'unavailable', '53300': 'unavailable',
+  ECONNREFUSED: 'unavailable', ECONNRESET: 'unavailable', ENOENT: 'unavailable', ETIMEDOUT: 'unavailable', EPIPE: 'unavailable',
+};
+const BY_CLASS: Record<string, KernelErrorName> = { '22': 'invalid_input', '23': 'invalid_input', '08': 'unavailable' };
+
+const parseDetail = (text: string | undefined): Record<string, unknown> => {
+  if (!text?.startsWith('{')) return {};
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+};
+
+/**
+ * Turns whatever was thrown into a PlinthError. Raw constraint details are dropped on purpose: they can hold
+ * another tenant's values (research: unique checks bypass row security).
+ */
+export function toPlinthError(error: unknown): PlinthError {
+  if (error instanceof PlinthError) return error;
+  if (!isDatabaseFault(error)) return fail('internal', { cause: error });
+  if (error.code.startsWith('PL')) {
+    const { code, ...rest } = parseDetail(error.detail);
+    const status = Number.parseInt(error.code.slice(2), 10) || 500;
+    return new PlinthError(typeof code === 'string' ? code : 'kernel_internal', { status, title: error.message, wayOut: error.hint ?? '' }, { detail: rest, cause: error });
+  }
+  if (error.code === '23514' && /no partition of relation/.test(error.message)) return fail('no_partition', { cause: error });
+  const name = BY_STATE[error.code] ?? BY_CLASS[error.code.slice(0, 2)];
+  if (!name) return fail('internal', { cause: error });
+  return fail(name, { cause: error, detail: error.constraint ? { constraint: error.constraint } : {} });
+}
+
+/** RFC 9457 problem details. */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  code: string;
+  way_out: string;
+  correlation_id?: string;
+  [extension: string]: unknown;
+}
+
+/** The body of every error answer; never holds a stack or a cause. `type` is the page of the code under /docs/errors. */
+export function toProblem(error: PlinthError, correlationId?: string): Problem {
+  return {
+    ...error.detail,
+    type: `/docs/errors/${error.code}`,
+    title: error.message,
+    status: error.status,
+    detail: error.wayOut ? `${error.message}. ${error.wayOut}` : error.message,
+    code: error.code,
+    way_out: error.wayOut,
+    ...(correlationId ? { correlation_id: correlationId } : {}),
+  };
+}

@@ -1,0 +1,128 @@
+import { identifier, literal } from '../database.ts';
+import type { AnyModule, Privilege, TableCard, TraceCard } from '../module.ts';
+
+/**
+ * SQL that follows from the cards: row security, grants, partitions, plinth.write_effects and plinth.trace. Written here
+ * once, never by hand in a module (design.md 4.4).
+ */
+
+const SESSION_TENANT = `(select nullif(current_setting('plinth.tenant_id', true), '')::uuid)`;
+const ALL: readonly Privilege[] = ['select', 'insert', 'update', 'delete'];
+
+/** Row security of one table: the tenant's own rows, everything for the owner and readers, and for workers where the card says so. */
+export function tablePolicies(schema: string, table: string, card: TableCard): string[] {
+  const name = `${identifier(schema)}.${identifier(table)}`;
+  const all: [string, string][] = [
+    ['owner', 'to plinth_owner using (true) with check (true)'],
+    ['reader', 'for select to plinth_reader using (true)'],
+  ];
+  if (card.tenancy === 'tenant') all.push(['tenant', `using (tenant_id = ${SESSION_TENANT}) with check (tenant_id = ${SESSION_TENANT})`]);
+  else all.push(['app', 'to plinth_app using (true) with check (true)']);
+  if (card.worker || card.tenancy === 'global') all.push(['worker', 'to plinth_worker using (true) with check (true)']);
+  return [
+    `alter table ${name} enable row level security`,
+    `alter table ${name} force row level security`,
+    ...['owner', 'reader', 'tenant', 'app', 'worker'].map((policy) => `drop policy if exists ${policy} on ${name}`),
+    ...all.map(([policy, text]) => `create policy ${policy} on ${name} ${text}`),
+  ];
+}
+
+export function tableGrants(schema: string, table: string, card: TableCard): string[] {
+  const name = `${identifier(schema)}.${identifier(table)}`;
+  const app = card.grants?.app ?? (card.tenancy === 'tenant' ? ALL : ['select']);
+  const worker = card.grants?.worker ?? (card.worker || card.tenancy === 'global' ? ALL : []);
+  return [
+    `revoke all on ${name} from public, plinth_app, plinth_worker, plinth_reader`,
+    ...(app.length > 0 ? [`grant ${app.join(', ')} on ${name} to plinth_app`] : []),
+    ...(worker.length > 0 ? [`grant ${worker.join(', ')} on ${name} to plinth_worker`] : []),
+    `grant select on ${name} to plinth_reader`,
+  ];
+}
+
+const everyOf = (card: TableCard): string | undefined => (card.keep !== 'forever' && card.keep.by === 'partition' ? (card.keep.every ?? 'month') : undefined);
+
+/** Partitioned tables of the cards: `[schema.table, 'month' | 'day']`. */
+export const partitionedTables = (ordered: readonly AnyModule[]): [string, string][] =>
+  ordered.flatMap((card) =>
+    Object.entries(card.tables).flatMap(([table, tableCard]): [string, string][] => {
+      const every = everyOf(tableCard);
+      return every ? [[`plinth_${card.name}.${table}`, every]] : [];
+    }),
+  );
+
+/** One SQL call writes what all modules collected; a module is asked only when it has rows. */
+export function writeEffects(ordered: readonly AnyModule[]): string {
+  const calls = ordered
+    .filter((card) => card.effects)
+    .map((card) => `  if p_effects ? ${literal(card.name)} then perform plinth_${card.name}.write_effects(p_effects -> ${literal(card.name)}); end if;`);
+  return `create or replace function plinth.write_effects(p_effects jsonb) returns void language plpgsql set search_path = '' as $body$
+begin
+${calls.join('\n')}
+end
+$body$`;
+}
+
+const TRACE_COLUMNS = 'kind text, id text, tenant_id uuid, at timestamptz, ended_at timestamptz, status text, title text, entity text, parent_id text, xact text, attempt integer, data jsonb, module text';
+
+const traceBranch = (module: string, table: string, trace: TraceCard): string => `  select ${literal(trace.kind)}::text, (${trace.id ?? 'id'})::text, tenant_id, ${trace.at ?? 'created_at'}, (${trace.endedAt ?? 'null'})::timestamptz,
+    (${trace.status ?? 'null'})::text, (${trace.title})::text, (${trace.entity ?? 'null'})::text, (${trace.parent ?? 'causation_id'})::text, (${trace.xact ?? 'xact'})::text,
+    (${trace.attempt ?? 'null'})::integer, (${trace.data ?? 'null'})::jsonb, ${literal(module)}::text
+  from plinth_${module}.${table} where correlation_id = p_correlation_id`;
+
+/** plinth.trace: everything that happened under one correlation id, over all modules. At most 10,000 rows, oldest first. */
+export function traceFunction(ordered: readonly AnyModule[]): string {
+  const branches = ordered.flatMap((card) =>
+    Object.entries(card.tables).flatMap(([table, tableCard]) => (tableCard.trace ? [traceBranch(card.name, table, tableCard.trace)] : [])),
+  );
+  const body = branches.length > 0 ? branches.join('\n  union all\n') : `  select ${TRACE_COLUMNS.split(', ').map((column) => `null::${column.split(' ')[1]}`).join(', ')} where false`;
+  return `create or replace function plinth.trace(p_correlation_id uuid) returns table (${TRACE_COLUMNS}) language sql stable set search_path = '' as $body$
+  select * from (
+${body}
+  ) as t order by 4, 2 limit 10000
+$body$`;
+}
+
+const COMMENTS = [
+  `comment on function plinth.write_effects(jsonb) is 'Writes the effects that a transaction collected, {"<module>": [rows]}, in one call. Used by the TypeScript kernel.'`,
+  `comment on function plinth.trace(uuid) is 'Everything recorded under one correlation id, over all modules, oldest first, at most 10,000 rows. Rows with the same xact were committed together.'`,
+];
+
+/** Schemas and functions: who may reach them. Tables are granted one by one, from the cards. */
+const schemaGrants = (schemas: readonly string[]): string[] =>
+  schemas.flatMap((schema) => [
+    `grant usage on schema ${schema} to plinth_app, plinth_worker, plinth_reader`,
+    `revoke execute on all functions in schema ${schema} from public`,
+    `grant execute on all functions in schema ${schema} to plinth_app, plinth_worker, plinth_reader`,
+    `grant usage on all sequences in schema ${schema} to plinth_app, plinth_worker`,
+  ]);
+
+/** Everything derived, in the order in which it is run, after functions and views. */
+export function derivedSql(ordered: readonly AnyModule[]): string[] {
+  const tables = ordered.flatMap((card) => Object.entries(card.tables).map(([table, tableCard]) => ({ schema: `plinth_${card.name}`, table, tableCard })));
+  return [
+    ...tables.flatMap(({ schema, table, tableCard }) => [...tablePolicies(schema, table, tableCard), ...tableGrants(schema, table, tableCard)]),
+    ...partitionedTables(ordered).map(([table, every]) => `select plinth_kernel.ensure_partitions(${literal(table)}::regclass, ${literal(every)})`),
+    writeEffects(ordered),
+    traceFunction(ordered),
+    ...COMMENTS,
+    ...schemaGrants(['plinth', 'plinth_kernel', ...ordered.map((card) => `plinth_${card.name}`)]),
+    'grant select on all tables in schema plinth to plinth_app, plinth_worker, plinth_reader',
+    ...kernelTables(),
+  ];
+}
+
+/** The kernel has no card; its few tables are guarded here in the same forms. */
+function kernelTables(): string[] {
+  return [
+    'alter table plinth_kernel.tenants enable row level security',
+    'alter table plinth_kernel.tenants force row level security',
+    ...['owner', 'reader', 'worker', 'tenant'].map((policy) => `drop policy if exists ${policy} on plinth_kernel.tenants`),
+    'create policy owner on plinth_kernel.tenants to plinth_owner using (true) with check (true)',
+    'create policy reader on plinth_kernel.tenants for select to plinth_reader using (true)',
+    'create policy worker on plinth_kernel.tenants to plinth_worker using (true) with check (true)',
+    `create policy tenant on plinth_kernel.tenants for select using (id = ${SESSION_TENANT})`,
+    'grant select on plinth_kernel.tenants to plinth_app, plinth_reader',
+    'grant select, insert, update on plinth_kernel.tenants to plinth_worker',
+    'grant select on plinth_kernel.migrations, plinth_kernel.repeatables to plinth_app, plinth_worker, plinth_reader',
+  ];
+}

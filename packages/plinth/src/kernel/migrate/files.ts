@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import type { AnyModule } from '../module.ts';
+
+export interface Migration {
+  module: string;
+  number: number;
+  name: string;
+  text: string;
+  checksum: string;
+  breaking: boolean;
+  /** False for `-- outside: transaction` (create index concurrently). */
+  inTransaction: boolean;
+}
+
+/** A function or view: re-applied whenever any repeatable file changes. */
+export interface Repeatable {
+  module: string;
+  kind: 'function' | 'view';
+  name: string;
+  text: string;
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+const kernelSql = new URL('../sql/', import.meta.url);
+const sqlOf = (card: AnyModule): URL => card.sql ?? new URL(`../../modules/${card.name}/sql/`, import.meta.url);
+
+const filesIn = (root: URL, folder: string): { name: string; text: string }[] => {
+  const url = new URL(`${folder}/`, root);
+  if (!existsSync(url)) return [];
+  return readdirSync(url)
+    .filter((file) => file.endsWith('.sql'))
+    .sort()
+    .map((file) => ({ name: file.slice(0, -4), text: readFileSync(new URL(file, url), 'utf8') }));
+};
+
+const readMigrations = (module: string, root: URL): Migration[] =>
+  filesIn(root, 'migrations').map(({ name, text }) => {
+    const number = Number.parseInt(name, 10);
+    if (!/^\d{4}_[a-z0-9_]+$/.test(name)) throw new Error(`${module}: a migration is called NNNN_verb_noun.sql, not ${name}.sql`);
+    return { module, number, name, text, checksum: sha256(text), breaking: /^-- breaking: yes/m.test(text), inTransaction: !/^-- outside: transaction/m.test(text) };
+  });
+
+const readRepeatables = (module: string, root: URL): Repeatable[] => [
+  ...filesIn(root, 'functions').map((file) => ({ module, kind: 'function' as const, ...file })),
+  ...filesIn(root, 'views').map((file) => ({ module, kind: 'view' as const, ...file })),
+];
+
+/** Every SQL file of the kernel and the modules, in the order in which it is applied. */
+export function readSql(ordered: readonly AnyModule[]): { migrations: Migration[]; repeatables: Repeatable[] } {
+  const roots: [string, URL][] = [['kernel', kernelSql], ...ordered.map((card): [string, URL] => [card.name, sqlOf(card)])];
+  return {
+    migrations: roots.flatMap(([module, root]) => readMigrations(module, root)),
+    repeatables: roots.flatMap(([module, root]) => readRepeatables(module, root)),
+  };
+}
+
+/** Changes when any repeatable file, or anything that is derived from the cards, changes. */
+export const checksumOf = (repeatables: readonly Repeatable[], derived: readonly string[]): string =>
+  sha256(JSON.stringify([repeatables.map((file) => [file.module, file.kind, file.name, file.text]), derived]));

@@ -1,0 +1,125 @@
+import type { Effect, EffectSink } from './effects.ts';
+import type { ErrorCatalogue } from './errors.ts';
+import type { Consumer, JobDefinition } from './work.ts';
+
+/**
+ * Who may see a row. `tenant`: rows of one tenant, by its tenant_id column and forced row security.
+ * `global`: no tenant column; only the roles named in `grants` touch it.
+ */
+export type Tenancy = 'tenant' | 'global';
+
+/** How long a row lives. `partition`: the table is PARTITION BY RANGE (id) with uuid v7 ids and old partitions are dropped. */
+export type Keep =
+  | 'forever'
+  | { for: `${number} ${'days' | 'months' | 'years'}`; by: 'partition'; every?: 'month' | 'day'; archive?: boolean }
+  | { for: `${number} ${'days' | 'months' | 'years'}`; by: 'delete'; column: string; where?: string };
+
+export type Privilege = 'select' | 'insert' | 'update' | 'delete';
+
+/** How a row appears in `plinth.trace(correlation_id)`: SQL expressions over the table's columns. */
+export interface TraceCard {
+  /** Word shown to people: `audit`, `event`, `job`, `delivery`. */
+  kind: string;
+  /** SQL expressions; defaults in brackets. The table needs tenant_id, correlation_id and an index that starts (tenant_id, correlation_id). */
+  title: string;
+  id?: string; // [id]
+  at?: string; // [created_at]
+  endedAt?: string; // [null]
+  status?: string; // [null]
+  entity?: string; // [null]
+  parent?: string; // [causation_id], text of the id of the record that caused this one
+  xact?: string; // [xact]
+  attempt?: string; // [null]
+  /** jsonb of what the detail pane shows. [null] */
+  data?: string;
+}
+
+export interface TableCard {
+  tenancy: Tenancy;
+  keep: Keep;
+  /** Columns that hold personal data. */
+  personal?: readonly string[];
+  /** Default for app: select, insert, update, delete. Append-only tables say select, insert. */
+  grants?: { app?: readonly Privilege[]; worker?: readonly Privilege[] };
+  /** True when plinth_worker works on this table across tenants (claims, feeds). */
+  worker?: boolean;
+  trace?: TraceCard;
+  /** SQL row values for the contract tests where column types alone do not make a valid row: column -> SQL expression. */
+  sample?: Record<string, string>;
+}
+
+/** A list, its detail page and its actions, described as data: the console and GET /api/v1/lists/<module>/<list> are derived from it. */
+export interface ListCard {
+  title: string;
+  /** Public view, without the schema: `audit_logs`. It must show tenant_id and id (uuid v7: newest first, keyset paging by id). */
+  view: string;
+  /** Columns of the list, in order. The detail page shows every column of the view. */
+  columns: readonly string[];
+  /** Columns that may be filtered by `column:value`; text columns by equality or prefix `value*`. */
+  filters: readonly string[];
+  /** Column of the correlation id, if it links to a trace. Default: correlation_id when the view has it. */
+  correlation?: string;
+  /** What an empty list says: what would fill it. */
+  empty: string;
+  /** Buttons on a row: name of a mutation of this module's api that takes { id }. */
+  actions?: readonly { procedure: string; label: string; when?: { column: string; in: readonly string[] }; danger?: boolean }[];
+}
+
+/** The one kind of value that a module's `api` may be: a tRPC router record (see rpc.ts). */
+export type ApiRecord = Record<string, unknown>;
+
+export interface ModuleCard<Name extends string = string, Effects = unknown, Api = ApiRecord> {
+  /** Schema plinth_<name>, router key, console path, docs page, error and event prefix. Lower case letters. */
+  name: Name;
+  summary: string;
+  tables: Record<string, TableCard>;
+  uses?: readonly string[];
+  /** Where it lives when the tiers are separate databases. Default oltp. */
+  tier?: 'oltp' | 'content' | 'olap' | 'queue' | 'notifications';
+  errors?: ErrorCatalogue;
+  /** What `tx.<name>` offers; rows pushed to the sink are written by plinth_<name>.write_effects(jsonb). */
+  effects?: (sink: EffectSink) => Effects;
+  api?: Api;
+  lists?: Record<string, ListCard>;
+  /** Handlers of jobs by kind, with an optional cron schedule. Run by the worker. */
+  jobs?: Record<string, JobDefinition>;
+  /** Readers of the event feed. Run by the worker. */
+  consumers?: Record<string, Consumer>;
+  /** Permissions its procedures ask for: name -> sentence. Default: <name>.read and <name>.write. */
+  permissions?: Record<string, string>;
+  /** Folder that holds migrations/, functions/ and views/. Default: src/modules/<name>/sql. */
+  sql?: URL;
+}
+
+export type { Effect, EffectSink };
+
+/** Declares a module. The card is data: the kernel asks it for properties and never asks which module it is. */
+export const defineModule = <const Name extends string, Effects = undefined, Api = undefined>(
+  card: ModuleCard<Name, Effects, Api>,
+): ModuleCard<Name, Effects, Api> => card;
+
+export type AnyModule = ModuleCard<string, unknown, unknown>;
+export type ModuleMap = Record<string, AnyModule>;
+
+/** What `tx` offers on top of the kernel, from the cards: `{ audit: {...}, events: {...} }`. */
+export type EffectsOf<Modules extends ModuleMap> = {
+  readonly [K in keyof Modules as Modules[K]['effects'] extends undefined ? never : K]: Modules[K] extends ModuleCard<string, infer E, unknown> ? E : never;
+};
+
+/** Modules with every module after those it uses; the name order breaks ties, so the order never depends on the machine. */
+export function inOrder(modules: ModuleMap): AnyModule[] {
+  const done: AnyModule[] = [];
+  const open = new Set<string>();
+  const visit = (name: string, askedBy: string): void => {
+    const card = modules[name];
+    if (!card) throw new Error(`${askedBy} uses ${name}, and there is no such module`);
+    if (done.includes(card)) return;
+    if (open.has(name)) throw new Error(`${name} uses itself through ${[...open].join(' -> ')}`);
+    open.add(name);
+    for (const used of [...(card.uses ?? [])].sort()) visit(used, name);
+    open.delete(name);
+    done.push(card);
+  };
+  for (const name of Object.keys(modules).sort()) visit(name, 'the registry');
+  return done;
+}

@@ -1,0 +1,70 @@
+import type pg from 'pg';
+import type { Clock } from './clock.ts';
+import { systemClock } from './clock.ts';
+import type { ContextInput } from './context.ts';
+import type { PoolOptions, Queryable } from './database.ts';
+import { createPool } from './database.ts';
+import type { IdSource } from './ids.ts';
+import { uuidV7Source } from './ids.ts';
+import type { ModuleMap } from './module.ts';
+import type { Transaction, TransactionDeps, TransactionInput } from './transaction.ts';
+import { joinTransaction, runTransaction } from './transaction.ts';
+import type { Wake } from './wake.ts';
+import { createWake } from './wake.ts';
+
+export interface KernelOptions<Modules extends ModuleMap> {
+  modules: Modules;
+  /** Connection of a login role that is a member of plinth_app, plinth_worker and plinth_reader. */
+  database: PoolOptions | pg.Pool;
+  clock?: Clock;
+  newId?: IdSource;
+  /** Role of ordinary transactions; a group role of yours that is a member of plinth_app and owns rights on your tables. Default plinth_app. */
+  appRole?: string | null;
+}
+
+/** The system layer, bound to one database. */
+export interface Plinth<Modules extends ModuleMap> {
+  readonly modules: Modules;
+  readonly pool: pg.Pool;
+  readonly clock: Clock;
+  readonly newId: IdSource;
+  readonly wake: Wake;
+  /** One transaction: what `body` does, then the effects, then COMMIT; or nothing at all. */
+  transaction<T>(input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T>;
+  /** The same, as plinth_worker: tables whose card says `worker` show every tenant's rows. */
+  asWorker<T>(input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T>;
+  /** The same, read only, as plinth_reader: every tenant's rows. The caller audits it. */
+  asReader<T>(input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T>;
+  /** Joins a transaction that the caller opened; COMMIT stays the caller's. */
+  joinQueryable<T>(joined: Queryable, input: ContextInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+const isPool = (database: PoolOptions | pg.Pool): database is pg.Pool => 'connect' in database;
+
+export function createKernel<Modules extends ModuleMap>(options: KernelOptions<Modules>): Plinth<Modules> {
+  const clock = options.clock ?? systemClock;
+  const owned = !isPool(options.database);
+  const pool = isPool(options.database) ? options.database : createPool(options.database);
+  const wake = createWake(pool);
+  const newId = options.newId ?? uuidV7Source(clock);
+  const deps: TransactionDeps = { pool, modules: options.modules, clock, newId, onSignal: (signals) => wake.signal(signals) };
+  const appRole = options.appRole === undefined ? 'plinth_app' : options.appRole;
+  const run = <T>(role: string | null, input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T> =>
+    runTransaction<Modules, T>(deps, { role, ...input }, body);
+  return {
+    modules: options.modules,
+    pool,
+    clock,
+    newId,
+    wake,
+    transaction: (input, body) => run(appRole, input, body),
+    asWorker: (input, body) => run('plinth_worker', input, body),
+    asReader: (input, body) => run('plinth_reader', { readOnly: true, ...input }, body),
+    joinQueryable: (joined, input, body) => joinTransaction(deps, joined, input, body),
+    async close() {
+      await wake.close();
+      if (owned) await pool.end();
+    },
+  };
+}

@@ -1,0 +1,122 @@
+import { TRPCError, initTRPC } from '@trpc/server';
+import type { OpenApiMeta } from 'trpc-to-openapi';
+import type { Actor } from './context.ts';
+import { PlinthError, fail, toPlinthError, toProblem } from './errors.ts';
+import type { AnyTransaction } from './transaction.ts';
+
+/** Who called, as far as procedures need to know. */
+export interface Principal {
+  actor: Actor;
+  tenantId: string | undefined;
+  roles: readonly string[];
+  /** Permissions by name (`audit.read`), by module (`audit.*`) or all (`*`). */
+  scopes: readonly string[];
+  /** True for keys of the team that runs Plinth: may name a tenant, or work on all. */
+  operator: boolean;
+}
+
+/** What the app gives to every call. */
+export interface CallContext {
+  /** Undefined when no credential was given. */
+  principal: Principal | undefined;
+  correlationId: string;
+  /** Opens the transaction of this call: read only for queries; idempotency by key for mutations. */
+  run<T>(type: 'query' | 'mutation' | 'subscription', body: (tx: AnyTransaction) => Promise<T>): Promise<T>;
+}
+
+export interface CallMeta extends OpenApiMeta {
+  permission?: string;
+}
+
+const t = initTRPC
+  .context<CallContext>()
+  .meta<CallMeta>()
+  .create({
+    isDev: false,
+    errorFormatter: ({ shape, error, ctx }) => {
+      const known = rpcFailure(error);
+      return { ...shape, message: known.message, data: { code: shape.data.code, httpStatus: known.status, path: shape.data.path, problem: toProblem(known, ctx?.correlationId) } };
+    },
+  });
+
+/** A tRPC error carries a PlinthError as its cause, or is tRPC's own about the input. */
+export function rpcFailure(error: TRPCError): PlinthError {
+  if (error.cause instanceof PlinthError) return error.cause;
+  if (error.code === 'BAD_REQUEST') return fail('invalid_input', { message: inputSentence(error), detail: { issues: issuesOf(error.cause) } });
+  if (error.code === 'NOT_FOUND') return fail('not_found', { message: error.message });
+  if (error.code === 'PAYLOAD_TOO_LARGE') return fail('body_too_large');
+  if (error.code === 'PARSE_ERROR') return fail('malformed_body');
+  return toPlinthError(error.cause ?? error);
+}
+
+interface Issue {
+  path: readonly PropertyKey[];
+  message: string;
+}
+const issuesOf = (cause: unknown): { field: string; message: string }[] => {
+  const issues = (cause as { issues?: Issue[] } | undefined)?.issues ?? [];
+  return issues.slice(0, 20).map((issue) => ({ field: issue.path.map(String).join('.'), message: issue.message }));
+};
+const inputSentence = (error: TRPCError): string => {
+  const [first] = issuesOf(error.cause);
+  return first ? `The input is not valid: ${first.field || 'input'}: ${first.message}` : 'The input is not valid';
+};
+
+/** True when one of the scopes grants the permission. */
+export const allows = (scopes: readonly string[], permission: string): boolean =>
+  scopes.some((scope) => scope === '*' || scope === permission || (scope.endsWith('.*') && permission.startsWith(scope.slice(0, -1))));
+
+const STATUS: Record<number, TRPCError['code']> = {
+  400: 'BAD_REQUEST', 401: 'UNAUTHORIZED', 403: 'FORBIDDEN', 404: 'NOT_FOUND', 409: 'CONFLICT', 413: 'PAYLOAD_TOO_LARGE', 422: 'UNPROCESSABLE_CONTENT', 429: 'TOO_MANY_REQUESTS', 503: 'SERVICE_UNAVAILABLE', 504: 'GATEWAY_TIMEOUT',
+};
+
+/** What a procedure may throw, as tRPC wants it: the PlinthError is the cause. */
+export function toRpcError(error: unknown): TRPCError {
+  if (error instanceof TRPCError && !(error.cause && !(error.cause instanceof PlinthError) && error.code === 'INTERNAL_SERVER_ERROR')) return error;
+  const known = toPlinthError(error instanceof TRPCError ? error.cause : error);
+  return new TRPCError({ code: STATUS[known.status] ?? 'INTERNAL_SERVER_ERROR', message: known.message, cause: known });
+}
+
+/** Checks the permission, then runs the procedure in one transaction, which any error rolls back. */
+const guarded = (permission: string, tenant: boolean) =>
+  t.procedure.use(async ({ ctx, type, next }) => {
+    const { principal } = ctx;
+    if (!principal) throw toRpcError(fail('unauthenticated'));
+    if (!allows(principal.scopes, permission)) throw toRpcError(fail('forbidden', { detail: { permission } }));
+    if (tenant && !principal.tenantId) throw toRpcError(fail('tenant_required'));
+    try {
+      return await ctx.run(type, async (tx) => {
+        const result = await next({ ctx: { tx, principal } });
+        // tRPC returns errors instead of throwing them; the transaction must see one to roll back.
+        if (!result.ok) throw result.error;
+        return result;
+      });
+    } catch (error) {
+      throw toRpcError(error);
+    }
+  });
+
+interface RouteOptions {
+  /** `GET /audit/entries/{id}`: method and path under /api/v1. */
+  rest: `${'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'} /${string}`;
+  summary: string;
+  description?: string;
+  permission: string;
+  /** Default true: the call needs a tenant. */
+  tenant?: boolean;
+}
+
+/**
+ * A procedure of a module's api: `procedure({ rest: 'GET /audit/entries', permission: 'audit.read', summary })` and then
+ * `.input(zod).output(zod).query(({ ctx, input }) => ...)`. `ctx.tx` is the transaction of the call. REST and OpenAPI come from the same lines.
+ */
+export const procedure = (options: RouteOptions) => {
+  const [method, path] = options.rest.split(' ') as ['GET', `/${string}`];
+  return guarded(options.permission, options.tenant ?? true).meta({
+    permission: options.permission,
+    openapi: { method, path, summary: options.summary, ...(options.description ? { description: options.description } : {}), tags: [path.split('/')[1] ?? 'system'], protect: true },
+  });
+};
+
+export const router = t.router;
+export const createCaller = t.createCallerFactory;

@@ -1,0 +1,206 @@
+import type { Clock } from './clock.ts';
+import type { Context, ContextInput } from './context.ts';
+import { contextStatements, makeContext, runInContext } from './context.ts';
+import type { Queryable } from './database.ts';
+import type { Effect, EffectBuffer } from './effects.ts';
+import { attachEffects, effectBuffer, effectsDocument } from './effects.ts';
+import { PlinthError, fail, kernelErrors, toPlinthError } from './errors.ts';
+import type { IdSource } from './ids.ts';
+import type { EffectsOf, ModuleMap } from './module.ts';
+import type pg from 'pg';
+
+/** A transaction as every module sees it. */
+export interface AnyTransaction extends Queryable {
+  readonly context: Context;
+  newId(): string;
+  now(): Date;
+  /** Writes the effects collected so far. Called before COMMIT anyway; call it before a read that needs them. */
+  flush(): Promise<void>;
+  /** Runs after a successful COMMIT of a transaction that Plinth opened; for a joined one, after its callback. */
+  afterCommit(hook: () => void): void;
+}
+
+/** A transaction with the effects that the modules offer: `tx.audit.record(...)`, `tx.events.publish(...)`. */
+export type Transaction<Modules extends ModuleMap> = AnyTransaction & EffectsOf<Modules>;
+
+export interface TransactionInput extends ContextInput {
+  /** Role for the transaction. Default `plinth_app`; null keeps the connection's own role. */
+  role?: string | null | undefined;
+  readOnly?: boolean | undefined;
+  isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined;
+  /** Longest run of one statement, ms. Default: the server's. */
+  timeoutMs?: number | undefined;
+  /** Aborting ends the connection, which rolls the transaction back. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface TransactionDeps {
+  pool: pg.Pool;
+  modules: ModuleMap;
+  clock: Clock;
+  newId: IdSource;
+  /** Hears of every signal that effects asked for, after COMMIT. */
+  onSignal: (signals: ReadonlySet<string>) => void;
+}
+
+const WRITE = 'select plinth.write_effects($1)';
+
+/** The parts that an own and a joined transaction share. */
+function scope(deps: TransactionDeps, context: Context, send: Queryable['query']) {
+  const buffer: EffectBuffer = effectBuffer();
+  const signals = new Set<string>();
+  const hooks: (() => void)[] = [];
+  const tx: AnyTransaction = {
+    context,
+    newId: deps.newId,
+    now: () => new Date(deps.clock.now()),
+    query: send,
+    flush: async () => {
+      const effects = buffer.take();
+      if (effects.length === 0) return;
+      await send(WRITE, [effectsDocument(effects)]).catch((error: unknown) => explain(deps, context, effects, error));
+    },
+    afterCommit: (hook) => void hooks.push(hook),
+  };
+  attachEffects(tx, deps.modules, (module) => ({
+    context,
+    newId: deps.newId,
+    now: tx.now,
+    push: (label, row) => buffer.add({ module, label, row }),
+    afterCommit: (signal) => void signals.add(signal),
+  }));
+  const committed = (): void => {
+    if (signals.size > 0) deps.onSignal(signals);
+    for (const hook of hooks) hook();
+  };
+  return { tx, buffer, committed };
+}
+
+/** BEGIN, role and context in one text, so that they travel as one message with the first statement. */
+export function beginText(input: TransactionInput, context: Context): string {
+  const modes = [input.isolation ? ` isolation level ${input.isolation}` : '', input.readOnly ? ' read only' : ''].filter(Boolean).join(',');
+  const role = input.role === null ? '' : `set local role ${input.role ?? 'plinth_app'};`;
+  const limit = input.timeoutMs ? `set local statement_timeout = ${Math.ceil(input.timeoutMs)};` : '';
+  return `begin${modes};${role}${limit}${contextStatements(context).join(';')}`;
+}
+
+/**
+ * Runs `body` in a transaction of its own: its statements, then the effects, then COMMIT; any error rolls everything back.
+ * Errors: whatever `body` throws, as it is; a failed effect as kernel_effect_failed, which names it.
+ */
+export async function runTransaction<Modules extends ModuleMap, T>(
+  deps: TransactionDeps,
+  input: TransactionInput,
+  body: (tx: Transaction<Modules>) => Promise<T>,
+): Promise<T> {
+  const context = makeContext(input, deps.newId);
+  input.signal?.throwIfAborted();
+  const client = await deps.pool.connect().catch((error: unknown) => {
+    throw toPlinthError(error);
+  });
+  const begun = client.query(beginText(input, context));
+  // Awaited with the first statement; the handler only keeps Node from calling it unhandled in between.
+  begun.catch(() => {});
+  let broken: unknown;
+  const abort = (): void => {
+    broken = input.signal?.reason;
+    void client.release(true);
+  };
+  input.signal?.addEventListener('abort', abort, { once: true });
+  const send = async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> => {
+    const sent = client.query(text, values as unknown[] | undefined);
+    sent.catch(() => {});
+    await begun;
+    return (await sent).rows as Row[];
+  };
+  const { tx, buffer, committed } = scope(deps, context, send);
+  try {
+    const result = await runInContext(context, () => body(tx as Transaction<Modules>));
+    await commit(deps, client, begun, context, buffer);
+    committed();
+    return result;
+  } catch (error) {
+    if (!broken) await client.query('rollback').catch((fault: unknown) => (broken = fault));
+    throw toFailure(broken && input.signal?.aborted ? broken : error);
+  } finally {
+    input.signal?.removeEventListener('abort', abort);
+    if (!input.signal?.aborted) client.release(Boolean(broken));
+  }
+}
+
+/** Sends the effects and COMMIT together. A failed statement makes the server answer COMMIT with ROLLBACK, so nothing can be half done. */
+async function commit(deps: TransactionDeps, client: pg.PoolClient, begun: Promise<unknown>, context: Context, buffer: EffectBuffer): Promise<void> {
+  const effects = buffer.take();
+  const written = effects.length > 0 ? client.query(WRITE, [effectsDocument(effects)]) : begun;
+  const ended = client.query('commit');
+  const [writing, ending] = await Promise.allSettled([written, ended]);
+  if (writing.status === 'rejected') await explain(deps, context, effects, writing.reason);
+  await begun;
+  if (ending.status === 'rejected') throw ending.reason;
+  if (ending.value.command !== 'COMMIT') throw fail('conflict', { message: 'The transaction had failed before its end and was rolled back', wayOut: 'Let the error of the failed statement reach the end of the transaction.' });
+}
+
+/**
+ * Joins a transaction that the caller opened with a driver or ORM of theirs: sets the context on it, runs `body`, writes
+ * the effects. COMMIT and ROLLBACK stay the caller's.
+ */
+export async function joinTransaction<Modules extends ModuleMap, T>(
+  deps: TransactionDeps,
+  joined: Queryable,
+  input: ContextInput,
+  body: (tx: Transaction<Modules>) => Promise<T>,
+): Promise<T> {
+  const context = makeContext(input, deps.newId);
+  // One by one: most ORMs send prepared statements, which hold one command each.
+  for (const statement of contextStatements(context)) await joined.query(statement);
+  const { tx, committed } = scope(deps, context, (text, values) => joined.query(text, values));
+  try {
+    const result = await runInContext(context, () => body(tx as Transaction<Modules>));
+    await tx.flush();
+    committed();
+    return result;
+  } catch (error) {
+    throw toFailure(error);
+  }
+}
+
+/** Errors that Plinth's SQL raised, and lost connections, become PlinthErrors; those of the caller's own statements stay as the driver threw them. */
+const toFailure = (error: unknown): unknown => {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' && /^(PL...|08...|57P..|E[A-Z]{4,})$/.test(code) ? toPlinthError(error) : error;
+};
+
+/**
+ * Finds which effect made the set-based write fail, by writing them one by one in a transaction that is rolled back.
+ * Only failures pay for it. Always throws.
+ */
+async function explain(deps: TransactionDeps, context: Context, effects: readonly Effect[], cause: unknown): Promise<never> {
+  const base = toPlinthError(cause);
+  const named = await firstFailing(deps, context, effects).catch(() => undefined);
+  if (!named) throw base;
+  const message = `Effect ${named.index + 1} of ${effects.length}, ${named.effect.label}, failed: ${named.error.message}`;
+  throw new PlinthError('kernel_effect_failed', { ...kernelErrors.effect_failed, status: named.error.status }, {
+    message,
+    wayOut: named.error.wayOut,
+    detail: { ...named.error.detail, effect: named.effect.label, effect_index: named.index, effect_code: named.error.code },
+    cause,
+  });
+}
+
+async function firstFailing(deps: TransactionDeps, context: Context, effects: readonly Effect[]) {
+  const client = await deps.pool.connect();
+  try {
+    await client.query(beginText({}, context));
+    for (const [index, effect] of effects.entries()) {
+      const error = await client.query(WRITE, [effectsDocument([effect])]).then(
+        () => undefined,
+        (reason: unknown) => toPlinthError(reason),
+      );
+      if (error) return { index, effect, error };
+    }
+    return undefined;
+  } finally {
+    await client.query('rollback').catch(() => {});
+    client.release();
+  }
+}

@@ -1,0 +1,27 @@
+import { defineModule } from '#kernel/module.ts';
+import { auditEffects } from './audit.ts';
+import { errors } from './errors.ts';
+
+export default defineModule({
+  name: 'audit',
+  summary: 'Who did what to which thing, when, why and from where; nothing in it can be changed afterwards.',
+  tables: {
+    entries: {
+      tenancy: 'tenant',
+      keep: { for: '7 years', by: 'partition', every: 'month', archive: true },
+      personal: ['ip', 'user_agent', 'actor_id'],
+      grants: { app: ['select', 'insert'] },
+      trace: {
+        kind: 'audit',
+        title: 'action',
+        status: 'severity',
+        entity: `entity_type || coalesce(':' || entity_id, '')`,
+        parent: 'coalesce(parent_id, causation_id)',
+        data: `jsonb_build_object('actor_type', actor_type, 'actor_id', actor_id, 'before', before, 'after', after, 'reason', reason, 'source', source)`,
+      },
+    },
+    captured_tables: { tenancy: 'global', keep: 'forever', grants: { app: ['select'], worker: ['select'] } },
+  },
+  effects: auditEffects,
+  errors,
+});
