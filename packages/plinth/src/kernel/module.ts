@@ -1,6 +1,6 @@
 import type { Effect, EffectSink } from './effects.ts';
 import type { ErrorCatalogue } from './errors.ts';
-import type { Consumer, JobDefinition } from './work.ts';
+import type { Consumer, JobDefinition, WorkerPart } from './work.ts';
 
 /**
  * Who may see a row. `tenant`: rows of one tenant, by its tenant_id column and forced row security.
@@ -85,6 +85,8 @@ export interface ModuleCard<Name extends string = string, Effects = unknown, Api
   jobs?: Record<string, JobDefinition>;
   /** Readers of the event feed. Run by the worker. */
   consumers?: Record<string, Consumer>;
+  /** Long-running parts, by name, that the worker process starts and stops: a dispatcher, a poller. */
+  workers?: Record<string, WorkerPart>;
   /** Permissions its procedures ask for: name -> sentence. Default: <name>.read and <name>.write. */
   permissions?: Record<string, string>;
   /** Folder that holds migrations/, functions/ and views/. Default: src/modules/<name>/sql. */

@@ -1,4 +1,7 @@
+import type { ModuleMap } from './module.ts';
+import type { Plinth } from './plinth.ts';
 import type { AnyTransaction } from './transaction.ts';
+import type { Wake } from './wake.ts';
 
 /** What a job handler is given besides its transaction. */
 export interface JobRun {
@@ -11,9 +14,17 @@ export interface JobRun {
   runId: string;
   tenantId: string | undefined;
   correlationId: string;
-  /** Aborted when the lease is lost, the deadline passes or the worker shuts down. */
+  /** Aborted when the lease is lost, the job is cancelled, its time is up or the worker shuts down; `signal.reason` says which. */
   signal: AbortSignal;
+  /** 0 to 100; refused with jobs_lease_lost when another attempt has taken over. */
   progress(percent: number, note?: string): Promise<void>;
+  /**
+   * Completes the job in a transaction of the handler, so that its effects and the completion commit together: exactly once in
+   * this database. Refused with jobs_lease_lost, which rolls back, when another attempt has taken over.
+   */
+  completeIn(tx: AnyTransaction, result?: unknown): Promise<void>;
+  /** Puts the job back for `delayMs` without counting this attempt as a failure. The handler returns afterwards. */
+  snooze(delayMs: number): Promise<void>;
   /** Opens a transaction in the tenant and correlation of the job. */
   transaction<T>(body: (tx: AnyTransaction) => Promise<T>): Promise<T>;
   /** Opens a transaction as plinth_worker (all tenants), for maintenance kinds. */
@@ -31,11 +42,25 @@ export interface WorkServices {
   enabled(name: string): boolean;
 }
 
+/** What a long-running part of a module is given by the worker process. */
+export interface WorkerRuntime {
+  plinth: Plinth<ModuleMap>;
+  services: WorkServices;
+  /** Hints that there is something to do, from this process and (by LISTEN) from others; polling stays the truth. */
+  wake: Wake;
+}
+
+/**
+ * A part of a module that runs as long as the worker process, for example a dispatcher. Called once at start; `stop` takes in no
+ * more, waits for what is running and resolves. A failure inside it is its own to log and survive.
+ */
+export type WorkerPart = (runtime: WorkerRuntime) => { stop(): Promise<void> };
+
 export interface JobDefinition {
   handler: (run: JobRun) => Promise<unknown>;
   summary: string;
   /** Cron text (5 fields) in `timeZone` (default UTC): the job is enqueued by the scheduler, once for the installation. */
-  schedule?: { cron: string; timeZone?: string };
+  schedule?: { cron: string; timeZone?: string; payload?: Record<string, unknown> };
   /** Default 3. */
   maxAttempts?: number;
   /** Default 60 s. */
