@@ -20,8 +20,16 @@ export default defineModule({
         data: `jsonb_build_object('actor_type', actor_type, 'actor_id', actor_id, 'before', before, 'after', after, 'reason', reason, 'source', source)`,
       },
     },
-    captured_tables: { tenancy: 'global', keep: 'forever', grants: { app: ['select'], worker: ['select'] } },
   },
   effects: auditEffects,
+  lists: {
+    entries: {
+      title: 'Audit log',
+      view: 'audit_logs',
+      columns: ['created_at', 'actor_type', 'actor_id', 'action', 'entity_type', 'entity_id', 'severity', 'reason', 'correlation_id'],
+      filters: ['action', 'actor_type', 'actor_id', 'entity_type', 'entity_id', 'severity', 'source', 'correlation_id', 'request_id', 'ip'],
+      empty: 'Nothing has been recorded yet. Call tx.audit.record(...), plinth.log_audit_event(...) or plinth.audit_table(...).',
+    },
+  },
   errors,
 });
