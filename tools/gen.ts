@@ -7,8 +7,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type Generated, orphanFiles, staleFiles, writeFiles } from './generated.ts';
 import { generateRegistry } from './gen-registry.ts';
+import { type Generated, orphanFiles, staleFiles, writeFiles } from './generated.ts';
 import { root } from './repo.ts';
 
 type Written = { files: Generated[]; orphans: string[] };
@@ -64,7 +64,10 @@ async function main(check: boolean): Promise<number> {
     console.log(`${files.length} files are current`);
     return 0;
   }
-  const faults = [...staleFiles(files).map((path) => `${path} is stale: run npm run gen`), ...orphans.map((path) => `${path} belongs to nothing any more: run npm run gen`)];
+  const faults = [
+    ...staleFiles(files).map((path) => `${path} is stale: run npm run gen`),
+    ...orphans.map((path) => `${path} belongs to nothing any more: run npm run gen`),
+  ];
   for (const fault of faults) console.error(fault);
   console.log(`${files.length} files compared, ${faults.length} stale`);
   return faults.length > 0 ? 1 : 0;
