@@ -1,0 +1,286 @@
+/**
+ * The one way out: every HTTP call that the product makes to an address somebody gave it (webhooks, chat notifiers, identity
+ * providers, avatars) goes through here. It reads the address as the connection will, resolves the name itself, refuses
+ * when any answer is not global, connects only to what it vetted, follows no redirect, and bounds time, head and body.
+ */
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { request as httpRequest } from 'node:http';
+import { mayCall, parseAddress } from './egress-addresses.ts';
+import type { EgressErrorName, EgressTimings } from './egress-errors.ts';
+import { EgressError } from './egress-errors.ts';
+import type { Resolve } from './egress-names.ts';
+import { cachedResolve, dnsResolve } from './egress-names.ts';
+import type { ConnectPlan, PlannedRequest } from './egress-socket.ts';
+import { ConnectFault, GuardedAgent } from './egress-socket.ts';
+import type { EgressPolicy, Rules, Target } from './egress-target.ts';
+import { readTarget, rulesOf } from './egress-target.ts';
+
+export type { EgressTimings } from './egress-errors.ts';
+export { EgressError } from './egress-errors.ts';
+export { dnsResolve } from './egress-names.ts';
+export type { EgressPolicy } from './egress-target.ts';
+export { developmentPolicy } from './egress-target.ts';
+
+export interface EgressRequest {
+  url: string;
+  /** Default GET. */
+  method?: string;
+  headers?: Readonly<Record<string, string>>;
+  body?: Uint8Array | string;
+  /** For everything from the first DNS question to the last byte. Default 15,000. */
+  timeoutMs?: number;
+  /** Default 65,536. */
+  maxBodyBytes?: number;
+  /** What to do with a longer body: fail with `egress_body_too_large` (default), or keep the beginning and hang up. */
+  onLargeBody?: 'fail' | 'truncate';
+  signal?: AbortSignal;
+  /**
+   * The other side recognises a repetition, so the call may be sent again when a connection that was kept alive turns out to be
+   * dead before a byte of the answer. Default: true for GET, HEAD, PUT, DELETE and OPTIONS.
+   */
+  idempotent?: boolean;
+}
+
+export interface EgressResponse {
+  status: number;
+  /** Names in lower case; repeated headers joined with `, `. */
+  headers: Record<string, string>;
+  /** Target of a redirect, never followed. */
+  location: string | undefined;
+  /** As it came: nothing is decompressed. */
+  body: Uint8Array;
+  bodyTruncated: boolean;
+  timings: EgressTimings;
+}
+
+export interface EgressOptions {
+  policy?: EgressPolicy;
+  /** Default: DNS with the servers of the machine. Answers are kept for their TTL, at most 30 s. */
+  resolve?: Resolve;
+  /** PEM certificates of private authorities, instead of the public ones. */
+  ca?: readonly string[];
+  /** Default 2,000. */
+  dnsTimeoutMs?: number;
+  /** For one address, and again for the handshake. Default 5,000. */
+  connectTimeoutMs?: number;
+}
+
+export interface Egress {
+  /** One call. Errors: EgressError (`egress_refused`, `egress_dns`, `egress_timeout`, ...); a 3xx, 4xx or 5xx is an answer, not an error. */
+  send(request: EgressRequest): Promise<EgressResponse>;
+  /** Whether the address could be called as far as can be told without the network; the reason is for operators. */
+  check(url: string): { allowed: true } | { allowed: false; operatorDetail: string };
+  /** Hangs up every connection that is kept alive. */
+  close(): void;
+}
+
+const MAX_HEAD_BYTES = 16_384;
+const MAX_BODY_BYTES = 65_536;
+const MOST_ADDRESSES = 4;
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
+const STALE = new Set(['ECONNRESET', 'EPIPE']);
+/** What frames the message is written here only, so that a caller cannot smuggle a second request. */
+const OWN_HEADERS = new Set([
+  'host',
+  'connection',
+  'content-length',
+  'transfer-encoding',
+  'upgrade',
+  'te',
+  'trailer',
+  'expect',
+  'proxy-authorization',
+  'proxy-connection',
+  'keep-alive',
+]);
+
+/** A call under way: its limits, its clock, and how a failure of it looks. */
+class Call {
+  readonly timings: EgressTimings = { dns: 0, connect: 0, tls: 0, wait: 0, total: 0 };
+  readonly signal: AbortSignal;
+  responseStatus: number | undefined;
+  readonly #startedAt = performance.now();
+  readonly #deadline: AbortSignal;
+
+  constructor(request: EgressRequest) {
+    this.#deadline = AbortSignal.timeout(request.timeoutMs ?? 15_000);
+    this.signal = request.signal ? AbortSignal.any([this.#deadline, request.signal]) : this.#deadline;
+  }
+
+  elapsed(): EgressTimings {
+    const round = (ms: number): number => Math.round(ms * 10) / 10;
+    const { dns, connect, tls, wait } = this.timings;
+    return { dns: round(dns), connect: round(connect), tls: round(tls), wait: round(wait), total: round(performance.now() - this.#startedAt) };
+  }
+
+  fail(name: EgressErrorName, operatorDetail: string, cause?: unknown): EgressError {
+    return new EgressError(name, { operatorDetail, timings: this.elapsed(), responseStatus: this.responseStatus, cause });
+  }
+
+  failure(error: unknown): EgressError {
+    if (error instanceof EgressError) return error;
+    if (this.#deadline.aborted) return this.fail('timeout', `no complete answer in time: ${String(error)}`, error);
+    if (this.signal.aborted) return this.fail('aborted', String(error), error);
+    if (error instanceof ConnectFault) return this.fail(error.fault, error.message, error.cause);
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    if (code === 'HPE_HEADER_OVERFLOW') return this.fail('headers_too_large', code, error);
+    if (code.startsWith('HPE_')) return this.fail('protocol', `${code}: ${String(error)}`, error);
+    if (code === 'ERR_INVALID_CHAR' || code === 'ERR_INVALID_HTTP_TOKEN' || code === 'ERR_UNESCAPED_CHARACTERS')
+      return this.fail('refused', `${code}: ${String(error)}`, error);
+    return this.fail('connect', String(error), error);
+  }
+}
+
+/** The addresses that may be called; throws when any of them may not: a name with one foot inside is an attack or a mistake. */
+async function vettedAddresses(call: Call, target: Target, rules: Rules, resolve: Resolve, dnsTimeoutMs: number): Promise<string[]> {
+  const vet = (addresses: readonly string[]): void => {
+    for (const text of addresses) {
+      const bytes = parseAddress(text);
+      const verdict = bytes ? mayCall(bytes, rules.allowCidrs) : ({ global: false, range: 'not an address' } as const);
+      if (!verdict.global) throw call.fail('refused', `${target.host} is ${text}: ${verdict.range}`);
+    }
+  };
+  if (target.literal) {
+    vet([target.host]);
+    return [target.host];
+  }
+  const startedAt = performance.now();
+  const budget = AbortSignal.timeout(dnsTimeoutMs);
+  const signal = AbortSignal.any([call.signal, budget]);
+  const stopped = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+  stopped.catch(() => {});
+  try {
+    const answers = await Promise.race([resolve(target.host, signal), stopped]);
+    const addresses = answers.map((answer) => answer.address);
+    if (addresses.length === 0) throw call.fail('dns', `${target.host} has no address`);
+    vet(addresses);
+    return addresses.slice(0, MOST_ADDRESSES);
+  } catch (error) {
+    if (error instanceof EgressError || call.signal.aborted) throw error;
+    throw call.fail('dns', `${target.host}: ${String(error)}`, error);
+  } finally {
+    call.timings.dns = performance.now() - startedAt;
+  }
+}
+
+/** The connection was kept alive by us and given up by the other side at the same moment: the request was very likely never read. */
+class StaleConnection extends Error {}
+
+/** Sends the request and waits for the head of the answer. */
+function exchange(call: Call, options: PlannedRequest, body: Uint8Array | undefined): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    let writtenAt = performance.now();
+    const request: ClientRequest = httpRequest(options, (response) => {
+      call.timings.wait = performance.now() - writtenAt;
+      resolve(response);
+    });
+    request.on('error', (error: NodeJS.ErrnoException) =>
+      reject(request.reusedSocket && STALE.has(error.code ?? '') ? new StaleConnection(error.message, { cause: error }) : error),
+    );
+    // A 101 has nothing behind it for us; the close that follows without an answer would be called a connection error.
+    request.on('upgrade', (_response, socket) => {
+      socket.destroy();
+      reject(call.fail('protocol', 'the server switched protocols'));
+    });
+    request.on('socket', () => {
+      writtenAt = performance.now();
+    });
+    request.end(body);
+  });
+}
+
+async function readBody(call: Call, response: IncomingMessage, request: EgressRequest): Promise<{ body: Uint8Array; bodyTruncated: boolean }> {
+  const limit = request.maxBodyBytes ?? MAX_BODY_BYTES;
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of response as AsyncIterable<Uint8Array>) {
+    parts.push(part);
+    size += part.length;
+    if (size <= limit) continue;
+    response.destroy();
+    if (request.onLargeBody !== 'truncate') throw call.fail('body_too_large', `more than ${limit} bytes`);
+    break;
+  }
+  return { body: Buffer.concat(parts, size).subarray(0, limit), bodyTruncated: size > limit };
+}
+
+function headersOf(call: Call, target: Target, request: EgressRequest, body: Uint8Array | undefined): Record<string, string> {
+  const headers: Record<string, string> = { host: target.url.host, 'user-agent': 'Plinth', accept: '*/*', 'accept-encoding': 'identity' };
+  for (const [name, value] of Object.entries(request.headers ?? {})) {
+    const lower = name.toLowerCase();
+    if (OWN_HEADERS.has(lower)) throw call.fail('refused', `header ${lower} is not the caller's to set`);
+    headers[lower] = value;
+  }
+  if (body) headers['content-length'] = String(body.length);
+  return headers;
+}
+
+const flat = (response: IncomingMessage): Record<string, string> =>
+  Object.fromEntries(Object.entries(response.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')]));
+
+/** The guard with its policy, resolver and connections. One for the whole process; close it at the end. */
+export function createEgress(options: EgressOptions = {}): Egress {
+  const rules = rulesOf(options.policy ?? {});
+  const resolve = cachedResolve(options.resolve ?? dnsResolve());
+  const agents = { secure: new GuardedAgent(true), plain: new GuardedAgent(false) };
+
+  async function attempt(call: Call, request: EgressRequest): Promise<EgressResponse> {
+    const target = readTarget(request.url, rules);
+    if ('refused' in target) throw call.fail('refused', target.refused);
+    const body = typeof request.body === 'string' ? Buffer.from(request.body) : request.body;
+    const headers = headersOf(call, target, request, body);
+    const addresses = await vettedAddresses(call, target, rules, resolve, options.dnsTimeoutMs ?? 2000);
+    const plan: ConnectPlan = {
+      target,
+      addresses,
+      rules,
+      connectTimeoutMs: options.connectTimeoutMs ?? 5000,
+      ca: options.ca,
+      signal: call.signal,
+      timings: call.timings,
+    };
+    const agent = target.secure ? agents.secure : agents.plain;
+    const { host, port, url } = target;
+    const path = `${url.pathname}${url.search}`;
+    const planned: PlannedRequest = {
+      plan,
+      agent,
+      protocol: url.protocol,
+      host,
+      port,
+      path,
+      method: request.method ?? 'GET',
+      headers,
+      maxHeaderSize: MAX_HEAD_BYTES,
+      signal: call.signal,
+      setHost: false,
+    };
+    const again = request.idempotent ?? IDEMPOTENT.has(request.method ?? 'GET');
+    const response = await exchange(call, planned, body).catch((error: unknown) => {
+      if (!(error instanceof StaleConnection && again)) throw error;
+      return exchange(call, { ...planned, agent: new GuardedAgent(target.secure, false) }, body);
+    });
+    call.responseStatus = response.statusCode;
+    const read = await readBody(call, response, request);
+    return { status: response.statusCode ?? 0, headers: flat(response), location: response.headers.location, ...read, timings: call.elapsed() };
+  }
+
+  return {
+    async send(request) {
+      const call = new Call(request);
+      return attempt(call, request).catch((error: unknown) => {
+        throw call.failure(error);
+      });
+    },
+    check(url) {
+      const target = readTarget(url, rules);
+      if ('refused' in target) return { allowed: false, operatorDetail: target.refused };
+      const verdict = target.literal ? mayCall(target.literal, rules.allowCidrs) : ({ global: true } as const);
+      return verdict.global ? { allowed: true } : { allowed: false, operatorDetail: `${target.host}: ${verdict.range}` };
+    },
+    close() {
+      agents.secure.destroy();
+      agents.plain.destroy();
+    },
+  };
+}
