@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type EmbeddedPostgres, type StartOptions, startPostgres } from './index.ts';
+import { discardPostgres, type EmbeddedPostgres, type StartOptions, startPostgres } from './index.ts';
 import { isAlive, waitUntil } from './processes.ts';
 
 let folder: string;
@@ -215,6 +215,15 @@ describe('the data folder', () => {
     await killHard(child);
     expect((await start()).origin).toBe('created');
     expect((await readdir(join(folder, 'pg'))).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+
+  test('is thrown away with its server once its process is dead, and never before', async () => {
+    const held = await hold();
+    expect(await discardPostgres(join(folder, 'pg'))).toBe(false);
+    await killHard(held.child);
+    expect(await discardPostgres(join(folder, 'pg'))).toBe(true);
+    expect(await isAlive(held.pid)).toBe(false);
+    expect(await readdir(folder)).toEqual([]);
   });
 
   test('gets a new superuser password when the file with the old one is lost', async () => {

@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { appendFile, chmod, mkdir, readFile, realpath, rm, stat, truncate } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, readFile, readlink, realpath, rm, stat, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type Account, type AccountOptions, chooseAccount, give } from './account.ts';
@@ -81,6 +81,26 @@ export async function startPostgres(options: StartOptions): Promise<EmbeddedPost
     await ownership.release();
     throw error;
   }
+}
+
+/**
+ * Stops the server that a killed process left on this folder and deletes the folder: for throw-away data. False when a
+ * live process holds it, which is then left alone.
+ */
+export async function discardPostgres(folder: string): Promise<boolean> {
+  const dataDir = await realpath(folder);
+  try {
+    await takeOwnership(dataDir);
+  } catch (error) {
+    if (error instanceof EmbeddedPostgresError && error.code === 'data_in_use') return false;
+    throw error;
+  }
+  const name = join(dataDir, 'data');
+  const cluster = await readlink(name).catch(() => name);
+  await clearRemains(cluster);
+  await rm(cluster, { recursive: true, force: true });
+  await rm(dataDir, { recursive: true, force: true });
+  return true;
 }
 
 async function own(dataDir: string): Promise<Ownership> {
