@@ -12,7 +12,7 @@ import type { Check, Outcome } from './check.ts';
 import { lineAt, sqlCode } from './source-text.ts';
 
 const source = 'packages/plinth/src';
-const rank = { kernel: 0, client: 0, module: 1, adapter: 2, testing: 3, registry: 3, app: 4, public: 4 } as const;
+const rank = { kernel: 0, client: 0, module: 1, adapter: 2, registry: 3, app: 4, testing: 4, public: 4 } as const;
 type Room = keyof typeof rank;
 type Place = { room: Room; name: string };
 
@@ -80,7 +80,8 @@ export function schemaFaults(owner: string, text: string, uses: Uses): { line: n
   const faults: { line: number; message: string }[] = [];
   for (const match of code.matchAll(/\bplinth_([a-z][a-z0-9_]*)\s*\./g)) {
     const schema = match[1] ?? '';
-    if (schema === 'kernel' || schema === owner || uses.get(owner)?.includes(schema)) continue;
+    // A name that is no module is an alias; one that is meant as a schema and does not exist fails when it is applied.
+    if (schema === owner || !uses.has(schema) || uses.get(owner)?.includes(schema)) continue;
     const who = owner === 'kernel' ? 'the kernel names no module' : `${owner} does not say on its card that it uses ${schema}`;
     faults.push({ line: lineAt(text, match.index), message: `${who} (schema plinth_${schema})` });
   }

@@ -62,7 +62,7 @@ const noOutsideWorld: Rule = {
 };
 
 const forbiddenSyntax: [RegExp, string][] = [
-  [/(?<=[:<,|&(]\s*|\bas\s+)any\b(?!\s*[(:=.])/g, 'any switches the checker off: parse, or use unknown'],
+  [/(?<=[:<,|&(]\s*|\bas\s+)any\b(?!\s*[(:.])/g, 'any switches the checker off: parse, or use unknown'],
   [/^\s*(?:export\s+)?(?:declare\s+)?(?:const\s+)?enum\s+\w+/gm, 'enum is not erasable: use a union of literals'],
   [/^\s*(?:export\s+)?(?:declare\s+)?namespace\s+\w+/gm, 'namespace is not erasable: a file is a namespace'],
   [/(?<=[\w)\]])!(?=[.;,)\]\s[](?!=))(?!=)/g, '! overrules the checker: narrow the value or throw'],
