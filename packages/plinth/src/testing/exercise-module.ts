@@ -18,7 +18,7 @@ import { insertRow } from './exercise-module-rows.ts';
  * - retention removes exactly the old rows;
  * - migrating again changes nothing.
  *
- * Example: `for (const { name, run } of exerciseModule(card, { url, modules })) test(name, run);`
+ * Example: `for (const { name, run } of exerciseModule(card, { url: () => url, modules })) test(name, run);`
  */
 export interface ModulePromise {
   name: string;
@@ -26,8 +26,8 @@ export interface ModulePromise {
 }
 
 export interface ExercisePlace {
-  /** Superuser on a migrated database that the test owns. */
-  url: string;
+  /** Superuser on a migrated database that the test owns; asked when a promise runs, so the database may be made later. */
+  url: () => string;
   /** Every module of that database. */
   modules: ModuleMap;
 }
@@ -38,7 +38,7 @@ const tenantB = '00000000-0000-7000-8000-00000000000b';
 export function exerciseModule(card: AnyModule, place: ExercisePlace): ModulePromise[] {
   const schema = `plinth_${card.name}`;
   const tables = Object.entries(card.tables);
-  const promise = (name: string, body: (client: pg.Client) => Promise<void>): ModulePromise => ({ name, run: () => withClient(place.url, body) });
+  const promise = (name: string, body: (client: pg.Client) => Promise<void>): ModulePromise => ({ name, run: () => withClient(place.url(), body) });
   return [
     promise('the tables on the card are the tables in the catalog', async (client) => {
       const live = (await relationsOf(client, schema)).filter((relation) => !relation.partition).map((relation) => relation.name);
@@ -64,9 +64,10 @@ export function exerciseModule(card: AnyModule, place: ExercisePlace): ModulePro
     }),
     promise('migrating again changes nothing', async (client) => {
       const before = await catalogPicture(client);
-      assert.deepEqual(await migrateUp(place), { applied: [], repeatables: false });
+      const migration = { url: place.url(), modules: place.modules };
+      assert.deepEqual(await migrateUp(migration), { applied: [], repeatables: false });
       await client.query(`update plinth_kernel.repeatables set checksum = ''`);
-      assert.deepEqual(await migrateUp(place), { applied: [], repeatables: true });
+      assert.deepEqual(await migrateUp(migration), { applied: [], repeatables: true });
       assert.deepEqual(await catalogPicture(client), before);
     }),
   ];

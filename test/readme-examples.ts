@@ -1,0 +1,60 @@
+/**
+ * Runs the examples of a README. A fence ```` ```sql run ```` is sent as plinth_app in one transaction of tenant A, which is
+ * committed; ```` ```ts run ```` is a program of its own in packages/plinth, which finds the server's URL in
+ * PLINTH_DATABASE_URL and tenant A in PLINTH_TENANT_ID. Other fences are only shown.
+ */
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import pg from 'pg';
+import type { TestDatabase } from '../packages/plinth/src/testing/database.ts';
+import { lineAt } from '../tools/checks/source-text.ts';
+
+export type Example = { language: 'sql' | 'ts'; line: number; text: string };
+
+/** The fences of a Markdown text that are marked `run`. */
+export function readmeExamples(markdown: string): Example[] {
+  return [...markdown.matchAll(/^```(sql|ts) run\n([\s\S]*?)^```$/gm)].map((match) => ({
+    language: match[1] === 'sql' ? 'sql' : 'ts',
+    line: lineAt(markdown, match.index),
+    text: match[2] ?? '',
+  }));
+}
+
+/** Runs one example. Errors: what the database raised, or what the program printed. */
+export async function runExample(example: Example, database: TestDatabase): Promise<void> {
+  if (example.language === 'sql') await runSql(example.text, database);
+  else await runProgram(example.text, database);
+}
+
+async function runSql(text: string, database: TestDatabase): Promise<void> {
+  const client = new pg.Client({ connectionString: database.serverUrl });
+  await client.connect();
+  try {
+    await client.query(`begin; set local role plinth_app; set local plinth.tenant_id = '${database.tenantA}'; set local plinth.actor_id = 'readme'`);
+    await client.query(text);
+    await client.query('commit');
+  } finally {
+    await client.end();
+  }
+}
+
+async function runProgram(text: string, database: TestDatabase): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const child = spawn(process.execPath, ['--no-warnings', '--input-type=module-typescript'], {
+    cwd: join(import.meta.dirname, '../packages/plinth'),
+    env: { ...process.env, PLINTH_DATABASE_URL: database.serverUrl, PLINTH_TENANT_ID: database.tenantA },
+    stdio: ['pipe', 'pipe', 'pipe'],
+    timeout: 20_000,
+  });
+  let printed = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    printed += chunk.toString();
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    printed += chunk.toString();
+  });
+  child.on('error', reject);
+  child.on('close', (code) => (code === 0 ? resolve() : reject(new Error(`the example ended with ${code ?? 'a time-out'}:\n${printed}`))));
+  child.stdin.end(text);
+  await promise;
+}
