@@ -18,6 +18,8 @@ export interface AnyTransaction extends Queryable {
   flush(): Promise<void>;
   /** Runs after a successful COMMIT of a transaction that Plinth opened; for a joined one, after its callback. */
   afterCommit(hook: () => void): void;
+  /** Wakes those who wait for this name, here and in other processes, after COMMIT. A hint: they poll as well. */
+  signal(name: string): void;
 }
 
 /** A transaction with the effects that the modules offer: `tx.audit.record(...)`, `tx.events.publish(...)`. */
@@ -61,6 +63,7 @@ function scope(deps: TransactionDeps, context: Context, send: Queryable['query']
       await send(WRITE, [effectsDocument(effects)]).catch((error: unknown) => explain(deps, context, effects, error));
     },
     afterCommit: (hook) => void hooks.push(hook),
+    signal: (name) => void signals.add(name),
   };
   attachEffects(tx, deps.modules, (module) => ({
     context,

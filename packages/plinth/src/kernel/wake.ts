@@ -9,10 +9,28 @@ export interface Wake {
   signal(names: Iterable<string>): void;
   /** Calls back on a signal from this or another process; returns the way to stop. */
   on(name: string, listener: () => void): () => void;
+  /** Resolves at the next signal of one of these names, after `timeoutMs`, or when `until` is aborted: one turn of a poller. Never rejects. */
+  next(names: readonly string[], timeoutMs: number, until?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
 const CHANNEL = 'plinth_wake';
+
+/** See Wake.next. */
+function nextOf(on: Wake['on'], names: readonly string[], timeoutMs: number, until?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      for (const stop of stops) stop();
+      until?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, timeoutMs);
+    const stops = names.map((name) => on(name, done));
+    if (until?.aborted) done();
+    else until?.addEventListener('abort', done, { once: true });
+  });
+}
 
 export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
   const listeners = new Map<string, Set<() => void>>();
@@ -28,6 +46,12 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
     waiting = new Set();
     sending = pool.query('select pg_notify($1, name) from unnest($2::text[]) name', [CHANNEL, names]).catch(() => {});
   };
+  const on: Wake['on'] = (name, listener) => {
+    const set = listeners.get(name) ?? new Set();
+    set.add(listener);
+    listeners.set(name, set);
+    return () => void set.delete(listener);
+  };
   return {
     signal(names) {
       for (const name of names) {
@@ -37,12 +61,8 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
       timer ??= setTimeout(send, intervalMs);
       timer.unref();
     },
-    on(name, listener) {
-      const set = listeners.get(name) ?? new Set();
-      set.add(listener);
-      listeners.set(name, set);
-      return () => void set.delete(listener);
-    },
+    on,
+    next: (names, timeoutMs, until) => nextOf(on, names, timeoutMs, until),
     async close() {
       if (timer) clearTimeout(timer);
       await sending;
