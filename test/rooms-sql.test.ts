@@ -24,7 +24,7 @@ const graphSql = `
     union all select 'pg_constraint'::regclass, k.oid, k.connamespace, k.conname from pg_constraint k
     union all select 'pg_type'::regclass, t.oid, t.typnamespace, t.typname from pg_type t
     union all select 'pg_rewrite'::regclass, r.oid, c.relnamespace, c.relname from pg_rewrite r join pg_class c on c.oid = r.ev_class
-    union all select 'pg_trigger'::regclass, t.oid, c.relnamespace, t.tgname from pg_trigger t join pg_class c on c.oid = t.tgrelid
+    union all select 'pg_trigger'::regclass, t.oid, c.relnamespace, t.tgname from pg_trigger t join pg_class c on c.oid = t.tgrelid where not t.tgisinternal
     union all select 'pg_attrdef'::regclass, a.oid, c.relnamespace, c.relname from pg_attrdef a join pg_class c on c.oid = a.adrelid
     union all select 'pg_policy'::regclass, p.oid, c.relnamespace, p.polname from pg_policy p join pg_class c on c.oid = p.polrelid)
   select distinct f.nspname as "from", t.nspname as "to", format('%s.%s needs %s.%s', f.nspname, a.name, t.nspname, b.name) as because

@@ -30,12 +30,20 @@ export function lostSqlFaults(files: readonly string[]): string[] {
     .map((path) => `${path}: nothing applies this file; SQL lives in sql/migrations, sql/functions or sql/views`);
 }
 
+/** Folders of modules that the registry does not see, because their card is missing. */
+function cardlessFaults(files: readonly string[]): string[] {
+  const names = new Set(files.filter((path) => path.startsWith(`${modulesFolder}/`)).map((path) => path.slice(modulesFolder.length + 1).split('/')[0] ?? ''));
+  return [...names]
+    .filter((name) => !files.includes(`${modulesFolder}/${name}/module.ts`))
+    .map((name) => `${modulesFolder}/${name}: no module.ts, so nothing knows this module`);
+}
+
 function run(folder: string): Outcome {
   const files = repositoryFiles(folder);
   const text = files.filter((path) => /\.(ts|tsx|mjs|sql|css|md|json|html|ya?ml|svg|txt)$/.test(path));
   const faults = text.flatMap((path) => tidyFaults(path, read(path, folder)));
   for (const name of moduleNames(`${folder}/${modulesFolder}`)) faults.push(...moduleShapeFaults(name, files));
-  faults.push(...lostSqlFaults(files));
+  faults.push(...cardlessFaults(files), ...lostSqlFaults(files));
   return { looked: text.length, what: 'files', faults };
 }
 
