@@ -5,10 +5,12 @@
  * scripts by default, npm 10 and 11 when told to; then `postgres` dies with "libicuuc.so.60: cannot open shared object
  * file". We recreate the links from the package's own manifest: 14 links, about 10 ms, once.
  */
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, delimiter, dirname, join, relative } from 'node:path';
+import { promisify } from 'node:util';
 import { EmbeddedPostgresError, ownServer } from './errors.ts';
 
 export interface Binaries {
@@ -22,6 +24,22 @@ export interface Binaries {
   readonly environment: Readonly<Record<string, string>>;
   /** How many library links were missing and have been made by this call. */
   readonly linksMade: number;
+}
+
+/** The programs of a PostgreSQL that is installed on the machine, by its folder of programs. */
+export async function systemBinaries(programFolder: string): Promise<Binaries> {
+  const postgres = join(programFolder, 'postgres');
+  const { stdout } = await promisify(execFile)(postgres, ['--version']).catch((cause: unknown) => {
+    throw new EmbeddedPostgresError('binaries_missing', `${postgres} does not run.`, 'Name the bin folder of PostgreSQL.', cause);
+  });
+  return {
+    folder: dirname(programFolder),
+    initdb: join(programFolder, 'initdb'),
+    postgres,
+    version: /(\d+\.\d+)/.exec(stdout)?.[1] ?? '',
+    environment: {},
+    linksMade: 0,
+  };
 }
 
 const platforms = ['darwin-arm64', 'darwin-x64', 'linux-arm', 'linux-arm64', 'linux-ia32', 'linux-ppc64', 'linux-x64'];
@@ -65,6 +83,8 @@ function resolvePackage(): string {
 
 function isMusl(): boolean {
   if (process.platform !== 'linux') return false;
+  // Without this the report looks up the name of every network peer first.
+  Object.assign(process.report, { excludeNetwork: true });
   const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
   return report.header?.glibcVersionRuntime === undefined;
 }

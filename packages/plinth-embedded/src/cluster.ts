@@ -81,10 +81,7 @@ async function initdb(account: Account, draft: string, passwordFile: string, sig
     ['--username', 'postgres'],
     ['--pwfile', passwordFile],
     ['--encoding', 'UTF8'],
-    // PostgreSQL's own provider: the same order and case rules on every machine, whichever locales it has.
-    ['--locale-provider', 'builtin'],
-    ['--builtin-locale', 'C.UTF-8'],
-    ['--locale', 'C'],
+    locale(account),
     // Flushing 1,000 files takes seconds; a power cut in the first minute costs an empty database, and a new start.
     ['--no-sync', '--no-instructions'],
   ].flat();
@@ -96,6 +93,13 @@ async function initdb(account: Account, draft: string, passwordFile: string, sig
     `initdb failed (${code}): ${output.trim().split('\n').slice(-3).join(' ')}`,
     'Check that the disk has 100 MB free and that the data folder can be written.',
   );
+}
+
+/** PostgreSQL's own provider, from 17 on: the same order and case rules on every machine, whichever locales it has. */
+function locale(account: Account): string[] {
+  return Number.parseInt(account.binaries.version, 10) >= 17
+    ? ['--locale-provider', 'builtin', '--builtin-locale', 'C.UTF-8', '--locale', 'C']
+    : ['--locale', 'C.UTF-8'];
 }
 
 /** Runs a program to its end as the account. It has a session of its own: Ctrl-C reaches us, and we decide. */

@@ -9,7 +9,7 @@ import { appendFile, chmod, mkdir, readFile, readlink, realpath, rm, stat, trunc
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type Account, type AccountOptions, chooseAccount, give } from './account.ts';
-import { findBinaries } from './binaries.ts';
+import { findBinaries, systemBinaries } from './binaries.ts';
 import { ensureCluster, readPassword, repairOwner, resetPassword, type Settings, settingsFile, settingsText, writeConfiguration } from './cluster.ts';
 import { EmbeddedPostgresError } from './errors.ts';
 import { followLog } from './log.ts';
@@ -38,6 +38,8 @@ export interface StartOptions {
   readonly startTimeoutMs?: number;
   /** A platform package to use instead of the installed one. */
   readonly packageFolder?: string;
+  /** Folder of the programs of another PostgreSQL to run, for example /usr/lib/postgresql/15/bin. */
+  readonly programFolder?: string;
   /** How root's server gets at programs and data; see account.ts. */
   readonly account?: AccountOptions;
 }
@@ -118,7 +120,8 @@ async function own(dataDir: string): Promise<Ownership> {
 }
 
 async function startOwned(dataDir: string, options: StartOptions, ownership: Ownership): Promise<EmbeddedPostgres> {
-  const binaries = await findBinaries(join(dataDir, 'lib'), options.packageFolder);
+  const binaries =
+    options.programFolder === undefined ? await findBinaries(join(dataDir, 'lib'), options.packageFolder) : await systemBinaries(options.programFolder);
   // Under root another account has to pass through; what is private in here has modes of its own.
   if (process.getuid?.() === 0) await chmod(dataDir, 0o711);
   const account = await chooseAccount(binaries, dataDir, options.account);

@@ -3,6 +3,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { discardPostgres, startPostgres } from 'plinth-embedded';
+import { testSettings } from './settings.ts';
 
 export interface TestServer {
   /** Superuser, database `postgres`. */
@@ -10,20 +11,6 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-/** Fast instead of durable: a power cut may eat test data. Everything else is as in production. */
-const settings = {
-  fsync: false,
-  synchronous_commit: false,
-  full_page_writes: false,
-  max_wal_size: '4GB',
-  checkpoint_timeout: '30min',
-  shared_buffers: '256MB',
-  max_connections: 300,
-  max_prepared_transactions: 100,
-  max_locks_per_transaction: 256,
-  // Counts calls, so that a plpgsql function that no test calls can be found.
-  track_functions: 'all',
-};
 const prefix = 'plinth-test-';
 
 /** Starts the run's server, or checks nothing and returns the one that the environment names. */
@@ -32,7 +19,7 @@ export async function startTestServer(): Promise<TestServer> {
   if (given !== undefined && given !== '') return { url: given, stop: async () => undefined };
   await sweep();
   const dataDir = await mkdtemp(join(tmpdir(), prefix));
-  const postgres = await startPostgres({ dataDir, port: 0, settings });
+  const postgres = await startPostgres({ dataDir, port: 0, settings: testSettings });
   // A run that is ended by a signal gets no teardown; its server must not stay behind.
   const kill = () => process.kill(postgres.pid, 'SIGKILL');
   process.once('exit', kill);

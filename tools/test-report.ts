@@ -1,0 +1,43 @@
+/** What a test run says about itself at the end: functions that nothing called, tests that were not run. */
+import { existsSync, readFileSync } from 'node:fs';
+import { relative } from 'node:path';
+import { root } from './repo.ts';
+
+interface NotRun {
+  readonly need: string;
+  readonly file: string;
+  readonly reason: string;
+  readonly wayOut: string;
+}
+
+function lines<Line>(file: string): Line[] {
+  if (!existsSync(file)) return [];
+  const text = readFileSync(file, 'utf8').split('\n');
+  return text.filter((line) => line !== '').map((line) => JSON.parse(line) as Line);
+}
+
+/** True when every plpgsql function of the schemas was called by some test. Fails when there was nothing to look at. */
+export function reportFunctions(file: string): boolean {
+  const all = lines<{ exists?: string[]; called?: string[] }>(file);
+  const called = new Set(all.flatMap((line) => line.called ?? []));
+  const exists = [...new Set(all.flatMap((line) => line.exists ?? []))].sort();
+  const missing = exists.filter((name) => !called.has(name));
+  if (exists.length === 0 || called.size === 0) {
+    console.log('\nNo plpgsql function was counted: the test harness looked at nothing.');
+    return false;
+  }
+  console.log(`\n${exists.length - missing.length} of ${exists.length} plpgsql functions were called by a test.`);
+  for (const name of missing) console.log(`  never called: ${name}; its body is checked only when it runs, so add a test`);
+  return missing.length === 0;
+}
+
+/** True when nothing was left out; otherwise says what, why, and how to have it run. */
+export function reportNotRun(file: string): boolean {
+  const byNeed = Map.groupBy(lines<NotRun>(file), ({ need }) => need);
+  for (const [need, found] of byNeed) {
+    const files = [...new Set(found.map((line) => relative(root, line.file)))].sort();
+    console.log(`\nNot run for want of ${need}: ${found[0]?.reason}. To run them, ${found[0]?.wayOut}.`);
+    for (const path of files) console.log(`  ${path}`);
+  }
+  return byNeed.size === 0;
+}

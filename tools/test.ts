@@ -1,0 +1,92 @@
+/**
+ * `npm test`: every check, then every test, then what was not run and why. With arguments it runs the tests that they
+ * select (`npm test -- packages/plinth/src/modules/audit`).
+ *
+ * --tests-only   no checks
+ * --postgres15   only the tests, on a throw-away PostgreSQL 15 given as PLINTH_TEST_DATABASE_URL
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { root } from './repo.ts';
+import { reportFunctions, reportNotRun } from './test-report.ts';
+import { missingTools, offerTools } from './test-tools.ts';
+
+const ci = process.env.CI === 'true' || process.env.CI === '1';
+
+/** Runs a Node program with our input and output; resolves with its exit code, also when a signal ended it. */
+function run(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Promise<number> {
+  const child = spawn(process.execPath, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...environment } });
+  const pass = (signal: NodeJS.Signals) => child.kill(signal);
+  process.on('SIGTERM', pass);
+  // The terminal sends Ctrl-C to the child as well; this process only waits for it.
+  process.on('SIGINT', () => undefined);
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (code) => {
+      process.off('SIGTERM', pass);
+      resolve(code ?? 1);
+    });
+  });
+}
+
+function title(text: string): void {
+  console.log(`\n── ${text} ${'─'.repeat(Math.max(3, 100 - text.length))}`);
+}
+
+async function runTests(selection: readonly string[], folder: string, environment: NodeJS.ProcessEnv): Promise<boolean> {
+  const notRunFile = join(folder, 'not-run.jsonl');
+  const callsFile = join(folder, 'calls.jsonl');
+  const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+  const code = await run([vitest, 'run', '--config', 'vitest.config.ts', ...selection], {
+    ...environment,
+    PLINTH_NOT_RUN_FILE: notRunFile,
+    PLINTH_FUNCTION_CALLS_FILE: callsFile,
+  });
+  // A part of the tests calls a part of the functions: only the whole can say that one is never called.
+  const called = selection.length > 0 || code !== 0 || reportFunctions(callsFile);
+  const complete = reportNotRun(notRunFile) || !ci;
+  return code === 0 && called && complete;
+}
+
+/** Gives the body the URL of a PostgreSQL of the machine's own programs, and removes it afterwards. */
+async function onPostgres15(body: (environment: NodeJS.ProcessEnv) => Promise<boolean>): Promise<boolean> {
+  const { startPostgres } = await import('plinth-embedded');
+  const { testSettings } = await import('../packages/plinth/src/testing/settings.ts');
+  const programFolder = process.env.PLINTH_POSTGRES15_BIN ?? '/usr/lib/postgresql/15/bin';
+  const dataDir = mkdtempSync(join(tmpdir(), 'plinth-test-15-'));
+  const postgres = await startPostgres({ dataDir, port: 0, settings: testSettings, programFolder });
+  try {
+    title(`Tests on PostgreSQL ${postgres.version}`);
+    return await body({ PLINTH_TEST_DATABASE_URL: postgres.url });
+  } finally {
+    await postgres.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}
+
+async function main(args: readonly string[]): Promise<boolean> {
+  const selection = args.filter((arg) => arg !== '--tests-only' && arg !== '--postgres15');
+  const started = performance.now();
+  const folder = mkdtempSync(join(tmpdir(), 'plinth-npm-test-'));
+  try {
+    offerTools(missingTools(), ci);
+    if (args.includes('--postgres15')) return await onPostgres15((environment) => runTests(selection, folder, environment));
+    let checked = true;
+    if (args.length === 0) {
+      title('Checks');
+      checked = (await run(['tools/check.ts'])) === 0;
+    }
+    title('Tests');
+    const tested = await runTests(selection, folder, {});
+    const seconds = ((performance.now() - started) / 1000).toFixed(0);
+    title(`${checked && tested ? 'Passed' : 'Failed'} in ${seconds} s`);
+    if (!checked) console.log('npm run check failed: see the lines marked FAIL above.');
+    return checked && tested;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1;
