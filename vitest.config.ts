@@ -22,8 +22,6 @@ export default defineConfig({
           include: ['packages/plinth/src/**/*.test.ts', 'examples/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts'],
           exclude: ['**/node_modules/**', '**/dist/**'],
           globalSetup: ['packages/plinth/src/testing/global-setup.ts'],
-          // A passing test that would have hung the run afterwards fails here instead.
-          teardownTimeout: 20_000,
         },
       },
       {
