@@ -147,10 +147,12 @@ const repeatableFiles: Rule = {
 const upperWords = /\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|FROM|WHERE|BEGIN|END|RETURNS?|LANGUAGE|TABLE|INDEX|GRANT)\b/g;
 const sqlWords: [RegExp, string][] = [
   [upperWords, 'SQL keywords are lower case'],
-  [/\bvarchar\b|\bcharacter varying\b|\b(?:big|small)?serial\b|\btimestamp\b(?! with)(?!tz)(?=\s)/g, 'use text, identity or uuid, and timestamptz'],
+  [/\bvarchar\b|\bcharacter varying\b|\b(?:big|small)?serial\b/g, 'use text, and identity or uuid'],
   [/\bcreate\s+type\s+\S+\s+as\s+enum\b/g, 'text with a check, not an enum: values must be removable'],
   [/\bcreate\s+policy\b|\brow level security\b/g, 'policies are written by the kernel from the card'],
 ];
+/** Columns; a variable of a function may hold a local time while it computes. */
+const zoneless = /\btimestamp\b(?! with)(?!tz)(?=\s)/g;
 const sqlStyle: Rule = {
   name: 'SQL style',
   applies: (path) => sqlKind(path) !== undefined,
@@ -159,6 +161,7 @@ const sqlStyle: Rule = {
     const kernel = path.includes('/kernel/sql/');
     const words = kernel ? sqlWords.slice(0, 3) : sqlWords;
     const faults = words.flatMap(([pattern, message]) => every(code, pattern, (found) => `${found}: ${message}`));
+    if (sqlKind(path) === 'migrations') faults.push(...every(code, zoneless, (found) => `${found}: use timestamptz`));
     const definer = /\bsecurity\s+definer\b/.exec(code);
     if (definer && !kernel) faults.push({ line: lineAt(code, definer.index), message: 'definer rights belong to the kernel' });
     if (definer && kernel && !/set\s+search_path\s*(?:=|to)\s*''/.test(text)) {

@@ -1,0 +1,41 @@
+/** The typed wrappers of public SQL functions call what they say, with the function's own defaults, in the caller's transaction. */
+import { Kysely, PostgresDialect } from 'kysely';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Database, sqlFunctions } from '../packages/plinth/src/db.gen.ts';
+import { type TestDatabase, testDatabase } from '../packages/plinth/src/testing/database.ts';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await testDatabase('wrappers');
+});
+afterAll(() => database.drop());
+
+const actor = { type: 'user' as const, id: 'ann' };
+
+test('a scalar function takes named arguments, and leaves out what is not given', async () => {
+  const { plinth, tenantA } = database;
+  const entry = { action: 'order.created', resourceType: 'order', resourceId: '1', after: { lines: [1, 2] }, complianceFlags: ['soc2'] };
+  const id = await plinth.transaction({ tenantId: tenantA, actor }, (tx) => sqlFunctions.logAuditEvent(tx, entry));
+  const { rows } = await database.admin.query('select action, actor_id, after, compliance_flags from plinth.audit_logs where id = $1', [id]);
+  expect(rows).toEqual([{ action: 'order.created', actor_id: 'ann', after: { lines: [1, 2] }, compliance_flags: ['soc2'] }]);
+});
+
+test('a function that returns rows returns rows, of this tenant only', async () => {
+  const { plinth, tenantA, tenantB } = database;
+  const history = (tenantId: string) => plinth.transaction({ tenantId, actor }, (tx) => sqlFunctions.auditHistory(tx, { entityType: 'order', entityId: '1' }));
+  expect(await history(tenantA)).toMatchObject([{ action: 'order.created', entity_type: 'order' }]);
+  expect(await history(tenantB)).toEqual([]);
+});
+
+test('a function that returns nothing returns nothing', async () => {
+  const { plinth, tenantA } = database;
+  expect(await plinth.transaction({ tenantId: tenantA, actor }, (tx) => sqlFunctions.writeEffects(tx, { effects: {} }))).toBeUndefined();
+});
+
+test('the database types fit Kysely', async () => {
+  const { plinth, tenantA } = database;
+  await plinth.transaction({ tenantId: tenantA, actor }, (tx) => sqlFunctions.logAuditEvent(tx, { action: 'order.paid' }));
+  const typed = new Kysely<Database>({ dialect: new PostgresDialect({ pool: database.admin }) });
+  const rows = await typed.selectFrom('plinth.audit_logs').select(['action', 'tenant_id']).where('action', '=', 'order.paid').execute();
+  expect(rows).toEqual([{ action: 'order.paid', tenant_id: tenantA }]);
+});
