@@ -7,6 +7,8 @@ import type pg from 'pg';
 export interface Wake {
   /** Local listeners at once, other processes by a coalesced NOTIFY. */
   signal(names: Iterable<string>): void;
+  /** Passes on a hint that came from another process: to the listeners here only. */
+  hear(name: string): void;
   /** Calls back on a signal from this or another process; returns the way to stop. */
   on(name: string, listener: () => void): () => void;
   /** Resolves at the next signal of one of these names, after `timeoutMs`, or when `until` is aborted: one turn of a poller. Never rejects. */
@@ -61,6 +63,7 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
       timer ??= setTimeout(send, intervalMs);
       timer.unref();
     },
+    hear: tell,
     on,
     next: (names, timeoutMs, until) => nextOf(on, names, timeoutMs, until),
     async close() {
@@ -70,7 +73,7 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
   };
 }
 
-/** Listens for the hints of other processes on a connection of its own and passes them to `wake`'s listeners. */
+/** Listens for the hints of other processes on a connection of its own; give them to `wake.hear`. */
 export async function listenForWakes(client: pg.Client, onSignal: (name: string) => void): Promise<() => Promise<void>> {
   client.on('notification', (message) => {
     if (message.channel === CHANNEL && message.payload) onSignal(message.payload);
