@@ -1,0 +1,147 @@
+import { z } from 'zod';
+import { raiser } from '#kernel/errors.ts';
+import { procedure } from '#kernel/rpc.ts';
+import type { AnyTransaction } from '#kernel/transaction.ts';
+import type { JobsTransaction } from './enqueue.ts';
+import { JOB_SIGNALS } from './enqueue.ts';
+import { errors } from './errors.ts';
+import { putSchedule } from './schedules.ts';
+
+const fail = raiser('jobs', errors);
+const json = z.record(z.string(), z.unknown());
+const id = z.object({ id: z.uuid() });
+const queue = z.string().min(1).max(100);
+const priority = z.int().min(1).max(100);
+const maxAttempts = z.int().min(1).max(1000);
+
+const job = z.object({
+  id: z.uuid(),
+  job_type: z.string(),
+  job_name: z.string().nullable(),
+  queue: z.string(),
+  status: z.enum(['scheduled', 'pending', 'processing', 'completed', 'failed', 'cancelled']),
+  priority: z.number(),
+  payload: json,
+  result: z.unknown(),
+  error: z.string().nullable(),
+  attempts: z.number(),
+  max_attempts: z.number(),
+  progress: z.number(),
+  progress_note: z.string().nullable(),
+  unique_key: z.string().nullable(),
+  run_at: z.date(),
+  started_at: z.date().nullable(),
+  finished_at: z.date().nullable(),
+  created_at: z.date(),
+  correlation_id: z.uuid().nullable(),
+  causation_id: z.uuid().nullable(),
+});
+
+const attempt = z.object({
+  id: z.uuid(),
+  attempt: z.number(),
+  outcome: z.enum(['completed', 'failed', 'cancelled', 'lost', 'snoozed']),
+  error: z.string().nullable(),
+  worker: z.string().nullable(),
+  started_at: z.date().nullable(),
+  finished_at: z.date(),
+});
+
+export const api = {
+  get: procedure({ rest: 'GET /jobs/{id}', permission: 'jobs.read', summary: 'One job with its attempts' })
+    .input(id)
+    .output(z.object({ job, attempts: z.array(attempt) }))
+    .query(async ({ ctx, input }) => {
+      const [found] = await ctx.tx.query<z.infer<typeof job>>('select * from plinth.background_jobs where tenant_id = $1 and id = $2', [ctx.tx.context.tenantId, input.id]);
+      if (!found) throw fail('job_not_found', { message: `There is no job ${input.id}` });
+      const attempts = await ctx.tx.query<z.infer<typeof attempt>>('select * from plinth.job_attempts where tenant_id = $1 and job_id = $2 order by id limit 1000', [
+        ctx.tx.context.tenantId, input.id,
+      ]);
+      return { job: found, attempts };
+    }),
+
+  enqueue: procedure({ rest: 'POST /jobs', permission: 'jobs.write', summary: 'Enqueues a job' })
+    .input(z.object({
+      kind: z.string().min(1).max(200), payload: json.default({}), name: z.string().max(500).optional(), queue: queue.optional(), priority: priority.optional(),
+      run_at: z.iso.datetime({ offset: true }).optional(), delay_ms: z.int().min(0).max(31_536_000_000).optional(), max_attempts: maxAttempts.optional(),
+      unique_key: z.string().min(1).max(500).optional(),
+    }))
+    .output(z.object({ id: z.uuid(), duplicate: z.boolean() }))
+    .mutation(async ({ ctx, input }) => {
+      // Every procedure's transaction offers the effects of all modules; this one's are known to be among them.
+      const tx = ctx.tx as JobsTransaction;
+      const jobId = tx.jobs.enqueue(input.kind, input.payload, {
+        name: input.name, queue: input.queue, priority: input.priority, runAt: input.run_at === undefined ? undefined : new Date(input.run_at), delayMs: input.delay_ms,
+        maxAttempts: input.max_attempts, uniqueKey: input.unique_key,
+      });
+      if (input.unique_key === undefined) return { id: jobId, duplicate: false };
+      await tx.flush();
+      const [holder] = await tx.query<{ id: string }>(
+        `select id from plinth_jobs.jobs where status in ('scheduled', 'pending', 'processing') and tenant_id = $1 and kind = $2 and unique_key = $3`,
+        [tx.context.tenantId, input.kind, input.unique_key],
+      );
+      return { id: holder?.id ?? jobId, duplicate: holder !== undefined && holder.id !== jobId };
+    }),
+
+  cancel: procedure({
+    rest: 'POST /jobs/{id}/cancel', permission: 'jobs.write', summary: 'Cancels a job', description: 'A running job is told to stop; it becomes cancelled when it does.',
+  })
+    .input(id.extend({ reason: z.string().max(1000).optional() }))
+    .output(z.object({ id: z.uuid(), status: z.enum(['cancelled', 'processing']) }))
+    .mutation(async ({ ctx, input }) => {
+      const [row] = await ctx.tx.query<{ status: 'cancelled' | 'processing' }>('select plinth.cancel_job($1, $2) as status', [input.id, input.reason ?? null]);
+      ctx.tx.signal(JOB_SIGNALS.cancelled);
+      return { id: input.id, status: row?.status ?? 'cancelled' };
+    }),
+
+  retry: procedure({ rest: 'POST /jobs/{id}/retry', permission: 'jobs.write', summary: 'Runs a dead letter again' })
+    .input(id.extend({ more_attempts: maxAttempts.default(3) }))
+    .output(id)
+    .mutation(async ({ ctx, input }) => {
+      await ctx.tx.query('select plinth.retry_job($1, $2)', [input.id, input.more_attempts]);
+      ctx.tx.signal(JOB_SIGNALS.enqueued);
+      return { id: input.id };
+    }),
+
+  putSchedule: procedure({ rest: 'PUT /jobs/schedules/{name}', permission: 'jobs.write', summary: 'Makes or changes a schedule' })
+    .input(z.object({
+      name: z.string().min(1).max(200), cron: z.string().min(1).max(200), time_zone: z.string().max(100).default('UTC'), kind: z.string().min(1).max(200),
+      payload: json.default({}), queue: queue.optional(), priority: priority.optional(), max_attempts: maxAttempts.optional(), enabled: z.boolean().default(true),
+    }))
+    .output(id)
+    .mutation(async ({ ctx, input }) => {
+      const scheduleId = await putSchedule(ctx.tx, { ...input, timeZone: input.time_zone, maxAttempts: input.max_attempts });
+      ctx.tx.signal(JOB_SIGNALS.scheduled);
+      return { id: scheduleId };
+    }),
+
+  deleteSchedule: procedure({ rest: 'DELETE /jobs/schedules/{id}', permission: 'jobs.write', summary: 'Deletes a schedule' })
+    .input(id)
+    .output(id)
+    .mutation(async ({ ctx, input }) => {
+      const [row] = await ctx.tx.query(`delete from plinth_jobs.schedules where tenant_id = $1 and id = $2 and source = 'api' returning id`, [ctx.tx.context.tenantId, input.id]);
+      if (!row) throw fail('schedule_not_found', { message: `There is no schedule ${input.id} that was made by the API` });
+      return { id: input.id };
+    }),
+
+  pauseSchedule: procedure({ rest: 'POST /jobs/schedules/{id}/pause', permission: 'jobs.write', summary: 'Stops a schedule until it is resumed' })
+    .input(id)
+    .output(id)
+    .mutation(async ({ ctx, input }) => ({ id: await switchSchedule(ctx.tx, input.id, false) })),
+
+  resumeSchedule: procedure({ rest: 'POST /jobs/schedules/{id}/resume', permission: 'jobs.write', summary: 'Starts a paused schedule; ticks missed meanwhile are not made up' })
+    .input(id)
+    .output(id)
+    .mutation(async ({ ctx, input }) => ({ id: await switchSchedule(ctx.tx, input.id, true) })),
+};
+
+/** A null next_run_at lets the scheduler work out the next tick from now, so a pause makes up nothing. */
+async function switchSchedule(tx: AnyTransaction, scheduleId: string, enabled: boolean): Promise<string> {
+  const [row] = await tx.query(
+    'update plinth_jobs.schedules set enabled = $3, next_run_at = null, error = null, updated_at = clock_timestamp() where tenant_id = $1 and id = $2 returning id',
+    [tx.context.tenantId, scheduleId, enabled],
+  );
+  if (!row) throw fail('schedule_not_found', { message: `There is no schedule ${scheduleId}` });
+  tx.signal(JOB_SIGNALS.scheduled);
+  return scheduleId;
+}

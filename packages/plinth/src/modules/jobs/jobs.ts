@@ -1,0 +1,22 @@
+import type { JobDefinition } from '#kernel/work.ts';
+
+const BATCH = 1000;
+
+/** Jobs of the module itself. */
+export const jobDefinitions: Record<string, JobDefinition> = {
+  'jobs.purge_failed': {
+    summary: 'Deletes dead letters that are older than 30 days.',
+    schedule: { cron: '20 3 * * *' },
+    timeoutMs: 600_000,
+    async handler(run) {
+      let purged = 0;
+      // A transaction a batch: locks are short, and a run that is stopped has still done its part.
+      for (;;) {
+        run.signal.throwIfAborted();
+        const [row] = await run.asWorker((tx) => tx.query<{ n: number }>('select plinth_jobs.purge_failed(p_limit => $1)::int as n', [BATCH]));
+        purged += row?.n ?? 0;
+        if ((row?.n ?? 0) < BATCH) return { purged };
+      }
+    },
+  },
+};

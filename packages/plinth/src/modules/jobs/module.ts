@@ -1,0 +1,82 @@
+import { defineModule } from '#kernel/module.ts';
+import { api } from './api.ts';
+import { jobEffects } from './enqueue.ts';
+import { errors } from './errors.ts';
+import { jobDefinitions } from './jobs.ts';
+
+export default defineModule({
+  name: 'jobs',
+  summary: 'Work to be done once, later, elsewhere: enqueued with the transaction that wants it, retried until it succeeds or is given up.',
+  tier: 'queue',
+  tables: {
+    jobs: {
+      tenancy: 'tenant',
+      // Completed and cancelled jobs only; live ones stay, dead letters are deleted by jobs.purge_failed after 30 days.
+      keep: { for: '7 days', by: 'partition', every: 'day', of: 'jobs_finished' },
+      personal: ['payload', 'result', 'actor_id'],
+      worker: true,
+      trace: {
+        kind: 'job',
+        title: `kind || coalesce(': ' || name, '')`,
+        endedAt: 'finished_at',
+        status: 'status',
+        attempt: 'attempts',
+        data: `jsonb_build_object('queue', queue, 'priority', priority, 'payload', payload, 'result', result, 'error', error, 'attempts', attempts, 'max_attempts', max_attempts, 'run_at', run_at, 'progress', progress, 'worker', worker)`,
+      },
+    },
+    attempts: {
+      tenancy: 'tenant',
+      keep: { for: '30 days', by: 'partition', every: 'day' },
+      grants: { app: ['select', 'insert'] },
+      worker: true,
+      trace: {
+        kind: 'attempt',
+        title: `kind || ' attempt ' || attempt`,
+        at: 'coalesce(started_at, created_at)',
+        endedAt: 'created_at',
+        status: 'outcome',
+        parent: 'job_id',
+        attempt: 'attempt',
+        data: `jsonb_build_object('error', error, 'worker', worker, 'job_id', job_id)`,
+      },
+    },
+    schedules: { tenancy: 'tenant', keep: 'forever', worker: true },
+    kinds: { tenancy: 'global', keep: 'forever', grants: { app: ['select'] } },
+  },
+  effects: jobEffects,
+  api,
+  lists: {
+    jobs: {
+      title: 'Jobs',
+      view: 'background_jobs',
+      columns: ['job_type', 'job_name', 'status', 'priority', 'attempts', 'progress', 'run_at', 'finished_at', 'error'],
+      filters: ['status', 'job_type', 'queue', 'unique_key', 'correlation_id'],
+      empty: 'No jobs. Enqueue one with tx.jobs.enqueue(kind, payload), plinth.schedule_job(...) or POST /api/v1/jobs.',
+      actions: [
+        { procedure: 'cancel', label: 'Cancel', when: { column: 'status', in: ['scheduled', 'pending', 'processing', 'failed'] }, danger: true },
+        { procedure: 'retry', label: 'Run again', when: { column: 'status', in: ['failed'] } },
+      ],
+    },
+    attempts: {
+      title: 'Attempts',
+      view: 'job_attempts',
+      columns: ['job_type', 'attempt', 'outcome', 'started_at', 'finished_at', 'worker', 'error'],
+      filters: ['outcome', 'job_type', 'job_id', 'correlation_id'],
+      empty: 'No attempts. A worker makes one each time it runs a job.',
+    },
+    schedules: {
+      title: 'Schedules',
+      view: 'job_schedules',
+      columns: ['name', 'cron', 'time_zone', 'job_type', 'enabled', 'next_run_at', 'last_run_at', 'error'],
+      filters: ['name', 'job_type', 'source'],
+      empty: 'No schedules. Make one with PUT /api/v1/jobs/schedules/{name}; those of the modules belong to tenant plinth-system.',
+      actions: [
+        { procedure: 'pauseSchedule', label: 'Pause', when: { column: 'enabled', in: ['true'] } },
+        { procedure: 'resumeSchedule', label: 'Resume', when: { column: 'enabled', in: ['false'] } },
+        { procedure: 'deleteSchedule', label: 'Delete', when: { column: 'source', in: ['api'] }, danger: true },
+      ],
+    },
+  },
+  jobs: jobDefinitions,
+  errors,
+});
