@@ -8,10 +8,13 @@ import type { Consumer, JobDefinition, WorkerPart } from './work.ts';
  */
 export type Tenancy = 'tenant' | 'global';
 
-/** How long a row lives. `partition`: the table is PARTITION BY RANGE (id) with uuid v7 ids and old partitions are dropped. */
+/**
+ * How long a row lives. `partition`: the table is PARTITION BY RANGE (id) with uuid v7 ids and old partitions are dropped; `of` names
+ * the partition of this table for which that is so, when only a part of it ages (finished jobs beside live ones).
+ */
 export type Keep =
   | 'forever'
-  | { for: `${number} ${'days' | 'months' | 'years'}`; by: 'partition'; every?: 'month' | 'day'; archive?: boolean }
+  | { for: `${number} ${'days' | 'months' | 'years'}`; by: 'partition'; every?: 'month' | 'day'; archive?: boolean; of?: string }
   | { for: `${number} ${'days' | 'months' | 'years'}`; by: 'delete'; column: string; where?: string };
 
 export type Privilege = 'select' | 'insert' | 'update' | 'delete';

@@ -39,6 +39,9 @@ export function tableGrants(schema: string, table: string, card: TableCard): str
   ];
 }
 
+/** The table that is partitioned by time: this one, or the part of it that its card names. */
+const agingPart = (table: string, card: TableCard): string => (card.keep !== 'forever' && card.keep.by === 'partition' ? (card.keep.of ?? table) : table);
+
 const everyOf = (card: TableCard): string | undefined => (card.keep !== 'forever' && card.keep.by === 'partition' ? (card.keep.every ?? 'month') : undefined);
 
 /** Partitioned tables of the cards: `[schema.table, 'month' | 'day']`. */
@@ -46,7 +49,7 @@ export const partitionedTables = (ordered: readonly AnyModule[]): [string, strin
   ordered.flatMap((card) =>
     Object.entries(card.tables).flatMap(([table, tableCard]): [string, string][] => {
       const every = everyOf(tableCard);
-      return every ? [[`plinth_${card.name}.${table}`, every]] : [];
+      return every ? [[`plinth_${card.name}.${agingPart(table, tableCard)}`, every]] : [];
     }),
   );
 
