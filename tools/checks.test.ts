@@ -8,7 +8,7 @@ import { verdict } from './checks/check.ts';
 import { dependencies, documented } from './checks/dependencies.ts';
 import { anchorsOf, links, linksOf } from './checks/links.ts';
 import { biome, oxlint } from './checks/programs.ts';
-import { importFault, importsOf, readUses, rooms, schemaFaults } from './checks/rooms.ts';
+import { importFault, importsOf, publicOwners, readUses, rooms, schemaFaults } from './checks/rooms.ts';
 import { sqlCode, typescriptCode } from './checks/source-text.ts';
 import { lostSqlFaults, moduleShapeFaults } from './checks/tidy.ts';
 import { tidyFaults } from './checks/tidy-rules.ts';
@@ -93,7 +93,21 @@ describe('rooms', () => {
       { line: 2, message: expect.stringContaining('audit does not say on its card that it uses events') },
     ]);
     expect(schemaFaults('kernel', 'select 1 from plinth_audit.entries', uses)[0]?.message).toContain('the kernel names no module');
-    expect(schemaFaults('audit', "-- plinth_events.entries\nselect 'plinth_events.entries'", uses)).toEqual([]);
+    expect(schemaFaults('audit', sqlCode("-- plinth_events.entries\nselect 'plinth_events.entries'"), uses)).toEqual([]);
+  });
+
+  test('public functions and views belong to the module whose file creates them', () => {
+    const files = ['packages/plinth/src/modules/events/sql/functions/publish_event.sql', 'packages/plinth/src/modules/events/sql/functions/inner.sql'];
+    const owners = publicOwners(files, (path) => `create or replace function ${path.includes('inner') ? 'plinth_events.inner' : 'plinth.publish_event'}()`);
+    expect([...owners]).toEqual([['publish_event', 'events']]);
+    expect(schemaFaults('webhooks', 'select plinth.publish_event()', uses, owners)).toEqual([]);
+    expect(schemaFaults('audit', 'select plinth.publish_event(), plinth.trace()', uses, owners)).toHaveLength(1);
+  });
+
+  test('SQL inside TypeScript counts, comments do not, and imports inside templates are text', () => {
+    const text = "// plinth_events.a\nawait tx.query(`select * from plinth_events.entries`);\nconst t = `\nimport x from './gone.ts';\n`;\n";
+    expect(schemaFaults('audit', typescriptCode(text, 'texts'), uses)).toHaveLength(1);
+    expect(importsOf(text)).toEqual([]);
   });
 
   test('a card that names another module than its folder, or uses one that is not there, is a fault', async () => {

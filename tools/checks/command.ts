@@ -1,7 +1,7 @@
 /** Runs one program of node_modules/.bin and keeps what it printed. */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { root } from '../repo.ts';
 
 export type Printed = { code: number; stdout: string; stderr: string };
@@ -10,7 +10,7 @@ export type Printed = { code: number; stdout: string; stderr: string };
 export function command(program: string, args: readonly string[], folder: string, timeoutMs = 110_000): Promise<Printed> {
   const { promise, resolve, reject } = Promise.withResolvers<Printed>();
   const bin = existsSync(join(folder, 'node_modules/.bin')) ? folder : root;
-  const path = [join(bin, 'node_modules/node/bin'), join(bin, 'node_modules/.bin'), process.env.PATH ?? ''].join(delimiter);
+  const path = [dirname(process.execPath), join(bin, 'node_modules/.bin'), process.env.PATH ?? ''].join(delimiter);
   const child = spawn(program === 'node' ? process.execPath : join(bin, 'node_modules/.bin', program), args, {
     cwd: folder,
     env: { ...process.env, PATH: path, NO_COLOR: '1', FORCE_COLOR: '0', CI: '1' },

@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url';
 import { moduleNames } from '../gen-registry.ts';
 import { read, repositoryFiles } from '../repo.ts';
 import type { Check, Outcome } from './check.ts';
-import { lineAt, sqlCode } from './source-text.ts';
+import { lineAt, sqlCode, typescriptCode } from './source-text.ts';
 
 const source = 'packages/plinth/src';
 const rank = { kernel: 0, client: 0, module: 1, adapter: 2, registry: 3, app: 4, testing: 4, public: 4 } as const;
@@ -18,6 +18,8 @@ type Place = { room: Room; name: string };
 
 /** Which modules each module says it uses, read from the cards. */
 export type Uses = ReadonlyMap<string, readonly string[]>;
+/** Which module a public function or view belongs to, read from the names of the files. */
+export type Owners = ReadonlyMap<string, string>;
 
 const folders: Record<string, Room> = {
   kernel: 'kernel',
@@ -67,25 +69,42 @@ export function importFault(from: string, specifier: string, uses: Uses): string
 const importPattern = /(?:^|\n)\s*(?:import|export)\b[^'"`;]*?from\s*['"]([^'"]+)['"]|(?:^|\n)\s*import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/g;
 
 /** Every import specifier of a source text with its line. */
-export function importsOf(text: string): { specifier: string; line: number }[] {
+export function importsOf(source: string): { specifier: string; line: number }[] {
+  const text = typescriptCode(source, 'quotes');
   return [...text.matchAll(importPattern)].map((match) => ({
     specifier: match[1] ?? match[2] ?? match[3] ?? '',
     line: lineAt(text, match.index + match[0].length),
   }));
 }
 
-/** Schemas a module's SQL may name: its own, the kernel's, the public one and those of the modules it uses. */
-export function schemaFaults(owner: string, text: string, uses: Uses): { line: number; message: string }[] {
-  const code = sqlCode(text);
+/**
+ * What SQL of `owner` may name: its own schema, the kernel's, those of the modules it uses, and the public functions and views
+ * of the same. `code` has its comments blanked; SQL inside TypeScript counts as well.
+ */
+export function schemaFaults(owner: string, code: string, uses: Uses, owners: Owners = new Map()): { line: number; message: string }[] {
+  const may = (module: string): boolean => module === owner || !uses.has(module) || (uses.get(owner)?.includes(module) ?? false);
   const faults: { line: number; message: string }[] = [];
-  for (const match of code.matchAll(/\bplinth_([a-z][a-z0-9_]*)\s*\./g)) {
-    const schema = match[1] ?? '';
-    // A name that is no module is an alias; one that is meant as a schema and does not exist fails when it is applied.
-    if (schema === owner || !uses.has(schema) || uses.get(owner)?.includes(schema)) continue;
-    const who = owner === 'kernel' ? 'the kernel names no module' : `${owner} does not say on its card that it uses ${schema}`;
-    faults.push({ line: lineAt(text, match.index), message: `${who} (schema plinth_${schema})` });
+  const add = (offset: number, module: string, name: string): void => {
+    const who = owner === 'kernel' ? 'the kernel names no module' : `${owner} does not say on its card that it uses ${module}`;
+    faults.push({ line: lineAt(code, offset), message: `${who} (${name})` });
+  };
+  // A schema that is no module is an alias; one that is meant and does not exist fails when it is applied.
+  for (const match of code.matchAll(/\bplinth_([a-z][a-z0-9_]*)\s*\./g)) if (!may(match[1] ?? '')) add(match.index, match[1] ?? '', match[0]);
+  for (const match of code.matchAll(/\bplinth\.([a-z][a-z0-9_]*)/g)) {
+    const module = owners.get(match[1] ?? '');
+    if (module && !may(module)) add(match.index, module, match[0]);
   }
   return faults;
+}
+
+/** The owners of public names, from the files that create them. */
+export function publicOwners(files: readonly string[], readText: (path: string) => string): Map<string, string> {
+  const owners = new Map<string, string>();
+  for (const path of files) {
+    const match = /^packages\/plinth\/src\/modules\/([^/]+)\/sql\/(?:functions|views)\/([^/]+)\.sql$/.exec(path);
+    if (match && /\bcreate\s+or\s+replace\s+(?:function|view)\s+plinth\./.test(readText(path))) owners.set(match[2] ?? '', match[1] ?? '');
+  }
+  return owners;
 }
 
 /** Reads `uses` of every card under `folder`. A card that does not load is a fault of its own. */
@@ -122,21 +141,22 @@ function usesOf(card: unknown): string[] {
 
 async function run(folder: string): Promise<Outcome> {
   const { uses, faults } = await readUses(folder);
+  const files = repositoryFiles(folder).filter((file) => file.startsWith(`${source}/`));
+  const owners = publicOwners(files, (path) => read(path, folder));
   let looked = 0;
-  for (const path of repositoryFiles(folder).filter((file) => file.startsWith(`${source}/`))) {
-    if (/\.tsx?$/.test(path)) {
-      for (const { specifier, line } of importsOf(read(path, folder))) {
-        looked += 1;
-        const fault = importFault(path, specifier, uses) ?? missingTarget(path, specifier, folder);
-        if (fault) faults.push(`${path}:${line}: ${fault}`);
-      }
-    } else if (path.endsWith('.sql')) {
-      const place = placeOf(path);
-      const owner = place.room === 'kernel' ? 'kernel' : place.name;
-      const text = read(path, folder);
-      looked += text.match(/\bplinth(?:_[a-z0-9_]+)?\s*\./g)?.length ?? 0;
-      for (const { line, message } of schemaFaults(owner, text, uses)) faults.push(`${path}:${line}: ${message}`);
+  for (const path of files.filter((file) => /\.(?:tsx?|sql)$/.test(file))) {
+    const text = read(path, folder);
+    const { room, name } = placeOf(path);
+    const isSql = path.endsWith('.sql');
+    for (const { specifier, line } of isSql ? [] : importsOf(text)) {
+      looked += 1;
+      const fault = importFault(path, specifier, uses) ?? missingTarget(path, specifier, folder);
+      if (fault) faults.push(`${path}:${line}: ${fault}`);
     }
+    if (!(isSql || room === 'kernel' || room === 'module') || /\.test\.tsx?$/.test(path)) continue;
+    const code = isSql ? sqlCode(text) : typescriptCode(text, 'texts');
+    looked += code.match(/\bplinth(?:_[a-z0-9_]+)?\s*\./g)?.length ?? 0;
+    for (const { line, message } of schemaFaults(room === 'kernel' ? 'kernel' : name, code, uses, owners)) faults.push(`${path}:${line}: ${message}`);
   }
   return { looked, what: 'imports and schema names', faults };
 }

@@ -8,14 +8,17 @@ const blank = (text: string): string => text.replace(/[^\n]/g, ' ');
 /** A slash after one of these begins a regular expression, not a division. */
 const beforeRegex = /(?:^|[(,=:[!&|?{};+\-*%<>~^]|\breturn|\btypeof|\bcase|=>)\s*$/;
 
-/** TypeScript with comments, string contents and regular expressions blanked; code inside `${}` of a template stays. */
-export function typescriptCode(source: string): string {
-  const scanner = { source, at: 0, out: '' };
+/**
+ * TypeScript with comments, regular expressions and the contents of strings blanked; code inside `${}` of a template stays.
+ * `keep`: 'quotes' leaves '...' and "..." as they are (import specifiers), 'texts' leaves templates too (SQL in strings).
+ */
+export function typescriptCode(source: string, keep: 'nothing' | 'quotes' | 'texts' = 'nothing'): string {
+  const scanner = { source, at: 0, out: '', keepQuotes: keep !== 'nothing', keepTemplates: keep === 'texts' };
   scanCode(scanner, false);
   return scanner.out;
 }
 
-type Scanner = { source: string; at: number; out: string };
+type Scanner = { source: string; at: number; out: string; keepQuotes: boolean; keepTemplates: boolean };
 
 function take(scanner: Scanner, end: number, keep: boolean): void {
   const piece = scanner.source.slice(scanner.at, end);
@@ -55,7 +58,7 @@ function scanQuoted(scanner: Scanner, quote: string): void {
   while (end < scanner.source.length && scanner.source[end] !== quote && scanner.source[end] !== '\n') {
     end += scanner.source[end] === '\\' ? 2 : 1;
   }
-  take(scanner, end, false);
+  take(scanner, end, scanner.keepQuotes);
   take(scanner, Math.min(end + 1, scanner.source.length), true);
 }
 
@@ -80,12 +83,12 @@ function scanTemplate(scanner: Scanner): void {
       take(scanner, scanner.at + 1, true);
       return;
     }
-    if (char === '\\') take(scanner, scanner.at + 2, false);
+    if (char === '\\') take(scanner, scanner.at + 2, scanner.keepTemplates);
     else if (char === '$' && scanner.source[scanner.at + 1] === '{') {
       take(scanner, scanner.at + 2, true);
       scanCode(scanner, true);
       if (scanner.at < scanner.source.length) take(scanner, scanner.at + 1, true);
-    } else take(scanner, scanner.at + 1, false);
+    } else take(scanner, scanner.at + 1, scanner.keepTemplates);
   }
 }
 
