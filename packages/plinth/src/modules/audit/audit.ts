@@ -1,4 +1,8 @@
 import type { EffectSink } from '#kernel/effects.ts';
+import { raiser } from '#kernel/errors.ts';
+import { errors } from './errors.ts';
+
+const fail = raiser('audit', errors);
 
 /** One audit entry as the application writes it. */
 export interface AuditEntry {
@@ -26,6 +30,7 @@ export interface AuditEntry {
 export const auditEffects = (sink: EffectSink) => ({
   /** Records one entry and returns its id at once; the row is written before COMMIT. */
   record(entry: AuditEntry): string {
+    if (entry.entityId !== undefined && entry.entityType === undefined) throw fail('entry_invalid', { message: `The audit entry ${JSON.stringify(entry.action)} has an entity id and no entity type` });
     const id = sink.newId();
     sink.push(`audit.record(${JSON.stringify(entry.action)})`, {
       id,
