@@ -20,13 +20,15 @@ export async function exposePublicSql(client: pg.Client): Promise<string[]> {
       case p.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end as volatile, p.proretset as set
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'plinth' and p.prokind = 'f' and p.proname <> 'write_effects' order by 1`);
-  const { rows: views } = await client.query<{ name: string }>(`select c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'plinth' and c.relkind = 'v' order by 1`);
+  const { rows: views } = await client.query<{ name: string; lockable: boolean }>(`select c.relname as name, has_table_privilege('plinth_app', c.oid, 'update') as lockable from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'plinth' and c.relkind = 'v' order by 1`);
   return [
     ...old.map((row) => row.drop),
-    ...views.flatMap(({ name }) => [
+    ...views.flatMap(({ name, lockable }) => [
       `create view public.${name} with (security_invoker = true) as select * from plinth.${name}`,
       `comment on view public.${name} is 'Plinth: the same as plinth.${name}.'`,
       `grant select on public.${name} to plinth_app, plinth_worker, plinth_reader`,
+      // SELECT ... FOR UPDATE needs the privilege on every view on its way.
+      ...(lockable ? [`grant update on public.${name} to plinth_app, plinth_worker`] : []),
     ]),
     ...functions.flatMap((row) => {
       const call = row.call.replaceAll(`public.${row.name}.`, `${row.name}.`);
