@@ -1,6 +1,6 @@
 import type { Effect, EffectSink } from './effects.ts';
 import type { ErrorCatalogue } from './errors.ts';
-import type { Consumer, JobDefinition, WorkerPart } from './work.ts';
+import type { Consumer, FeedEvent, JobDefinition, WorkerPart } from './work.ts';
 
 /**
  * Who may see a row. `tenant`: rows of one tenant, by its tenant_id column and forced row security.
@@ -68,6 +68,16 @@ export interface ListCard {
   actions?: readonly { procedure: string; label: string; when?: { column: string; in: readonly string[] }; danger?: boolean }[];
 }
 
+/**
+ * A table that can be read as a feed (feed.ts): it has `shard smallint`, `position bigint generated always as identity` (cache 1),
+ * `xact xid8`, `tenant_id`, `id`, `created_at` and an index (shard, xact, position). A row's position is taken after the lock that orders its stream.
+ */
+export interface FeedCard {
+  table: string;
+  /** SQL expressions over the row `e` where the column is not called as the field is: `{ data: 'e.payload' }`. */
+  columns?: Partial<Record<keyof FeedEvent, string>>;
+}
+
 /** The one kind of value that a module's `api` may be: a tRPC router record (see rpc.ts). */
 export type ApiRecord = Record<string, unknown>;
 
@@ -86,8 +96,10 @@ export interface ModuleCard<Name extends string = string, Effects = unknown, Api
   lists?: Record<string, ListCard>;
   /** Handlers of jobs by kind, with an optional cron schedule. Run by the worker. */
   jobs?: Record<string, JobDefinition>;
-  /** Readers of the event feed. Run by the worker. */
+  /** Readers of the event feed, registered as `<module>.<name>` when the database is migrated. Run by the worker. */
   consumers?: Record<string, Consumer>;
+  /** The log that the consumers of all modules read. One module of an installation offers it. */
+  feed?: FeedCard;
   /** Long-running parts, by name, that the worker process starts and stops: a dispatcher, a poller. */
   workers?: Record<string, WorkerPart>;
   /** Permissions its procedures ask for: name -> sentence. Default: <name>.read and <name>.write. */

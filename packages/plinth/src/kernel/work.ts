@@ -88,5 +88,7 @@ export interface Consumer {
   summary: string;
   /** Events a batch. Default 500. */
   batchSize?: number;
+  /** Where a consumer that is new to a database begins. Default `beginning`: everything that is kept. */
+  from?: 'beginning' | 'now';
   handle: (tx: AnyTransaction, events: readonly FeedEvent[]) => Promise<void>;
 }
