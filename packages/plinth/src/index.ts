@@ -1,17 +1,36 @@
-import { modules } from '#registry';
-import type { Modules } from '#registry';
+import type { Joinable } from '#adapters/database/joined.ts';
+import { toQueryable } from '#adapters/database/joined.ts';
+import type { ContextInput } from '#kernel/context.ts';
 import type { KernelOptions, Plinth as KernelPlinth } from '#kernel/plinth.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import type { Transaction } from '#kernel/transaction.ts';
+import { modules } from '#registry';
+import type { Modules } from '#registry';
 
-export type Plinth = KernelPlinth<Modules>;
 export type Tx = Transaction<Modules>;
+
+export interface Plinth extends KernelPlinth<Modules> {
+  /**
+   * Joins a transaction that you opened with pg, postgres.js, Kysely, Drizzle or Prisma: what `body` asks for is written in
+   * it, and commits or rolls back with it. The role of that connection must be a member of plinth_app.
+   *
+   * @example
+   * await db.transaction().execute(async (trx) => {
+   *   await trx.insertInto('orders').values({ id: 42 }).execute();
+   *   await plinth.join(trx, { tenantId }, async (tx) => {
+   *     tx.audit.record({ action: 'order.placed', entityType: 'order', entityId: '42' });
+   *   });
+   * });
+   */
+  join<T>(transaction: Joinable, input: ContextInput, body: (tx: Tx) => Promise<T>): Promise<T>;
+}
 
 /** Opens Plinth on a database that has been migrated (`plinth migrate up`). Close it when the process ends. */
 export function createPlinth(options: Omit<KernelOptions<Modules>, 'modules'>): Plinth {
-  return createKernel({ ...options, modules });
+  const kernel = createKernel({ ...options, modules });
+  return { ...kernel, join: (transaction, input, body) => kernel.joinQueryable(toQueryable(transaction), input, body) };
 }
 
-export type { Context, ContextInput, Actor } from '#kernel/context.ts';
 export { currentContext } from '#kernel/context.ts';
+export type { Actor, Context, ContextInput } from '#kernel/context.ts';
 export { PlinthError } from '#kernel/errors.ts';

@@ -1,0 +1,79 @@
+import type { Queryable } from '#kernel/database.ts';
+
+/**
+ * Transactions that the application opened with a driver or ORM of its own, as Plinth can join them. Each is described by
+ * the few methods that are called, so that Plinth depends on none of these packages.
+ */
+
+/** pg: a Client or PoolClient on which BEGIN was sent. */
+export interface PgTransaction {
+  query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>;
+}
+
+/** postgres.js: the `sql` that `sql.begin` passes to its callback. */
+export interface PostgresJsTransaction {
+  unsafe(text: string, values?: never[]): PromiseLike<readonly unknown[]>;
+  savepoint: unknown;
+}
+
+/** Kysely: the `trx` of `db.transaction().execute(...)`. */
+export interface KyselyTransaction {
+  readonly isTransaction: boolean;
+  executeQuery(query: { sql: string; parameters: readonly unknown[]; query: unknown; queryId: unknown }): Promise<{ rows: unknown[] }>;
+}
+
+/** Drizzle (node-postgres or postgres-js): the `tx` of `db.transaction(...)`. */
+export interface DrizzleTransaction {
+  execute(query: { getSQL(): unknown }): PromiseLike<unknown>;
+  rollback(): never;
+}
+
+/** Prisma: the client that an interactive `$transaction` passes to its callback. */
+export interface PrismaTransaction {
+  $queryRawUnsafe(text: string, ...values: unknown[]): Promise<unknown>;
+  $executeRawUnsafe(text: string, ...values: unknown[]): Promise<unknown>;
+}
+
+export type Joinable = PgTransaction | PostgresJsTransaction | KyselyTransaction | DrizzleTransaction | PrismaTransaction | Queryable;
+
+const has = (handle: object, ...names: string[]): boolean => names.every((name) => name in handle);
+
+/** SET, CALL and other statements without a result: Prisma has a method of its own for them. */
+const RETURNS_ROWS = /^\s*(select|with|insert|update|delete|values|table|merge|show|explain)\b/i;
+
+const fromPg = (handle: PgTransaction): Queryable['query'] => async <Row>(text: string, values?: readonly unknown[]) => (await handle.query(text, values as unknown[] | undefined)).rows as Row[];
+
+const fromPostgresJs = (handle: PostgresJsTransaction): Queryable['query'] => async <Row>(text: string, values: readonly unknown[] = []) => [...(await handle.unsafe(text, values as never[]))] as Row[];
+
+const fromKysely = (handle: KyselyTransaction): Queryable['query'] => {
+  // What CompiledQuery.raw of Kysely makes; writing it out keeps Kysely out of the dependencies of this file.
+  const raw = (sql: string, parameters: readonly unknown[]) => ({ sql, parameters, query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] }, queryId: { queryId: 'plinth' } });
+  return async <Row>(text: string, values: readonly unknown[] = []) => (await handle.executeQuery(raw(text, values))).rows as Row[];
+};
+
+/** Drizzle has no raw text with parameters; an object with `getSQL` that builds itself is what its `sql` template makes. */
+const fromDrizzle = (handle: DrizzleTransaction): Queryable['query'] => {
+  const session = (handle as unknown as { session: { prepareQuery(query: { sql: string; params: readonly unknown[] }, fields: undefined, name: undefined, array: boolean): { execute(): Promise<unknown> } } }).session;
+  return async <Row>(text: string, values: readonly unknown[] = []) => {
+    const result = (await session.prepareQuery({ sql: text, params: values }, undefined, undefined, false).execute()) as Row[] | { rows: Row[] };
+    return Array.isArray(result) ? [...result] : result.rows;
+  };
+};
+
+const fromPrisma = (handle: PrismaTransaction): Queryable['query'] => async <Row>(text: string, values: readonly unknown[] = []) => {
+  if (!RETURNS_ROWS.test(text)) {
+    await handle.$executeRawUnsafe(text, ...values);
+    return [];
+  }
+  return (await handle.$queryRawUnsafe(text, ...values)) as Row[];
+};
+
+/** Makes any of the supported transactions into the one thing that Plinth needs. Errors: TypeError for anything else. */
+export function toQueryable(handle: Joinable): Queryable {
+  if (has(handle, '$queryRawUnsafe', '$executeRawUnsafe')) return { query: fromPrisma(handle as PrismaTransaction) };
+  if (has(handle, 'unsafe', 'savepoint')) return { query: fromPostgresJs(handle as PostgresJsTransaction) };
+  if (has(handle, 'isTransaction', 'executeQuery')) return { query: fromKysely(handle as KyselyTransaction) };
+  if (has(handle, 'execute', 'rollback', 'session')) return { query: fromDrizzle(handle as DrizzleTransaction) };
+  if (has(handle, 'query')) return { query: fromPg(handle as PgTransaction) };
+  throw new TypeError('plinth.join takes a transaction of pg, postgres.js, Kysely, Drizzle or Prisma, or an object with query(text, values)');
+}
