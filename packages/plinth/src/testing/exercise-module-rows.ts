@@ -69,6 +69,8 @@ export interface RowWish {
   tenantId: string;
   /** SQL expressions that win over the card's sample. */
   fixed?: Record<string, string>;
+  /** Table of the card whose sample is used. Default: the table itself; another one when this is a partition of it. */
+  sampleOf?: string;
 }
 
 /**
@@ -79,7 +81,7 @@ export async function insertRow(client: pg.Client, modules: ModuleMap, schema: s
   if (schema === 'plinth_kernel' && table === 'tenants') return { id: wish.tenantId };
   const name = `${identifier(schema)}.${identifier(table)}`;
   const { rows: columns } = await client.query<ColumnFacts>(columnsSql, [name]);
-  const expressions: Record<string, string> = { ...cardOf(modules, schema)?.tables[table]?.sample, ...wish.fixed };
+  const expressions: Record<string, string> = { ...cardOf(modules, schema)?.tables[wish.sampleOf ?? table]?.sample, ...wish.fixed };
   if (columns.some((column) => column.name === 'tenant_id')) expressions.tenant_id = `${literal(wish.tenantId)}::uuid`;
   await addParents(client, modules, name, wish, expressions, columns);
   for (const column of columns) if (column.required) expressions[column.name] ??= expressionFor(column);

@@ -4,6 +4,7 @@ import { identifier, literal } from '#kernel/database.ts';
 import { migrateUp } from '#kernel/migrate/index.ts';
 import type { AnyModule, ModuleMap, TableCard } from '#kernel/module.ts';
 import { catalogPicture, commentless, keysWithoutTenant, relationsOf, viewsOver } from './exercise-module-catalog.ts';
+import { exerciseRetention } from './exercise-module-retention.ts';
 import { insertRow } from './exercise-module-rows.ts';
 
 /**
@@ -62,6 +63,7 @@ export function exerciseModule(card: AnyModule, place: ExercisePlace): ModulePro
     promise('tables, public views and public functions have comments', async (client) => {
       assert.deepEqual(await commentless(client, schema), []);
     }),
+    ...tables.filter(([, tableCard]) => tableCard.keep !== 'forever').map(([table]) => retentionPromise(promise, place, card, table)),
     promise('migrating again changes nothing', async (client) => {
       const before = await catalogPicture(client);
       const migration = { url: place.url(), modules: place.modules };
@@ -72,6 +74,19 @@ export function exerciseModule(card: AnyModule, place: ExercisePlace): ModulePro
     }),
   ];
 }
+
+const retentionPromise = (promise: Make, place: ExercisePlace, card: AnyModule, table: string): ModulePromise =>
+  promise(`${table}: retention removes exactly the old rows`, async (client) => {
+    await client.query('begin');
+    try {
+      await client.query('set local role plinth_owner');
+      await client.query(`insert into plinth_kernel.tenants (id, slug, name) values ($1, 'exercise-a', 'exercise-a')`, [tenantA]);
+      await client.query(`set local plinth.tenant_id = ${literal(tenantA)}`);
+      await exerciseRetention(client, place.modules, card, table, tenantA);
+    } finally {
+      await client.query('rollback');
+    }
+  });
 
 async function withClient(url: string, body: (client: pg.Client) => Promise<void>): Promise<void> {
   const client = new pg.Client({ connectionString: url, application_name: 'exercise module' });
