@@ -3,8 +3,8 @@
  * silence: `needs()` records the reason, tools/test.ts prints it at the end with the way out, and in CI it is a failure.
  */
 import { appendFileSync, existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 
 export type Need = 'chromium' | 'postgres15' | 'prisma' | 'redis' | 'root';
@@ -33,9 +33,9 @@ const findings: Record<Need, Finding> = {
     wayOut: 'install it (Debian 12: apt-get install postgresql-15) or set PLINTH_POSTGRES15_BIN to its bin folder',
   },
   prisma: {
-    find: () => installed('@prisma/client'),
-    reason: 'the Prisma client is not installed',
-    wayOut: 'run npm install without --omit=dev',
+    find: () => firstExisting(fileURLToPath(new URL('../../../../test/prisma/generated/client.ts', import.meta.url))) ?? '',
+    reason: 'the Prisma client is not generated (it weighs 300 MB and is not part of the main installation)',
+    wayOut: 'npm install --prefix test/prisma --ignore-scripts && npm run --prefix test/prisma generate',
   },
   redis: {
     find: () => process.env.PLINTH_REDIS_URL ?? onPath('redis-server'),
@@ -72,12 +72,4 @@ function onPath(...programs: readonly string[]): string {
   const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
   const candidates = programs.flatMap((program) => folders.map((folder) => join(folder, program)));
   return candidates.find((candidate) => existsSync(candidate)) ?? '';
-}
-
-function installed(name: string): string {
-  try {
-    return createRequire(import.meta.url).resolve(name);
-  } catch {
-    return '';
-  }
 }

@@ -1,0 +1,65 @@
+import { afterAll, expect, test } from 'vitest';
+import { testDatabase } from '../../packages/plinth/src/testing/database.ts';
+import { needs } from '../../packages/plinth/src/testing/needs.ts';
+import type { PrismaTransaction } from '../../packages/plinth/src/adapters/database/joined.ts';
+
+const prisma = needs('prisma');
+
+interface Transaction extends PrismaTransaction {
+  order: { create(input: { data: { id: number } }): Promise<unknown> };
+}
+interface Client {
+  $transaction<T>(body: (transaction: Transaction) => Promise<T>): Promise<T>;
+  $disconnect(): Promise<void>;
+}
+
+const database = await testDatabase('prisma');
+const { plinth, tenantA, admin } = database;
+afterAll(() => database.drop());
+
+/** The generated client and its adapter, which exist only where test/prisma was installed. */
+async function openClient(): Promise<Client> {
+  const role = `prisma_${process.pid}_${Date.now().toString(36)}`;
+  await admin.query(`create role ${role} login password 'app' in role plinth_app`);
+  await admin.query(`create table if not exists public.orders (id int primary key); grant all on public.orders to ${role}`);
+  const url = new URL(database.url);
+  url.username = role;
+  url.password = 'app';
+  const { PrismaClient } = (await import(prisma.at)) as { PrismaClient: new (options: object) => Client };
+  const { PrismaPg } = (await import(new URL('./node_modules/@prisma/adapter-pg/dist/index.mjs', import.meta.url).href)) as { PrismaPg: new (options: object) => object };
+  return new PrismaClient({ adapter: new PrismaPg({ connectionString: url.href }) });
+}
+
+const written = async (id: number): Promise<unknown> => {
+  const { rows } = await admin.query(
+    `select (select count(*)::int from public.orders where id = $1) as orders, (select count(*)::int from plinth_audit.entries where entity_id = $1::text and tenant_id = $2) as entries`,
+    [id, tenantA],
+  );
+  return rows[0];
+};
+
+test.runIf(prisma.available)('a Prisma transaction commits and rolls back with the effects that joined it', async () => {
+  const client = await openClient();
+  const place = (id: number, end: () => void) =>
+    client.$transaction(async (transaction) => {
+      await transaction.order.create({ data: { id } });
+      await plinth.join(transaction, { tenantId: tenantA }, async (tx) => {
+        tx.audit.record({ action: 'order.placed', entityType: 'order', entityId: String(id), after: { note: `it's` } });
+        await tx.flush();
+        expect(await tx.query('select action from plinth.audit_logs where entity_id = $1', [String(id)])).toEqual([{ action: 'order.placed' }]);
+      });
+      end();
+    });
+  try {
+    await place(1, () => {});
+    expect(await written(1)).toEqual({ orders: 1, entries: 1 });
+    await expect(
+      place(2, () => {
+        throw new Error('card declined');
+      }),
+    ).rejects.toThrow('card declined');
+    expect(await written(2)).toEqual({ orders: 0, entries: 0 });
+  } finally {
+    await client.$disconnect();
+  }
+});
