@@ -22,7 +22,7 @@ test('there are modules', () => {
 });
 
 describe.each(Object.values(all).map((card: AnyModule) => [card.name, card] as const))('module %s', (name, card) => {
-  for (const { name: promise, run } of exerciseModule(card, { url: () => database.url, modules: all })) test(promise, run);
+  test.each(exerciseModule(card, { url: () => database.url, modules: all }))('$name', ({ run }) => run());
 
   const readme = join(root, 'packages/plinth/src/modules', name, 'README.md');
   const examples = existsSync(readme) ? readmeExamples(readFileSync(readme, 'utf8')) : [];

@@ -7,10 +7,10 @@ import type { Check, Outcome } from './check.ts';
 const page = 'docs/dependencies.md';
 const kinds = ['dependencies', 'devDependencies', 'peerDependencies', 'optionalDependencies'] as const;
 
-/** Packages that the workspaces depend on, without the workspaces themselves: name -> version. */
-export function declared(folder: string): Map<string, string> {
+/** Packages that any package.json of the repository depends on, without the workspaces themselves: name -> version. */
+function declared(folder: string): Map<string, string> {
   const manifests = repositoryFiles(folder)
-    .filter((path) => path === 'package.json' || /^(?:packages|apps|examples)\/[^/]+\/package\.json$/.test(path))
+    .filter((path) => path === 'package.json' || path.endsWith('/package.json'))
     .map((path) => JSON.parse(read(path, folder)) as Record<string, Record<string, string> | undefined> & { name?: string });
   const own = new Set(manifests.map((manifest) => String(manifest.name)));
   const found = new Map<string, string>();

@@ -32,7 +32,7 @@ const folders: Record<string, Room> = {
 };
 
 /** The room of a source file, by its path inside the repository. */
-export function placeOf(path: string): Place {
+function placeOf(path: string): Place {
   const [folder = '', name = ''] = path.slice(source.length + 1).split('/');
   if (!path.startsWith(`${source}/`)) return { room: 'public', name: '' };
   if (folder.endsWith('.gen.ts')) return { room: 'registry', name: folder };
@@ -40,7 +40,7 @@ export function placeOf(path: string): Place {
 }
 
 /** The file an import specifier means, or undefined for a package. */
-export function targetOf(specifier: string, from: string): string | undefined {
+function targetOf(specifier: string, from: string): string | undefined {
   if (specifier.startsWith('.')) return normalize(join(dirname(from), specifier));
   if (specifier === '#registry') return `${source}/registry.gen.ts`;
   const inside = /^#(kernel|adapters|apps|testing)\/(.+)$/.exec(specifier);
@@ -56,7 +56,7 @@ export function importFault(from: string, specifier: string, uses: Uses): string
   const here = placeOf(from);
   const there = placeOf(target);
   const isTest = /\.test\.tsx?$/.test(from);
-  if (rank[there.room] > rank[here.room] && !(isTest && ['testing', 'registry'].includes(there.room))) {
+  if (rank[there.room] > rank[here.room] && !(isTest && ['testing', 'registry', 'public'].includes(there.room))) {
     return `a ${here.room} may not import the ${there.room} file ${target}`;
   }
   if (there.room !== 'module' || here.room === 'registry') return undefined;

@@ -172,7 +172,7 @@ const sqlStyle: Rule = {
 };
 
 /** Every rule, in the order of STYLE.md. */
-export const rules: readonly Rule[] = [
+const rules: readonly Rule[] = [
   fileLength,
   bannedNames,
   absolutePaths,

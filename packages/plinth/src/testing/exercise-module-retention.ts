@@ -18,7 +18,7 @@ export interface KindFacts {
 /** Makes a row of the kind's own table: SQL expressions that win over the card's sample. Resolves to its id, or its first key column. */
 type AddRow = (fixed: Record<string, string>) => Promise<unknown>;
 
-export async function kindOf(client: pg.Client, card: AnyModule, table: string): Promise<KindFacts> {
+async function kindOf(client: pg.Client, card: AnyModule, table: string): Promise<KindFacts> {
   const { rows } = await client.query<KindFacts>(
     'select kind, table_name, method, keep::text, every, age_column, condition from plinth_kernel.retention_kinds where kind = $1',
     [`${card.name}.${table}`],
@@ -58,7 +58,7 @@ async function listBound(client: pg.Client, table: string): Promise<Record<strin
 }
 
 /** Columns that make a condition of the forms `a in ('x', ...)`, `a = 'x'` and `a is not null` true. */
-export function meeting(condition: string | null): Record<string, string> {
+function meeting(condition: string | null): Record<string, string> {
   const fixed: Record<string, string> = {};
   for (const part of (condition ?? '').split(/\s+and\s+/i)) {
     const match = /^\(?\s*([a-z_]+)\s*(?:=\s*|in\s*\(\s*)('(?:[^']|'')*'|true|false|\d+)/i.exec(part);
