@@ -1,4 +1,5 @@
 import type { Context } from './context.ts';
+import type { Queryable } from './database.ts';
 import type { ModuleMap } from './module.ts';
 
 /** One row that a module wants written by its `plinth_<module>.write_effects(jsonb)`. */
@@ -19,6 +20,12 @@ export interface EffectSink {
   /** Runs after COMMIT; never inside the transaction (design.md 4.7). */
   afterCommit(signal: string): void;
 }
+
+/**
+ * Looks at a module's effects in their transaction, right before they are written, and may complete their rows. What it throws
+ * ends the transaction. Returns nothing when it has nothing to wait for: then COMMIT is not held up.
+ */
+export type EffectCheck = (tx: Queryable & { readonly context: Context }, effects: readonly Effect[]) => Promise<void> | undefined;
 
 /** The effects of one transaction, in the order in which they were asked for. */
 export interface EffectBuffer {

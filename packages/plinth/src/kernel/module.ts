@@ -1,5 +1,6 @@
-import type { Effect, EffectSink } from './effects.ts';
+import type { Effect, EffectCheck, EffectSink } from './effects.ts';
 import type { ErrorCatalogue } from './errors.ts';
+import type { Wake } from './wake.ts';
 import type { Consumer, FeedEvent, JobDefinition, WorkerPart } from './work.ts';
 
 /**
@@ -92,6 +93,8 @@ export interface ModuleCard<Name extends string = string, Effects = unknown, Api
   errors?: ErrorCatalogue;
   /** What `tx.<name>` offers; rows pushed to the sink are written by plinth_<name>.write_effects(jsonb). */
   effects?: (sink: EffectSink) => Effects;
+  /** Makes, once for each kernel, the check that this module's effects pass before they are written. */
+  checkEffects?: (wake: Wake) => EffectCheck;
   api?: Api;
   lists?: Record<string, ListCard>;
   /** Handlers of jobs by kind, with an optional cron schedule. Run by the worker. */

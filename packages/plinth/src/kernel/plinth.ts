@@ -6,6 +6,7 @@ import type { PoolOptions, Queryable } from './database.ts';
 import { createPool } from './database.ts';
 import type { IdSource } from './ids.ts';
 import { uuidV7Source } from './ids.ts';
+import type { EffectCheck } from './effects.ts';
 import type { ModuleMap } from './module.ts';
 import type { Transaction, TransactionDeps, TransactionInput } from './transaction.ts';
 import { joinTransaction, runTransaction } from './transaction.ts';
@@ -42,13 +43,16 @@ export interface Plinth<Modules extends ModuleMap> {
 
 const isPool = (database: PoolOptions | pg.Pool): database is pg.Pool => 'connect' in database;
 
+const checksOf = (modules: ModuleMap, wake: Wake): Map<string, EffectCheck> =>
+  new Map(Object.entries(modules).flatMap(([name, card]) => (card.checkEffects ? [[name, card.checkEffects(wake)] as const] : [])));
+
 export function createKernel<Modules extends ModuleMap>(options: KernelOptions<Modules>): Plinth<Modules> {
   const clock = options.clock ?? systemClock;
   const owned = !isPool(options.database);
   const pool = isPool(options.database) ? options.database : createPool(options.database);
   const wake = createWake(pool);
   const newId = options.newId ?? uuidV7Source(clock);
-  const deps: TransactionDeps = { pool, modules: options.modules, clock, newId, onSignal: (signals) => wake.signal(signals) };
+  const deps: TransactionDeps = { pool, modules: options.modules, clock, newId, checks: checksOf(options.modules, wake), onSignal: (signals) => wake.signal(signals) };
   const appRole = options.appRole === undefined ? 'plinth_app' : options.appRole;
   const run = <T>(role: string | null, input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T> =>
     runTransaction<Modules, T>(deps, { role, ...input }, body);

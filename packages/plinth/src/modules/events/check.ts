@@ -1,0 +1,102 @@
+import { LRUCache } from 'lru-cache';
+import type { Queryable } from '#kernel/database.ts';
+import type { Effect, EffectCheck } from '#kernel/effects.ts';
+import { raiser } from '#kernel/errors.ts';
+import type { Wake } from '#kernel/wake.ts';
+import { errors } from './errors.ts';
+import type { SchemaCheck } from './schema.ts';
+import { compileSchema } from './schema.ts';
+
+const fail = raiser('events', errors);
+
+/** Sent after a change of event types: processes forget what they know. */
+export const TYPES_SIGNAL = 'events.types';
+
+/** Longest time for which a change made in plain SQL goes unnoticed. */
+const STALE_MS = 2_000;
+
+interface TypeRow {
+  asked_name: string;
+  asked_version: number | null;
+  version: number;
+  schema: Record<string, unknown> | null;
+  mode: 'off' | 'warn' | 'reject';
+}
+
+interface KnownType {
+  version: number;
+  mode: TypeRow['mode'];
+  /** Undefined: nothing to check. */
+  check: SchemaCheck | undefined;
+}
+
+const known = (row: TypeRow): KnownType => ({ version: row.version, mode: row.mode, check: row.schema && row.mode !== 'off' ? checkOf(row, row.schema) : undefined });
+
+/** A schema that was registered in SQL may be one that does not compile; then its type rejects, or warns of, every payload. */
+function checkOf(row: TypeRow, schema: Record<string, unknown>): SchemaCheck {
+  try {
+    return compileSchema(schema);
+  } catch (error) {
+    const reason = `cannot be checked, because the schema of ${row.asked_name} version ${row.version} is not valid: ${(error as Error).message}`;
+    return () => reason;
+  }
+}
+
+const versionOf = (effect: Effect): number | undefined => effect.row.asked_version as number | undefined;
+
+/**
+ * Checks the payloads of a transaction's events against the JSON Schemas of their types before they are written. Types are
+ * remembered for 2 s, so that a busy tenant pays no query; `null` remembers that a type is not registered.
+ */
+export function eventsCheck(wake: Wake): EffectCheck {
+  const types = new LRUCache<string, { type: KnownType | null }>({ max: 10_000, ttl: STALE_MS });
+  wake.on(TYPES_SIGNAL, () => types.clear());
+  return (tx, effects) => {
+    const keyOf = (effect: Effect): string => `${tx.context.tenantId ?? ''} ${String(effect.row.type)} ${versionOf(effect) ?? ''}`;
+    const missing = new Map<string, Effect>();
+    // Kept beside the cache, whose entries may be gone again before they are used.
+    const found = new Map<string, KnownType | null>();
+    for (const effect of effects) {
+      const entry = types.get(keyOf(effect));
+      if (entry) found.set(keyOf(effect), entry.type);
+      else missing.set(keyOf(effect), effect);
+    }
+    const judge = (): undefined => {
+      for (const effect of effects) complete(effect, found.get(keyOf(effect)) ?? null);
+    };
+    if (missing.size === 0) return judge();
+    return load(tx, [...missing.values()]).then((rows) => {
+      for (const [key, effect] of missing) {
+        const row = rows.find((one) => one.asked_name === effect.row.type && (one.asked_version ?? undefined) === versionOf(effect));
+        const type = row ? known(row) : null;
+        types.set(key, { type });
+        found.set(key, type);
+      }
+      judge();
+    });
+  };
+}
+
+const load = (tx: Queryable, effects: readonly Effect[]): Promise<TypeRow[]> =>
+  tx.query<TypeRow>('select * from plinth_events.find_types($1, $2)', [effects.map((effect) => effect.row.type), effects.map((effect) => versionOf(effect) ?? null)]);
+
+/** Sets the type's version on the row, and a warning where the payload does not fit. Errors: events_payload_rejected, events_type_unknown. */
+function complete(effect: Effect, type: KnownType | null): void {
+  const { row, label } = effect;
+  if (!type) {
+    if (versionOf(effect) === undefined) return;
+    throw fail('type_unknown', { message: `${label}: event type ${String(row.type)} has no version ${versionOf(effect)}`, detail: { effect: label } });
+  }
+  row.type_version = type.version;
+  // What JSON makes of it is what will be stored: dates become text, undefined members vanish.
+  const fault = type.check?.(JSON.parse(JSON.stringify(row.payload)));
+  if (fault === undefined) return;
+  if (type.mode === 'warn') {
+    row.warnings = [fault];
+    return;
+  }
+  throw fail('payload_rejected', {
+    message: `${label}: the payload does not fit version ${type.version}: ${fault}`,
+    detail: { effect: label, type: row.type, type_version: type.version, fault },
+  });
+}

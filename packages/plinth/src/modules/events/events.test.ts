@@ -1,0 +1,223 @@
+/** Events from publishing to reading, through the transaction, SQL and the seeds' own snippets. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Plinth, Tx } from '../../index.ts';
+import { migrateUp } from '#kernel/migrate/index.ts';
+import { modules } from '#registry';
+import type { TestDatabase } from '#testing/database.ts';
+import { testDatabase } from '#testing/database.ts';
+import { firstId } from './publish.ts';
+
+let database: TestDatabase;
+let plinth: Plinth;
+let a: string;
+let b: string;
+
+beforeAll(async () => {
+  database = await testDatabase('events');
+  plinth = database.plinth;
+  a = database.tenantA;
+  b = database.tenantB;
+});
+afterAll(() => database.drop());
+
+interface StoredEvent {
+  id: string;
+  event_type: string;
+  event_version: number | null;
+  version: string | null;
+  payload: Record<string, unknown>;
+  position: string;
+  [column: string]: unknown;
+}
+const asTenant = <T>(tenantId: string, body: (tx: Tx) => Promise<T>): Promise<T> => plinth.transaction({ tenantId }, body);
+const stored = async (tenantId: string, id: string): Promise<StoredEvent | undefined> =>
+  (await asTenant(tenantId, (tx) => tx.query<StoredEvent>('select * from plinth.event_store where id = $1', [id])))[0];
+const stream = (tenantId: string, id: string) =>
+  asTenant(tenantId, (tx) => tx.query<StoredEvent>(`select * from plinth.get_aggregate_events('order', $1)`, [id]));
+const code = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'no error',
+    (error: { code?: string; detail?: unknown }) => {
+      const detail = typeof error.detail === 'string' ? (JSON.parse(error.detail) as { code?: string }) : ((error.detail ?? {}) as { effect_code?: string; code?: string });
+      return ('effect_code' in detail && detail.effect_code) || detail.code || String(error.code);
+    },
+  );
+
+describe('publish', () => {
+  test('commits and rolls back with the transaction, and carries who and the correlation', async () => {
+    const correlationId = plinth.newId();
+    let lost = '';
+    await expect(
+      asTenant(a, async (tx) => {
+        lost = tx.events.publish('order.created', {});
+        await tx.flush();
+        throw new Error('no');
+      }),
+    ).rejects.toThrow('no');
+    expect(await stored(a, lost)).toBeUndefined();
+    const id = await plinth.transaction({ tenantId: a, correlationId, actor: { type: 'user', id: 'u1' } }, async (tx) => tx.events.publish('order.created', { total: 5 }, { metadata: { from: 'test' } }));
+    expect(await stored(a, id)).toMatchObject({
+      event_type: 'order.created', payload: { total: 5 }, metadata: { from: 'test' }, actor_type: 'user', actor_id: 'u1', correlation_id: correlationId, version: null, aggregate_id: null,
+    });
+    expect(await stored(b, id)).toBeUndefined();
+  });
+
+  test('events of one transaction keep the order in which they were published', async () => {
+    const ids = await asTenant(a, async (tx) => Array.from({ length: 50 }, (_, n) => tx.events.publish('order.counted', { n }, n % 2 ? { stream: { type: 'order', id: 'many' } } : {})));
+    const rows = await asTenant(a, (tx) => tx.query<StoredEvent>('select * from plinth.event_store where id = any ($1::uuid[]) order by position', [ids]));
+    expect(rows.map((row) => row.payload.n)).toEqual(Array.from({ length: 50 }, (_, n) => n));
+    expect((await stream(a, 'many')).map((row) => [row.version, row.payload.n])).toEqual(Array.from({ length: 25 }, (_, n) => [String(n + 1), 2 * n + 1]));
+  });
+
+  test('a wrong type, data or stream is refused where it is published', async () => {
+    const refused = (publish: (tx: Tx) => unknown) => code(asTenant(a, async (tx) => publish(tx)));
+    for (const type of ['', 'order created', 'a..b', '.a', 'x'.repeat(201), "'; drop table x; --"]) expect(await refused((tx) => tx.events.publish(type, {}))).toBe('events_event_invalid');
+    expect(await refused((tx) => tx.events.publish('a', [] as unknown as Record<string, unknown>))).toBe('events_event_invalid');
+    expect(await refused((tx) => tx.events.publish('a', {}, { stream: { type: 'order', id: '' } }))).toBe('events_event_invalid');
+    expect(await refused((tx) => tx.events.publish('a', {}, { expectedVersion: 1 }))).toBe('events_event_invalid');
+    expect(await refused((tx) => tx.events.publish('a', {}, { causationId: 'x' }))).toBe('events_event_invalid');
+    expect(await refused((tx) => tx.events.publish('a', { text: 'x'.repeat(1_100_000) }))).toBe('kernel_invalid_input');
+  });
+
+  test('SQL callers get the same refusals, by name', async () => {
+    const refused = (call: string) => code(asTenant(a, (tx) => tx.query(`select ${call}`)));
+    expect(await refused(`plinth.publish_event('a b')`)).toBe('events_event_invalid');
+    expect(await refused(`plinth.publish_event('a', '[]')`)).toBe('events_event_invalid');
+    expect(await refused(`plinth.publish_event('a', p_aggregate_id := 'x')`)).toBe('events_event_invalid');
+    expect(await refused(`plinth.publish_event('a', p_expected_version := 1)`)).toBe('events_event_invalid');
+    expect(await refused(`plinth.publish_event('a', p_idempotency_key := '')`)).toBe('events_event_invalid');
+    expect(await refused(`plinth.publish_event('a', jsonb_build_object('t', repeat('x', 1100000)))`)).toBe('events_event_invalid');
+    expect(await refused(`plinth.publish_event('a', p_type_version := 7)`)).toBe('events_type_unknown');
+    expect(await refused(`plinth.append_event(null, 'order', 'a')`)).toBe('events_event_invalid');
+    expect(await code(plinth.transaction({}, (tx) => tx.query(`select plinth.publish_event('a')`)))).toBe('kernel_tenant_required');
+  });
+
+  test('events cannot be changed or deleted, not even by a superuser', async () => {
+    const id = await asTenant(a, async (tx) => tx.events.publish('order.created', {}));
+    expect(await code(database.admin.query(`update plinth_events.events set type = 'x' where id = $1`, [id]))).toBe('events_append_only');
+    expect(await code(asTenant(a, (tx) => tx.query('delete from plinth_events.events')))).toBe('42501');
+  });
+});
+
+describe('idempotency key', () => {
+  test('the same key and content is one event; other content is refused', async () => {
+    const publish = (data: Record<string, unknown>) => asTenant(a, async (tx) => tx.events.publish('order.paid', data, { idempotencyKey: 'k1' }));
+    const first = await publish({ x: 1, y: 2 });
+    const again = await publish({ y: 2, x: 1 });
+    expect(await stored(a, again)).toBeUndefined();
+    expect(await asTenant(a, (tx) => firstId(tx, 'k1'))).toBe(first);
+    expect(await code(publish({ x: 2 }))).toBe('events_idempotency_conflict');
+    const [row] = await asTenant(a, (tx) => tx.query<{ id: string }>(`select plinth.publish_event('order.paid', '{"x":1,"y":2}', p_idempotency_key := 'k1') as id`));
+    expect(row?.id).toBe(first);
+  });
+
+  test('two tenants use the same key without meeting', async () => {
+    const [one, two] = await Promise.all([a, b].map((tenant) => asTenant(tenant, async (tx) => tx.events.publish('order.paid', { tenant }, { idempotencyKey: 'shared' }))));
+    expect(await stored(a, one ?? '')).toBeDefined();
+    expect(await stored(b, two ?? '')).toBeDefined();
+  });
+
+  test('of many writers at once one writes and all get its id', async () => {
+    const ids = await Promise.all(
+      Array.from({ length: 12 }, () => asTenant(a, async (tx) => (await tx.query<{ id: string }>(`select plinth.publish_event('order.paid', '{"n":1}', p_idempotency_key := 'race') as id`))[0]?.id)),
+    );
+    expect(new Set(ids).size).toBe(1);
+    const rows = await asTenant(a, (tx) => tx.query(`select 1 from plinth.event_store where idempotency_key = 'race'`));
+    expect(rows).toHaveLength(1);
+  });
+
+  test('a key whose writer rolled back is free again, also for one that waited', async () => {
+    const events = await Promise.allSettled([
+      asTenant(a, async (tx) => {
+        tx.events.publish('order.paid', { n: 1 }, { idempotencyKey: 'freed' });
+        await tx.flush();
+        throw new Error('no');
+      }),
+      asTenant(a, async (tx) => tx.events.publish('order.paid', { n: 2 }, { idempotencyKey: 'freed' })),
+    ]);
+    expect(events[1]?.status === 'fulfilled' || (await code(Promise.reject((events[1] as PromiseRejectedResult).reason)))).toBe(true);
+  });
+
+  test('the same key twice in one transaction is one event', async () => {
+    const [first, second] = await asTenant(a, async (tx) => [1, 2].map(() => tx.events.publish('order.paid', { n: 1 }, { idempotencyKey: 'twice', stream: { type: 'order', id: 'twice' } })));
+    expect(await stored(a, first ?? '')).toMatchObject({ version: '1' });
+    expect(await stored(a, second ?? '')).toBeUndefined();
+  });
+});
+
+describe('streams', () => {
+  test('number their events without gaps, also when writers race and fail', async () => {
+    await Promise.allSettled(
+      Array.from({ length: 30 }, (_, n) =>
+        asTenant(a, async (tx) => {
+          tx.events.publish('order.changed', { n }, { stream: { type: 'order', id: 'raced' } });
+          if (n % 5 === 0) {
+            await tx.flush();
+            throw new Error('no');
+          }
+        }),
+      ),
+    );
+    const rows = await stream(a, 'raced');
+    expect(rows.map((row) => row.version)).toEqual(Array.from({ length: 24 }, (_, n) => String(n + 1)));
+    expect(rows.map((row) => row.position)).toEqual([...rows].map((row) => row.position).sort((x, y) => Number(x) - Number(y)));
+  });
+
+  test('an expected version that is not the version is refused and says both', async () => {
+    const append = (expectedVersion: number | 'none' | 'exists', id: string) => asTenant(a, async (tx) => tx.events.publish('order.changed', {}, { stream: { type: 'order', id }, expectedVersion }));
+    expect(await code(append('exists', 'new'))).toBe('events_version_conflict');
+    await append('none', 'new');
+    expect(await code(append('none', 'new'))).toBe('events_version_conflict');
+    await append('exists', 'new');
+    await append(2, 'new');
+    await expect(append(2, 'new')).rejects.toMatchObject({ status: 409, detail: { expected: 2, actual: 3 } });
+    expect((await stream(a, 'new')).map((row) => row.version)).toEqual(['1', '2', '3']);
+    expect(await code(asTenant(a, (tx) => tx.query(`select plinth.append_event('new', 'order', 'x', p_expected_version := 1)`)))).toBe('events_version_conflict');
+  });
+
+  test('of many that expect the same version exactly one gets it', async () => {
+    const done = await Promise.allSettled(Array.from({ length: 8 }, () => asTenant(a, async (tx) => tx.events.publish('order.changed', {}, { stream: { type: 'order', id: 'one' }, expectedVersion: 'none' }))));
+    expect(done.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
+  });
+
+  test('writers that touch the same two streams in opposite orders do not deadlock', async () => {
+    const both = (ids: string[]) => asTenant(a, async (tx) => ids.map((id) => tx.events.publish('order.changed', {}, { stream: { type: 'order', id } })));
+    await Promise.all(Array.from({ length: 20 }, (_, n) => both(n % 2 ? ['left', 'right'] : ['right', 'left'])));
+    expect(await stream(a, 'left')).toHaveLength(20);
+    expect(await stream(a, 'right')).toHaveLength(20);
+  });
+
+  test('another tenant has streams of the same name and sees none of these', async () => {
+    await asTenant(b, async (tx) => tx.events.publish('order.changed', {}, { stream: { type: 'order', id: 'raced' } }));
+    expect((await stream(b, 'raced')).map((row) => row.version)).toEqual(['1']);
+  });
+});
+
+describe('the seeds', () => {
+  test("seed 003's calls and seed 000's queries run verbatim once they are exposed", async () => {
+    await migrateUp({ url: database.url, modules, exposePublic: true });
+    const tenantId = b;
+    await asTenant(tenantId, async (tx) => {
+      await tx.query(`SELECT public.append_event(
+  p_aggregate_id := 'trip-123',
+  p_aggregate_type := 'trip',
+  p_event_type := 'trip_completed',
+  p_payload := '{"fare": 5000}'::jsonb
+);`);
+      const history = await tx.query(`SELECT * FROM public.get_aggregate_events(
+  p_aggregate_type := 'trip',
+  p_aggregate_id := 'trip-123'
+);`);
+      expect(history).toMatchObject([{ event_type: 'trip_completed', version: '1', payload: { fare: 5000 } }]);
+      const pending = await tx.query<{ event_type: string; status: string }>(`SELECT * FROM events
+WHERE status = 'pending'
+  AND (next_retry_at IS NULL OR next_retry_at <= NOW())
+ORDER BY created_at ASC
+LIMIT 100;`);
+      expect(Array.isArray(pending)).toBe(true);
+      const [count] = await tx.query<{ count: string }>(`SELECT COUNT(*) FROM events WHERE status = 'pending';`);
+      expect(Number(count?.count)).toBe(pending.length);
+      expect(await tx.query(`SELECT * FROM events WHERE org_id = '${tenantId}' and event_type = 'trip_completed'`)).toHaveLength(1);
+    });
+  });
+});

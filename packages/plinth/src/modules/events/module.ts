@@ -1,0 +1,62 @@
+import { defineModule } from '#kernel/module.ts';
+import { api } from './api.ts';
+import { eventsCheck } from './check.ts';
+import { errors } from './errors.ts';
+import { eventsEffects } from './publish.ts';
+
+export default defineModule({
+  name: 'events',
+  summary: 'What happened, told once and kept: a log of events that commits with the work it tells of, and that consumers read without loss.',
+  tables: {
+    events: {
+      tenancy: 'tenant',
+      keep: { for: '7 years', by: 'partition', every: 'month', archive: true },
+      personal: ['payload', 'metadata', 'actor_id'],
+      grants: { app: ['select', 'insert'], worker: ['select'] },
+      worker: true,
+      trace: {
+        kind: 'event',
+        title: 'type',
+        entity: `aggregate_type || coalesce(':' || aggregate_id, '')`,
+        data: `jsonb_build_object('actor_type', actor_type, 'actor_id', actor_id, 'payload', payload, 'metadata', metadata, 'type_version', type_version, 'version', version, 'position', position::text)`,
+      },
+      sample: { type: `'order.created'`, shard: 'plinth_kernel.shard_of(tenant_id)' },
+    },
+    streams: { tenancy: 'tenant', keep: 'forever', grants: { app: ['select', 'insert', 'update'] } },
+    dedup: { tenancy: 'tenant', keep: { for: '90 days', by: 'delete', column: 'created_at' }, grants: { app: ['select', 'insert'] } },
+    types: { tenancy: 'tenant', keep: 'forever', sample: { name: `'order.created_' || left(md5(random()::text), 8)` } },
+    common_types: { tenancy: 'global', keep: 'forever', grants: { app: ['select'] } },
+    schema_warnings: { tenancy: 'tenant', keep: { for: '30 days', by: 'delete', column: 'created_at' }, grants: { app: ['select', 'insert'] } },
+  },
+  feed: {
+    table: 'events',
+    columns: { streamId: `e.aggregate_type || ':' || e.aggregate_id`, data: 'e.payload' },
+  },
+  effects: eventsEffects,
+  checkEffects: eventsCheck,
+  api,
+  lists: {
+    events: {
+      title: 'Events',
+      view: 'event_store',
+      columns: ['created_at', 'event_type', 'aggregate_type', 'aggregate_id', 'version', 'actor_type', 'actor_id', 'correlation_id'],
+      filters: ['event_type', 'aggregate_type', 'aggregate_id', 'actor_type', 'actor_id', 'correlation_id', 'causation_id', 'idempotency_key'],
+      empty: 'No event has been published yet. Call tx.events.publish(...), plinth.publish_event(...) or POST /api/v1/events.',
+    },
+    types: {
+      title: 'Event types',
+      view: 'event_types',
+      columns: ['name', 'version', 'mode', 'description', 'updated_at'],
+      filters: ['name', 'mode'],
+      empty: 'No event type is registered, so no payload is checked. Register one with PUT /api/v1/event-types/{name} or plinth.define_event_type(...).',
+    },
+    warnings: {
+      title: 'Schema warnings',
+      view: 'event_schema_warnings',
+      columns: ['created_at', 'event_type', 'type_version', 'fault', 'event_id'],
+      filters: ['event_type', 'event_id'],
+      empty: 'Every event of a type in mode warn fitted its schema in the last 30 days.',
+    },
+  },
+  errors,
+});

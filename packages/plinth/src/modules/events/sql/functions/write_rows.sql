@@ -1,0 +1,68 @@
+-- Writes events, given as [{id, type, payload, ...}], and answers with the id that stands for each: that of the first event under its
+-- idempotency key. Keys and stream heads are taken in one order, so that two writers wait for each other instead of deadlocking;
+-- a head is locked before the position of its event is taken, so that positions order a stream.
+create or replace function plinth_events.write_rows(p_rows jsonb) returns table (event_id uuid, duplicate boolean)
+language plpgsql volatile security invoker
+as $$
+#variable_conflict use_column
+declare
+  _tenant_id uuid := plinth_kernel.require_tenant();
+  _clash text;
+begin
+  if p_rows @? '$[*].idempotency_key' then
+    insert into plinth_events.dedup (tenant_id, key, fingerprint, event_id)
+    select _tenant_id, r.idempotency_key, plinth_events.fingerprint(r.type, r.payload, r.aggregate_type, r.aggregate_id), r.id
+    from pg_catalog.jsonb_to_recordset(p_rows) as r (id uuid, type text, payload jsonb, aggregate_type text, aggregate_id text, idempotency_key text)
+    where r.idempotency_key is not null
+    order by r.idempotency_key
+    on conflict do nothing;
+    -- A statement of its own: it sees keys that another transaction committed while the one above waited for it.
+    select r.idempotency_key into _clash
+    from pg_catalog.jsonb_to_recordset(p_rows) as r (type text, payload jsonb, aggregate_type text, aggregate_id text, idempotency_key text)
+    join plinth_events.dedup as d on d.tenant_id = _tenant_id and d.key = r.idempotency_key
+    where d.fingerprint <> plinth_events.fingerprint(r.type, r.payload, r.aggregate_type, r.aggregate_id)
+    limit 1;
+    if found then
+      raise exception 'the idempotency key % was used for another event', _clash using errcode = 'PL409',
+        detail = pg_catalog.jsonb_build_object('code', 'events_idempotency_conflict', 'idempotency_key', _clash)::text,
+        hint = 'Send the same type, payload and aggregate under one key, or use a new key.';
+    end if;
+  end if;
+  return query
+  with asked as materialized (
+    select r.*, coalesce(d.event_id, r.id) as first_id, coalesce(d.event_id <> r.id, false) as repeated
+    from rows from (pg_catalog.jsonb_to_recordset(p_rows) as (id uuid, type text, type_version integer, payload jsonb, aggregate_type text, aggregate_id text,
+      expected_version bigint, idempotency_key text, metadata jsonb, correlation_id uuid, causation_id uuid, occurred_at timestamptz, warnings text[])) with ordinality
+      as r (id, type, type_version, payload, aggregate_type, aggregate_id, expected_version, idempotency_key, metadata, correlation_id, causation_id, occurred_at, warnings, nth)
+    left join plinth_events.dedup as d on d.tenant_id = _tenant_id and d.key = r.idempotency_key
+  ), heads as (
+    insert into plinth_events.streams as s (tenant_id, aggregate_type, aggregate_id, version)
+    select _tenant_id, a.aggregate_type, a.aggregate_id, count(*) from asked as a
+    where a.aggregate_id is not null and not a.repeated
+    group by a.aggregate_type, a.aggregate_id
+    order by a.aggregate_type, a.aggregate_id
+    on conflict (tenant_id, aggregate_type, aggregate_id) do update set version = s.version + excluded.version, updated_at = pg_catalog.clock_timestamp()
+    returning s.aggregate_type, s.aggregate_id, s.version
+  ), placed as (
+    select a.*, case when a.aggregate_id is not null then
+        plinth_events.next_version(h.version - count(*) over stream + row_number() over (stream order by a.nth) - 1, a.expected_version, a.aggregate_type, a.aggregate_id) end as version
+    from asked as a left join heads as h on h.aggregate_type = a.aggregate_type and h.aggregate_id = a.aggregate_id
+    where not a.repeated
+    window stream as (partition by a.aggregate_type, a.aggregate_id)
+    order by a.nth
+  ), written as (
+    insert into plinth_events.events (tenant_id, shard, id, type, type_version, aggregate_type, aggregate_id, version, payload, metadata, idempotency_key,
+      actor_type, actor_id, correlation_id, causation_id, occurred_at)
+    select c.tenant_id, plinth_kernel.shard_of(c.tenant_id), p.id, p.type, p.type_version, p.aggregate_type, p.aggregate_id, p.version, p.payload, p.metadata, p.idempotency_key,
+      c.actor_type, c.actor_id, coalesce(p.correlation_id, c.correlation_id), coalesce(p.causation_id, c.causation_id), p.occurred_at
+    from plinth_kernel.current_context() as c cross join placed as p
+    order by p.nth
+  ), warned as (
+    insert into plinth_events.schema_warnings (tenant_id, event_id, event_type, type_version, fault)
+    select _tenant_id, p.id, p.type, p.type_version, fault from placed as p cross join unnest(p.warnings) as fault
+  )
+  select a.first_id, a.repeated from asked as a order by a.nth;
+end
+$$;
+comment on function plinth_events.write_rows(jsonb) is
+  'Writes events for the tenant of the transaction and returns, in their order, the id that stands for each. Errors: events_idempotency_conflict, events_version_conflict.';
