@@ -3,8 +3,8 @@ import type { Plinth } from './plinth.ts';
 import type { AnyTransaction } from './transaction.ts';
 import type { Wake } from './wake.ts';
 
-/** What a job handler is given besides its transaction. */
-export interface JobRun {
+/** What a job handler is given. `Tx` is the transaction with the effects of the modules that the process was built with. */
+export interface JobRun<Tx extends AnyTransaction = AnyTransaction> {
   id: string;
   kind: string;
   payload: Record<string, unknown>;
@@ -23,12 +23,12 @@ export interface JobRun {
    * this database. Refused with jobs_lease_lost, which rolls back, when another attempt has taken over.
    */
   completeIn(tx: AnyTransaction, result?: unknown): Promise<void>;
-  /** Puts the job back for `delayMs` without counting this attempt as a failure. The handler returns afterwards. */
-  snooze(delayMs: number): Promise<void>;
-  /** Opens a transaction in the tenant and correlation of the job. */
-  transaction<T>(body: (tx: AnyTransaction) => Promise<T>): Promise<T>;
+  /** Asks to be run again after `delayMs`, without counting this attempt; takes effect when the handler returns. */
+  snooze(delayMs: number): void;
+  /** Opens a transaction in the tenant and correlation of the job; what it records is caused by the job. */
+  transaction<T>(body: (tx: Tx) => Promise<T>): Promise<T>;
   /** Opens a transaction as plinth_worker (all tenants), for maintenance kinds. */
-  asWorker<T>(body: (tx: AnyTransaction) => Promise<T>): Promise<T>;
+  asWorker<T>(body: (tx: Tx) => Promise<T>): Promise<T>;
   services: WorkServices;
 }
 
@@ -56,8 +56,9 @@ export interface WorkerRuntime {
  */
 export type WorkerPart = (runtime: WorkerRuntime) => { stop(): Promise<void> };
 
-export interface JobDefinition {
-  handler: (run: JobRun) => Promise<unknown>;
+export interface JobDefinition<Tx extends AnyTransaction = AnyTransaction> {
+  /** What it returns is kept as the result of the job, if it is JSON of at most 256 KiB. */
+  handler: (run: JobRun<Tx>) => Promise<unknown>;
   summary: string;
   /** Cron text (5 fields) in `timeZone` (default UTC): the job is enqueued by the scheduler, once for the installation. */
   schedule?: { cron: string; timeZone?: string; payload?: Record<string, unknown> };
