@@ -1,0 +1,72 @@
+import { parseJson } from './json.ts';
+import { Problem, problemOf } from './problem.ts';
+
+/** Under which tenant, and why, a call is made. */
+export interface Access {
+  tenant: string | undefined;
+  reason: string | undefined;
+}
+
+export interface Call {
+  method?: 'GET' | 'POST';
+  body?: unknown;
+  signal?: AbortSignal | undefined;
+}
+
+const timeLimitMs = 15_000;
+
+const headersOf = (access: Access, call: Call): Headers => {
+  const headers = new Headers({ accept: 'application/json' });
+  if (call.body !== undefined) headers.set('content-type', 'application/json');
+  if (access.tenant) headers.set('x-plinth-tenant', access.tenant);
+  // Header values are Latin-1; a reason may be in any script.
+  if (access.reason) headers.set('x-plinth-reason', encodeURIComponent(access.reason).replaceAll('%20', ' '));
+  return headers;
+};
+
+async function send(access: Access, path: string, call: Call): Promise<Response> {
+  const limit = AbortSignal.timeout(timeLimitMs);
+  const response = await fetch(path, {
+    method: call.method ?? 'GET',
+    headers: headersOf(access, call),
+    credentials: 'same-origin',
+    signal: call.signal ? AbortSignal.any([call.signal, limit]) : limit,
+    ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+  });
+  if (response.ok) return response;
+  const told = await response.text();
+  let body: unknown;
+  try {
+    body = parseJson(told);
+  } catch {
+    body = undefined;
+  }
+  throw problemOf(response.status, body, response.headers.get('x-correlation-id'));
+}
+
+/** Calls the REST API. Throws a Problem for every answer that is not 2xx. */
+export async function api<T>(access: Access, path: string, call: Call = {}): Promise<T> {
+  const response = await send(access, `/api/v1${path}`, call);
+  const text = await response.text();
+  return (text === '' ? undefined : parseJson(text)) as T;
+}
+
+/** Runs a mutation of a module's api by its tRPC name. */
+export async function act(access: Access, path: string, input: unknown): Promise<unknown> {
+  const response = await send(access, `/api/trpc/system.${path}`, { method: 'POST', body: input });
+  const answer = parseJson(await response.text()) as { result?: { data?: unknown } };
+  return answer.result?.data;
+}
+
+/** Fetches a file with the headers of the session (a plain link could not name the tenant) and hands it to the browser to save. */
+export async function download(access: Access, path: string, fileName: string): Promise<void> {
+  const response = await send(access, `/api/v1${path}`, {});
+  const url = URL.createObjectURL(await response.blob());
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = fileName;
+  link.click();
+  URL.revokeObjectURL(url);
+}
+
+export const isSignedOut = (error: unknown): boolean => error instanceof Problem && error.status === 401;

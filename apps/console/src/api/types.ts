@@ -1,0 +1,77 @@
+/** The answers of the API that the console reads. It knows no module: names of modules and lists only ever come from here. */
+
+export interface Tenant {
+  id: string;
+  name: string;
+}
+
+export interface Me {
+  principal: {
+    actor: { type: string; id: string };
+    tenantId: string | null;
+    roles: readonly string[];
+    operator: boolean;
+  };
+  tenants: readonly Tenant[];
+}
+
+export interface ColumnMeta {
+  name: string;
+  /** PostgreSQL's name of the type: text, uuid, timestamp with time zone, jsonb, ... */
+  type: string;
+}
+
+export interface ActionMeta {
+  procedure: string;
+  label: string;
+  when?: { column: string; in: readonly string[] } | null;
+  danger?: boolean;
+}
+
+export interface ListMeta {
+  module: string;
+  list: string;
+  title: string;
+  columns: readonly ColumnMeta[];
+  filters: readonly string[];
+  empty: string;
+  correlation: string | null;
+  actions: readonly ActionMeta[];
+}
+
+export type Row = Record<string, unknown> & { id: string };
+
+export interface Page {
+  rows: readonly Row[];
+  nextCursor: string | null;
+}
+
+export interface Hit {
+  module: string;
+  list: string;
+  id: string;
+  title: string;
+  correlationId?: string | null;
+  at?: string | null;
+}
+
+export interface TraceRow {
+  kind: string;
+  id: string;
+  tenant_id: string;
+  at: string;
+  ended_at: string | null;
+  status: string | null;
+  title: string;
+  entity: string | null;
+  parent_id: string | null;
+  xact: string | null;
+  attempt: number | null;
+  data: Record<string, unknown> | null;
+  module: string;
+}
+
+export interface Trace {
+  correlationId: string;
+  rows: readonly TraceRow[];
+}

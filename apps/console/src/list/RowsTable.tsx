@@ -1,0 +1,107 @@
+import { Link } from '@tanstack/react-router';
+import { type ReactNode, useRef } from 'react';
+import type { ColumnMeta, ListMeta, Row } from '../api/types.ts';
+import { words } from '../format.ts';
+import { Actions, actionsFor } from '../parts/Actions.tsx';
+import { TraceLink, Value } from '../parts/Value.tsx';
+import { useShortcut } from '../shortcuts.ts';
+
+const rightAligned = /^(?:integer|bigint|smallint|numeric|double precision|real)/;
+
+/** The row's own link covers the whole row, so that a click anywhere opens it and there is one tab stop for it. */
+function RowLink({ meta, row, children }: { meta: ListMeta; row: Row; children: ReactNode }): ReactNode {
+  return (
+    <Link
+      to="/lists/$module/$list/$id"
+      params={{ module: meta.module, list: meta.list, id: row.id }}
+      data-row-link
+      className="font-medium after:absolute after:inset-0 hover:text-accent focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-accent"
+    >
+      {children}
+    </Link>
+  );
+}
+
+function Cell({ meta, row, column, first }: { meta: ListMeta; row: Row; column: ColumnMeta; first: boolean }): ReactNode {
+  const correlation = column.name === meta.correlation;
+  const value = <Value name={column.name} type={column.type} value={row[column.name]} correlation={correlation} />;
+  return (
+    <td className={`px-3 py-1.5 first:pl-4 last:pr-4 ${rightAligned.test(column.type) ? 'text-right' : ''}`}>
+      {first && !correlation ? (
+        <RowLink meta={meta} row={row}>
+          {value}
+        </RowLink>
+      ) : (
+        value
+      )}
+    </td>
+  );
+}
+
+/** j and k move from row to row; Enter is the link's own. */
+function useRowKeys(body: React.RefObject<HTMLTableSectionElement | null>): void {
+  const move = (step: number): void => {
+    const links = [...(body.current?.querySelectorAll<HTMLElement>('[data-row-link]') ?? [])];
+    const at = links.indexOf(document.activeElement as HTMLElement);
+    const next = links[at === -1 ? (step > 0 ? 0 : links.length - 1) : Math.min(Math.max(at + step, 0), links.length - 1)];
+    next?.focus();
+    next?.scrollIntoView({ block: 'nearest' });
+  };
+  useShortcut('j', () => move(1));
+  useShortcut('k', () => move(-1));
+}
+
+/** Rows of any list: columns in the order of the card, then the trace when the card's columns leave it out, then the actions. */
+export function RowsTable({ meta, rows }: { meta: ListMeta; rows: readonly Row[] }): ReactNode {
+  const body = useRef<HTMLTableSectionElement>(null);
+  useRowKeys(body);
+  const { correlation } = meta;
+  const extraTrace = correlation !== null && !meta.columns.some((column) => column.name === correlation);
+  const withActions = rows.some((row) => actionsFor(meta, row).length > 0);
+  const firstLink = meta.columns.findIndex((column) => column.name !== correlation);
+  const head = 'border-b border-line bg-ground px-3 py-2 text-xs font-medium text-soft whitespace-nowrap first:pl-4 last:pr-4';
+  return (
+    <section aria-label={meta.title} className="overflow-x-auto">
+      <table className="w-full border-collapse">
+        <thead>
+          <tr>
+            {meta.columns.map((column) => (
+              <th key={column.name} scope="col" className={`${head} ${rightAligned.test(column.type) ? 'text-right' : 'text-left'}`}>
+                {words(column.name)}
+              </th>
+            ))}
+            {extraTrace ? (
+              <th scope="col" className={`${head} text-left`}>
+                Trace
+              </th>
+            ) : null}
+            {withActions ? (
+              <th scope="col" className={`${head} text-right`}>
+                Actions
+              </th>
+            ) : null}
+          </tr>
+        </thead>
+        <tbody ref={body}>
+          {rows.map((row) => (
+            <tr key={row.id} className="relative border-b border-line last:border-b-0 hover:bg-sunken">
+              {meta.columns.map((column, index) => (
+                <Cell key={column.name} meta={meta} row={row} column={column} first={index === firstLink} />
+              ))}
+              {extraTrace ? (
+                <td className="px-3 last:pr-4">
+                  {typeof row[correlation] === 'string' ? <TraceLink id={row[correlation]} /> : <span className="text-soft">–</span>}
+                </td>
+              ) : null}
+              {withActions ? (
+                <td className="py-1 pr-4 pl-3 [&>div]:flex-nowrap [&>div]:justify-end">
+                  <Actions meta={meta} row={row} />
+                </td>
+              ) : null}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}

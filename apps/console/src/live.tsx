@@ -1,0 +1,43 @@
+import { createContext, type ReactNode, use, useCallback, useMemo, useState } from 'react';
+import { Icon } from './parts/icons.tsx';
+import { useShortcut } from './shortcuts.ts';
+import { store, stored } from './storage.ts';
+
+const LiveContext = createContext<{ live: boolean; toggle: () => void }>({ live: true, toggle: () => {} });
+
+/** Whether pages ask again by themselves. A tab that nobody looks at never does. */
+export function LiveProvider({ children }: { children: ReactNode }): ReactNode {
+  const [live, setLive] = useState(() => stored('live') !== 'off');
+  const toggle = useCallback(() => {
+    setLive((before) => {
+      store('live', before ? 'off' : undefined);
+      return !before;
+    });
+  }, []);
+  useShortcut('l', toggle);
+  const value = useMemo(() => ({ live, toggle }), [live, toggle]);
+  return <LiveContext value={value}>{children}</LiveContext>;
+}
+
+/** `everyMs` when live, else false: what a query's refetchInterval wants. */
+export const useLiveEvery = (everyMs: number): number | false => (use(LiveContext).live ? everyMs : false);
+
+export function LiveSwitch(): ReactNode {
+  const { live, toggle } = use(LiveContext);
+  return (
+    <button
+      type="button"
+      role="switch"
+      aria-checked={live}
+      aria-label="Live"
+      className="btn btn-quiet"
+      title={live ? 'Live: pause (l)' : 'Paused: go live (l)'}
+      onClick={toggle}
+    >
+      {live ? <span className="size-2 rounded-full bg-ok motion-safe:animate-pulse" /> : <Icon name="pause" />}
+      <span className="max-sm:sr-only" aria-hidden="true">
+        {live ? 'Live' : 'Paused'}
+      </span>
+    </button>
+  );
+}

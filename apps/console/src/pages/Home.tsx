@@ -1,0 +1,64 @@
+import { useQueries } from '@tanstack/react-query';
+import type { ReactNode } from 'react';
+import { api } from '../api/client.ts';
+import type { ListMeta, Page } from '../api/types.ts';
+import { Demo } from '../home/Demo.tsx';
+import { LatestTraces } from '../home/LatestTraces.tsx';
+import { latestStories } from '../home/latest.ts';
+import { Tile } from '../home/Tile.tsx';
+import { useLiveEvery } from '../live.tsx';
+import { usualLimit } from '../paging.ts';
+import { Trouble } from '../parts/Trouble.tsx';
+import { useLists, useSession } from '../session.tsx';
+import { useTitle } from '../title.ts';
+
+const liveMs = 5_000;
+
+/** The newest page of every list: what the tiles count and where the latest traces are found. */
+function useNewest(lists: readonly ListMeta[]) {
+  const { access } = useSession();
+  const every = useLiveEvery(liveMs);
+  return useQueries({
+    queries: lists.map(({ module, list }) => ({
+      queryKey: ['newest', access.tenant, module, list],
+      queryFn: ({ signal }: { signal: AbortSignal }) => api<Page>(access, `/lists/${module}/${list}?limit=${usualLimit}`, { signal }),
+      refetchInterval: every,
+    })),
+  });
+}
+
+export function HomePage(): ReactNode {
+  useTitle('Overview');
+  const { tenant, me } = useSession();
+  const lists = useLists();
+  const metas = lists.data ?? [];
+  const newest = useNewest(metas);
+  const stories = latestStories(
+    metas,
+    newest.map((query) => query.data?.rows ?? []),
+  );
+  const settled = lists.data !== undefined && newest.every((query) => !query.isPending);
+  return (
+    <>
+      <div className="mb-4">
+        <h1 className="text-lg font-semibold">Overview</h1>
+        <p className="text-soft">
+          {tenant ? `Tenant ${tenant.name}` : 'No tenant yet'}, signed in as {me.principal.actor.type.replaceAll('_', ' ')} {me.principal.actor.id}
+        </p>
+      </div>
+      <Demo />
+      {lists.error ? <Trouble error={lists.error} retry={() => void lists.refetch()} /> : null}
+      <section aria-labelledby="records" className="mt-6">
+        <h2 id="records" className="pb-2 font-semibold">
+          Records
+        </h2>
+        <div className="grid grid-cols-[repeat(auto-fill,minmax(13.5rem,1fr))] gap-3">
+          {metas.map((meta, index) => (
+            <Tile key={`${meta.module} ${meta.list}`} meta={meta} page={newest[index]?.data} error={newest[index]?.error} />
+          ))}
+        </div>
+      </section>
+      <LatestTraces stories={stories} settled={settled} />
+    </>
+  );
+}

@@ -1,0 +1,84 @@
+import { useNavigate, useParams, useSearch } from '@tanstack/react-router';
+import type { ReactNode } from 'react';
+import type { ListMeta } from '../api/types.ts';
+import { words } from '../format.ts';
+import { ExportButton } from '../list/Export.tsx';
+import { FilterBox } from '../list/FilterBox.tsx';
+import { Paging } from '../list/Paging.tsx';
+import { RowsTable } from '../list/RowsTable.tsx';
+import { useLiveEvery } from '../live.tsx';
+import { usualLimit } from '../paging.ts';
+import { Trouble } from '../parts/Trouble.tsx';
+import { useList, usePage } from '../session.tsx';
+import { useTitle } from '../title.ts';
+import { MissingPage } from './Missing.tsx';
+
+const liveMs = 3_000;
+
+function Empty({ meta, q, clear }: { meta: ListMeta; q: string; clear: () => void }): ReactNode {
+  return (
+    <div className="px-6 py-14 text-center">
+      <p className="font-medium">{q === '' ? 'Nothing here yet' : 'Nothing matches this filter'}</p>
+      <p className="mx-auto mt-1 max-w-xl text-soft">{q === '' ? meta.empty : q}</p>
+      {q === '' ? null : (
+        <button type="button" className="btn mt-4" onClick={clear}>
+          Remove the filter
+        </button>
+      )}
+    </div>
+  );
+}
+
+const Skeleton = (): ReactNode => (
+  <output aria-label="Loading" className="block divide-y divide-line">
+    {[40, 28, 34, 31, 38, 26, 35, 30].map((width) => (
+      <span key={width} className="flex h-9 items-center px-4">
+        <span className="h-2.5 rounded bg-sunken" style={{ width: `${width}%` }} />
+      </span>
+    ))}
+  </output>
+);
+
+function LoadedList({ meta }: { meta: ListMeta }): ReactNode {
+  const { q = '', cursor, limit = usualLimit } = useSearch({ from: '/lists/$module/$list' });
+  const navigate = useNavigate({ from: '/lists/$module/$list' });
+  const every = useLiveEvery(liveMs);
+  // Older pages do not change under the reader.
+  const page = usePage({ module: meta.module, list: meta.list, q, cursor, limit: Number(limit) }, cursor ? false : every);
+  useTitle(q === '' ? meta.title : `${meta.title} ${q}`);
+  const filter = (next: string): void => void navigate({ search: (before) => ({ ...before, q: next === '' ? undefined : next, cursor: undefined }) });
+  return (
+    <>
+      <div className="mb-3 flex flex-wrap items-center gap-3">
+        <h1 className="text-lg font-semibold">{meta.title}</h1>
+        <span className="text-soft">{words(meta.module)}</span>
+        <span className="ml-auto">
+          <ExportButton meta={meta} q={q} />
+        </span>
+      </div>
+      <FilterBox key={q} meta={meta} q={q} apply={filter} />
+      {page.error && !page.data ? <Trouble error={page.error} retry={() => void page.refetch()} /> : null}
+      {page.error && page.data ? (
+        <div className="mb-3">
+          <Trouble error={page.error} retry={() => void page.refetch()} />
+        </div>
+      ) : null}
+      <div className={`card overflow-hidden ${page.isPlaceholderData ? 'opacity-60' : ''} ${page.error && !page.data ? 'hidden' : ''}`}>
+        {page.isPending ? <Skeleton /> : null}
+        {page.data && page.data.rows.length > 0 ? <RowsTable meta={meta} rows={page.data.rows} /> : null}
+        {page.data && page.data.rows.length === 0 ? <Empty meta={meta} q={q} clear={() => filter('')} /> : null}
+        {page.data ? <Paging rows={page.data.rows.length} nextCursor={page.data.nextCursor} /> : null}
+      </div>
+    </>
+  );
+}
+
+/** Any list of any module. */
+export function ListPage(): ReactNode {
+  const { module, list } = useParams({ from: '/lists/$module/$list' });
+  const { meta, pending, error } = useList(module, list);
+  if (meta) return <LoadedList key={`${module} ${list}`} meta={meta} />;
+  if (pending) return <Skeleton />;
+  if (error) return <Trouble error={error} />;
+  return <MissingPage what={`There is no list ${module}/${list}`} />;
+}

@@ -1,0 +1,84 @@
+import { useMutation } from '@tanstack/react-query';
+import { type ReactNode, useState } from 'react';
+import { act } from '../api/client.ts';
+import type { ActionMeta, ListMeta, Row } from '../api/types.ts';
+import { useRefresh, useSession } from '../session.tsx';
+import { Dialog } from './Dialog.tsx';
+import { Trouble } from './Trouble.tsx';
+import { useToast } from './toast.tsx';
+
+/** Actions of the card that the row is ready for. */
+export const actionsFor = (meta: ListMeta, row: Row): ActionMeta[] =>
+  meta.actions.filter(({ when }) => !when || !(when.column in row) || when.in.includes(String(row[when.column])));
+
+interface ActionProps {
+  meta: ListMeta;
+  action: ActionMeta;
+  row: Row;
+}
+
+/** Dangerous actions ask first; every failure is told with its way out, in the same dialog. */
+function ActionButton({ meta, action, row }: ActionProps): ReactNode {
+  const { access } = useSession();
+  const [asking, setAsking] = useState(false);
+  const refresh = useRefresh();
+  const toast = useToast();
+  const run = useMutation({
+    mutationFn: () => act(access, `${meta.module}.${action.procedure}`, { id: row.id }),
+    onSuccess: () => {
+      setAsking(false);
+      toast({ text: `${action.label}: done` });
+      return refresh();
+    },
+    onError: () => setAsking(true),
+  });
+  const close = (): void => {
+    setAsking(false);
+    run.reset();
+  };
+  return (
+    <>
+      <button
+        type="button"
+        className={`btn relative z-1 ${action.danger ? 'btn-danger' : ''}`}
+        disabled={run.isPending}
+        onClick={() => (action.danger ? setAsking(true) : run.mutate())}
+      >
+        {action.label}
+      </button>
+      {asking ? (
+        <Dialog title={run.error ? `${action.label}: not done` : `${action.label}?`} onClose={close}>
+          <div className="flex flex-col gap-4 p-4">
+            {run.error ? (
+              <Trouble error={run.error} />
+            ) : (
+              <p>
+                {meta.title}: <code className="font-mono text-xs break-all">{row.id}</code>
+              </p>
+            )}
+            <div className="flex justify-end gap-2">
+              <button type="button" className="btn" onClick={close}>
+                {run.error ? 'Close' : 'Keep as it is'}
+              </button>
+              <button type="button" className={`btn ${action.danger ? 'btn-danger' : 'btn-main'}`} disabled={run.isPending} onClick={() => run.mutate()}>
+                {run.error ? 'Try again' : action.label}
+              </button>
+            </div>
+          </div>
+        </Dialog>
+      ) : null}
+    </>
+  );
+}
+
+export function Actions({ meta, row }: { meta: ListMeta; row: Row }): ReactNode {
+  const actions = actionsFor(meta, row);
+  if (actions.length === 0) return null;
+  return (
+    <div className="flex flex-wrap gap-2">
+      {actions.map((action) => (
+        <ActionButton key={action.procedure} meta={meta} action={action} row={row} />
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,127 @@
+import { keepPreviousData, type QueryClient, queryOptions, useQuery, useQueryClient } from '@tanstack/react-query';
+import { createContext, type ReactNode, use, useCallback, useMemo, useState } from 'react';
+import { type Access, api } from './api/client.ts';
+import type { ListMeta, Me, Page, Row, Tenant, Trace } from './api/types.ts';
+import { store, stored } from './storage.ts';
+
+/** Who is signed in, in which tenant they look, and everything that asks the API in that tenant. */
+export interface Session {
+  me: Me;
+  tenant: Tenant | undefined;
+  access: Access;
+  reason: string;
+  setReason(reason: string): void;
+}
+
+const SessionContext = createContext<Session | undefined>(undefined);
+
+export function useSession(): Session {
+  const session = use(SessionContext);
+  if (!session) throw new Error('useSession outside of a signed-in page');
+  return session;
+}
+
+export const meQuery = queryOptions({
+  queryKey: ['me'],
+  queryFn: ({ signal }) => api<Me>({ tenant: undefined, reason: undefined }, '/me', { signal }),
+  retry: false,
+  staleTime: 60_000,
+});
+
+const chooseTenant = (me: Me, asked: string | undefined): Tenant | undefined => {
+  const wanted = [asked, me.principal.tenantId, stored('tenant')];
+  for (const id of wanted) {
+    const found = id ? me.tenants.find((tenant) => tenant.id === id) : undefined;
+    if (found) return found;
+    // An operator may follow a link into a tenant beyond those that were listed.
+    if (id && id === asked) return { id, name: id };
+  }
+  return me.tenants[0];
+};
+
+/** Gives the session to the pages. `asked` is the tenant that the URL names. */
+export function SessionProvider({ me, asked, children }: { me: Me; asked: string | undefined; children: ReactNode }): ReactNode {
+  const [reason, setReasonState] = useState(() => stored('reason') ?? '');
+  const setReason = useCallback((next: string) => {
+    store('reason', next === '' ? undefined : next);
+    setReasonState(next);
+  }, []);
+  const value = useMemo<Session>(() => {
+    const tenant = chooseTenant(me, asked);
+    const named = me.principal.operator ? tenant?.id : undefined;
+    return { me, tenant, reason, setReason, access: { tenant: named, reason: me.principal.operator && reason !== '' ? reason : undefined } };
+  }, [me, asked, reason, setReason]);
+  return <SessionContext value={value}>{children}</SessionContext>;
+}
+
+/** Lists of every module, from the cards. */
+export function useLists() {
+  const { access } = useSession();
+  return useQuery({
+    queryKey: ['lists', access.tenant],
+    queryFn: async ({ signal }) => {
+      const answer = await api<readonly ListMeta[] | { lists: readonly ListMeta[] }>(access, '/lists', { signal });
+      return 'lists' in answer ? answer.lists : answer;
+    },
+    staleTime: 5 * 60_000,
+  });
+}
+
+/** What is known of one list; undefined while it loads or when there is no such list. */
+export function useList(module: string, list: string): { meta: ListMeta | undefined; pending: boolean; error: Error | null } {
+  const lists = useLists();
+  return { meta: lists.data?.find((meta) => meta.module === module && meta.list === list), pending: lists.isPending, error: lists.error };
+}
+
+export interface PageAsk {
+  module: string;
+  list: string;
+  q: string;
+  cursor?: string | undefined;
+  limit: number;
+}
+
+const pagePath = (ask: PageAsk): string => {
+  const search = new URLSearchParams({ limit: String(ask.limit) });
+  if (ask.q !== '') search.set('q', ask.q);
+  if (ask.cursor) search.set('cursor', ask.cursor);
+  return `/lists/${ask.module}/${ask.list}?${search}`;
+};
+
+/** One page of a list; asked again every `everyMs` while the tab is looked at. */
+export function usePage(ask: PageAsk, everyMs: number | false) {
+  const { access } = useSession();
+  return useQuery({
+    queryKey: ['rows', access.tenant, ask],
+    queryFn: ({ signal }) => api<Page>(access, pagePath(ask), { signal }),
+    refetchInterval: everyMs,
+    placeholderData: keepPreviousData,
+  });
+}
+
+export function useItem(module: string, list: string, id: string, everyMs: number | false) {
+  const { access } = useSession();
+  return useQuery({
+    queryKey: ['item', access.tenant, module, list, id],
+    queryFn: ({ signal }) => api<Row>(access, `/lists/${module}/${list}/${encodeURIComponent(id)}`, { signal }),
+    refetchInterval: (query) => (query.state.error ? false : everyMs),
+  });
+}
+
+/** The story of one correlation id; asked again while `again` says that more is to come. */
+export function useTrace(id: string, again: (trace: Trace) => boolean) {
+  const { access } = useSession();
+  return useQuery({
+    queryKey: ['trace', access.tenant, id],
+    queryFn: ({ signal }) => api<Trace>(access, `/traces/${encodeURIComponent(id)}`, { signal }),
+    refetchInterval: (query) => (query.state.data && again(query.state.data) ? 1000 : false),
+  });
+}
+
+/** After a mutation everything on screen may be old. */
+export function useRefresh(): () => Promise<void> {
+  const client = useQueryClient();
+  return useCallback(() => refresh(client), [client]);
+}
+
+const refresh = (client: QueryClient): Promise<void> => client.invalidateQueries({ predicate: (query) => query.queryKey[0] !== 'me' });

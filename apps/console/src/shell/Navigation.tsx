@@ -1,0 +1,78 @@
+import { Link } from '@tanstack/react-router';
+import type { ReactNode } from 'react';
+import type { ListMeta } from '../api/types.ts';
+import { words } from '../format.ts';
+import { Dialog } from '../parts/Dialog.tsx';
+import { Icon } from '../parts/icons.tsx';
+import { useLists } from '../session.tsx';
+import { Logo } from './Logo.tsx';
+
+const linkClass =
+  'flex items-center gap-2 rounded-md px-2 py-1 text-text hover:bg-sunken aria-[current=page]:bg-accent-soft aria-[current=page]:font-semibold aria-[current=page]:text-accent';
+
+/** One group a module, in the order of the API; nothing here knows which modules there are. */
+function ModuleGroup({ module, lists }: { module: string; lists: readonly ListMeta[] }): ReactNode {
+  const id = `nav-${module}`;
+  return (
+    <section aria-labelledby={id} className="mt-4">
+      <h2 id={id} className="px-2 pb-0.5 text-xs font-medium text-soft">
+        {words(module)}
+      </h2>
+      <ul>
+        {lists.map((meta) => (
+          <li key={meta.list}>
+            <Link
+              to="/lists/$module/$list"
+              params={{ module, list: meta.list }}
+              search={{}}
+              activeOptions={{ includeSearch: false, exact: false }}
+              className={linkClass}
+            >
+              {meta.title}
+            </Link>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+export function Navigation(): ReactNode {
+  const lists = useLists();
+  const modules = Map.groupBy(lists.data ?? [], (meta) => meta.module);
+  return (
+    <nav aria-label="Main" className="px-2.5 pb-6">
+      <div className="flex h-12 items-center gap-2 px-2 text-sm font-semibold">
+        <Logo /> Plinth
+      </div>
+      <ul className="mt-2">
+        <li>
+          <Link to="/" activeOptions={{ exact: true, includeSearch: false }} className={linkClass}>
+            <Icon name="home" /> Overview
+          </Link>
+        </li>
+      </ul>
+      {lists.isPending ? <p className="px-2 py-4 text-soft">Loading…</p> : null}
+      {lists.error ? <p className="px-2 py-4 text-bad">The lists could not be loaded.</p> : null}
+      {[...modules].map(([module, group]) => (
+        <ModuleGroup key={module} module={module} lists={group} />
+      ))}
+      <ul className="mt-4 border-t border-line pt-3">
+        <li>
+          <a href="/docs" className={linkClass}>
+            API docs
+          </a>
+        </li>
+      </ul>
+    </nav>
+  );
+}
+
+/** The same on narrow screens. The shell closes it on every step to another page. */
+export function NavigationDialog({ onClose }: { onClose: () => void }): ReactNode {
+  return (
+    <Dialog title="Menu" onClose={onClose} className="m-0 h-dvh max-h-none w-72 rounded-none">
+      <Navigation />
+    </Dialog>
+  );
+}

@@ -1,0 +1,8 @@
+import { useEffect } from 'react';
+
+/** Title of the browser's tab: the page first, so that many tabs can be told apart. */
+export function useTitle(title: string): void {
+  useEffect(() => {
+    document.title = `${title} · Plinth`;
+  }, [title]);
+}

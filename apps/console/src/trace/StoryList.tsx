@@ -1,0 +1,153 @@
+import { type KeyboardEvent, type ReactNode, useMemo, useRef } from 'react';
+import { duration, plural } from '../format.ts';
+import { Icon } from '../parts/icons.tsx';
+import { useShortcut } from '../shortcuts.ts';
+import { type Axis, axisOf } from './axis.ts';
+import { isAsked } from './KindFilter.tsx';
+import { StoryLine } from './StoryLine.tsx';
+import type { Band, Story, StoryRow } from './story.ts';
+
+interface StoryListProps {
+  story: Story;
+  kind: string | undefined;
+  chosen: string | undefined;
+  choose: (id: string | undefined) => void;
+}
+
+/** Waiting does not count as something happening, so that the axis may fold a long wait. */
+const axisFor = (story: Story): Axis =>
+  axisOf([
+    ...story.rows.flatMap(({ from, spans }) => [{ from, to: from }, ...spans.filter((span) => span.kind === 'run')]),
+    ...story.rows.map(({ to }) => ({ from: to, to })),
+  ]);
+
+function AxisHead({ axis, start }: { axis: Axis; start: number }): ReactNode {
+  return (
+    <div aria-hidden="true" className="trace-grid border-b border-line bg-ground text-xs text-soft">
+      <span className="py-1.5 pl-4">Record</span>
+      <span className="py-1.5">State</span>
+      <span className="py-1.5 text-right">After</span>
+      <span className="trace-bars relative">
+        {axis.ticks.map((tick) => (
+          <span key={tick.time} className="absolute inset-y-0 border-l border-line pt-1.5 pl-1 whitespace-nowrap" style={{ left: `${tick.at * 100}%` }}>
+            {duration(tick.time - start)}
+          </span>
+        ))}
+        {axis.breaks.map((each) => (
+          <span
+            key={each.from}
+            className="hatched absolute inset-y-0 flex items-center justify-center border-x border-line"
+            style={{ left: `${each.left * 100}%`, width: `${each.width * 100}%` }}
+          >
+            <span className="rounded bg-ground px-1 whitespace-nowrap">{duration(each.to - each.from)}</span>
+          </span>
+        ))}
+      </span>
+    </div>
+  );
+}
+
+function BandHead({ band }: { band: Band }): ReactNode {
+  const together = band.rows.length > 1;
+  if (!together && !band.cause) return null;
+  return (
+    <p className="flex flex-wrap items-center gap-x-2 pt-1 pr-4 text-xs text-soft" style={{ paddingLeft: `${1 + band.depth * 1.25}rem` }}>
+      {band.cause ? (
+        <span className="inline-flex items-center gap-1">
+          <span aria-hidden="true">↳</span> after {band.cause.kind} {band.cause.title}
+        </span>
+      ) : null}
+      {together ? (
+        <span className="font-medium text-accent">
+          One transaction: {plural(band.rows.length, 'record')} committed together
+          {band.xact ? <span className="font-normal"> · xact {band.xact}</span> : null}
+        </span>
+      ) : null}
+    </p>
+  );
+}
+
+/** Arrow keys walk the records; right goes to what a record caused, left to its cause. */
+function useStoryKeys(story: Story, choose: StoryListProps['choose']) {
+  const list = useRef<HTMLOListElement>(null);
+  const focus = (item: StoryRow | undefined): void => {
+    if (item) list.current?.querySelector<HTMLElement>(`[data-record="${CSS.escape(item.row.id)}"]`)?.focus();
+  };
+  const focused = (): number => {
+    const id = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.record : undefined;
+    return story.rows.findIndex(({ row }) => row.id === id);
+  };
+  const onKeyDown = (event: KeyboardEvent): void => {
+    const at = focused();
+    const item = story.rows[at];
+    if (!item || event.ctrlKey || event.metaKey || event.altKey) return;
+    const goals = new Map<string, StoryRow | undefined>([
+      ['ArrowDown', story.rows[at + 1]],
+      ['ArrowUp', story.rows[at - 1]],
+      ['ArrowRight', story.rows.find(({ cause }) => cause === item.row)],
+      ['ArrowLeft', story.rows.find(({ row }) => row === item.cause)],
+      ['Home', story.rows[0]],
+      ['End', story.rows.at(-1)],
+    ]);
+    if (!goals.has(event.key)) return;
+    event.preventDefault();
+    focus(goals.get(event.key));
+  };
+  useShortcut('f', () => {
+    const at = focused();
+    const after = story.rows.findIndex((item, index) => index > at && item.failed);
+    const next = story.rows[after === -1 ? story.rows.findIndex((item) => item.failed) : after];
+    if (!next) return;
+    choose(next.row.id);
+    focus(next);
+  });
+  return { list, onKeyDown };
+}
+
+/** The story on one time axis. */
+export function StoryList({ story, kind, chosen, choose }: StoryListProps): ReactNode {
+  const axis = useMemo(() => axisFor(story), [story]);
+  const { list, onKeyDown } = useStoryKeys(story, choose);
+  return (
+    <section aria-label="What happened" className="card overflow-hidden">
+      <AxisHead axis={axis} start={story.from} />
+      {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-element-interactions -- the keys act on the buttons inside, which work without them */}
+      <ol ref={list} onKeyDown={onKeyDown}>
+        {story.bands.map((band) => (
+          <li key={band.key} className="border-b border-line last:border-b-0">
+            <div className={band.rows.length > 1 ? 'my-1.5 border-l-3 border-accent bg-accent-soft/50 pb-1' : 'border-l-3 border-transparent py-0.5'}>
+              <BandHead band={band} />
+              <ol>
+                {band.rows.map((item) => (
+                  <StoryLine
+                    key={`${item.row.kind} ${item.row.id}`}
+                    item={item}
+                    axis={axis}
+                    start={story.from}
+                    chosen={item.row.id === chosen}
+                    dim={!isAsked(kind, { kind: item.row.kind, failed: item.failed })}
+                    choose={choose}
+                  />
+                ))}
+              </ol>
+            </div>
+          </li>
+        ))}
+      </ol>
+      <p className="flex flex-wrap items-center gap-x-4 gap-y-1 border-t border-line bg-ground px-4 py-1.5 text-xs text-soft">
+        <span className="inline-flex items-center gap-1.5">
+          <span className="inline-block size-2 rotate-45 bg-accent" /> instant
+        </span>
+        <span className="inline-flex items-center gap-1.5">
+          <span className="hatched inline-block h-2.5 w-6 rounded-sm border border-line-strong" /> waiting
+        </span>
+        <span className="inline-flex items-center gap-1.5">
+          <span className="inline-block h-2.5 w-6 rounded-sm bg-run" /> running
+        </span>
+        <span className="inline-flex items-center gap-1.5 text-bad">
+          <Icon name="cross" size={12} /> failed
+        </span>
+      </p>
+    </section>
+  );
+}
