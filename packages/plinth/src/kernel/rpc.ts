@@ -1,4 +1,5 @@
 import { TRPCError, initTRPC } from '@trpc/server';
+import { middlewareMarker } from '@trpc/server/unstable-core-do-not-import';
 import type { OpenApiMeta } from 'trpc-to-openapi';
 import type { Actor } from './context.ts';
 import { PlinthError, fail, toPlinthError, toProblem } from './errors.ts';
@@ -20,12 +21,32 @@ export interface CallContext {
   /** Undefined when no credential was given. */
   principal: Principal | undefined;
   correlationId: string;
-  /** Opens the transaction of this call: read only for queries; idempotency by key for mutations. */
-  run<T>(type: 'query' | 'mutation' | 'subscription', body: (tx: AnyTransaction) => Promise<T>): Promise<T>;
+  /**
+   * Runs `body` in the transaction of this call and answers with its data: read only for queries; a mutation under an idempotency key
+   * that was done before is not run again, and the stored data is the answer.
+   */
+  run(call: Call, body: (tx: AnyTransaction) => Promise<unknown>): Promise<unknown>;
+  /** Adapters of the process, by name. */
+  adapters: Record<string, unknown>;
+}
+
+/** What the app must know of a procedure to open its transaction. */
+export interface Call {
+  type: 'query' | 'mutation' | 'subscription';
+  /** `system.access.users.create` */
+  path: string;
+  /** As it was sent, before validation. */
+  input: unknown;
+  /** Fields of the answer that are told once: an idempotent replay gives null for them. */
+  secretFields: readonly string[];
+  /** True for procedures of the team that runs Plinth that touch no tenant's records. */
+  operator: boolean;
 }
 
 export interface CallMeta extends OpenApiMeta {
-  permission?: string;
+  /** Undefined: any valid credential. */
+  permission?: string | undefined;
+  operator?: boolean;
 }
 
 const t = initTRPC
@@ -63,8 +84,13 @@ const inputSentence = (error: TRPCError): string => {
 };
 
 /** True when one of the scopes grants the permission. */
-export const allows = (scopes: readonly string[], permission: string): boolean =>
-  scopes.some((scope) => scope === '*' || scope === permission || (scope.endsWith('.*') && permission.startsWith(scope.slice(0, -1))));
+export const allows = (scopes: readonly string[], permission: string): boolean => scopes.some((scope) => matches(scope, permission));
+
+const matches = (scope: string, permission: string): boolean =>
+  scope === '*' ||
+  scope === permission ||
+  (scope.endsWith('.*') && permission.startsWith(scope.slice(0, -1))) ||
+  (scope.startsWith('*.') && permission.endsWith(scope.slice(1)));
 
 const STATUS: Record<number, TRPCError['code']> = {
   400: 'BAD_REQUEST', 401: 'UNAUTHORIZED', 403: 'FORBIDDEN', 404: 'NOT_FOUND', 409: 'CONFLICT', 413: 'PAYLOAD_TOO_LARGE', 422: 'UNPROCESSABLE_CONTENT', 429: 'TOO_MANY_REQUESTS', 503: 'SERVICE_UNAVAILABLE', 504: 'GATEWAY_TIMEOUT',
@@ -78,32 +104,53 @@ export function toRpcError(error: unknown): TRPCError {
 }
 
 /** Checks the permission, then runs the procedure in one transaction, which any error rolls back. */
-const guarded = (permission: string, tenant: boolean) =>
-  t.procedure.use(async ({ ctx, type, next }) => {
-    const { principal } = ctx;
+const guarded = (options: RouteOptions) =>
+  t.procedure.use(async ({ ctx, type, path, getRawInput, next }) => {
+    const { principal, adapters } = ctx;
     if (!principal) throw toRpcError(fail('unauthenticated'));
-    if (!allows(principal.scopes, permission)) throw toRpcError(fail('forbidden', { detail: { permission } }));
-    if (tenant && !principal.tenantId) throw toRpcError(fail('tenant_required'));
+    refuse(principal, options);
+    const call: Call = { type, path, input: await getRawInput(), secretFields: options.secretFields ?? [], operator: options.operator ?? false };
+    const inside = async (tx: AnyTransaction) => {
+      const result = await next({ ctx: { tx, principal, adapters } });
+      // tRPC returns errors instead of throwing them; the transaction must see one to roll back.
+      if (!result.ok) throw result.error;
+      return result;
+    };
     try {
-      return await ctx.run(type, async (tx) => {
-        const result = await next({ ctx: { tx, principal } });
-        // tRPC returns errors instead of throwing them; the transaction must see one to roll back.
-        if (!result.ok) throw result.error;
-        return result;
+      let result: Awaited<ReturnType<typeof inside>> | undefined;
+      const data = await ctx.run(call, async (tx) => {
+        result = await inside(tx);
+        return result.data;
       });
+      // A replayed answer never went through the procedure: it takes the form that tRPC's own results have.
+      return result ?? { ok: true, data, marker: middlewareMarker };
     } catch (error) {
       throw toRpcError(error);
     }
   });
+
+/** Refuses what the credential does not allow. Errors: kernel_forbidden, kernel_operator_required, kernel_tenant_required. */
+function refuse(principal: Principal, options: RouteOptions): void {
+  if (options.operator && !principal.operator) throw toRpcError(fail('operator_required'));
+  if (options.permission && !allows(principal.scopes, options.permission)) {
+    throw toRpcError(fail('forbidden', { message: `The credential lacks the permission ${options.permission}`, detail: { permission: options.permission } }));
+  }
+  if ((options.tenant ?? !options.operator) && !principal.tenantId) throw toRpcError(fail('tenant_required'));
+}
 
 interface RouteOptions {
   /** `GET /audit/entries/{id}`: method and path under /api/v1. */
   rest: `${'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'} /${string}`;
   summary: string;
   description?: string;
-  permission: string;
-  /** Default true: the call needs a tenant. */
+  /** Undefined: any valid credential; the procedure looks at ctx.principal itself. */
+  permission: string | undefined;
+  /** True when the call needs a tenant. Default: true, but false for operator procedures. */
   tenant?: boolean;
+  /** Only for operator keys, and touching no tenant's records. Default false. */
+  operator?: boolean;
+  /** Fields of the answer that are told once: an idempotent replay gives null for them. */
+  secretFields?: readonly string[];
 }
 
 /**
@@ -112,8 +159,9 @@ interface RouteOptions {
  */
 export const procedure = (options: RouteOptions) => {
   const [method, path] = options.rest.split(' ') as ['GET', `/${string}`];
-  return guarded(options.permission, options.tenant ?? true).meta({
+  return guarded(options).meta({
     permission: options.permission,
+    operator: options.operator ?? false,
     openapi: { method, path, summary: options.summary, ...(options.description ? { description: options.description } : {}), tags: [path.split('/')[1] ?? 'system'], protect: true },
   });
 };

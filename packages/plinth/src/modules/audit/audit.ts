@@ -48,3 +48,6 @@ export const auditEffects = (sink: EffectSink) => ({
     return id;
   },
 });
+
+/** What `tx.audit` is, for modules that record entries themselves. */
+export type AuditEffects = ReturnType<typeof auditEffects>;

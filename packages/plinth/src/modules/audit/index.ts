@@ -1,1 +1,1 @@
-export type { AuditEntry } from './audit.ts';
+export type { AuditEffects, AuditEntry } from './audit.ts';

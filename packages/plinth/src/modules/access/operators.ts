@@ -1,0 +1,77 @@
+import { z } from 'zod';
+import type { Queryable } from '#kernel/database.ts';
+import { raiser } from '#kernel/errors.ts';
+import { procedure } from '#kernel/rpc.ts';
+import { newSecret, secretHash, secretKind, secretLabel } from '#kernel/secret-text.ts';
+import { errors } from './errors.ts';
+import { apiKey, scopes } from './keys.ts';
+import { beyond } from './permissions.ts';
+
+const fail = raiser('access', errors);
+
+const operatorKey = apiKey.omit({ rotated_from: true });
+type OperatorKey = z.infer<typeof operatorKey>;
+const withSecret = operatorKey.extend({ secret: z.string().nullable().meta({ description: 'The key itself: told now and never again' }) });
+
+const COLUMNS = `id, name, prefix, last4, scopes,
+  case when revoked_at is not null then 'revoked' when expires_at <= clock_timestamp() then 'expired' else 'active' end as status,
+  expires_at, revoked_at, last_used_at, created_by, created_at`;
+
+/** Name of the key that `plinth dev`, `plinth start` and PLINTH_ADMIN_KEY stand for. */
+export const ADMIN_KEY_NAME = 'admin';
+
+async function insert(tx: Queryable, id: string, secret: string, key: { name: string; scopes: readonly string[]; expiresAt: string | null }): Promise<OperatorKey> {
+  const { prefix, last4 } = secretLabel(secret);
+  const [made] = await tx.query<OperatorKey>(
+    `insert into plinth_access.operator_keys (id, name, prefix, last4, hash, scopes, expires_at) values ($1, $2, $3, $4, $5, $6, $7)
+     on conflict (hash) do update set revoked_at = null returning ${COLUMNS}`,
+    [id, key.name, prefix, last4, secretHash(secret), key.scopes, key.expiresAt],
+  );
+  if (!made) throw fail('key_unknown');
+  return made;
+}
+
+/**
+ * The first operator key. With `secret` (PLINTH_ADMIN_KEY) that key is made valid; without one a key is made unless some active one
+ * exists. `tx` runs as plinth_worker. Returns the secret only when it was made now. Errors: access_admin_key_malformed.
+ */
+export async function ensureAdminKey(tx: Queryable & { newId(): string }, given?: string): Promise<{ id: string; secret: string | undefined; created: boolean }> {
+  if (given !== undefined && secretKind(given) !== 'operator') throw fail('admin_key_malformed');
+  // Two processes that start together make one key.
+  await tx.query(`select pg_advisory_xact_lock(hashtextextended('plinth admin key', 0))`);
+  const [active] = await tx.query<{ id: string }>(
+    `select id from plinth_access.operator_keys where revoked_at is null and (expires_at is null or expires_at > clock_timestamp()) and ($1::bytea is null or hash = $1) order by id limit 1`,
+    [given === undefined ? null : secretHash(given)],
+  );
+  if (active) return { id: active.id, secret: given, created: false };
+  const secret = given ?? newSecret('operator');
+  const made = await insert(tx, tx.newId(), secret, { name: ADMIN_KEY_NAME, scopes: ['*'], expiresAt: null });
+  return { id: made.id, secret, created: true };
+}
+
+const list = procedure({ rest: 'GET /operators/keys', permission: 'operators.read', operator: true, summary: 'Operator keys, newest first' })
+  .output(z.object({ keys: z.array(operatorKey) }))
+  .query(async ({ ctx }) => ({ keys: await ctx.tx.query<OperatorKey>(`select ${COLUMNS} from plinth_access.operator_keys order by id desc limit 1000`) }));
+
+const create = procedure({ rest: 'POST /operators/keys', permission: 'operators.admin', operator: true, summary: 'Makes an operator key', secretFields: ['secret'] })
+  .input(z.object({ name: z.string().min(1).max(200), scopes, expires_at: z.iso.datetime({ offset: true }).optional() }))
+  .output(withSecret)
+  .mutation(async ({ ctx, input }) => {
+    const more = beyond(input.scopes, ctx.principal.scopes);
+    if (more.length > 0) throw fail('escalation', { detail: { permissions: more } });
+    const secret = newSecret('operator');
+    return { ...(await insert(ctx.tx, ctx.tx.newId(), secret, { name: input.name, scopes: input.scopes, expiresAt: input.expires_at ?? null })), secret };
+  });
+
+const revoke = procedure({ rest: 'DELETE /operators/keys/{id}', permission: 'operators.admin', operator: true, summary: 'Revokes an operator key for good' })
+  .input(z.object({ id: z.uuid() }))
+  .output(operatorKey)
+  .mutation(async ({ ctx, input }) => {
+    const [gone] = await ctx.tx.query<OperatorKey>(
+      `update plinth_access.operator_keys set revoked_at = coalesce(revoked_at, clock_timestamp()) where id = $1 returning ${COLUMNS}`, [input.id],
+    );
+    if (!gone) throw fail('key_not_found', { detail: { id: input.id } });
+    return gone;
+  });
+
+export const operators = { keys: { list, create, revoke } };

@@ -1,0 +1,65 @@
+import type { Queryable } from '#kernel/database.ts';
+import { raiser } from '#kernel/errors.ts';
+import { secretHash, secretKind } from '#kernel/secret-text.ts';
+import { errors } from './errors.ts';
+
+const fail = raiser('access', errors);
+
+/** A key as it is found by its hash. */
+export interface FoundKey {
+  kind: 'tenant' | 'operator';
+  id: string;
+  tenant_id: string | null;
+  name: string;
+  scopes: string[];
+  expires_at: Date | null;
+  revoked_at: Date | null;
+  tenant_status: string | null;
+}
+
+/** Refuses a text that cannot be a key without asking the database. Errors: access_key_unknown. */
+export function keyHash(secret: string): Buffer {
+  if (!['tenant', 'operator'].includes(secretKind(secret) ?? '')) throw fail('key_unknown');
+  return secretHash(secret);
+}
+
+/** The key with this hash, or undefined. `tx` runs as plinth_worker. */
+export const findKey = async (tx: Queryable, hash: Buffer): Promise<FoundKey | undefined> =>
+  (await tx.query<FoundKey>('select * from plinth_access.key_by_hash($1)', [hash]))[0];
+
+/** The operator key with this id, or undefined. `tx` runs as plinth_worker. */
+export const findOperatorKey = async (tx: Queryable, id: string): Promise<FoundKey | undefined> =>
+  (
+    await tx.query<FoundKey>(
+      `select 'operator' as kind, id, null as tenant_id, name, scopes, expires_at, revoked_at, null as tenant_status from plinth_access.operator_keys where id = $1`, [id],
+    )
+  )[0];
+
+/** Refuses a key that may not be used at this moment. Errors: access_key_unknown, access_key_revoked, access_key_expired, access_tenant_suspended. */
+export function checkKey(key: FoundKey | undefined, nowMs: number): FoundKey {
+  if (!key) throw fail('key_unknown');
+  if (key.revoked_at) throw fail('key_revoked');
+  if (key.expires_at && key.expires_at.getTime() <= nowMs) throw fail('key_expired');
+  if (key.kind === 'tenant' && key.tenant_status !== 'active') throw fail('tenant_suspended');
+  return key;
+}
+
+/** Notes that keys were used; the database keeps at most one note a minute for each. `tx` runs as plinth_worker. */
+export const touchKeys = async (tx: Queryable, ids: readonly string[]): Promise<void> => {
+  await tx.query('select plinth_access.touch_keys($1)', [ids]);
+};
+
+/** A tenant that may be worked in. `tx` runs as plinth_worker. Errors: access_tenant_unknown, access_tenant_suspended. */
+export async function checkTenant(tx: Queryable, tenantId: string, allowInactive: boolean): Promise<void> {
+  const [tenant] = await tx.query<{ status: string }>('select status from plinth_kernel.tenants where id = $1', [tenantId]);
+  if (!tenant) throw fail('tenant_unknown', { detail: { tenant_id: tenantId } });
+  if (tenant.status !== 'active' && !allowInactive) throw fail('tenant_suspended', { detail: { status: tenant.status } });
+}
+
+/** Writes down that an operator entered a tenant, at most once in ten minutes for the same reason. True when it was written. */
+export const noteOperatorAccess = async (tx: Queryable, tenantId: string, operatorId: string, reason: string): Promise<boolean> =>
+  (await tx.query<{ noted: boolean }>('select plinth_access.note_operator_access($1, $2, $3) as noted', [tenantId, operatorId, reason]))[0]?.noted ?? false;
+
+/** What is stored about a user, as far as a token does not say it. */
+export const findMember = async (tx: Queryable, tenantId: string, userId: string): Promise<{ roles: string[]; status: string } | undefined> =>
+  (await tx.query<{ roles: string[]; status: string }>('select roles, status from plinth_access.users where tenant_id = $1 and id = $2', [tenantId, userId]))[0];

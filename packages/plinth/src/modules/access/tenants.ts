@@ -1,0 +1,79 @@
+import { z } from 'zod';
+import { literal } from '#kernel/database.ts';
+import { raiser } from '#kernel/errors.ts';
+import { procedure } from '#kernel/rpc.ts';
+import { errors } from './errors.ts';
+import type { AccessTransaction } from './transaction.ts';
+
+const fail = raiser('access', errors);
+
+const tenant = z.object({
+  id: z.uuid(),
+  slug: z.string(),
+  name: z.string(),
+  status: z.enum(['active', 'suspended', 'closed']),
+  attributes: z.record(z.string(), z.unknown()),
+  created_at: z.date(),
+  updated_at: z.date(),
+});
+type Tenant = z.infer<typeof tenant>;
+
+const COLUMNS = 'id, slug, name, status, attributes, created_at, updated_at';
+const slug = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'lower-case letters, digits, _ and -');
+
+/** From here on the transaction is one of this tenant, so that what follows lands in its audit log. */
+const enter = async (tx: AccessTransaction, tenantId: string): Promise<void> => {
+  await tx.query('set local role plinth_app');
+  await tx.query(`set local plinth.tenant_id = ${literal(tenantId)}`);
+};
+
+const list = procedure({ rest: 'GET /tenants', permission: 'tenants.read', operator: true, summary: 'All tenants, newest first' })
+  .input(z.object({ cursor: z.uuid().optional(), limit: z.number().int().min(1).max(200).default(50) }))
+  .output(z.object({ tenants: z.array(tenant), next_cursor: z.uuid().nullable() }))
+  .query(async ({ ctx, input }) => {
+    const tenants = await ctx.tx.query<Tenant>(`select ${COLUMNS} from plinth_kernel.tenants where $1::uuid is null or id < $1 order by id desc limit $2`, [
+      input.cursor ?? null, input.limit + 1,
+    ]);
+    const page = tenants.slice(0, input.limit);
+    return { tenants: page, next_cursor: tenants.length > input.limit ? (page.at(-1)?.id ?? null) : null };
+  });
+
+const create = procedure({ rest: 'POST /tenants', permission: 'tenants.write', operator: true, summary: 'Adds a tenant' })
+  .input(z.object({ id: z.uuid().optional(), slug, name: z.string().min(1).max(200), attributes: z.record(z.string(), z.unknown()).default({}) }))
+  .output(tenant)
+  .mutation(async ({ ctx, input }) => {
+    const tx = ctx.tx as AccessTransaction;
+    const [made] = await tx
+      .query<Tenant>(`insert into plinth_kernel.tenants (id, slug, name, attributes) values ($1, $2, $3, $4) returning ${COLUMNS}`, [
+        input.id ?? tx.newId(), input.slug, input.name, JSON.stringify(input.attributes),
+      ])
+      .catch((error: unknown) => Promise.reject((error as { code?: unknown }).code === '23505' ? fail('tenant_exists', { detail: { slug: input.slug } }) : error));
+    if (!made) throw fail('tenant_exists');
+    await enter(tx, made.id);
+    tx.audit.record({ action: 'tenant.created', entityType: 'tenant', entityId: made.id, after: { slug: made.slug, name: made.name } });
+    return made;
+  });
+
+const update = procedure({ rest: 'PATCH /tenants/{id}', permission: 'tenants.write', operator: true, summary: 'Renames, suspends, closes or activates a tenant' })
+  .input(z.object({
+    id: z.uuid(), name: z.string().min(1).max(200).optional(), status: z.enum(['active', 'suspended', 'closed']).optional(), attributes: z.record(z.string(), z.unknown()).optional(),
+  }))
+  .output(tenant)
+  .mutation(async ({ ctx, input }) => {
+    const tx = ctx.tx as AccessTransaction;
+    const [before] = await tx.query<Tenant>(`select ${COLUMNS} from plinth_kernel.tenants where id = $1 for update`, [input.id]);
+    const [after] = await tx.query<Tenant>(
+      `update plinth_kernel.tenants set name = coalesce($2, name), status = coalesce($3, status), attributes = coalesce($4, attributes), updated_at = clock_timestamp()
+       where id = $1 returning ${COLUMNS}`,
+      [input.id, input.name ?? null, input.status ?? null, input.attributes ? JSON.stringify(input.attributes) : null],
+    );
+    if (!before || !after) throw fail('tenant_unknown', { detail: { id: input.id } });
+    await enter(tx, input.id);
+    tx.audit.record({
+      action: 'tenant.updated', entityType: 'tenant', entityId: input.id,
+      before: { name: before.name, status: before.status, attributes: before.attributes }, after: { name: after.name, status: after.status, attributes: after.attributes },
+    });
+    return after;
+  });
+
+export const tenants = { list, create, update };

@@ -1,0 +1,2 @@
+export type { IdempotentCall } from './idempotent.ts';
+export { once, requestHash } from './idempotent.ts';
