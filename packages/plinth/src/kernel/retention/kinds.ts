@@ -1,0 +1,81 @@
+import { literal } from '../database.ts';
+import type { AnyModule, TableCard } from '../module.ts';
+
+/** One table of a card, as the database knows it: a row of plinth_kernel.retention_kinds. */
+interface Kind {
+  kind: string;
+  table_name: string;
+  tenancy: string;
+  method: 'forever' | 'partition' | 'delete';
+  keep?: string;
+  every?: string;
+  archive?: boolean;
+  age_column?: string;
+  condition?: string;
+  entity?: string;
+}
+
+function kindOf(module: string, table: string, card: TableCard): Kind {
+  const { keep } = card;
+  const base = {
+    kind: `${module}.${table}`,
+    table_name: `plinth_${module}.${keep !== 'forever' && keep.by === 'partition' ? (keep.of ?? table) : table}`,
+    tenancy: card.tenancy,
+    ...(card.trace?.entity ? { entity: card.trace.entity } : {}),
+  };
+  if (keep === 'forever') return { ...base, method: 'forever' };
+  if (keep.by === 'partition')
+    return { ...base, table_name: `plinth_${module}.${keep.of ?? table}`, method: 'partition', keep: keep.for, every: keep.every ?? 'month', archive: keep.archive ?? false };
+  return { ...base, method: 'delete', keep: keep.for, age_column: keep.column, ...(keep.where ? { condition: keep.where } : {}) };
+}
+
+/** Every kind of record of the cards. */
+export const kindsOf = (ordered: readonly AnyModule[]): Kind[] =>
+  ordered.flatMap((card) => Object.entries(card.tables).map(([table, tableCard]) => kindOf(card.name, table, tableCard)));
+
+const NIL = '00000000-0000-0000-0000-000000000000';
+const SESSION_TENANT = `(select nullif(current_setting('plinth.tenant_id', true), '')::uuid)`;
+
+/** A tenant reads its own rows and those of the whole installation, and writes its own. */
+const tenantTable = (table: string): string[] => [
+  ...guard(table),
+  `create policy tenant on ${table} using (tenant_id = ${SESSION_TENANT}) with check (tenant_id = ${SESSION_TENANT})`,
+  `create policy installation on ${table} for select using (tenant_id = '${NIL}')`,
+  `create policy worker on ${table} for select to plinth_worker using (true)`,
+  `grant select on ${table} to plinth_app, plinth_worker, plinth_reader`,
+];
+
+const guard = (table: string): string[] => [
+  `alter table ${table} enable row level security`,
+  `alter table ${table} force row level security`,
+  ...['owner', 'reader', 'tenant', 'installation', 'worker', 'all_roles'].map((policy) => `drop policy if exists ${policy} on ${table}`),
+  `revoke all on ${table} from public, plinth_app, plinth_worker, plinth_reader`,
+  `create policy owner on ${table} to plinth_owner using (true) with check (true)`,
+  `create policy reader on ${table} for select to plinth_reader using (true)`,
+];
+
+/**
+ * What retention needs of the cards, in the database, so that SQL can judge what may go without asking a worker; row security and grants
+ * of its tables; and its functions that act with the owner's rights, for plinth_worker only.
+ */
+export const retentionSql = (ordered: readonly AnyModule[]): string[] => [
+  `with cards as (select * from jsonb_populate_recordset(null::plinth_kernel.retention_kinds, ${literal(JSON.stringify(kindsOf(ordered)))})),
+     gone as (delete from plinth_kernel.retention_kinds where kind not in (select kind from cards))
+   insert into plinth_kernel.retention_kinds select kind, table_name, tenancy, method, keep, every, coalesce(archive, false), age_column, condition, entity from cards
+   on conflict (kind) do update set table_name = excluded.table_name, tenancy = excluded.tenancy, method = excluded.method, keep = excluded.keep, every = excluded.every,
+     archive = excluded.archive, age_column = excluded.age_column, condition = excluded.condition, entity = excluded.entity`,
+  ...tenantTable('plinth_kernel.retention_policies'),
+  'grant insert, update, delete on plinth_kernel.retention_policies to plinth_app',
+  ...tenantTable('plinth_kernel.retention_holds'),
+  'grant insert, update on plinth_kernel.retention_holds to plinth_app',
+  ...['plinth_kernel.retention_kinds', 'plinth_kernel.retention_partitions'].flatMap((table) => [
+    ...guard(table),
+    `create policy all_roles on ${table} for select using (true)`,
+    `grant select on ${table} to plinth_app, plinth_worker, plinth_reader`,
+  ]),
+  `do $$ declare _function regprocedure; begin
+     for _function in select p.oid from pg_proc as p where p.pronamespace = 'plinth_kernel'::regnamespace and p.prosecdef and p.proname ~ '^(retention|partition)_' loop
+       execute format('revoke execute on function %s from plinth_app, plinth_reader', _function);
+     end loop;
+   end $$`,
+];

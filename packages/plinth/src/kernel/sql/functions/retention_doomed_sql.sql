@@ -1,0 +1,42 @@
+-- Dry run and sweep ask the same text, so that the one tells exactly what the other does. The kind's own SQL (condition, entity) comes from
+-- the card and was written by the owner; everything else is quoted.
+create or replace function plinth_kernel.retention_doomed_sql(p_kind text, p_tenant_id uuid, p_lower_id uuid, p_upper_id uuid) returns text
+language plpgsql stable set search_path = ''
+as $$
+declare
+  _nil constant uuid := '00000000-0000-0000-0000-000000000000';
+  _kind plinth_kernel.retention_kinds;
+  _keep interval := plinth_kernel.retention_keep(p_kind, coalesce(p_tenant_id, '00000000-0000-0000-0000-000000000000'));
+  _key text;
+  _where text[] := '{}';
+begin
+  select * into _kind from plinth_kernel.retention_kinds as k where k.kind = p_kind;
+  if not found or _kind.method = 'forever' or _keep is null then
+    return null;
+  end if;
+  select string_agg(format('r.%I', c.name), ', ' order by c.key_place) into _key
+  from plinth_kernel.partition_columns(_kind.table_name::regclass) as c where c.key_place is not null;
+  if _kind.tenancy = 'tenant' and p_tenant_id is not null then
+    _where := _where || format('r.tenant_id = %L', p_tenant_id);
+  elsif _kind.tenancy = 'tenant' and _kind.method = 'delete' then
+    _where := _where || format('not exists (select from plinth_kernel.retention_policies as plinth_own where plinth_own.kind = %L and plinth_own.tenant_id = r.tenant_id)', p_kind);
+  end if;
+  if _kind.method = 'partition' then
+    if p_tenant_id is null then
+      return null;
+    end if;
+    _where := _where || format('r.id >= %L and r.id < %L', p_lower_id, least(p_upper_id, plinth_kernel.retention_cutoff(p_kind, p_tenant_id)));
+  else
+    _where := _where || format('r.%I < %L', _kind.age_column, now() - _keep) || coalesce('(' || _kind.condition || ')', 'true');
+  end if;
+  if exists (select from plinth_kernel.retention_holds as h where h.released_at is null and (h.kind is null or h.kind = p_kind)) then
+    _where := _where || format('not exists (select from plinth_kernel.retention_holds as plinth_hold where plinth_hold.released_at is null
+      and (plinth_hold.kind is null or plinth_hold.kind = %L) and (plinth_hold.tenant_id = %L or %s) and (plinth_hold.entity is null or %s or e.plinth_entity like plinth_hold.entity))',
+      p_kind, _nil, case _kind.tenancy when 'tenant' then 'plinth_hold.tenant_id = r.tenant_id' else 'false' end, (_kind.entity is null)::text);
+  end if;
+  return format('select %s from %s as r cross join lateral (select (%s)::text as plinth_entity) as e where %s order by r.%I', _key, _kind.table_name::regclass,
+    coalesce(_kind.entity, 'null'), array_to_string(_where, ' and '), case _kind.method when 'partition' then 'id' else _kind.age_column end);
+end
+$$;
+comment on function plinth_kernel.retention_doomed_sql(text, uuid, uuid, uuid) is
+  'Text of the query for the keys of rows that are past their time and not held: of one tenant, or (null, tables swept by delete) of every tenant without a policy of its own. Null when nothing may go.';
