@@ -1,5 +1,6 @@
 /** The PostgreSQL of a test run: embedded and thrown away, or the server that PLINTH_TEST_DATABASE_URL names. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { discardPostgres, startPostgres } from 'plinth-embedded';
@@ -33,9 +34,17 @@ export async function startTestServer(): Promise<TestServer> {
   };
 }
 
-/** Removes what runs that were killed left behind; the data of a run that lives are refused to us and stay. */
+/**
+ * Removes what runs that were killed left behind. The data of a run that lives are refused to us and stay; a folder that
+ * nobody owns yet may belong to a run that starts at this moment, so it has to be old.
+ */
 async function sweep(): Promise<void> {
   for (const name of await readdir(tmpdir())) {
-    if (name.startsWith(prefix)) await discardPostgres(join(tmpdir(), name)).catch(() => false);
+    if (!name.startsWith(prefix)) continue;
+    const folder = join(tmpdir(), name);
+    const owned = existsSync(join(folder, 'owner.json'));
+    const changed = await stat(folder).catch(() => undefined);
+    const old = changed !== undefined && changed.mtimeMs < Date.now() - 3_600_000;
+    if (owned || old) await discardPostgres(folder).catch(() => false);
   }
 }
