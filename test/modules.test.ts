@@ -22,7 +22,8 @@ test('there are modules', () => {
 });
 
 describe.each(Object.values(all).map((card: AnyModule) => [card.name, card] as const))('module %s', (name, card) => {
-  test.each(exerciseModule(card, { url: () => database.url, modules: all }))('$name', ({ run }) => run());
+  const promises = exerciseModule(card, { url: () => database.url, modules: all });
+  test.each(promises.map(({ name: promise, run }) => [promise, run] as const))('%s', (_promise, run) => run());
 
   const readme = join(root, 'packages/plinth/src/modules', name, 'README.md');
   const examples = existsSync(readme) ? readmeExamples(readFileSync(readme, 'utf8')) : [];

@@ -22,10 +22,11 @@ interface ForeignKey {
 }
 
 const columnsSql = `
-  select a.attname as name, format_type(a.atttypid, null) as type,
-    a.attnotnull and not a.atthasdef and a.attidentity = '' and a.attgenerated = '' as required,
-    (select string_agg(pg_get_constraintdef(k.oid), ' ') from pg_constraint k where k.conrelid = a.attrelid and k.contype = 'c' and a.attnum = any (k.conkey)) as "check"
-  from pg_attribute a where a.attrelid = $1::regclass and a.attnum > 0 and not a.attisdropped order by a.attnum`;
+  select a.attname as name, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), null) as type,
+    (a.attnotnull or t.typnotnull) and not a.atthasdef and a.attidentity = '' and a.attgenerated = '' as required,
+    (select string_agg(replace(pg_get_constraintdef(k.oid), 'VALUE', a.attname), ' ') from pg_constraint k
+      where k.contype = 'c' and ((k.conrelid = a.attrelid and a.attnum = any (k.conkey)) or k.contypid = t.oid)) as "check"
+  from pg_attribute a join pg_type t on t.oid = a.atttypid where a.attrelid = $1::regclass and a.attnum > 0 and not a.attisdropped order by a.attnum`;
 
 const foreignKeysSql = `
   select n.nspname as schema, c.relname as table,
@@ -61,7 +62,14 @@ const byType: Record<string, string> = {
 function expressionFor(column: ColumnFacts): string {
   const allowed = column.check ? new RegExp(`\\(?${column.name}\\)?(?:::text)? = ANY \\(\\(?ARRAY\\['((?:[^']|'')*)'`).exec(column.check)?.[1] : undefined;
   if (allowed !== undefined) return `'${allowed}'`;
-  if (column.type.endsWith('[]')) return `'{}'`;
+  const length = column.check ? new RegExp(`length\\(${column.name}\\) = (\\d+)`).exec(column.check)?.[1] : undefined;
+  if (length && column.type === 'bytea') return `substring(sha256(convert_to(random()::text, 'UTF8')) from 1 for ${length})`;
+  if (length && column.type === 'text') return `left(md5(random()::text) || md5(random()::text), ${length})`;
+  if (column.type.endsWith('[]')) {
+    const element = column.type.slice(0, -2);
+    const needsOne = column.check?.includes(`cardinality(${column.name}) >= 1`);
+    return needsOne ? `array[${byType[element] ?? `'sample'`}]::${column.type}` : `'{}'`;
+  }
   return byType[column.type] ?? `'sample_' || left(md5(random()::text), 8)`;
 }
 
@@ -74,21 +82,34 @@ export interface RowWish {
 }
 
 /**
- * Inserts one row into plinth_<module>.<table> and returns it; rows that its foreign keys need are inserted first.
- * The connection must be in a transaction and act as the owner. Errors: an Error that names the table and the way out.
+ * The statement that inserts one row into a table of a module, without running it; rows that its foreign keys need are inserted
+ * first. The connection must be in a transaction and act as the owner.
  */
-export async function insertRow(client: pg.Client, modules: ModuleMap, schema: string, table: string, wish: RowWish): Promise<Record<string, unknown>> {
-  if (schema === 'plinth_kernel' && table === 'tenants') return { id: wish.tenantId };
+export async function insertStatement(client: pg.Client, modules: ModuleMap, schema: string, table: string, wish: RowWish): Promise<string> {
   const name = `${identifier(schema)}.${identifier(table)}`;
   const { rows: columns } = await client.query<ColumnFacts>(columnsSql, [name]);
   const expressions: Record<string, string> = { ...cardOf(modules, schema)?.tables[wish.sampleOf ?? table]?.sample, ...wish.fixed };
-  if (columns.some((column) => column.name === 'tenant_id')) expressions.tenant_id = `${literal(wish.tenantId)}::uuid`;
+  if (columns.some((column) => column.name === 'tenant_id')) expressions.tenant_id = 'given.tenant_id';
   await addParents(client, modules, name, wish, expressions, columns);
   for (const column of columns) if (column.required) expressions[column.name] ??= expressionFor(column);
   const names = Object.keys(expressions);
-  const text = `insert into ${name} (${names.map(identifier).join(', ')}) values (${names.map((one) => expressions[one]).join(', ')}) returning *`;
+  // As a select, so that a sample may speak of the row's tenant_id.
+  return `insert into ${name} (${names.map(identifier).join(', ')}) select ${names.map((one) => expressions[one]).join(', ')} from (select ${literal(wish.tenantId)}::uuid as tenant_id) as given`;
+}
+
+/** Inserts one row and returns it, or what `returning` says of it. Errors: an Error that names the table and the way out. */
+export async function insertRow(
+  client: pg.Client,
+  modules: ModuleMap,
+  schema: string,
+  table: string,
+  wish: RowWish,
+  returning = '*',
+): Promise<Record<string, unknown>> {
+  if (schema === 'plinth_kernel' && table === 'tenants') return { id: wish.tenantId };
+  const text = await insertStatement(client, modules, schema, table, wish);
   try {
-    const { rows } = await client.query<Record<string, unknown>>(text);
+    const { rows } = await client.query<Record<string, unknown>>(`${text} returning ${returning}`);
     const [row] = rows;
     if (!row) throw new Error('the insert returned no row');
     return row;
