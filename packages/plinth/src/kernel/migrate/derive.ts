@@ -36,7 +36,7 @@ export function tableGrants(schema: string, table: string, card: TableCard): str
     `revoke all on ${name} from public, plinth_app, plinth_worker, plinth_reader`,
     ...(app.length > 0 ? [`grant ${app.join(', ')} on ${name} to plinth_app`] : []),
     ...(worker.length > 0 ? [`grant ${worker.join(', ')} on ${name} to plinth_worker`] : []),
-    `grant select on ${name} to plinth_reader`,
+    ...(card.grants?.reader === false ? [] : [`grant select on ${name} to plinth_reader`]),
   ];
 }
 
