@@ -109,7 +109,8 @@ function wayOut(output) {
   return 'Mend what npm names, or remove node_modules, then run this again.';
 }
 
+/** npm says what is wrong first and how it came about after that. */
 function indent(text) {
-  const lines = text.trim().split('\n').slice(-12);
+  const lines = text.trim().split('\n').slice(0, 8);
   return lines.map((line) => `  ${line}`).join('\n');
 }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { needs } from '../../plinth/src/testing/needs.ts';
 import { discardPostgres, type EmbeddedPostgres, type StartOptions, startPostgres } from './index.ts';
 import { isAlive, waitUntil } from './processes.ts';
 
@@ -119,6 +120,20 @@ describe('startPostgres', () => {
       message: expect.stringContaining('no_such_setting'),
     });
     expect((await start()).origin).toBe('started');
+  });
+});
+
+describe('with the programs of the machine', () => {
+  const fifteen = needs('postgres15');
+
+  test.runIf(fifteen.available)('PostgreSQL 15 starts the same way', async () => {
+    const postgres = await start({ programFolder: fifteen.at });
+    expect(postgres.version).toMatch(/^15\./);
+    expect(await query(postgres.url, "select current_setting('server_version_num')::int / 10000 as major")).toEqual([{ major: 15 }]);
+  });
+
+  test('a folder without PostgreSQL is named', async () => {
+    await expect(start({ programFolder: folder })).rejects.toMatchObject({ code: 'binaries_missing', message: expect.stringContaining(folder) });
   });
 });
 
