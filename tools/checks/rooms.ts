@@ -49,14 +49,14 @@ function targetOf(specifier: string, from: string): string | undefined {
   return front ? `${source}/modules/${front[1]}/index.ts` : undefined;
 }
 
-/** What is wrong with one import, or undefined. Tests may look at everything below and beside them. */
+/** What is wrong with one import, or undefined. Tests may look up as well, but still through front doors. */
 export function importFault(from: string, specifier: string, uses: Uses): string | undefined {
   const target = targetOf(specifier, from);
   if (!target) return undefined;
   const here = placeOf(from);
   const there = placeOf(target);
   const isTest = /\.test\.tsx?$/.test(from);
-  if (rank[there.room] > rank[here.room] && !(isTest && ['testing', 'registry', 'public'].includes(there.room))) {
+  if (rank[there.room] > rank[here.room] && !isTest) {
     return `a ${here.room} may not import the ${there.room} file ${target}`;
   }
   if (there.room !== 'module' || here.room === 'registry') return undefined;
