@@ -9,7 +9,7 @@ import { join } from 'node:path';
 const stampFile = (root) => join(root, 'node_modules', '.plinth-install');
 
 /** Changes with everything that npm would install something else for, also when node_modules came from another machine. */
-export function fingerprint(root) {
+function fingerprint(root) {
   const hash = createHash('sha256').update(`${process.platform}-${process.arch}`);
   for (const file of manifests(root)) hash.update(`\0${file}\0`).update(readFileSync(join(root, file)));
   return hash.digest('hex');
