@@ -1,7 +1,8 @@
 /**
  * Runs the examples of a README. A fence ```` ```sql run ```` is sent as plinth_app in one transaction of tenant A, which is
  * committed; ```` ```ts run ```` is a program of its own in packages/plinth, which finds the server's URL in
- * PLINTH_DATABASE_URL and tenant A in PLINTH_TENANT_ID. Other fences are only shown.
+ * PLINTH_DATABASE_URL and tenant A in PLINTH_TENANT_ID; ```` ```sql setup ```` is what the owner of a database does once, and runs
+ * before the others of its page. Other fences are only shown.
  */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -9,20 +10,24 @@ import pg from 'pg';
 import type { TestDatabase } from '../packages/plinth/src/testing/database.ts';
 import { lineAt } from '../tools/checks/source-text.ts';
 
-export type Example = { language: 'sql' | 'ts'; line: number; text: string };
+export type Example = { kind: 'setup' | 'sql' | 'ts'; line: number; text: string };
 
-/** The fences of a Markdown text that are marked `run`. */
+/** The fences of a Markdown text that are to be run, in the order in which they are. */
 export function readmeExamples(markdown: string): Example[] {
-  return [...markdown.matchAll(/^```(sql|ts) run\n([\s\S]*?)^```$/gm)].map((match) => ({
-    language: match[1] === 'sql' ? 'sql' : 'ts',
-    line: lineAt(markdown, match.index),
-    text: match[2] ?? '',
-  }));
+  const found = [...markdown.matchAll(/^```(sql run|ts run|sql setup)\n([\s\S]*?)^```$/gm)].map(
+    (match): Example => ({
+      kind: match[1] === 'sql setup' ? 'setup' : match[1] === 'sql run' ? 'sql' : 'ts',
+      line: lineAt(markdown, match.index),
+      text: match[2] ?? '',
+    }),
+  );
+  return [...found.filter(({ kind }) => kind === 'setup'), ...found.filter(({ kind }) => kind !== 'setup')];
 }
 
 /** Runs one example. Errors: what the database raised, or what the program printed. */
 export async function runExample(example: Example, database: TestDatabase): Promise<void> {
-  if (example.language === 'sql') await runSql(example.text, database);
+  if (example.kind === 'setup') await database.admin.query(example.text);
+  else if (example.kind === 'sql') await runSql(example.text, database);
   else await runProgram(example.text, database);
 }
 

@@ -1,0 +1,33 @@
+/** What the front page shows is true: its examples run, and what they write is found under one correlation id. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type TestDatabase, testDatabase } from '../packages/plinth/src/testing/database.ts';
+import { read } from '../tools/repo.ts';
+import { readmeExamples, runExample } from './readme-examples.ts';
+
+const examples = readmeExamples(read('README.md'));
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await testDatabase('readme');
+});
+afterAll(() => database.drop());
+
+test('there are examples in TypeScript and SQL', () => {
+  expect(examples.map(({ kind }) => kind).sort()).toEqual(['setup', 'sql', 'ts']);
+});
+
+test.each(examples.map((example) => [example.kind, example.line, example] as const))('the %s example at line %i runs', async (_kind, _line, example) => {
+  await runExample(example, database);
+});
+
+test('each order has its audit entry, its event and its job, committed together', async () => {
+  const { rows } = await database.admin.query(
+    `select o.id, a.n as entries, e.n as events, j.n as jobs, a.xact = e.xact and e.xact = j.xact as together from orders o
+     cross join lateral (select count(*)::int as n, min(xact::text) as xact from plinth_audit.entries where entity_id = o.id) a
+     cross join lateral (select count(*)::int as n, min(xact::text) as xact from plinth_events.events where payload ->> 'id' = o.id) e
+     cross join lateral (select count(*)::int as n, min(xact::text) as xact from plinth_jobs.jobs where payload ->> 'id' = o.id) j order by 1`,
+  );
+  expect(rows).toEqual([
+    { id: '1001', entries: 1, events: 1, jobs: 1, together: true },
+    { id: '1002', entries: 1, events: 1, jobs: 1, together: true },
+  ]);
+});
