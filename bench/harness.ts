@@ -36,6 +36,8 @@ export interface Report {
 export interface BenchContext {
   /** Superuser URL of the benchmark's own database. */
   url: string;
+  /** The same database as the serving role. */
+  serverUrl: string;
   admin: pg.Client;
   plinth: Plinth;
   tenantId: string;
@@ -118,6 +120,7 @@ export async function benchContext(serverUrl: string, options: { rounds: number;
   return {
     ...options,
     url: url.href,
+    serverUrl: serving.href,
     admin,
     plinth,
     tenantId,

@@ -29,8 +29,16 @@ export function createPool(options: PoolOptions): pg.Pool {
     connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
     pipeline: true,
   } as pg.PoolConfig);
-  // An idle connection that dies is replaced by the pool; without a listener Node would end the process.
+  return survivingLoss(pool);
+}
+
+/**
+ * A connection that dies, idle or in use, must not end the process: whoever waits on it gets the error, the pool makes another.
+ * The pool listens to idle clients only, and Node ends on an 'error' event without a listener.
+ */
+export function survivingLoss(pool: pg.Pool): pg.Pool {
   pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
 }
 

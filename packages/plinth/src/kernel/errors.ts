@@ -96,6 +96,10 @@ interface DatabaseFault {
 const isDatabaseFault = (error: unknown): error is DatabaseFault & Error =>
   error instanceof Error && typeof (error as { code?: unknown }).code === 'string';
 
+/** What pg throws without a code when the connection is gone, or went while a statement was under way. */
+export const isLostConnection = (error: unknown): boolean =>
+  error instanceof Error && /^(Connection terminated|Client has encountered a connection error|Client was closed and is not queryable)/.test(error.message);
+
 /** SQLSTATE -> catalogue. Exact codes first, then classes (https://www.postgresql.org/docs/current/errcodes-appendix.html). */
 const BY_STATE: Record<string, KernelErrorName> = {
   '23505': 'conflict', '23P01': 'conflict', '23503': 'conflict', '40001': 'serialization', '40P01': 'serialization',
@@ -119,6 +123,10 @@ const parseDetail = (text: string | undefined): Record<string, unknown> => {
  */
 export function toPlinthError(error: unknown): PlinthError {
   if (error instanceof PlinthError) return error;
+  if (isLostConnection(error)) return fail('unavailable', { cause: error });
+  if (error instanceof Error && error.name === 'TimeoutError') return fail('timeout', { cause: error });
+  // The pool's own words for "no connection was free in time"; it gives them no code.
+  if (error instanceof Error && /^timeout exceeded when trying to connect|^Connection terminated/.test(error.message)) return fail('unavailable', { cause: error });
   if (!isDatabaseFault(error)) return fail('internal', { cause: error });
   if (error.code.startsWith('PL')) {
     const { code, ...rest } = parseDetail(error.detail);

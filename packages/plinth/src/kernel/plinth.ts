@@ -3,7 +3,7 @@ import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
 import type { ContextInput } from './context.ts';
 import type { PoolOptions, Queryable } from './database.ts';
-import { createPool } from './database.ts';
+import { createPool, survivingLoss } from './database.ts';
 import type { IdSource } from './ids.ts';
 import { uuidV7Source } from './ids.ts';
 import type { EffectCheck } from './effects.ts';
@@ -49,7 +49,7 @@ const checksOf = (modules: ModuleMap, wake: Wake): Map<string, EffectCheck> =>
 export function createKernel<Modules extends ModuleMap>(options: KernelOptions<Modules>): Plinth<Modules> {
   const clock = options.clock ?? systemClock;
   const owned = !isPool(options.database);
-  const pool = isPool(options.database) ? options.database : createPool(options.database);
+  const pool = isPool(options.database) ? survivingLoss(options.database) : createPool(options.database);
   const wake = createWake(pool);
   const newId = options.newId ?? uuidV7Source(clock);
   const deps: TransactionDeps = { pool, modules: options.modules, clock, newId, checks: checksOf(options.modules, wake), onSignal: (signals) => wake.signal(signals) };

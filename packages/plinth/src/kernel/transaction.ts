@@ -5,7 +5,7 @@ import type { Queryable } from './database.ts';
 import { literal } from './database.ts';
 import type { Effect, EffectBuffer, EffectCheck } from './effects.ts';
 import { attachEffects, effectBuffer, effectsDocument } from './effects.ts';
-import { PlinthError, fail, kernelErrors, toPlinthError } from './errors.ts';
+import { PlinthError, fail, isLostConnection, kernelErrors, toPlinthError } from './errors.ts';
 import type { IdSource } from './ids.ts';
 import type { EffectsOf, ModuleMap } from './module.ts';
 import type pg from 'pg';
@@ -113,17 +113,21 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   body: (tx: Transaction<Modules>) => Promise<T>,
 ): Promise<T> {
   const context = makeContext(input, deps.newId);
+  // Before a connection is taken: it throws for a context that cannot be sent.
+  const begin = beginText(input, context);
   input.signal?.throwIfAborted();
   const client = await deps.pool.connect().catch((error: unknown) => {
     throw toPlinthError(error);
   });
-  const begun = client.query(beginText(input, context));
+  const begun = client.query(begin);
   // Awaited with the first statement; the handler only keeps Node from calling it unhandled in between.
   begun.catch(() => {});
   let broken: unknown;
   const abort = (): void => {
     broken = input.signal?.reason;
-    void client.release(true);
+    // Not client.end(): that waits for the statement that is running.
+    (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+    client.release(true);
   };
   input.signal?.addEventListener('abort', abort, { once: true });
   const send = async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> => {
@@ -191,7 +195,7 @@ export async function joinTransaction<Modules extends ModuleMap, T>(
 /** Errors that Plinth's SQL raised, and lost connections, become PlinthErrors; those of the caller's own statements stay as the driver threw them. */
 const toFailure = (error: unknown): unknown => {
   const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === 'string' && /^(PL...|08...|57P..|E[A-Z]{4,})$/.test(code) ? toPlinthError(error) : error;
+  return (typeof code === 'string' && /^(PL...|08...|57P..|E[A-Z]{4,})$/.test(code)) || isLostConnection(error) ? toPlinthError(error) : error;
 };
 
 /**

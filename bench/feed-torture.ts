@@ -1,0 +1,341 @@
+/**
+ * Torture of the feed cursor: writers with rollbacks, savepoints, two-phase commits and transactions of seconds; readers whose
+ * connections are killed in the middle of a batch; and an oracle that compares what was committed with what the readers did.
+ */
+import pg from 'pg';
+import { toPlinthError } from '../packages/plinth/src/kernel/errors.ts';
+import { consumeOnce } from '../packages/plinth/src/kernel/feed.ts';
+import type { FeedEvent } from '../packages/plinth/src/kernel/work.ts';
+import { createPlinth } from '../packages/plinth/src/index.ts';
+import type { BenchContext, Report } from './harness.ts';
+
+export interface TortureOptions {
+  /** Superuser on a migrated database. */
+  adminUrl: string;
+  /** Serving role on the same. */
+  serverUrl: string;
+  tenants: readonly string[];
+  /** Events to commit, at least. */
+  events: number;
+  seed: number;
+  writers?: number;
+  readers?: number;
+  /** Length of the long transactions. Default 3,000. */
+  longMs?: number;
+}
+
+export interface TortureResult {
+  committed: number;
+  rolledBack: number;
+  prepared: number;
+  longTransactions: number;
+  kills: number;
+  /** Batches that were being handled when their connection died. */
+  killedBatches: number;
+  lost: number;
+  duplicated: number;
+  inverted: number;
+  /** Events that were handled more than 1 s after their commit. */
+  stalled: number;
+  worstLagMs: number;
+  medianLagMs: number;
+  tookMs: number;
+}
+
+const CONSUMER = 'torture.reader';
+const READER_APP = 'plinth torture reader';
+/** Writers wait beyond this many unread events, so that lag tells of stalls and not of a reader that is merely slower. */
+const MOST_UNREAD = 400;
+const STALL_MS = 1_000;
+const LONGEST_SILENCE_MS = 15_000;
+
+/** mulberry32: small, seeded, good enough to vary schedules. */
+function randomOf(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+interface Run {
+  options: TortureOptions;
+  committed: Map<string, number>;
+  rolledBack: number;
+  prepared: number;
+  longTransactions: number;
+  kills: number;
+  killedBatches: number;
+  handled: number;
+  writing: boolean;
+  reading: boolean;
+  transactionNo: number;
+}
+
+const SETUP = `
+create schema torture;
+create table torture.work (id bigint generated always as identity primary key, tenant_id uuid not null, note text);
+create table torture.effects (seq bigint generated always as identity primary key, event_id uuid not null, stream text, version bigint, at timestamptz not null default clock_timestamp());
+grant usage on schema torture to plinth_app, plinth_worker;
+grant insert on torture.work to plinth_app;
+grant insert on torture.effects to plinth_worker`;
+
+type Ending = 'commit' | 'rollback' | 'prepare and commit' | 'prepare and roll back';
+
+const endingOf = (roll: number): Ending => (roll < 0.1 ? 'rollback' : roll < 0.17 ? 'prepare and commit' : roll < 0.2 ? 'prepare and roll back' : 'commit');
+
+/** A few hot streams a tenant, many cold ones and none at all; one hot stream a transaction, or most of the time would go into deadlocks. */
+function appendText(random: () => number, tenant: string, hot: number): string {
+  const roll = random();
+  if (roll < 0.3) return `select plinth.publish_event('torture.happened', '{"tenant":"${tenant}"}') as id`;
+  const stream = roll < 0.7 ? `hot-${hot}` : `cold-${Math.floor(random() * 100_000)}`;
+  return `select plinth.append_event('${stream}', 'torture', 'torture.happened', '{"tenant":"${tenant}"}') as id`;
+}
+
+const append = async (client: pg.Client, text: string): Promise<string> => {
+  const { rows } = await client.query<{ id: string }>(text);
+  return rows[0]?.id ?? '';
+};
+
+/** Business write first, so that the transaction id is older than the appends; then events, some of them under savepoints that roll back. */
+async function writeEvents(client: pg.Client, random: () => number, tenant: string): Promise<string[]> {
+  const ids: string[] = [];
+  const hot = Math.floor(random() * 6);
+  if (random() < 0.5) await client.query(`insert into torture.work (tenant_id, note) values ('${tenant}', 'before')`);
+  const count = random() < 0.6 ? 1 + Math.floor(random() * 3) : 5 + Math.floor(random() * 20);
+  for (let n = 0; n < count; n++) {
+    const inner = random();
+    if (inner < 0.15) await client.query('savepoint inner_part');
+    ids.push(await append(client, appendText(random, tenant, hot)));
+    if (inner < 0.05) {
+      await client.query('rollback to savepoint inner_part');
+      ids.pop();
+    } else if (inner < 0.15) await client.query('release savepoint inner_part');
+  }
+  return ids;
+}
+
+async function end(run: Run, client: pg.Client, ending: Ending, ids: readonly string[], random: () => number): Promise<void> {
+  if (ending === 'rollback') await client.query('rollback');
+  else if (ending === 'commit') await client.query('commit');
+  else {
+    const name = `torture ${run.options.seed} ${++run.transactionNo}`;
+    await client.query(`prepare transaction '${name}'`);
+    await pause(random() * 150);
+    // A prepared transaction belongs to the role that prepared it.
+    await client.query('set role plinth_app');
+    await client.query(`${ending === 'prepare and commit' ? 'commit' : 'rollback'} prepared '${name}'`);
+    await client.query('reset role');
+    run.prepared++;
+  }
+  const at = Date.now();
+  if (ending === 'commit' || ending === 'prepare and commit') for (const id of ids) run.committed.set(id, at);
+  else run.rolledBack++;
+}
+
+const begin = (tenant: string): string => `begin; set local role plinth_app; set local plinth.tenant_id = '${tenant}'`;
+const isDeadlock = (error: unknown): boolean => (error as { code?: string }).code === '40P01';
+
+/** A connection for as long as `body` runs: what fails must not leave its locks behind. */
+async function connected(url: string, body: (client: pg.Client) => Promise<void>): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await body(client);
+  } finally {
+    await client.end();
+  }
+}
+
+const writer = (run: Run, random: () => number): Promise<void> => connected(run.options.serverUrl, (client) => write(run, client, random));
+
+async function write(run: Run, client: pg.Client, random: () => number): Promise<void> {
+  const tenants = run.options.tenants;
+  while (run.writing) {
+    if (run.committed.size - run.handled > MOST_UNREAD) {
+      await pause(5);
+      continue;
+    }
+    const tenant = tenants[Math.floor(random() * tenants.length)] ?? '';
+    try {
+      await client.query(begin(tenant));
+      const ids = await writeEvents(client, random, tenant);
+      await end(run, client, endingOf(random()), ids, random);
+    } catch (error) {
+      // Two writers that take hot streams in opposite orders: their transactions were never promised anything else.
+      if (!isDeadlock(error)) throw error;
+      await client.query('rollback');
+      run.rolledBack++;
+    }
+  }
+}
+
+/** Takes its transaction id, waits, and only then appends to a hot stream: its event has an old id and a new version. */
+const longWriter = (run: Run, random: () => number): Promise<void> => connected(run.options.serverUrl, (client) => writeLong(run, client, random));
+
+async function writeLong(run: Run, client: pg.Client, random: () => number): Promise<void> {
+  const tenants = run.options.tenants;
+  while (run.writing) {
+    const tenant = tenants[Math.floor(random() * tenants.length)] ?? '';
+    await client.query(begin(tenant));
+    await client.query(`insert into torture.work (tenant_id, note) values ('${tenant}', 'long')`);
+    const ids = [await append(client, `select plinth.append_event('long-${run.longTransactions}', 'torture', 'torture.happened') as id`)];
+    await pause(run.options.longMs ?? 3_000);
+    for (let n = 0; n < 3; n++) ids.push(await append(client, `select plinth.append_event('hot-${run.longTransactions % 6}', 'torture', 'torture.happened', '{"long":true}') as id`));
+    await end(run, client, 'commit', ids, random);
+    run.longTransactions++;
+  }
+}
+
+const recordEffects = `insert into torture.effects (event_id, stream, version)
+  select e.id, e.tenant_id || ':' || e.aggregate_type || ':' || e.aggregate_id, e.version
+  from unnest($1::uuid[], $2::uuid[]) with ordinality as b (tenant_id, id, nth) join plinth_events.events as e on e.tenant_id = b.tenant_id and e.id = b.id order by b.nth`;
+
+async function reader(run: Run, random: () => number): Promise<void> {
+  const plinth = createPlinth({ database: { url: run.options.serverUrl, max: 2, applicationName: READER_APP } });
+  const handle = async (tx: { query(text: string, values?: readonly unknown[]): Promise<unknown> }, events: readonly FeedEvent[]): Promise<void> => {
+    await tx.query(recordEffects, [events.map((event) => event.tenantId), events.map((event) => event.id)]);
+    // Time in which a kill finds the effects written and the cursor not yet moved.
+    await tx.query('select pg_sleep($1)', [random() * 0.01]);
+  };
+  while (run.reading) {
+    let handling = false;
+    try {
+      const done = await consumeOnce(plinth, CONSUMER, { summary: 'counts', batchSize: 200, handle: (tx, events) => ((handling = true), handle(tx, events)) });
+      if (done === 0) await pause(10);
+    } catch (error) {
+      if (toPlinthError(error).code !== 'kernel_unavailable') throw error;
+      if (handling) run.killedBatches++;
+    }
+  }
+  await plinth.close();
+}
+
+const killer = (run: Run, random: () => number): Promise<void> => connected(run.options.adminUrl, (client) => kill(run, client, random));
+
+async function kill(run: Run, client: pg.Client, random: () => number): Promise<void> {
+  while (run.reading) {
+    await pause(50 + random() * 300);
+    const { rowCount } = await client.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and datname = current_database() order by state <> 'idle' desc, random() limit 1`,
+      [READER_APP],
+    );
+    run.kills += rowCount ?? 0;
+  }
+}
+
+interface Verdict {
+  lost: number;
+  duplicated: number;
+  inverted: number;
+}
+
+const VERDICT = `select
+  (select count(*)::int from plinth_events.events as e where not exists (select from torture.effects as f where f.event_id = e.id)) as lost,
+  (select (count(*) - count(distinct event_id))::int from torture.effects) as duplicated,
+  (select count(*)::int from (select version - lag(version) over (partition by stream order by seq) as step from torture.effects where stream is not null) as s where step <> 1) as inverted`;
+
+async function judge(run: Run, admin: pg.Client, tookMs: number): Promise<TortureResult> {
+  const { rows } = await admin.query<Verdict>(VERDICT);
+  const { rows: effects } = await admin.query<{ event_id: string; at: number }>('select event_id, extract(epoch from at)::float8 * 1000 as at from torture.effects');
+  const { rows: truth } = await admin.query<{ id: string }>('select id from plinth_events.events');
+  const known = new Set(truth.map((row) => row.id));
+  const vanished = [...run.committed.keys()].filter((id) => !known.has(id)).length;
+  const lags = effects.map((effect) => effect.at - (run.committed.get(effect.event_id) ?? effect.at)).sort((x, y) => x - y);
+  return {
+    committed: run.committed.size,
+    rolledBack: run.rolledBack,
+    prepared: run.prepared,
+    longTransactions: run.longTransactions,
+    kills: run.kills,
+    killedBatches: run.killedBatches,
+    lost: (rows[0]?.lost ?? -1) + vanished,
+    duplicated: rows[0]?.duplicated ?? -1,
+    inverted: rows[0]?.inverted ?? -1,
+    stalled: lags.filter((lag) => lag > STALL_MS).length,
+    worstLagMs: Math.round(lags.at(-1) ?? 0),
+    medianLagMs: Math.round(lags[Math.floor(lags.length / 2)] ?? 0),
+    tookMs: Math.round(tookMs),
+  };
+}
+
+/** Runs until `events` are committed and read; gives up on events that are not read for 15 s: the oracle counts them as lost. */
+export async function torture(options: TortureOptions): Promise<TortureResult> {
+  const random = randomOf(options.seed);
+  const fork = (): (() => number) => randomOf(Math.floor(random() * 4294967296));
+  const run: Run = { options, committed: new Map(), rolledBack: 0, prepared: 0, longTransactions: 0, kills: 0, killedBatches: 0, handled: 0, writing: true, reading: true, transactionNo: 0 };
+  const admin = new pg.Client({ connectionString: options.adminUrl });
+  await admin.connect();
+  await admin.query(SETUP);
+  const started = performance.now();
+  const readers = [...Array.from({ length: options.readers ?? 3 }, () => reader(run, fork())), killer(run, fork())];
+  const writers = [...Array.from({ length: options.writers ?? 6 }, () => writer(run, fork())), longWriter(run, fork())];
+  const failed = Promise.race([...readers, ...writers].map((part) => part.then(() => new Promise<never>(() => {}))));
+  failed.catch(() => {});
+  const progress = async (): Promise<void> => {
+    let last = -1;
+    let movedAt = performance.now();
+    while (run.writing || run.handled < run.committed.size) {
+      if (run.committed.size >= options.events) run.writing = false;
+      // From the cursors: a reader that is killed right after its COMMIT does not know of it.
+      const { rows } = await admin.query<{ handled: number }>('select coalesce(sum(handled), 0)::int as handled from plinth_kernel.feed_cursors where consumer = $1', [CONSUMER]);
+      run.handled = rows[0]?.handled ?? 0;
+      if (run.handled !== last) {
+        last = run.handled;
+        movedAt = performance.now();
+      } else if (performance.now() - movedAt > LONGEST_SILENCE_MS) break;
+      await pause(20);
+    }
+  };
+  try {
+    await Promise.race([progress(), failed]);
+    run.writing = false;
+    await Promise.race([Promise.all(writers), failed]);
+    await Promise.race([progress(), failed]);
+    return await judge(run, admin, performance.now() - started);
+  } finally {
+    run.writing = false;
+    run.reading = false;
+    // A writer that failed may have left a prepared transaction, on whose locks the others wait.
+    const { rows } = await admin.query<{ gid: string }>('select gid from pg_prepared_xacts where database = current_database()');
+    await Promise.allSettled(rows.map(({ gid }) => admin.query(`rollback prepared '${gid}'`)));
+    await Promise.allSettled([...writers, ...readers]);
+    await admin.end();
+  }
+}
+
+/** `npm run bench -- feed-torture [--events 100000] [--seed N]` */
+export async function run(context: BenchContext): Promise<Report> {
+  const seed = Number(context.args.seed ?? Date.now() % 1_000_000);
+  const events = Number(context.args.events ?? (context.quick ? 5_000 : 100_000));
+  console.log(`feed torture, seed ${seed}, ${events} events`);
+  const result = await torture({ adminUrl: context.url, serverUrl: context.serverUrl, tenants: [context.tenantId, context.otherTenantId], events, seed });
+  const row = (variant: string, value: number, unit: string) => ({ variant, median: value, least: value, most: value, unit });
+  return {
+    name: 'feed-torture',
+    title: 'Feed cursor under torture: 6 writers and one of long transactions, 3 readers killed at random',
+    settings: [`seed ${seed}`, 'fsync on', 'long transactions of 3 s', `a kill every 50 to 350 ms`],
+    rows: [
+      row('events committed', result.committed, 'events'),
+      row('transactions rolled back', result.rolledBack, 'tx'),
+      row('two-phase transactions', result.prepared, 'tx'),
+      row('long transactions', result.longTransactions, 'tx'),
+      row('readers killed', result.kills, 'kills'),
+      row('of them in the middle of a batch', result.killedBatches, 'kills'),
+      row('lag after commit, median', result.medianLagMs, 'ms'),
+      row('lag after commit, worst', result.worstLagMs, 'ms'),
+      row('wall time', Math.round(result.tookMs / 1000), 's'),
+    ],
+    bars: [
+      { what: 'events lost', value: result.lost, atMost: 0 },
+      { what: 'effects duplicated', value: result.duplicated, atMost: 0 },
+      { what: 'inverted inside a stream', value: result.inverted, atMost: 0 },
+      { what: 'handled more than 1 s after their commit', value: result.stalled, atMost: 0 },
+    ],
+  };
+}
