@@ -1,0 +1,136 @@
+import { mkdtempSync, mkdirSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import pg from 'pg';
+import { afterAll, describe, expect, test } from 'vitest';
+import { modules } from '#registry';
+import { emptyDatabase } from '#testing/database.ts';
+import { defineModule, inOrder } from '../module.ts';
+import { assertMigrated, migratePlan, migrateSql, migrateUp } from './index.ts';
+
+const databases: Awaited<ReturnType<typeof emptyDatabase>>[] = [];
+const empty = async (name: string) => {
+  const database = await emptyDatabase(name);
+  databases.push(database);
+  return database;
+};
+afterAll(() => Promise.all(databases.map((database) => database.drop())));
+
+/** A module whose SQL stands in a folder of the test. */
+function scratchModule(files: Record<string, string>) {
+  const root = mkdtempSync(join(tmpdir(), 'plinth-migrate-'));
+  for (const folder of ['migrations', 'functions', 'views']) mkdirSync(join(root, folder));
+  const write = (path: string, text: string): void => writeFileSync(join(root, path), text);
+  for (const [path, text] of Object.entries(files)) write(path, text);
+  const card = defineModule({ name: 'scratch', summary: 'A module of a test.', tables: { things: { tenancy: 'tenant', keep: 'forever' } }, sql: pathToFileURL(`${root}/`) });
+  return { modules: { scratch: card }, write };
+}
+
+const THINGS = `-- why: test
+-- locks: none
+-- breaking: no
+create table plinth_scratch.things (tenant_id uuid not null, id uuid not null default plinth_kernel.uuid_v7(), name text, primary key (tenant_id, id));
+comment on table plinth_scratch.things is 'Things.';`;
+
+describe('migrateUp', () => {
+  test('20 installers at once: one migrates, the others wait and find nothing to do', async () => {
+    const { url } = await empty('installers');
+    const results = await Promise.all(Array.from({ length: 20 }, () => migrateUp({ url, modules })));
+    expect(results.filter((result) => result.applied.length > 0)).toHaveLength(1);
+    expect(results.flatMap((result) => result.applied)).toEqual([...new Set(results.flatMap((result) => result.applied))]);
+    expect((await migratePlan({ url, modules })).migrations.every((migration) => migration.state === 'applied')).toBe(true);
+  });
+
+  test('a second run changes nothing', async () => {
+    const { url } = await empty('again');
+    await migrateUp({ url, modules });
+    expect(await migrateUp({ url, modules })).toEqual({ applied: [], repeatables: false });
+  });
+
+  test('a changed function is applied again; a changed view may lose a column', async () => {
+    const database = await empty('repeatable');
+    const scratch = scratchModule({
+      'migrations/0001_create_things.sql': THINGS,
+      'functions/a_first.sql': 'create or replace function plinth_scratch.a_first() returns int language sql begin atomic select plinth_scratch.b_second(); end;',
+      'functions/b_second.sql': 'create or replace function plinth_scratch.b_second() returns int language sql return 1;',
+      'views/things.sql': 'create or replace view plinth.things with (security_invoker = true) as select id, name from plinth_scratch.things;',
+    });
+    await migrateUp({ url: database.url, modules: scratch.modules });
+    scratch.write('functions/b_second.sql', 'create or replace function plinth_scratch.b_second() returns int language sql return 2;');
+    scratch.write('views/things.sql', 'create or replace view plinth.things with (security_invoker = true) as select id from plinth_scratch.things;');
+    expect(await migrateUp({ url: database.url, modules: scratch.modules })).toEqual({ applied: [], repeatables: true });
+    expect((await database.admin.query('select plinth_scratch.a_first() as n')).rows).toEqual([{ n: 2 }]);
+  });
+
+  test('a failing migration leaves nothing behind and says which it was', async () => {
+    const { url, admin } = await empty('failing');
+    const scratch = scratchModule({ 'migrations/0001_create_things.sql': `${THINGS}\nselect 1 / 0;` });
+    await expect(migrateUp({ url, modules: scratch.modules })).rejects.toThrow('scratch/0001_create_things: division by zero');
+    expect((await admin.query(`select to_regclass('plinth_scratch.things') as found`)).rows).toEqual([{ found: null }]);
+    scratch.write('migrations/0001_create_things.sql', THINGS);
+    expect((await migrateUp({ url, modules: scratch.modules })).applied).toEqual(['scratch/0001_create_things']);
+  });
+
+  test('an applied migration that was edited is refused', async () => {
+    const { url } = await empty('edited');
+    const scratch = scratchModule({ 'migrations/0001_create_things.sql': THINGS });
+    await migrateUp({ url, modules: scratch.modules });
+    scratch.write('migrations/0001_create_things.sql', `${THINGS}\n-- edited`);
+    await expect(migrateUp({ url, modules: scratch.modules })).rejects.toMatchObject({ code: 'kernel_migration_changed' });
+  });
+
+  test('a schema of a newer Plinth: breaking is refused, harmless is served', async () => {
+    const { url, admin } = await empty('newer');
+    await migrateUp({ url, modules });
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    const add = (breaking: boolean): Promise<unknown> =>
+      admin.query(`insert into plinth_kernel.migrations (module, number, name, checksum, breaking, took_ms) values ('audit', 9000, '9000_from_the_future', 'x', $1, 1) on conflict (module, number) do update set breaking = excluded.breaking`, [breaking]);
+    await add(false);
+    await expect(assertMigrated(client, modules)).resolves.toBeUndefined();
+    await add(true);
+    await expect(assertMigrated(client, modules)).rejects.toMatchObject({ code: 'kernel_schema_newer' });
+    await expect(migrateUp({ url, modules })).rejects.toMatchObject({ code: 'kernel_schema_newer' });
+    await client.end();
+  });
+
+  test('a database that was never migrated is refused with the way out', async () => {
+    const { url } = await empty('never');
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    await expect(assertMigrated(client, modules)).rejects.toMatchObject({ code: 'kernel_schema_older', wayOut: 'Run plinth migrate up.' });
+    await client.end();
+  });
+
+  test('exposes the public names in schema public, and replaces only its own', async () => {
+    const { url, admin } = await empty('expose');
+    await migrateUp({ url, modules, exposePublic: true });
+    await migrateUp({ url, modules, exposePublic: true });
+    const { rows } = await admin.query(`select count(*)::int as n from pg_proc where pronamespace = 'public'::regnamespace and proname = 'log_audit_event'`);
+    expect(rows).toEqual([{ n: 1 }]);
+  });
+
+  test('a role that is no superuser can install and own everything through plinth_owner', async () => {
+    const database = await empty('plainowner');
+    const role = `installer_${process.pid}`;
+    await database.admin.query(`create role ${role} login createrole password 'x'; grant create on database "${database.name}" to ${role} with grant option`);
+    await database.admin.query(`grant plinth_owner, plinth_app, plinth_worker, plinth_reader to ${role} with admin option`);
+    const url = new URL(database.url);
+    url.username = role;
+    url.password = 'x';
+    const result = await migrateUp({ url: url.href, modules });
+    expect(result.applied.length).toBeGreaterThan(1);
+  });
+});
+
+test('every statement of an installation can be printed for a DBA', () => {
+  expect(migrateSql(modules)).toContain('create table plinth_audit.entries');
+});
+
+test('modules come after those they use, and a circle is refused', () => {
+  const card = (name: string, uses: string[] = []) => defineModule({ name, summary: name, tables: {}, uses });
+  expect(inOrder({ a: card('a', ['b']), b: card('b', ['c']), c: card('c') }).map(({ name }) => name)).toEqual(['c', 'b', 'a']);
+  expect(() => inOrder({ a: card('a', ['b']), b: card('b', ['a']) })).toThrow(/uses itself/);
+  expect(() => inOrder({ a: card('a', ['nobody']) })).toThrow(/no such module/);
+});

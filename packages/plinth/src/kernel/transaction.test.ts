@@ -1,0 +1,129 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { testDatabase } from '#testing/database.ts';
+import { MOST_EFFECTS } from './effects.ts';
+import { toPlinthError, toProblem } from './errors.ts';
+
+const database = await testDatabase('transaction');
+const { plinth, tenantA, tenantB, admin } = database;
+beforeAll(async () => {
+  await admin.query('create schema shop; create table shop.orders (id int primary key); grant usage on schema shop to plinth_app; grant all on shop.orders to plinth_app');
+});
+afterAll(() => database.drop());
+
+const count = async (action: string): Promise<number> => (await admin.query<{ n: number }>('select count(*)::int as n from plinth_audit.entries where action = $1', [action])).rows[0]?.n ?? -1;
+const orders = async (): Promise<number[]> => (await admin.query<{ id: number }>('select id from shop.orders order by 1')).rows.map(({ id }) => id);
+
+describe('plinth.transaction', () => {
+  test('commits business row and effects together, under one transaction id', async () => {
+    await plinth.transaction({ tenantId: tenantA }, async (tx) => {
+      tx.audit.record({ action: 'together.audited' });
+      await tx.query('insert into shop.orders values ($1)', [1]);
+      tx.jobs.enqueue('together', { order: 1 });
+    });
+    const { rows } = await admin.query(`select count(distinct xact)::int as transactions, array_agg(kind order by kind) as kinds
+      from plinth.trace((select correlation_id from plinth_audit.entries where action = 'together.audited'))`);
+    expect(rows).toEqual([{ transactions: 1, kinds: ['audit', 'job'] }]);
+  });
+
+  test('writes nothing when the body throws', async () => {
+    const failing = plinth.transaction({ tenantId: tenantA }, async (tx) => {
+      await tx.query('insert into shop.orders values ($1)', [2]);
+      tx.audit.record({ action: 'body.threw' });
+      await tx.flush();
+      throw new Error('no');
+    });
+    await expect(failing).rejects.toThrow('no');
+    expect(await count('body.threw')).toBe(0);
+    expect(await orders()).not.toContain(2);
+  });
+
+  test('names the effect that failed and writes neither it nor anything else', async () => {
+    const failing = plinth.transaction({ tenantId: tenantA }, async (tx) => {
+      await tx.query('insert into shop.orders values ($1)', [3]);
+      tx.audit.record({ action: 'first.fine' });
+      tx.audit.record({ action: 'x'.repeat(201) });
+      tx.audit.record({ action: 'third.fine' });
+    });
+    await expect(failing).rejects.toMatchObject({
+      code: 'kernel_effect_failed',
+      message: expect.stringMatching(/^Effect 2 of 3, audit.record\("x+"\), failed: /),
+      detail: { effect_index: 1, effect_code: 'kernel_invalid_input' },
+    });
+    expect(await count('first.fine')).toBe(0);
+    expect(await orders()).not.toContain(3);
+  });
+
+  test('does not pretend to commit when a statement had failed and the error was swallowed', async () => {
+    const failing = plinth.transaction({ tenantId: tenantA }, async (tx) => {
+      await tx.query('insert into shop.orders values ($1)', [4]);
+      await tx.query('select nonsense').catch(() => {});
+    });
+    await expect(failing).rejects.toMatchObject({ code: 'kernel_conflict' });
+    expect(await orders()).not.toContain(4);
+  });
+
+  test('keeps the driver error of the caller\'s own statements', async () => {
+    await expect(plinth.transaction({ tenantId: tenantA }, (tx) => tx.query('insert into shop.orders values (1)'))).rejects.toMatchObject({ code: '23505', constraint: 'orders_pkey' });
+  });
+
+  test('without a tenant shows no rows and refuses effects with the way out', async () => {
+    expect(await plinth.transaction({}, (tx) => tx.query('select count(*)::int as n from plinth.audit_logs'))).toEqual([{ n: 0 }]);
+    const failing = plinth.transaction({}, async (tx) => void tx.audit.record({ action: 'nobody.there' }));
+    await expect(failing).rejects.toMatchObject({ code: 'kernel_effect_failed', status: 400, wayOut: expect.stringContaining('tenantId') });
+  });
+
+  test('tells hooks and wakes only after COMMIT', async () => {
+    const heard: string[] = [];
+    const stop = plinth.wake.on('jobs', () => heard.push('signal'));
+    await plinth
+      .transaction({ tenantId: tenantA }, async (tx) => {
+        tx.jobs.enqueue('rolled.back', {});
+        tx.afterCommit(() => heard.push('hook'));
+        await tx.flush();
+        throw new Error('no');
+      })
+      .catch(() => {});
+    expect(heard).toEqual([]);
+    await plinth.transaction({ tenantId: tenantA }, async (tx) => {
+      tx.jobs.enqueue('committed', {});
+      tx.afterCommit(() => heard.push('hook'));
+    });
+    stop();
+    expect(heard.sort()).toEqual(['hook', 'signal']);
+  });
+
+  test('bounds what it holds back', async () => {
+    const failing = plinth.transaction({ tenantId: tenantA }, async (tx) => {
+      for (let i = 0; i <= MOST_EFFECTS; i++) tx.audit.record({ action: 'too.many' });
+    });
+    await expect(failing).rejects.toThrow(/flush/);
+  });
+
+  test('asReader sees every tenant and writes nothing; asWorker sees only what cards allow', async () => {
+    await plinth.transaction({ tenantId: tenantB }, async (tx) => void tx.audit.record({ action: 'seen.by.reader' }));
+    expect(await plinth.asReader({}, (tx) => tx.query(`select count(*)::int as n from plinth.audit_logs where action = 'seen.by.reader'`))).toEqual([{ n: 1 }]);
+    await expect(plinth.asReader({}, (tx) => tx.query('insert into shop.orders values (9)'))).rejects.toMatchObject({ code: '42501' });
+    await expect(plinth.asWorker({}, (tx) => tx.query('select 1 from plinth_audit.entries'))).rejects.toMatchObject({ code: '42501' });
+  });
+
+  test('a thousand transactions leave no connection behind', async () => {
+    await Promise.all(Array.from({ length: 1000 }, (_, i) => plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(i % 10 === 0 ? 'select 1 / 0' : 'select 1')).catch(() => {})));
+    expect(plinth.pool.totalCount - plinth.pool.idleCount).toBe(0);
+  });
+});
+
+describe('errors', () => {
+  test('become problem details without a stack, a cause or another tenant\'s values', async () => {
+    const error = await plinth.transaction({ tenantId: tenantA }, (tx) => tx.query('insert into shop.orders values (1)')).catch(toPlinthError);
+    expect(toProblem(error as ReturnType<typeof toPlinthError>, 'c')).toEqual({
+      type: '/docs/errors/kernel_conflict', status: 409, code: 'kernel_conflict', title: 'It conflicts with what is stored',
+      detail: 'It conflicts with what is stored. Read the current state and try again.', way_out: 'Read the current state and try again.', correlation_id: 'c', constraint: 'orders_pkey',
+    });
+  });
+
+  test.each([
+    ['42501', 'kernel_forbidden', 403], ['22P02', 'kernel_invalid_input', 400], ['40001', 'kernel_serialization', 409], ['08006', 'kernel_unavailable', 503], ['57014', 'kernel_timeout', 504], ['XX000', 'kernel_internal', 500],
+  ])('SQLSTATE %s is %s', (code, expected, status) => {
+    expect(toPlinthError(Object.assign(new Error('x'), { code }))).toMatchObject({ code: expected, status });
+  });
+});
