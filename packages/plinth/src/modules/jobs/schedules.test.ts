@@ -58,7 +58,7 @@ describe('schedules', () => {
   const run = () => plinth.asWorker({}, (tx) => runDueSchedules(tx));
   const put = (tenantId: string, name: string, more: Partial<Parameters<typeof putSchedule>[1]> = {}) =>
     plinth.transaction({ tenantId }, (tx) => putSchedule(tx, { name, cron: '0 3 * * *', kind: 'nightly', ...more }));
-  const makeDue = (id: string, interval: string) => database.admin.query(`update plinth_jobs.schedules set next_run_at = date_trunc('minute', clock_timestamp()) - $2::interval where id = $1 returning next_run_at`, [id, interval]);
+  const makeDue = (id: string, interval: string) => database.admin.query(`update plinth_jobs.schedules set next_run_at = clock_timestamp() - $2::interval where id = $1 returning next_run_at`, [id, interval]);
   const row = async (id: string) => (await database.admin.query('select *, next_run_at > clock_timestamp() as ahead from plinth_jobs.schedules where id = $1', [id])).rows[0];
 
   test('of any number of processes, one enqueues the job of a tick, in the tenant of the schedule', async () => {

@@ -50,7 +50,8 @@ interface DueSchedule {
   id: string;
   cron: string;
   time_zone: string;
-  next_run_at: Date | null;
+  /** Text, because a Date would lose its microseconds, and the tick is compared. */
+  tick: string | null;
   now: Date;
 }
 
@@ -63,7 +64,7 @@ const BATCH = 100;
  */
 export async function runDueSchedules(tx: AnyTransaction): Promise<{ jobIds: string[]; nextInMs: number | undefined }> {
   const due = await tx.query<DueSchedule>(
-    `select tenant_id, id, cron, time_zone, next_run_at, clock_timestamp() as now from plinth_jobs.schedules
+    `select tenant_id, id, cron, time_zone, next_run_at::text as tick, clock_timestamp() as now from plinth_jobs.schedules
      where enabled and (next_run_at is null or next_run_at <= clock_timestamp()) and error is null
      order by next_run_at nulls first limit ${BATCH} for update skip locked`,
   );
@@ -87,14 +88,14 @@ async function runOne(tx: AnyTransaction, schedule: DueSchedule): Promise<string
     await tx.query('update plinth_jobs.schedules set error = $3 where tenant_id = $1 and id = $2', [schedule.tenant_id, schedule.id, (error as Error).message.slice(0, 1000)]);
     return undefined;
   }
-  if (!schedule.next_run_at) {
+  if (!schedule.tick) {
     await tx.query('update plinth_jobs.schedules set next_run_at = $3, error = $4 where tenant_id = $1 and id = $2', [
       schedule.tenant_id, schedule.id, next ?? null, next ? null : 'the cron text names no moment to come',
     ]);
     return undefined;
   }
   const [row] = await tx.query<{ id: string | null }>('select plinth_jobs.run_schedule($1, $2, $3, $4, $5) as id', [
-    schedule.tenant_id, schedule.id, schedule.next_run_at, next ?? 'infinity', tx.newId(),
+    schedule.tenant_id, schedule.id, schedule.tick, next ?? 'infinity', tx.newId(),
   ]);
   return row?.id ?? undefined;
 }

@@ -1,0 +1,127 @@
+/** The worker process: runs jobs, schedules, readers of the event feed and the modules' long-running parts, until it is stopped. */
+import { hostname } from 'node:os';
+import { pino } from 'pino';
+import { createEgress } from '#adapters/http/egress.ts';
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import type { Transaction } from '#kernel/transaction.ts';
+import type { JobDefinition, WorkServices, WorkerRuntime } from '#kernel/work.ts';
+import { startConsumers } from './consumers.ts';
+import { startJobLoop } from './job-loop.ts';
+import { startListener } from './listener.ts';
+import type { WorkerStats } from './metrics.ts';
+import { emptyStats, workerMetrics } from './metrics.ts';
+import { startUpkeep } from './upkeep.ts';
+
+export { JobFailure } from '#modules/jobs';
+export type { WorkerStats } from './metrics.ts';
+export { StopReason } from './stop-reason.ts';
+
+export interface WorkerOptions<Modules extends ModuleMap> {
+  plinth: Plinth<Modules>;
+  /** Handlers of your own kinds, beside those on the modules' cards. */
+  handlers?: Record<string, JobDefinition<Transaction<Modules>>>;
+  /** Default: the clock of plinth, pino, every module, and an egress adapter that reaches the public internet only. */
+  services?: Partial<WorkServices>;
+  /** Jobs at a time. Default 10; the pool should have as many connections and a few more. */
+  concurrency?: number;
+  /** Only jobs of these queues. Default: all. */
+  queues?: readonly string[];
+  /** Longest wait before looking for work without a hint, ms. Default 1,000. */
+  pollMs?: number;
+  /** How long a job is kept for this process without a sign of life, ms. Default 15,000; extended three times in that time. */
+  leaseMs?: number;
+  /** How long a handler may take to end after its signal was aborted, ms. Default 1,000. */
+  stopMs?: number;
+  /** Shown in background_jobs.worker. Default: host and process id. */
+  name?: string;
+  /** Hear the hints of other processes by LISTEN, on a connection of its own. Default true. */
+  listen?: boolean;
+}
+
+export interface Worker {
+  readonly name: string;
+  /** Counters of this process, live. */
+  readonly stats: Readonly<WorkerStats>;
+  /**
+   * Takes no more, waits `graceMs` (default 3,000) for what runs, then aborts the rest (StopReason `shutdown`) and gives it back without
+   * counting the attempt.
+   */
+  stop(options?: { graceMs?: number }): Promise<void>;
+}
+
+/**
+ * Starts the worker and returns at once; failures of the database are logged and outlived.
+ *
+ * @example
+ * const worker = startWorker({ plinth, handlers: { 'invoice.send': { summary: 'Sends an invoice', handler: async (run) => { ... } } } });
+ * process.once('SIGTERM', () => void worker.stop().then(() => plinth.close()));
+ */
+export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Modules>): Worker {
+  const plinth = options.plinth as unknown as Plinth<ModuleMap>;
+  const name = options.name ?? `${hostname()}:${process.pid}`;
+  const egress = options.services?.adapters?.egress ? undefined : createEgress();
+  const services = completed(options.services, plinth, egress ? { egress } : {});
+  const definitions = definitionsOf(plinth.modules, services, options.handlers as Record<string, JobDefinition> | undefined);
+  // First, because a part may refuse to start, for want of an adapter: then nothing runs.
+  const parts = startParts({ plinth, services, wake: plinth.wake });
+  const stats = emptyStats();
+  const shared = { plinth, services, definitions, pollMs: options.pollMs ?? 1_000, stats, metrics: workerMetrics() };
+  const jobs = startJobLoop({
+    ...shared, name, concurrency: options.concurrency ?? 10, queues: options.queues, leaseMs: options.leaseMs ?? 15_000, stopMs: options.stopMs ?? 1_000,
+  });
+  const loops = [...startUpkeep(shared), ...startConsumers(shared), ...(options.listen === false ? [] : [startListener(plinth, services.log)])];
+  services.log.info({ worker: name, kinds: Object.keys(definitions), parts: parts.map((part) => part.name) }, 'worker started');
+  let stopped: Promise<void> | undefined;
+  const stop = async (graceMs: number): Promise<void> => {
+    await Promise.all([jobs.stop(graceMs), ...loops.map((loop) => loop.stop()), ...parts.map((part) => stopPart(part, services))]);
+    egress?.close();
+    services.log.info({ worker: name, ...stats }, 'worker stopped');
+  };
+  return { name, stats, stop: ({ graceMs } = {}) => (stopped ??= stop(graceMs ?? 3_000)) };
+}
+
+const completed = (given: Partial<WorkServices> | undefined, plinth: Plinth<ModuleMap>, adapters: Record<string, unknown>): WorkServices => ({
+  clock: given?.clock ?? plinth.clock,
+  log: given?.log ?? pino({ name: 'plinth-worker' }),
+  adapters: { ...adapters, ...given?.adapters },
+  enabled: given?.enabled ?? (() => true),
+});
+
+/** Handlers by kind, those of the cards and one's own. Errors: an Error when two claim the same kind. */
+function definitionsOf(modules: ModuleMap, services: WorkServices, own: Record<string, JobDefinition> = {}): Record<string, JobDefinition> {
+  const all: Record<string, JobDefinition> = {};
+  const sources = [...Object.values(modules).flatMap((card) => (services.enabled(card.name) && card.jobs ? [card.jobs] : [])), own];
+  for (const source of sources) {
+    for (const [kind, definition] of Object.entries(source)) {
+      if (all[kind]) throw new Error(`two handlers for jobs of kind ${kind}`);
+      all[kind] = definition;
+    }
+  }
+  return all;
+}
+
+interface Part {
+  name: string;
+  stop(): Promise<void>;
+}
+
+function startParts(runtime: WorkerRuntime): Part[] {
+  const started: Part[] = [];
+  try {
+    for (const card of Object.values(runtime.plinth.modules)) {
+      if (!runtime.services.enabled(card.name)) continue;
+      for (const [name, start] of Object.entries(card.workers ?? {})) {
+        const part = start(runtime);
+        started.push({ name: `${card.name}.${name}`, stop: () => part.stop() });
+      }
+    }
+    return started;
+  } catch (error) {
+    for (const part of started) void stopPart(part, runtime.services);
+    throw error;
+  }
+}
+
+const stopPart = (part: Part, services: WorkServices): Promise<void> =>
+  part.stop().catch((error: unknown) => services.log.error({ part: part.name, err: error }, 'worker: a part did not stop cleanly'));

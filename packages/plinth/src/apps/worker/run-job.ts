@@ -1,0 +1,150 @@
+import { SpanStatusCode, trace } from '@opentelemetry/api';
+import type { Context } from '#kernel/context.ts';
+import { runInContext } from '#kernel/context.ts';
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import type { JobDefinition, JobRun, WorkServices } from '#kernel/work.ts';
+import type { ClaimedJob, Settlement } from '#modules/jobs';
+import { JobFailure, SYSTEM_TENANT } from '#modules/jobs';
+import { StopReason } from './stop-reason.ts';
+
+/** One attempt that runs here. */
+export interface RunningJob {
+  job: ClaimedJob;
+  controller: AbortController;
+  /** True once its outcome is stored or on its way: a heartbeat that no longer finds it means nothing. */
+  settled: boolean;
+}
+
+export interface RunDeps {
+  plinth: Plinth<ModuleMap>;
+  services: WorkServices;
+  /** How long a handler may take to end after its signal was aborted, ms. */
+  stopMs: number;
+}
+
+type Outcome = Pick<Settlement, 'outcome' | 'result' | 'error' | 'delay_ms' | 'final'>;
+
+export const DEFAULT_TIMEOUT_MS = 60_000;
+const MOST_RESULT_BYTES = 256 * 1024;
+const LONGEST_ERROR = 4000;
+
+/**
+ * Runs the handler of a claimed job and says how it ended; undefined when there is nothing left to store, because the handler has
+ * completed the job in a transaction of its own or has lost it. Never rejects.
+ */
+export async function runJob(deps: RunDeps, running: RunningJob, definition: JobDefinition): Promise<Outcome | undefined> {
+  const { job, controller } = running;
+  const timeoutMs = definition.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const timer = setTimeout(() => controller.abort(new StopReason('timeout', `timed out after ${timeoutMs} ms`)), timeoutMs);
+  const asked: { snoozeMs?: number } = {};
+  const context = contextOf(job);
+  const run = jobRun(deps, running, context, asked);
+  const span = trace.getTracer('plinth.worker').startSpan(`job ${job.kind}`, { attributes: { 'plinth.job.id': job.id, 'plinth.tenant.id': job.tenant_id, 'plinth.job.attempt': job.attempt, 'plinth.correlation_id': context.correlationId } });
+  try {
+    const result = await untilStopped(runInContext(context, async () => definition.handler(run)), controller.signal, deps.stopMs);
+    if (running.settled) return undefined;
+    if (asked.snoozeMs !== undefined) return { outcome: 'snoozed', delay_ms: asked.snoozeMs };
+    return { outcome: 'completed', result: storable(result) };
+  } catch (error) {
+    span.recordException(error instanceof Error ? error : String(error));
+    span.setStatus({ code: SpanStatusCode.ERROR });
+    // A handler that throws after its completion was committed has completed.
+    return running.settled ? undefined : failureOf(error, controller.signal);
+  } finally {
+    clearTimeout(timer);
+    span.end();
+  }
+}
+
+function contextOf(job: ClaimedJob): Context {
+  return {
+    tenantId: job.tenant_id,
+    actor: { type: 'service', id: `job:${job.kind}` },
+    // Enqueued by SQL without a context: the job itself begins the story.
+    correlationId: job.correlation_id ?? job.id,
+    causationId: job.id,
+  };
+}
+
+function jobRun(deps: RunDeps, running: RunningJob, context: Context, asked: { snoozeMs?: number }): JobRun {
+  const { job, controller } = running;
+  const { signal } = controller;
+  const transaction: JobRun['transaction'] = (body) => deps.plinth.transaction({ ...context, signal }, body);
+  return {
+    id: job.id,
+    kind: job.kind,
+    payload: job.payload,
+    attempt: job.attempt,
+    runId: job.run_id,
+    tenantId: job.tenant_id === SYSTEM_TENANT ? undefined : job.tenant_id,
+    correlationId: context.correlationId,
+    signal,
+    services: deps.services,
+    transaction,
+    asWorker: (body) => deps.plinth.asWorker({ ...context, signal }, body),
+    async progress(percent, note) {
+      await transaction((tx) => tx.query('select plinth_jobs.report_progress($1, $2, $3, $4)', [job.id, job.run_id, Math.round(percent), note ?? null]));
+    },
+    async completeIn(tx, result) {
+      const stored = storable(result);
+      await tx.query('select plinth_jobs.complete_in($1, $2, $3)', [job.id, job.run_id, stored === undefined ? null : JSON.stringify(stored)]);
+      tx.afterCommit(() => {
+        running.settled = true;
+      });
+    },
+    snooze(delayMs) {
+      asked.snoozeMs = Math.max(0, delayMs);
+    },
+  };
+}
+
+/** The handler's own end; or, once its signal is aborted, its end within `stopMs`, else the reason of the signal. */
+function untilStopped<T>(handler: Promise<T>, signal: AbortSignal, stopMs: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined;
+    const stop = (): void => {
+      timer = setTimeout(() => reject(signal.reason), stopMs);
+    };
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
+    };
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+    handler.finally(end).then(resolve, reject);
+  });
+}
+
+function failureOf(error: unknown, signal: AbortSignal): Outcome | undefined {
+  if (signal.aborted && signal.reason instanceof StopReason) {
+    const { why, message } = signal.reason;
+    if (why === 'lease_lost') return undefined;
+    if (why === 'shutdown') return { outcome: 'returned' };
+    if (why === 'cancelled') return { outcome: 'cancelled', error: message };
+    return { outcome: 'failed', error: message };
+  }
+  const base: Outcome = { outcome: 'failed', error: describe(error) };
+  if (!(error instanceof JobFailure)) return base;
+  return { ...base, final: error.final, ...(error.retryAfterMs === undefined ? {} : { delay_ms: error.retryAfterMs }) };
+}
+
+/** Name and message, and that of what caused it; never a stack, which would show paths to every reader of the job. */
+function describe(error: unknown): string {
+  const one = (thrown: unknown): string => (thrown instanceof Error ? (thrown.name === 'Error' ? thrown.message : `${thrown.name}: ${thrown.message}`) : String(thrown));
+  const cause = error instanceof Error && error.cause !== undefined ? ` (${one(error.cause)})` : '';
+  return `${one(error)}${cause}`.replaceAll('\0', '\uFFFD').slice(0, LONGEST_ERROR) || 'failed without a message';
+}
+
+/** The result as it is stored; in place of one that is no JSON or too large, a note: the work is done, it must not run again for that. */
+function storable(result: unknown): unknown {
+  if (result === undefined) return undefined;
+  try {
+    const text = JSON.stringify(result) as string | undefined;
+    if (text === undefined) return undefined;
+    const sizeBytes = Buffer.byteLength(text);
+    return sizeBytes > MOST_RESULT_BYTES ? { omitted: `the result has ${sizeBytes} bytes; the limit is ${MOST_RESULT_BYTES}` } : result;
+  } catch (error) {
+    return { omitted: `the result is not JSON: ${(error as Error).message}` };
+  }
+}

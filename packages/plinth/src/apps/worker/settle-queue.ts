@@ -1,0 +1,90 @@
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import type { WorkServices } from '#kernel/work.ts';
+import type { Settlement } from '#modules/jobs';
+import { settleJobs } from '#modules/jobs';
+
+export interface SettleQueue {
+  /** Resolves when the outcome is stored: false when it was refused, because the lease was lost, or could not be stored in time. */
+  push(settlement: Settlement): Promise<boolean>;
+}
+
+interface Entry {
+  settlement: Settlement;
+  since: number;
+  resolve: (accepted: boolean) => void;
+}
+
+const MOST_AT_ONCE = 500;
+const PAUSE_MS = 100;
+
+/** SQLSTATE classes of data that the database refuses: trying again would not help. */
+const isRefusal = (error: unknown): boolean => /^2[23]/.test(String((error as { code?: unknown }).code ?? ''));
+
+/**
+ * Stores outcomes, those that arrive while one statement is under way together in the next. While the database is away they wait,
+ * at most `giveUpMs`: by then the leases have expired and the jobs run again.
+ */
+export function createSettleQueue(plinth: Plinth<ModuleMap>, log: WorkServices['log'], giveUpMs: number): SettleQueue {
+  const waiting: Entry[] = [];
+  let sending = false;
+
+  const store = (entries: readonly Entry[]): Promise<Set<string>> =>
+    plinth.asWorker({}, (tx) => settleJobs(tx, entries.map((entry) => entry.settlement)));
+
+  /** An outcome that cannot be stored, for example a result with a NUL character, must neither block the others nor run the job again. */
+  const storeOne = async (entry: Entry): Promise<void> => {
+    try {
+      entry.resolve((await store([entry])).size === 1);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      const { tenant_id, id, run_id } = entry.settlement;
+      log.error({ job_id: id, tenant_id, run_id, err: error }, 'worker: the outcome of a job cannot be stored');
+      const settlement: Settlement = { tenant_id, id, run_id, outcome: 'failed', final: true, error: `The outcome could not be stored: ${(error as Error).message}` };
+      entry.resolve((await store([{ ...entry, settlement }])).size === 1);
+    }
+  };
+
+  const send = async (): Promise<void> => {
+    sending = true;
+    while (waiting.length > 0) {
+      const batch = waiting.splice(0, MOST_AT_ONCE);
+      try {
+        const accepted = await store(batch);
+        for (const entry of batch) entry.resolve(accepted.has(entry.settlement.run_id));
+      } catch (error) {
+        if (isRefusal(error)) await eachAlone(batch);
+        else await putBack(batch, error);
+      }
+    }
+    sending = false;
+  };
+
+  const eachAlone = async (batch: readonly Entry[]): Promise<void> => {
+    for (const [index, entry] of batch.entries()) {
+      try {
+        await storeOne(entry);
+      } catch (error) {
+        return putBack(batch.slice(index), error);
+      }
+    }
+  };
+
+  const putBack = async (batch: readonly Entry[], error: unknown): Promise<void> => {
+    const now = performance.now();
+    const late = batch.filter((entry) => now - entry.since > giveUpMs);
+    if (late.length > 0) log.error({ jobs: late.length, err: error }, 'worker: outcomes could not be stored before their leases expired; the jobs will run again');
+    for (const entry of late) entry.resolve(false);
+    waiting.unshift(...batch.filter((entry) => !late.includes(entry)));
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  };
+
+  return {
+    push(settlement) {
+      const { promise, resolve } = Promise.withResolvers<boolean>();
+      waiting.push({ settlement, since: performance.now(), resolve });
+      if (!sending) void send();
+      return promise;
+    },
+  };
+}

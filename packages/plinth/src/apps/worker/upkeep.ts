@@ -1,0 +1,75 @@
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import type { JobDefinition, WorkServices } from '#kernel/work.ts';
+import { JOB_SIGNALS, announceKinds, recoverJobs, runDueSchedules, syncCardSchedules } from '#modules/jobs';
+import type { Loop } from './loop.ts';
+import { startLoop } from './loop.ts';
+import type { WorkerMetrics, WorkerStats } from './metrics.ts';
+import { DEFAULT_TIMEOUT_MS } from './run-job.ts';
+
+export interface UpkeepOptions {
+  plinth: Plinth<ModuleMap>;
+  services: WorkServices;
+  definitions: Readonly<Record<string, JobDefinition>>;
+  pollMs: number;
+  stats: WorkerStats;
+  metrics: WorkerMetrics;
+}
+
+const HOUR_MS = 3_600_000;
+const RECOVER_BATCH = 100;
+/** A schedule made by another process without a hint is seen after the longest; one that another process holds now, after the shortest. */
+const SCHEDULE_WAIT_MS = { shortest: 50, longest: 15_000 };
+
+/** What keeps jobs going besides running them: partitions, the list of kinds, lost leases, schedules. Every worker does all of it. */
+export function startUpkeep(options: UpkeepOptions): Loop[] {
+  const { plinth, services, stats, metrics } = options;
+  const common = { log: services.log, wake: plinth.wake };
+  return [
+    startLoop({ ...common, name: 'announce', turn: () => announce(options) }),
+    startLoop({
+      ...common,
+      name: 'recover',
+      async turn() {
+        const recovered = await plinth.asWorker({}, (tx) => recoverJobs(tx, RECOVER_BATCH));
+        if (recovered > 0) {
+          stats.recovered += recovered;
+          metrics.recovered.add(recovered);
+          services.log.warn({ jobs: recovered }, 'jobs whose lease had expired were taken back');
+          plinth.wake.signal([JOB_SIGNALS.enqueued]);
+        }
+        return recovered === RECOVER_BATCH ? 0 : options.pollMs * (0.75 + Math.random() / 2);
+      },
+    }),
+    startLoop({
+      ...common,
+      name: 'schedule',
+      signals: [JOB_SIGNALS.scheduled],
+      async turn() {
+        const { jobIds, nextInMs } = await plinth.asWorker({}, (tx) => runDueSchedules(tx));
+        if (jobIds.length > 0) {
+          stats.scheduled += jobIds.length;
+          metrics.scheduled.add(jobIds.length);
+          services.log.info({ jobs: jobIds }, 'schedules enqueued jobs');
+          plinth.wake.signal([JOB_SIGNALS.enqueued]);
+        }
+        return Math.min(SCHEDULE_WAIT_MS.longest, Math.max(SCHEDULE_WAIT_MS.shortest, nextInMs ?? SCHEDULE_WAIT_MS.longest));
+      },
+    }),
+  ];
+}
+
+/**
+ * At the start and every hour. Partitions first: an installation that stood still for days has none for today, no job could
+ * finish, and so neither could the one that makes partitions.
+ */
+async function announce({ plinth, definitions }: UpkeepOptions): Promise<number> {
+  await plinth.asWorker({}, (tx) => tx.query('select plinth_kernel.partition_premake()'));
+  const kinds = Object.entries(definitions).map(([kind, one]) => ({ kind, summary: one.summary, max_attempts: one.maxAttempts ?? 3, timeout_ms: one.timeoutMs ?? DEFAULT_TIMEOUT_MS }));
+  await plinth.asWorker({}, async (tx) => {
+    await announceKinds(tx, kinds);
+    await syncCardSchedules(tx, definitions);
+    tx.signal(JOB_SIGNALS.scheduled);
+  });
+  return HOUR_MS;
+}
