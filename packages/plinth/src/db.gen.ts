@@ -3,6 +3,23 @@ import type { Generated, Selectable } from 'kysely';
 import { call } from '#kernel/sql-call.ts';
 import type { Queryable } from '#kernel/database.ts';
 
+/** API keys of the tenant of the transaction, without their hashes. */
+export interface ApiKeysView {
+  tenant_id: string;
+  id: string;
+  name: string;
+  prefix: string;
+  last4: string;
+  scopes: string[];
+  status: string | null;
+  expires_at: Date | null;
+  rotated_from: string | null;
+  revoked_at: Date | null;
+  last_used_at: Date | null;
+  created_by: string;
+  created_at: Date;
+}
+
 /** The audit log of the tenant of the transaction. org_id is tenant_id; changes is the difference of before and after, computed when it is read. */
 export interface AuditLogsView {
   id: string;
@@ -31,6 +48,275 @@ export interface AuditLogsView {
   xact: string;
 }
 
+/** Jobs of the tenant: scheduled, pending, processing, failed (dead letters, kept for 30 days), completed and cancelled (kept for 7 days). Can be locked with FOR UPDATE SKIP LOCKED. */
+export interface BackgroundJobsView {
+  id: string;
+  tenant_id: string;
+  job_type: string;
+  job_name: string | null;
+  queue: string;
+  status: string;
+  priority: number;
+  payload: unknown;
+  result: unknown;
+  error: string | null;
+  attempts: number;
+  max_attempts: number;
+  progress: number;
+  progress_note: string | null;
+  unique_key: string | null;
+  run_at: Date;
+  run_id: string;
+  worker: string | null;
+  lease_until: Date | null;
+  cancel_requested_at: Date | null;
+  started_at: Date | null;
+  finished_at: Date | null;
+  created_at: Date;
+  actor_type: string;
+  actor_id: string;
+  correlation_id: string | null;
+  causation_id: string | null;
+}
+
+/** What is still to be delivered: pending, processing, or failed when it was given up. id is the webhook-id. due_at is the next attempt, null while the subscription is disabled. Delivered ones are found in plinth.event_delivery_log. */
+export interface EventDeliveriesView {
+  id: string;
+  tenant_id: string;
+  org_id: string;
+  created_at: Date;
+  subscription_id: string;
+  subscription_name: string;
+  event_id: string | null;
+  event_type: string;
+  status: string;
+  attempts: number;
+  due_at: Date | null;
+  last_response_code: number | null;
+  last_error: string | null;
+  finished_at: Date | null;
+  body: string;
+  correlation_id: string | null;
+  causation_id: string | null;
+}
+
+/** Every attempt to deliver an event, with request, answer and timing. status is delivered or failed. webhook_id is the same on all attempts of one delivery. org_id is tenant_id. */
+export interface EventDeliveryLogView {
+  id: string;
+  tenant_id: string;
+  org_id: string;
+  attempted_at: Date;
+  status: string;
+  subscription_id: string;
+  event_type: string;
+  event_id: string | null;
+  delivery_id: string;
+  webhook_id: string;
+  attempt_number: number;
+  response_code: number | null;
+  response_time_ms: number | null;
+  error_code: string | null;
+  error_message: string | null;
+  url: string;
+  request_headers: unknown;
+  request_body: string | null;
+  response_headers: unknown;
+  response_body: string | null;
+  timings: unknown;
+  correlation_id: string | null;
+  causation_id: string | null;
+  xact: string;
+  created_at: Date;
+}
+
+/** Events that were written although they do not fit the schema of their type (mode warn), kept 30 days. */
+export interface EventSchemaWarningsView {
+  id: string;
+  tenant_id: string;
+  created_at: Date;
+  event_type: string;
+  type_version: number;
+  fault: string;
+  event_id: string;
+}
+
+/** Events of the tenant of the transaction; those of an aggregate have a version. event_version is the version of the event type's schema. */
+export interface EventStoreView {
+  id: string;
+  tenant_id: string;
+  event_id: string;
+  created_at: Date;
+  event_type: string;
+  event_version: number | null;
+  aggregate_type: string | null;
+  aggregate_id: string | null;
+  version: string | null;
+  payload: string;
+  metadata: unknown;
+  actor_type: string;
+  actor_id: string;
+  correlation_id: string | null;
+  causation_id: string | null;
+  idempotency_key: string | null;
+  occurred_at: Date | null;
+  position: string;
+  xact: string;
+}
+
+/** Subscriptions of the tenant of the transaction to its events, without their secrets. org_id is tenant_id. */
+export interface EventSubscriptionsView {
+  id: string;
+  tenant_id: string;
+  org_id: string;
+  name: string;
+  url: string;
+  patterns: string[];
+  enabled: boolean;
+  description: string | null;
+  failure_count: number;
+  failing_since: Date | null;
+  disable_after_failures: number;
+  disable_after: string;
+  disabled_at: Date | null;
+  disabled_reason: string | null;
+  created_by: string;
+  created_at: Date;
+  updated_at: Date;
+}
+
+/** Registered event types, all versions: the tenant's own, and common ones (tenant_id null). */
+export interface EventTypesView {
+  id: string | null;
+  tenant_id: string | null;
+  name: string | null;
+  version: number | null;
+  schema: unknown;
+  mode: string | null;
+  description: string | null;
+  example: unknown;
+  created_at: Date | null;
+  updated_at: Date | null;
+}
+
+/** Events with seed 000's columns. status: pending until every consumer of the feed has handled the event, then completed; next_retry_at is set while a consumer waits after a failure. */
+export interface EventsView {
+  id: string | null;
+  tenant_id: string | null;
+  org_id: string | null;
+  event_type: string | null;
+  event_category: string | null;
+  aggregate_type: string | null;
+  aggregate_id: string | null;
+  version: string | null;
+  payload: unknown;
+  metadata: unknown;
+  user_id: string | null;
+  status: string | null;
+  retry_count: number | null;
+  next_retry_at: Date | null;
+  idempotency_key: string | null;
+  correlation_id: string | null;
+  causation_id: string | null;
+  occurred_at: Date | null;
+  created_at: Date | null;
+}
+
+/** Idempotency keys of the tenant of the transaction, with the answers that a repetition gets. */
+export interface IdempotencyKeysView {
+  tenant_id: string;
+  id: string;
+  scope: string;
+  key: string;
+  entity_type: string | null;
+  entity_id: string | null;
+  request_hash: string | null;
+  state: string;
+  processed: boolean | null;
+  response_status: number | null;
+  response_body: unknown;
+  processing_at: Date | null;
+  correlation_id: string | null;
+  created_at: Date;
+  finished_at: Date | null;
+  expires_at: Date;
+}
+
+/** Attempts at jobs that have ended: outcome completed, failed, cancelled, lost (the lease expired) or snoozed; id is the run_id. Kept for 30 days. */
+export interface JobAttemptsView {
+  id: string;
+  tenant_id: string;
+  job_id: string;
+  job_type: string;
+  attempt: number;
+  outcome: string;
+  error: string | null;
+  worker: string | null;
+  started_at: Date | null;
+  finished_at: Date;
+  correlation_id: string | null;
+  causation_id: string | null;
+}
+
+/** Jobs that are enqueued by the clock. Those of the modules (source card) belong to the system tenant. */
+export interface JobSchedulesView {
+  id: string;
+  tenant_id: string;
+  name: string;
+  cron: string;
+  time_zone: string;
+  job_type: string;
+  payload: unknown;
+  queue: string;
+  priority: number;
+  max_attempts: number | null;
+  enabled: boolean;
+  source: string;
+  next_run_at: Date | null;
+  last_run_at: Date | null;
+  last_job_id: string | null;
+  error: string | null;
+  created_at: Date;
+  updated_at: Date;
+}
+
+/** The same as plinth.users, under the other name that applications use for it. */
+export interface MembersView {
+  tenant_id: string;
+  id: string;
+  email: string | null;
+  name: string | null;
+  roles: string[];
+  locale: string | null;
+  time_zone: string | null;
+  attributes: unknown;
+  status: string;
+  created_at: Date;
+  updated_at: Date;
+}
+
+/** Which operator entered the tenant of the transaction, when and why. */
+export interface OperatorAccessView {
+  tenant_id: string;
+  id: string;
+  operator_id: string;
+  reason: string;
+  ip: string | null;
+  request_id: string | null;
+  correlation_id: string | null;
+  causation_id: string | null;
+  created_at: Date;
+}
+
+/** Roles that the tenant of the transaction defined itself. */
+export interface RolesView {
+  tenant_id: string;
+  name: string;
+  description: string;
+  permissions: string[];
+  created_at: Date;
+  updated_at: Date;
+}
+
 /** The audit log in the words of log_audit_event: actor_identifier, resource_type, resource_id. */
 export interface SystemAuditLogsView {
   id: string;
@@ -47,6 +333,101 @@ export interface SystemAuditLogsView {
   metadata: unknown;
   correlation_id: string | null;
   created_at: Date;
+}
+
+/** Members of the tenant of the transaction. */
+export interface UsersView {
+  tenant_id: string;
+  id: string;
+  email: string | null;
+  name: string | null;
+  roles: string[];
+  locale: string | null;
+  time_zone: string | null;
+  attributes: unknown;
+  status: string;
+  created_at: Date;
+  updated_at: Date;
+}
+
+/** API keys of tenants. Only the SHA-256 of a key is stored. */
+export interface AccessApiKeysTable {
+  tenant_id: string;
+  id: Generated<string>;
+  name: string;
+  prefix: string;
+  last4: string;
+  hash: Buffer;
+  scopes: string[];
+  expires_at: Date | null;
+  rotated_from: string | null;
+  revoked_at: Date | null;
+  last_used_at: Date | null;
+  created_by: Generated<string>;
+  created_at: Generated<Date>;
+}
+
+/** One-time links into the console. Only the SHA-256 of a token is stored. */
+export interface AccessLoginLinksTable {
+  hash: Buffer;
+  operator_key_id: string;
+  created_at: Generated<Date>;
+  expires_at: Date;
+  used_at: Date | null;
+}
+
+/** Which operator entered which tenant, and why. Tenant 00000000-0000-0000-0000-000000000000 stands for reads across all tenants. */
+export interface AccessOperatorAccessTable {
+  tenant_id: string;
+  id: Generated<string>;
+  operator_id: string;
+  reason: string;
+  ip: Generated<string | null>;
+  request_id: Generated<string | null>;
+  correlation_id: Generated<string | null>;
+  causation_id: Generated<string | null>;
+  xact: Generated<string>;
+  created_at: Generated<Date>;
+}
+
+/** API keys of the team that runs Plinth: they belong to no tenant. Only the SHA-256 of a key is stored. */
+export interface AccessOperatorKeysTable {
+  id: Generated<string>;
+  name: string;
+  prefix: string;
+  last4: string;
+  hash: Buffer;
+  scopes: string[];
+  expires_at: Date | null;
+  revoked_at: Date | null;
+  last_used_at: Date | null;
+  created_by: Generated<string>;
+  created_at: Generated<Date>;
+}
+
+/** Roles that a tenant defined itself, beside the built-in owner, admin, member, viewer and support. */
+export interface AccessRolesTable {
+  tenant_id: string;
+  name: string;
+  description: Generated<string>;
+  permissions: string[];
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
+/** Members of a tenant. Ids are the application's own text ids. */
+export interface AccessUsersTable {
+  tenant_id: string;
+  id: Generated<string>;
+  email: string | null;
+  name: string | null;
+  roles: Generated<string[]>;
+  locale: string | null;
+  time_zone: string | null;
+  attributes: Generated<unknown>;
+  status: Generated<string>;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
 }
 
 /** One row for each thing that somebody did. Append only: old rows leave with their partition. */
@@ -78,6 +459,215 @@ export interface AuditEntriesTable {
   created_at: Generated<Date>;
 }
 
+/** Event types of all tenants; a type of the same name of a tenant goes before. */
+export interface EventsCommonTypesTable {
+  id: Generated<string>;
+  name: string;
+  version: number;
+  schema: unknown;
+  mode: Generated<string>;
+  description: string | null;
+  example: unknown;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
+/** Idempotency keys of events: uniqueness across partitions lives here (one key, one event, for 90 days). */
+export interface EventsDedupTable {
+  tenant_id: string;
+  key: string;
+  fingerprint: Buffer;
+  event_id: string;
+  created_at: Generated<Date>;
+}
+
+/** What happened, one row an event, append only. An event with an aggregate has a version in its stream. */
+export interface EventsEventsTable {
+  tenant_id: string;
+  id: Generated<string>;
+  /** Order of insertion; within a stream the order of versions. With gaps, and not the order of commits: read it through a feed cursor. */
+  position: Generated<string>;
+  shard: Generated<string>;
+  type: string;
+  /** Version of the event type whose schema the payload was checked against; null for types that are not registered. */
+  type_version: number | null;
+  aggregate_type: string | null;
+  aggregate_id: string | null;
+  version: string | null;
+  payload: string;
+  metadata: unknown;
+  idempotency_key: string | null;
+  actor_type: Generated<string>;
+  actor_id: Generated<string>;
+  correlation_id: Generated<string | null>;
+  causation_id: Generated<string | null>;
+  /** When it happened, where that is known to differ from created_at. */
+  occurred_at: Date | null;
+  xact: Generated<string>;
+  created_at: Generated<Date>;
+}
+
+/** Events that were written although they do not fit the schema of their type (mode warn). */
+export interface EventsSchemaWarningsTable {
+  tenant_id: string;
+  id: Generated<string>;
+  event_id: string;
+  event_type: string;
+  type_version: number;
+  fault: string;
+  created_at: Generated<Date>;
+}
+
+/** Heads of the streams: version of the last event. The lock on a row orders the appends to its stream. */
+export interface EventsStreamsTable {
+  tenant_id: string;
+  aggregate_type: string;
+  aggregate_id: string;
+  version: string;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
+/** Event types of a tenant, with a JSON Schema (2020-12) for the payload and what happens when it does not fit. */
+export interface EventsTypesTable {
+  tenant_id: string;
+  id: Generated<string>;
+  name: string;
+  version: number;
+  schema: unknown;
+  mode: Generated<string>;
+  description: string | null;
+  example: unknown;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
+/** Calls that were made under an idempotency key, with their answers. Tenant 00000000-0000-0000-0000-000000000000 holds those of operators outside any tenant. */
+export interface IdempotencyKeysTable {
+  tenant_id: string;
+  scope: string;
+  key: string;
+  id: Generated<string>;
+  request_hash: string | null;
+  state: Generated<string>;
+  entity_type: string | null;
+  entity_id: string | null;
+  response_status: number | null;
+  response_body: unknown;
+  locked_until: Date | null;
+  correlation_id: Generated<string | null>;
+  created_at: Generated<Date>;
+  finished_at: Date | null;
+  expires_at: Date;
+}
+
+/** One row for each attempt at a job that ended; created_at is when. Append only. */
+export interface JobsAttemptsTable {
+  tenant_id: string;
+  id: Generated<string>;
+  job_id: string;
+  kind: string;
+  attempt: number;
+  outcome: string;
+  error: string | null;
+  worker: string | null;
+  started_at: Date | null;
+  correlation_id: Generated<string | null>;
+  causation_id: string | null;
+  xact: Generated<string>;
+  created_at: Generated<Date>;
+}
+
+/** Every job: work to be done once, later, elsewhere. Its status decides in which partition it lives. */
+export interface JobsJobsTable {
+  tenant_id: string;
+  id: Generated<string>;
+  kind: string;
+  name: string | null;
+  queue: Generated<string>;
+  status: Generated<string>;
+  priority: Generated<number>;
+  payload: Generated<unknown>;
+  result: unknown;
+  error: string | null;
+  attempts: Generated<number>;
+  max_attempts: Generated<number>;
+  progress: Generated<number>;
+  progress_note: string | null;
+  unique_key: string | null;
+  run_at: Generated<Date>;
+  run_id: Generated<string>;
+  worker: string | null;
+  lease_until: Date | null;
+  started_at: Date | null;
+  finished_at: Date | null;
+  cancel_requested_at: Date | null;
+  actor_type: Generated<string>;
+  actor_id: Generated<string>;
+  correlation_id: Generated<string | null>;
+  causation_id: Generated<string | null>;
+  xact: Generated<string>;
+  created_at: Generated<Date>;
+}
+
+/** Kinds of job that a worker with a handler for them has announced, with their defaults. */
+export interface JobsKindsTable {
+  kind: string;
+  summary: string;
+  max_attempts: Generated<number>;
+  timeout_ms: number;
+  seen_at: Generated<Date>;
+}
+
+/** Jobs that are enqueued by the clock: cron text and time zone. Those of the modules belong to the system tenant. */
+export interface JobsSchedulesTable {
+  tenant_id: string;
+  id: Generated<string>;
+  name: string;
+  cron: string;
+  time_zone: Generated<string>;
+  kind: string;
+  payload: Generated<unknown>;
+  queue: Generated<string>;
+  priority: Generated<number>;
+  max_attempts: number | null;
+  enabled: Generated<boolean>;
+  source: Generated<string>;
+  next_run_at: Date | null;
+  last_run_at: Date | null;
+  last_job_id: string | null;
+  error: string | null;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
+/** How far a consumer has read a shard of a log: everything visible in s1, and what s2 adds to it up to position last. The lock on a row is the membership of its consumer group. */
+export interface KernelFeedCursorsTable {
+  feed: string;
+  consumer: string;
+  shard: number;
+  epoch: number;
+  s1: string;
+  s1_at: Generated<Date>;
+  s2: string | null;
+  last: Generated<string>;
+  handled: Generated<string>;
+  failures: Generated<number>;
+  last_error: string | null;
+  /** After a failure: not read again before this moment. */
+  retry_at: Date | null;
+  updated_at: Generated<Date>;
+}
+
+/** Spans of a log within which transaction ids can be compared. A new one begins when a dump was restored into another cluster. Rows are never updated: their own xmin tells when they arrived. */
+export interface KernelFeedEpochsTable {
+  feed: string;
+  epoch: number;
+  after_position: string;
+  system_identifier: string;
+  started_at: Generated<Date>;
+}
+
 /** Migrations that were applied, with checksums. */
 export interface KernelMigrationsTable {
   module: string;
@@ -96,6 +686,74 @@ export interface KernelRepeatablesTable {
   applied_at: Generated<Date>;
 }
 
+/** Legal holds. While one is open, no row that it covers is deleted, whatever the policy says. kind null: all kinds; entity: a LIKE pattern, null for all. */
+export interface KernelRetentionHoldsTable {
+  tenant_id: string;
+  id: Generated<string>;
+  kind: string | null;
+  entity: string | null;
+  reason: string;
+  placed_by: Generated<string>;
+  placed_at: Generated<Date>;
+  released_at: Date | null;
+  released_by: string | null;
+  release_reason: string | null;
+}
+
+/** What the module cards say about the life of their rows, one row a table; rewritten by every migration. */
+export interface KernelRetentionKindsTable {
+  /** module.table, for example audit.entries. */
+  kind: string;
+  table_name: string;
+  tenancy: string;
+  method: string;
+  keep: string | null;
+  every: string | null;
+  archive: Generated<boolean>;
+  age_column: string | null;
+  condition: string | null;
+  /** SQL expression over the row that names its entity (order:4711), for holds on entities. */
+  entity: string | null;
+}
+
+/** Every partition that left or is leaving: how many rows, where its archive is, its checksums, when it was dropped. */
+export interface KernelRetentionPartitionsTable {
+  id: Generated<string>;
+  kind: string;
+  table_name: string;
+  partition_name: string;
+  relation: number;
+  lower_id: string;
+  upper_id: string;
+  state: Generated<string>;
+  row_count: string | null;
+  min_id: string | null;
+  max_id: string | null;
+  size_bytes: string | null;
+  archive_key: string | null;
+  archive_sha256: string | null;
+  archive_bytes: string | null;
+  rows_sha256: string | null;
+  note: string | null;
+  began_at: Generated<Date>;
+  detached_at: Date | null;
+  archived_at: Date | null;
+  verified_at: Date | null;
+  ended_at: Date | null;
+}
+
+/** Policies that differ from the cards, by tenant and kind. keep null: forever. archive null: as the card says. */
+export interface KernelRetentionPoliciesTable {
+  tenant_id: string;
+  id: Generated<string>;
+  kind: string;
+  keep: string | null;
+  archive: boolean | null;
+  reason: string | null;
+  set_by: Generated<string>;
+  updated_at: Generated<Date>;
+}
+
 /** The customers of the application: every other row belongs to one of them. */
 export interface KernelTenantsTable {
   id: Generated<string>;
@@ -107,34 +765,216 @@ export interface KernelTenantsTable {
   updated_at: Generated<Date>;
 }
 
+/** One row for each attempt to deliver, with what was asked and answered. Append only: old rows leave with their partition. */
+export interface WebhooksAttemptsTable {
+  tenant_id: string;
+  id: Generated<string>;
+  delivery_id: string;
+  subscription_id: string;
+  event_id: string | null;
+  event_type: string;
+  attempt: number;
+  status: string;
+  attempted_at: Generated<Date>;
+  url: string;
+  response_code: number | null;
+  response_time_ms: number | null;
+  error_code: string | null;
+  error_message: string | null;
+  request_headers: unknown;
+  /** The beginning of the body, at most 16 KiB. */
+  request_body: string | null;
+  response_headers: unknown;
+  /** The beginning of the answer, at most 4 KiB, as text. */
+  response_body: string | null;
+  timings: unknown;
+  correlation_id: Generated<string | null>;
+  causation_id: Generated<string | null>;
+  xact: Generated<string>;
+  created_at: Generated<Date>;
+}
+
+/** What is still to be sent: a row leaves when it was delivered, and stays as failed when it was given up. */
+export interface WebhooksDeliveriesTable {
+  tenant_id: string;
+  id: Generated<string>;
+  subscription_id: string;
+  event_id: string | null;
+  event_type: string;
+  body: string;
+  status: Generated<string>;
+  attempts: Generated<number>;
+  due_at: Generated<Date>;
+  lease_id: string | null;
+  last_error: string | null;
+  last_response_code: number | null;
+  finished_at: Date | null;
+  correlation_id: Generated<string | null>;
+  causation_id: Generated<string | null>;
+  xact: Generated<string>;
+  created_at: Generated<Date>;
+}
+
+/** Signing secrets. The newest of a subscription signs; the one before signs too until the overlap of its successor has passed. */
+export interface WebhooksSecretsTable {
+  tenant_id: string;
+  id: Generated<string>;
+  subscription_id: string;
+  secret: string;
+  /** How long the secret before this one stays valid after this one was made. */
+  overlap: Generated<string>;
+  created_at: Generated<Date>;
+}
+
+/** The patterns of subscriptions as keys. An event type is looked up by every key that could match it (match_keys). */
+export interface WebhooksSubscriptionKeysTable {
+  tenant_id: string;
+  key: string;
+  subscription_id: string;
+}
+
+/** Which events of a tenant go to which URL. Secrets are elsewhere, where no tenant role can read. */
+export interface WebhooksSubscriptionsTable {
+  tenant_id: string;
+  id: Generated<string>;
+  name: string;
+  url: string;
+  patterns: string[];
+  enabled: Generated<boolean>;
+  description: string | null;
+  /** Attempts that failed in a row, over all deliveries. */
+  failure_count: Generated<number>;
+  failing_since: Date | null;
+  disable_after_failures: Generated<number>;
+  /** Disabled when it has failed without a success for this long and at least disable_after_failures times. */
+  disable_after: Generated<string>;
+  disabled_at: Date | null;
+  disabled_reason: string | null;
+  created_by: string;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
 /** Every table and view, by its qualified name, for Kysely. */
 export interface Database {
+  'plinth.api_keys': ApiKeysView;
   'plinth.audit_logs': AuditLogsView;
+  'plinth.background_jobs': BackgroundJobsView;
+  'plinth.event_deliveries': EventDeliveriesView;
+  'plinth.event_delivery_log': EventDeliveryLogView;
+  'plinth.event_schema_warnings': EventSchemaWarningsView;
+  'plinth.event_store': EventStoreView;
+  'plinth.event_subscriptions': EventSubscriptionsView;
+  'plinth.event_types': EventTypesView;
+  'plinth.events': EventsView;
+  'plinth.idempotency_keys': IdempotencyKeysView;
+  'plinth.job_attempts': JobAttemptsView;
+  'plinth.job_schedules': JobSchedulesView;
+  'plinth.members': MembersView;
+  'plinth.operator_access': OperatorAccessView;
+  'plinth.roles': RolesView;
   'plinth.system_audit_logs': SystemAuditLogsView;
+  'plinth.users': UsersView;
+  'plinth_access.api_keys': AccessApiKeysTable;
+  'plinth_access.login_links': AccessLoginLinksTable;
+  'plinth_access.operator_access': AccessOperatorAccessTable;
+  'plinth_access.operator_keys': AccessOperatorKeysTable;
+  'plinth_access.roles': AccessRolesTable;
+  'plinth_access.users': AccessUsersTable;
   'plinth_audit.entries': AuditEntriesTable;
+  'plinth_events.common_types': EventsCommonTypesTable;
+  'plinth_events.dedup': EventsDedupTable;
+  'plinth_events.events': EventsEventsTable;
+  'plinth_events.schema_warnings': EventsSchemaWarningsTable;
+  'plinth_events.streams': EventsStreamsTable;
+  'plinth_events.types': EventsTypesTable;
+  'plinth_idempotency.keys': IdempotencyKeysTable;
+  'plinth_jobs.attempts': JobsAttemptsTable;
+  'plinth_jobs.jobs': JobsJobsTable;
+  'plinth_jobs.kinds': JobsKindsTable;
+  'plinth_jobs.schedules': JobsSchedulesTable;
+  'plinth_kernel.feed_cursors': KernelFeedCursorsTable;
+  'plinth_kernel.feed_epochs': KernelFeedEpochsTable;
   'plinth_kernel.migrations': KernelMigrationsTable;
   'plinth_kernel.repeatables': KernelRepeatablesTable;
+  'plinth_kernel.retention_holds': KernelRetentionHoldsTable;
+  'plinth_kernel.retention_kinds': KernelRetentionKindsTable;
+  'plinth_kernel.retention_partitions': KernelRetentionPartitionsTable;
+  'plinth_kernel.retention_policies': KernelRetentionPoliciesTable;
   'plinth_kernel.tenants': KernelTenantsTable;
+  'plinth_webhooks.attempts': WebhooksAttemptsTable;
+  'plinth_webhooks.deliveries': WebhooksDeliveriesTable;
+  'plinth_webhooks.secrets': WebhooksSecretsTable;
+  'plinth_webhooks.subscription_keys': WebhooksSubscriptionKeysTable;
+  'plinth_webhooks.subscriptions': WebhooksSubscriptionsTable;
 }
 
 /** The public SQL functions, typed. The first argument is a transaction or anything that runs a statement. */
 export const sqlFunctions = {
+  /** Appends an event to the stream of an aggregate and returns its id. p_expected_version and errors as in plinth.publish_event. */
+  appendEvent: (tx: Queryable, args: { aggregateId: string; aggregateType: string; eventType: string; payload?: unknown | null | undefined; expectedVersion?: string | number | bigint | null | undefined; metadata?: unknown | null | undefined; idempotencyKey?: string | null | undefined; correlationId?: string | null | undefined; causationId?: string | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.append_event', { aggregateId: ['p_aggregate_id', 'text'], aggregateType: ['p_aggregate_type', 'text'], eventType: ['p_event_type', 'text'], payload: ['p_payload', 'jsonb'], expectedVersion: ['p_expected_version', 'bigint'], metadata: ['p_metadata', 'jsonb'], idempotencyKey: ['p_idempotency_key', 'text'], correlationId: ['p_correlation_id', 'uuid'], causationId: ['p_causation_id', 'uuid'] }, args, 'value') as Promise<string | null>,
   /** History of one entity, newest first, with the difference of each entry in changes. p_limit 1 to 1000, default 100; p_before_id is the last id of the page before. */
   auditHistory: (tx: Queryable, args: { entityType: string; entityId: string; limit?: number | null | undefined; beforeId?: string | null | undefined }): Promise<Selectable<AuditLogsView>[]> =>
     call(tx, 'plinth.audit_history', { entityType: ['p_entity_type', 'text'], entityId: ['p_entity_id', 'text'], limit: ['p_limit', 'integer'], beforeId: ['p_before_id', 'uuid'] }, args, 'rows') as Promise<Selectable<AuditLogsView>[]>,
   /** Captures every insert, update, delete and truncate of a table as audit entries in the same transaction. p_redact: columns whose values are kept as [redacted]. p_entity_type: default the table name. p_tenant_column: uuid column that holds the tenant; where the table has none the transaction's tenant is used. Call it again after adding redactions. Errors: audit_table_unsupported. */
   auditTable: (tx: Queryable, args: { table: string; redact?: string[] | null | undefined; entityType?: string | null | undefined; tenantColumn?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.audit_table', { table: ['p_table', 'regclass'], redact: ['p_redact', 'text[]'], entityType: ['p_entity_type', 'text'], tenantColumn: ['p_tenant_column', 'text'] }, args, 'value') as Promise<void>,
+  /** Claims an idempotency key in the transaction of the work. Answers (replayed false) when the work is to be done, or (replayed true, status, body, entity id) when it was done before. Waits p_wait_ms behind a running call. Errors: idempotency_key_invalid, idempotency_key_reused, idempotency_in_progress. */
+  beginIdempotent: (tx: Queryable, args: { scope: string; key: string; requestHash?: string | null | undefined; entityType?: string | null | undefined; waitMs?: number | null | undefined; lease?: string | null | undefined; keep?: string | null | undefined }): Promise<{ replayed: boolean | null; response_status: number | null; response_body: unknown; entity_id: string | null }[]> =>
+    call(tx, 'plinth.begin_idempotent', { scope: ['p_scope', 'text'], key: ['p_key', 'text'], requestHash: ['p_request_hash', 'text'], entityType: ['p_entity_type', 'text'], waitMs: ['p_wait_ms', 'integer'], lease: ['p_lease', 'interval'], keep: ['p_keep', 'interval'] }, args, 'rows') as Promise<{ replayed: boolean | null; response_status: number | null; response_body: unknown; entity_id: string | null }[]>,
+  /** Cancels a job. Returns cancelled, or processing when it is running: then its handler is told to stop and the job is cancelled when it does. Cancelling a cancelled job does nothing. Errors: jobs_job_not_found, jobs_already_finished. */
+  cancelJob: (tx: Queryable, args: { id: string; reason?: string | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.cancel_job', { id: ['p_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<string | null>,
+  /** Registers an event type of the tenant and returns its version: a new one when the schema differs from the newest, else the same with the new mode. Other processes use it within 2 s. Error events_type_invalid. */
+  defineEventType: (tx: Queryable, args: { name: string; schema?: unknown | null | undefined; mode?: string | null | undefined; description?: string | null | undefined; example?: unknown | null | undefined }): Promise<number | null> =>
+    call(tx, 'plinth.define_event_type', { name: ['p_name', 'text'], schema: ['p_schema', 'jsonb'], mode: ['p_mode', 'text'], description: ['p_description', 'text'], example: ['p_example', 'jsonb'] }, args, 'value') as Promise<number | null>,
+  /** Stops sending. What is waiting stays and is sent when the subscription is enabled again; new events are not kept for it. Error: webhooks_subscription_not_found. */
+  disableSubscription: (tx: Queryable, args: { subscriptionId: string; reason?: string | null | undefined }): Promise<void> =>
+    call(tx, 'plinth.disable_subscription', { subscriptionId: ['p_subscription_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
+  /** Sends to a disabled subscription again, beginning with the deliveries that had been waiting when it was disabled; returns how many. Events from the time in between are not sent. Error: webhooks_subscription_not_found. */
+  enableSubscription: (tx: Queryable, args: { subscriptionId: string }): Promise<number | null> =>
+    call(tx, 'plinth.enable_subscription', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<number | null>,
+  /** Stores the answer of the call that begin_idempotent claimed the key for. Error: idempotency_not_begun. */
+  finishIdempotent: (tx: Queryable, args: { scope: string; key: string; responseStatus?: number | null | undefined; responseBody?: unknown | null | undefined; entityType?: string | null | undefined; entityId?: string | null | undefined }): Promise<void> =>
+    call(tx, 'plinth.finish_idempotent', { scope: ['p_scope', 'text'], key: ['p_key', 'text'], responseStatus: ['p_response_status', 'integer'], responseBody: ['p_response_body', 'jsonb'], entityType: ['p_entity_type', 'text'], entityId: ['p_entity_id', 'text'] }, args, 'value') as Promise<void>,
+  /** Events of one aggregate, oldest first, from a version on (default 1); all of them unless p_limit is given. */
+  getAggregateEvents: (tx: Queryable, args: { aggregateType: string; aggregateId: string; fromVersion?: string | number | bigint | null | undefined; limit?: number | null | undefined }): Promise<Selectable<EventStoreView>[]> =>
+    call(tx, 'plinth.get_aggregate_events', { aggregateType: ['p_aggregate_type', 'text'], aggregateId: ['p_aggregate_id', 'text'], fromVersion: ['p_from_version', 'bigint'], limit: ['p_limit', 'integer'] }, args, 'rows') as Promise<Selectable<EventStoreView>[]>,
   /** Records one audit entry in the transaction of the caller and returns its id. Actor, reason, address and correlation default to the transaction context. Errors: audit_entry_invalid, kernel_tenant_required. */
   logAuditEvent: (tx: Queryable, args: { actorType?: string | null | undefined; actorIdentifier?: string | null | undefined; action?: string | null | undefined; resourceType?: string | null | undefined; resourceId?: string | null | undefined; before?: unknown | null | undefined; after?: unknown | null | undefined; metadata?: unknown | null | undefined; reason?: string | null | undefined; parentId?: string | null | undefined; complianceFlags?: string[] | null | undefined; severity?: string | null | undefined; ipAddress?: string | null | undefined; userAgent?: string | null | undefined; correlationId?: string | null | undefined } = {}): Promise<string | null> =>
     call(tx, 'plinth.log_audit_event', { actorType: ['p_actor_type', 'text'], actorIdentifier: ['p_actor_identifier', 'text'], action: ['p_action', 'text'], resourceType: ['p_resource_type', 'text'], resourceId: ['p_resource_id', 'text'], before: ['p_before', 'jsonb'], after: ['p_after', 'jsonb'], metadata: ['p_metadata', 'jsonb'], reason: ['p_reason', 'text'], parentId: ['p_parent_id', 'uuid'], complianceFlags: ['p_compliance_flags', 'text[]'], severity: ['p_severity', 'text'], ipAddress: ['p_ip_address', 'text'], userAgent: ['p_user_agent', 'text'], correlationId: ['p_correlation_id', 'uuid'] }, args, 'value') as Promise<string | null>,
+  /** Publishes an event in the transaction of the caller and returns its id; under an idempotency key that was used before, the id of the first. p_expected_version: null any, 0 new stream, -1 existing, n exactly n. Errors: events_event_invalid, events_payload_rejected, events_type_unknown, events_idempotency_conflict, events_version_conflict, kernel_tenant_required. */
+  publishEvent: (tx: Queryable, args: { eventType: string; payload?: unknown | null | undefined; idempotencyKey?: string | null | undefined; aggregateType?: string | null | undefined; aggregateId?: string | null | undefined; expectedVersion?: string | number | bigint | null | undefined; metadata?: unknown | null | undefined; correlationId?: string | null | undefined; causationId?: string | null | undefined; occurredAt?: Date | null | undefined; typeVersion?: number | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.publish_event', { eventType: ['p_event_type', 'text'], payload: ['p_payload', 'jsonb'], idempotencyKey: ['p_idempotency_key', 'text'], aggregateType: ['p_aggregate_type', 'text'], aggregateId: ['p_aggregate_id', 'text'], expectedVersion: ['p_expected_version', 'bigint'], metadata: ['p_metadata', 'jsonb'], correlationId: ['p_correlation_id', 'uuid'], causationId: ['p_causation_id', 'uuid'], occurredAt: ['p_occurred_at', 'timestamp with time zone'], typeVersion: ['p_type_version', 'integer'] }, args, 'value') as Promise<string | null>,
+  /** Sends a delivery that was given up again, from the beginning of the schedule, with the same webhook-id and body. Errors: webhooks_delivery_not_found, webhooks_delivery_not_dead, webhooks_subscription_disabled. */
+  resendDelivery: (tx: Queryable, args: { deliveryId: string }): Promise<string | null> =>
+    call(tx, 'plinth.resend_delivery', { deliveryId: ['p_delivery_id', 'uuid'] }, args, 'value') as Promise<string | null>,
+  /** Runs a dead letter again, under its old id, with p_more_attempts more attempts. Returns the id. Errors: jobs_job_not_found, jobs_not_failed, jobs_duplicate. */
+  retryJob: (tx: Queryable, args: { id: string; moreAttempts?: number | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.retry_job', { id: ['p_id', 'uuid'], moreAttempts: ['p_more_attempts', 'integer'] }, args, 'value') as Promise<string | null>,
+  /** Makes a new signing secret and returns it: the only time that it can be read. The secret before it signs too for p_overlap, 0 to 7 days. Errors: webhooks_subscription_not_found, webhooks_overlap_invalid, webhooks_secret_invalid. */
+  rotateSubscriptionSecret: (tx: Queryable, args: { subscriptionId: string; overlap?: string | null | undefined; secret?: string | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.rotate_subscription_secret', { subscriptionId: ['p_subscription_id', 'uuid'], overlap: ['p_overlap', 'interval'], secret: ['p_secret', 'text'] }, args, 'value') as Promise<string | null>,
+  /** Enqueues a job in the transaction of the caller and returns its id. p_priority: 1 (most urgent) to 100. p_run_at: not before; null is now. p_unique_key: at most one scheduled, pending or processing job of this type has it; if there is one, nothing is written and its id is returned. Errors: kernel_tenant_required, jobs_job_invalid, jobs_payload_too_large. */
+  scheduleJob: (tx: Queryable, args: { jobType: string; jobName?: string | null | undefined; payload?: unknown | null | undefined; priority?: number | null | undefined; runAt?: Date | null | undefined; maxAttempts?: number | null | undefined; queue?: string | null | undefined; uniqueKey?: string | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.schedule_job', { jobType: ['p_job_type', 'text'], jobName: ['p_job_name', 'text'], payload: ['p_payload', 'jsonb'], priority: ['p_priority', 'integer'], runAt: ['p_run_at', 'timestamp with time zone'], maxAttempts: ['p_max_attempts', 'integer'], queue: ['p_queue', 'text'], uniqueKey: ['p_unique_key', 'text'] }, args, 'value') as Promise<string | null>,
+  /** Sends an event of type webhooks.test to one subscription, whatever its patterns, with the usual retries; returns the webhook-id, which plinth.event_delivery_log shows as delivery_id. Errors: webhooks_subscription_not_found, webhooks_subscription_disabled. */
+  sendTestEvent: (tx: Queryable, args: { subscriptionId: string }): Promise<string | null> =>
+    call(tx, 'plinth.send_test_event', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<string | null>,
+  /** Sends the events whose type matches a pattern to a URL, signed by Standard Webhooks. Patterns: order.created exactly, order.* one more segment, order.# order itself and everything below it, # everything. Returns the id and the signing secret, which cannot be read again. p_secret: one that the receiver already has. Errors: webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_secret_invalid, kernel_tenant_required. */
+  subscribe: (tx: Queryable, args: { name: string; patterns: string[]; url: string; description?: string | null | undefined; secret?: string | null | undefined }): Promise<{ subscription_id: string | null; secret: string | null }[]> =>
+    call(tx, 'plinth.subscribe', { name: ['p_name', 'text'], patterns: ['p_patterns', 'text[]'], url: ['p_url', 'text'], description: ['p_description', 'text'], secret: ['p_secret', 'text'] }, args, 'rows') as Promise<{ subscription_id: string | null; secret: string | null }[]>,
   /** Everything recorded under one correlation id, over all modules, oldest first, at most 10,000 rows. Rows with the same xact were committed together. */
   trace: (tx: Queryable, args: { correlationId: string }): Promise<{ kind: string | null; id: string | null; tenant_id: string | null; at: Date | null; ended_at: Date | null; status: string | null; title: string | null; entity: string | null; parent_id: string | null; xact: string | null; attempt: number | null; data: unknown; module: string | null }[]> =>
     call(tx, 'plinth.trace', { correlationId: ['p_correlation_id', 'uuid'] }, args, 'rows') as Promise<{ kind: string | null; id: string | null; tenant_id: string | null; at: Date | null; ended_at: Date | null; status: string | null; title: string | null; entity: string | null; parent_id: string | null; xact: string | null; attempt: number | null; data: unknown; module: string | null }[]>,
   /** Stops capturing the row changes of a table. Entries that were written stay. */
   unauditTable: (tx: Queryable, args: { table: string }): Promise<void> =>
     call(tx, 'plinth.unaudit_table', { table: ['p_table', 'regclass'] }, args, 'value') as Promise<void>,
-  /** Writes the effects that a transaction collected, {"<module>": [rows]}, in one call. Used by the TypeScript kernel. */
-  writeEffects: (tx: Queryable, args: { effects: unknown }): Promise<void> =>
-    call(tx, 'plinth.write_effects', { effects: ['p_effects', 'jsonb'] }, args, 'value') as Promise<void>,
+  /** Deletes a subscription with its secrets and everything that was still to be sent to it; the log of attempts stays. Error: webhooks_subscription_not_found. */
+  unsubscribe: (tx: Queryable, args: { subscriptionId: string }): Promise<void> =>
+    call(tx, 'plinth.unsubscribe', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<void>,
+  /** Changes what is given and leaves the rest. A new URL counts for deliveries that are already waiting, too. Errors: webhooks_subscription_not_found, webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid. */
+  updateSubscription: (tx: Queryable, args: { subscriptionId: string; name?: string | null | undefined; patterns?: string[] | null | undefined; url?: string | null | undefined; description?: string | null | undefined }): Promise<void> =>
+    call(tx, 'plinth.update_subscription', { subscriptionId: ['p_subscription_id', 'uuid'], name: ['p_name', 'text'], patterns: ['p_patterns', 'text[]'], url: ['p_url', 'text'], description: ['p_description', 'text'] }, args, 'value') as Promise<void>,
 } as const;

@@ -4,8 +4,8 @@ import type { ContextInput } from '#kernel/context.ts';
 import type { KernelOptions, Plinth as KernelPlinth } from '#kernel/plinth.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import type { Transaction } from '#kernel/transaction.ts';
-import { modules } from '#registry';
 import type { Modules } from '#registry';
+import { modules } from '#registry';
 
 export type Tx = Transaction<Modules>;
 
@@ -31,6 +31,7 @@ export function createPlinth(options: Omit<KernelOptions<Modules>, 'modules'>): 
   return { ...kernel, join: (transaction, input, body) => kernel.joinQueryable(toQueryable(transaction), input, body) };
 }
 
-export { currentContext } from '#kernel/context.ts';
 export type { Actor, Context, ContextInput } from '#kernel/context.ts';
+export { currentContext } from '#kernel/context.ts';
 export { PlinthError } from '#kernel/errors.ts';
+export { signMessage, verifyMessage } from '#modules/webhooks';

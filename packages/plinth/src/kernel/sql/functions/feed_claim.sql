@@ -16,7 +16,8 @@ begin
   end if;
   select f.shard, f.failures into _oldest from plinth_kernel.feed_cursors as f
   where f.feed = p_feed and f.consumer = p_consumer and (f.retry_at is null or f.retry_at <= pg_catalog.clock_timestamp())
-  order by f.updated_at limit 1 for update skip locked;
+  -- One that failed goes first when its wait is over: quiet shards do not move, so by age alone it would wait behind all of them.
+  order by f.failures = 0, f.updated_at limit 1 for update skip locked;
   if not found then
     return;
   end if;

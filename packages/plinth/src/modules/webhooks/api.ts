@@ -1,0 +1,170 @@
+import { z } from 'zod';
+import { procedure } from '#kernel/rpc.ts';
+import type { AnyTransaction } from '#kernel/transaction.ts';
+import { DUE } from './consumer.ts';
+import { fail } from './errors.ts';
+
+const READ = 'webhooks.read';
+const WRITE = 'webhooks.write';
+
+const id = z.object({ id: z.uuid() });
+const time = z.string().nullable();
+const name = z.string().min(1).max(200);
+const patterns = z.array(z.string().max(200)).min(1).max(50);
+const url = z.string().max(2000);
+const description = z.string().max(2000);
+const secret = z.string().max(100);
+
+const subscription = z.object({
+  id: z.uuid(),
+  name: z.string(),
+  url: z.string(),
+  patterns: z.array(z.string()),
+  enabled: z.boolean(),
+  description: z.string().nullable(),
+  failure_count: z.number().int(),
+  failing_since: time,
+  disabled_at: time,
+  disabled_reason: z.string().nullable(),
+  created_by: z.string(),
+  created_at: z.string(),
+  updated_at: z.string(),
+});
+
+const attempt = z.object({
+  id: z.uuid(),
+  delivery_id: z.uuid(),
+  subscription_id: z.uuid(),
+  event_id: z.uuid().nullable(),
+  event_type: z.string(),
+  attempt_number: z.number().int(),
+  status: z.enum(['delivered', 'failed']),
+  attempted_at: z.string(),
+  response_code: z.number().int().nullable(),
+  response_time_ms: z.number().int().nullable(),
+  error_code: z.string().nullable(),
+  error_message: z.string().nullable(),
+  timings: z.record(z.string(), z.number()).nullable(),
+});
+
+/** One row as JSON, so that times and intervals leave in one form on every interface. */
+async function one<Row>(tx: AnyTransaction, view: string, rowId: string): Promise<Row | undefined> {
+  const [found] = await tx.query<{ row: Row }>(`select to_jsonb(v) as row from plinth.${view} v where v.tenant_id = plinth_kernel.tenant_id() and v.id = $1`, [
+    rowId,
+  ]);
+  return found?.row;
+}
+
+async function subscriptionOf(tx: AnyTransaction, rowId: string): Promise<z.infer<typeof subscription>> {
+  const found = await one<z.infer<typeof subscription>>(tx, 'event_subscriptions', rowId);
+  if (!found) throw fail('subscription_not_found', { message: `There is no subscription ${rowId}` });
+  return found;
+}
+
+const subscribe = procedure({
+  rest: 'POST /webhooks/subscriptions',
+  permission: WRITE,
+  summary: 'Subscribe a URL to events',
+  description: 'The secret is in this answer only.',
+})
+  .input(z.object({ name, patterns, url, description: description.optional(), secret: secret.optional() }))
+  .output(z.object({ id: z.uuid(), secret: z.string() }))
+  .mutation(async ({ ctx, input }) => {
+    const [made] = await ctx.tx.query<{ id: string; secret: string }>(
+      'select subscription_id as id, secret from plinth.subscribe(p_name => $1, p_patterns => $2, p_url => $3, p_description => $4, p_secret => $5)',
+      [input.name, input.patterns, input.url, input.description ?? null, input.secret ?? null],
+    );
+    if (!made) throw fail('subscription_not_found');
+    return made;
+  });
+
+const get = procedure({ rest: 'GET /webhooks/subscriptions/{id}', permission: READ, summary: 'One subscription' })
+  .input(id)
+  .output(subscription)
+  .query(({ ctx, input }) => subscriptionOf(ctx.tx, input.id));
+
+const update = procedure({ rest: 'PATCH /webhooks/subscriptions/{id}', permission: WRITE, summary: 'Change a subscription; what is left out stays' })
+  .input(id.extend({ name: name.optional(), patterns: patterns.optional(), url: url.optional(), description: description.optional() }))
+  .output(subscription)
+  .mutation(async ({ ctx, input }) => {
+    await ctx.tx.query('select plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5)', [
+      input.id,
+      input.name ?? null,
+      input.patterns ?? null,
+      input.url ?? null,
+      input.description ?? null,
+    ]);
+    return subscriptionOf(ctx.tx, input.id);
+  });
+
+const remove = procedure({ rest: 'DELETE /webhooks/subscriptions/{id}', permission: WRITE, summary: 'Delete a subscription and what waits for it' })
+  .input(id)
+  .output(id)
+  .mutation(async ({ ctx, input }) => {
+    await ctx.tx.query('select plinth.unsubscribe($1)', [input.id]);
+    return input;
+  });
+
+const enable = procedure({ rest: 'POST /webhooks/subscriptions/{id}/enable', permission: WRITE, summary: 'Send again, beginning with what was waiting' })
+  .input(id)
+  .output(z.object({ waiting: z.number().int() }))
+  .mutation(async ({ ctx, input }) => {
+    const [result] = await ctx.tx.query<{ waiting: number }>('select plinth.enable_subscription($1) as waiting', [input.id]);
+    ctx.tx.signal(DUE);
+    return { waiting: result?.waiting ?? 0 };
+  });
+
+const disable = procedure({ rest: 'POST /webhooks/subscriptions/{id}/disable', permission: WRITE, summary: 'Stop sending; what is waiting stays' })
+  .input(id.extend({ reason: z.string().max(500).optional() }))
+  .output(subscription)
+  .mutation(async ({ ctx, input }) => {
+    await ctx.tx.query('select plinth.disable_subscription($1, $2)', [input.id, input.reason ?? 'by hand']);
+    return subscriptionOf(ctx.tx, input.id);
+  });
+
+const rotateSecret = procedure({
+  rest: 'POST /webhooks/subscriptions/{id}/rotate-secret',
+  permission: WRITE,
+  summary: 'A new signing secret; the old one signs too for a while',
+})
+  .input(id.extend({ overlap_seconds: z.number().int().min(0).max(604_800).default(86_400), secret: secret.optional() }))
+  .output(z.object({ secret: z.string() }))
+  .mutation(async ({ ctx, input }) => {
+    const sql = `select plinth.rotate_subscription_secret(p_subscription_id => $1, p_overlap => $2 * interval '1 second', p_secret => $3) as secret`;
+    const [made] = await ctx.tx.query<{ secret: string }>(sql, [input.id, input.overlap_seconds, input.secret ?? null]);
+    return { secret: made?.secret ?? '' };
+  });
+
+const sendTest = procedure({
+  rest: 'POST /webhooks/subscriptions/{id}/test',
+  permission: WRITE,
+  summary: 'Send an event of type webhooks.test to this subscription',
+})
+  .input(id)
+  .output(z.object({ delivery_id: z.uuid() }))
+  .mutation(async ({ ctx, input }) => {
+    const [made] = await ctx.tx.query<{ id: string }>('select plinth.send_test_event($1) as id', [input.id]);
+    ctx.tx.signal(DUE);
+    return { delivery_id: made?.id ?? '' };
+  });
+
+const resend = procedure({ rest: 'POST /webhooks/deliveries/{id}/resend', permission: WRITE, summary: 'Send a delivery again that was given up' })
+  .input(id)
+  .output(z.object({ delivery_id: z.uuid() }))
+  .mutation(async ({ ctx, input }) => {
+    await ctx.tx.query('select plinth.resend_delivery($1)', [input.id]);
+    ctx.tx.signal(DUE);
+    return { delivery_id: input.id };
+  });
+
+const attempts = procedure({ rest: 'GET /webhooks/deliveries/{id}/attempts', permission: READ, summary: 'The attempts of one delivery, oldest first' })
+  .input(id)
+  .output(z.array(attempt))
+  .query(async ({ ctx, input }) => {
+    const columns = Object.keys(attempt.shape).join(', ');
+    const sql = `select to_jsonb(a) as row from (select ${columns} from plinth.event_delivery_log where tenant_id = plinth_kernel.tenant_id() and delivery_id = $1 order by id limit 200) a`;
+    const rows = await ctx.tx.query<{ row: z.infer<typeof attempt> }>(sql, [input.id]);
+    return rows.map(({ row }) => row);
+  });
+
+export const api = { subscribe, get, update, remove, enable, disable, rotateSecret, sendTest, resend, attempts };

@@ -1,0 +1,149 @@
+import { PlinthError } from '#kernel/errors.ts';
+import type { HttpAnswer, HttpSender, HttpTimings } from './sender.ts';
+import type { WebhookHeaders } from './sign.ts';
+import { signMessage } from './sign.ts';
+
+/** A delivery as plinth_webhooks.claim hands it out. */
+export interface ClaimedDelivery {
+  tenant_id: string;
+  id: string;
+  lease_id: string;
+  subscription_id: string;
+  url: string;
+  secrets: string[];
+  event_id: string | null;
+  event_type: string;
+  body: string;
+  attempt: number;
+  correlation_id: string | null;
+}
+
+/** One row for plinth_webhooks.settle: how an attempt ended, and what the log shows of it. */
+export interface Settlement {
+  tenant_id: string;
+  id: string;
+  lease_id: string;
+  outcome: 'delivered' | 'failed' | 'gone' | 'returned';
+  /** Trying again will not help. */
+  permanent?: boolean;
+  retry_after_ms?: number | undefined;
+  url?: string;
+  response_code?: number | undefined;
+  response_time_ms?: number;
+  error_code?: string;
+  error_message?: string;
+  request_headers?: Record<string, string>;
+  request_body?: string;
+  response_headers?: Record<string, string>;
+  response_body?: string;
+  timings?: HttpTimings | undefined;
+}
+
+export interface AttemptOptions {
+  sender: HttpSender;
+  clock: { now(): number };
+  /** For the whole exchange. */
+  timeoutMs: number;
+  signal: AbortSignal;
+  /** Hears what only the operator may read about a failure. */
+  onFailure: (delivery: ClaimedDelivery, error: unknown) => void;
+}
+
+const LONGEST_REQUEST = 16_384;
+const LONGEST_ANSWER = 4096;
+const LONGEST_HEADER = 500;
+const MOST_HEADERS = 50;
+/** Answers are read no further than what is kept: a webhook's answer carries nothing. */
+const MAX_ANSWER_BYTES = 16_384;
+
+/** Text that jsonb takes: no NUL, no half of a surrogate pair where it was cut. */
+const clean = (text: string, longest: number): string => text.slice(0, longest).toWellFormed().replaceAll('\0', '\uFFFD');
+
+const cleanHeaders = (headers: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(headers)
+      .slice(0, MOST_HEADERS)
+      .map(([name, value]) => [clean(name, 200), name === 'set-cookie' ? '(not kept)' : clean(value, LONGEST_HEADER)]),
+  );
+
+/** Milliseconds that `Retry-After` asks for, as seconds or as a date; undefined when it says nothing that can be read. */
+export function retryAfterMs(value: string | undefined, nowMs: number): number | undefined {
+  if (value === undefined) return undefined;
+  if (/^\d{1,9}$/.test(value.trim())) return Number(value.trim()) * 1000;
+  const at = Date.parse(value);
+  return Number.isNaN(at) ? undefined : Math.max(0, at - nowMs);
+}
+
+function judgeAnswer(answer: HttpAnswer, nowMs: number): Pick<Settlement, 'outcome' | 'retry_after_ms' | 'error_code' | 'error_message'> {
+  const { status, location } = answer;
+  if (status >= 200 && status < 300) return { outcome: 'delivered' };
+  const redirect = status >= 300 && status < 400 ? `; redirects are not followed${location ? ` (to ${clean(location, 200)})` : ''}` : '';
+  return {
+    outcome: status === 410 ? 'gone' : 'failed',
+    retry_after_ms: retryAfterMs(answer.headers['retry-after'], nowMs),
+    error_code: `http_${status}`,
+    error_message: `The receiver answered ${status}${redirect}`,
+  };
+}
+
+interface SendFailure {
+  permanent?: boolean;
+  timings?: HttpTimings;
+  responseStatus?: number | undefined;
+}
+
+/** What the tenant may read about a call that came to nothing. */
+function judgeFailure(error: unknown): Pick<Settlement, 'outcome' | 'permanent' | 'error_code' | 'error_message' | 'response_code' | 'timings'> {
+  const known = error instanceof PlinthError ? error : undefined;
+  const { permanent, timings, responseStatus } = (known ?? {}) as SendFailure;
+  return {
+    outcome: 'failed',
+    permanent: permanent ?? false,
+    error_code: known?.code ?? 'kernel_internal',
+    error_message: known ? `${known.message}. ${known.wayOut}` : 'The attempt failed inside Plinth',
+    response_code: responseStatus,
+    timings,
+  };
+}
+
+/** Makes one attempt and says how it ended. Never rejects; an attempt that `signal` stopped is `returned`. */
+export async function attemptDelivery(delivery: ClaimedDelivery, options: AttemptOptions): Promise<Settlement> {
+  const { tenant_id, id, lease_id, url, body } = delivery;
+  const key = { tenant_id, id, lease_id };
+  const startedAt = options.clock.now();
+  let signed: WebhookHeaders | undefined;
+  const logged = (timings: HttpTimings | undefined): Partial<Settlement> => ({
+    url,
+    ...(signed ? { request_headers: { 'content-type': 'application/json', ...signed } } : {}),
+    request_body: clean(body, LONGEST_REQUEST),
+    response_time_ms: Math.round(timings?.total ?? options.clock.now() - startedAt),
+  });
+  try {
+    signed = signMessage(delivery.secrets, { id, timestampSeconds: Math.floor(startedAt / 1000), body });
+    const answer = await options.sender.send({
+      url,
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'user-agent': 'Plinth-Webhooks', ...signed },
+      body,
+      timeoutMs: options.timeoutMs,
+      maxBodyBytes: MAX_ANSWER_BYTES,
+      onLargeBody: 'truncate',
+      idempotent: true,
+      signal: options.signal,
+    });
+    return {
+      ...key,
+      ...logged(answer.timings),
+      ...judgeAnswer(answer, options.clock.now()),
+      response_code: answer.status,
+      response_headers: cleanHeaders(answer.headers),
+      response_body: clean(new TextDecoder().decode(answer.body), LONGEST_ANSWER),
+      timings: answer.timings,
+    };
+  } catch (error) {
+    if (options.signal.aborted) return { ...key, outcome: 'returned' };
+    options.onFailure(delivery, error);
+    const failure = judgeFailure(error);
+    return { ...key, ...logged(failure.timings), ...failure };
+  }
+}

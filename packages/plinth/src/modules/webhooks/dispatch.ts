@@ -1,0 +1,213 @@
+import { toPlinthError } from '#kernel/errors.ts';
+import { FEED_SIGNAL } from '#kernel/feed.ts';
+import type { WorkerPart, WorkerRuntime } from '#kernel/work.ts';
+import type { ClaimedDelivery, Settlement } from './attempt.ts';
+import { attemptDelivery } from './attempt.ts';
+import { DUE } from './consumer.ts';
+import type { HttpSender } from './sender.ts';
+import { senderOf } from './sender.ts';
+
+export interface DispatchOptions {
+  /** Attempts under way in this process. Default 64. */
+  concurrency?: number;
+  /** Attempts under way for one subscription, over all processes. Default 10. */
+  perSubscription?: number;
+  /** Longest time that a due delivery waits for a look when no hint came. Default 1,000. */
+  pollMs?: number;
+  /** For one attempt. Default 15,000. */
+  timeoutMs?: number;
+  /** How long `stop` lets attempts finish before it calls them back. Default 3,000. */
+  graceMs?: number;
+}
+
+const DEFAULTS = { concurrency: 64, perSubscription: 10, pollMs: 1000, timeoutMs: 15_000, graceMs: 3000 };
+/** Time to write an attempt down after its own limit; then somebody else may take the delivery. */
+const LEASE_MARGIN_MS = 45_000;
+const SETTLE_AT_ONCE = 100;
+const SETTLE_TRIES = 20;
+const FORGET_SECRETS_EVERY_MS = 3_600_000;
+
+const CLAIM = `select * from plinth_webhooks.claim($1, $2, $3 * interval '1 millisecond', $4)`;
+const DISABLED_ENTRY = `select plinth.log_audit_event(p_action := 'webhooks.subscription_disabled', p_resource_type := 'webhook_subscription', p_resource_id := $1, p_reason := $2, p_severity := 'warning')`;
+const DISABLED_EVENT = `select plinth.publish_event(p_event_type := 'webhooks.subscription_disabled', p_payload := $1)`;
+const SETTLE = 'select * from plinth_webhooks.settle($1)';
+
+interface Settled {
+  delivery_id: string | null;
+  disabled_tenant_id: string | null;
+  disabled_subscription_id: string | null;
+  disabled_reason: string | null;
+}
+
+/** Sends what is due. No transaction is open during an attempt; results are written down many at once. */
+class Dispatcher {
+  readonly #runtime: WorkerRuntime;
+  readonly #options: typeof DEFAULTS;
+  readonly #sender: HttpSender;
+  readonly #stopping = new AbortController();
+  readonly #callBack = new AbortController();
+  readonly #running = new Set<Promise<void>>();
+  readonly #unlisten: () => void;
+  readonly #loop: Promise<void>;
+  #progress = new AbortController();
+  #results: { settlement: Settlement; startedAt: number }[] = [];
+  #flushing: Promise<void> | undefined;
+  #after: string | null = null;
+  #forgotAt = 0;
+
+  constructor(runtime: WorkerRuntime, options: DispatchOptions) {
+    this.#runtime = runtime;
+    this.#options = { ...DEFAULTS, ...options };
+    this.#sender = senderOf(runtime.services.adapters);
+    // Listening all the time, not only between two looks: a hint that comes while one is under way must cause the next.
+    this.#unlisten = runtime.wake.on(DUE, () => this.#progress.abort());
+    this.#loop = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#unlisten();
+    this.#progress.abort();
+    await this.#loop;
+    const finished = Promise.all(this.#running);
+    await Promise.race([finished, this.#runtime.wake.next([], this.#options.graceMs)]);
+    this.#callBack.abort(new Error('the worker shuts down'));
+    await finished;
+    await this.#flushing;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      this.#progress = new AbortController();
+      const claimed = await this.#claim().catch((error: unknown) => this.#troubled('could not look for deliveries', error));
+      for (const delivery of claimed) this.#start(delivery);
+      // Without a free place nothing can be taken; without a claim nothing is due, until an attempt ends, a hint comes or time passes.
+      const more = claimed.length > 0 && this.#running.size < this.#options.concurrency;
+      if (!more) await this.#runtime.wake.next([], this.#options.pollMs, AbortSignal.any([this.#stopping.signal, this.#progress.signal]));
+    }
+  }
+
+  #troubled(what: string, error: unknown): ClaimedDelivery[] {
+    const { code, message } = toPlinthError(error);
+    this.#runtime.services.log.warn({ module: 'webhooks', code, error: message }, `webhooks: ${what}`);
+    return [];
+  }
+
+  async #claim(): Promise<ClaimedDelivery[]> {
+    const { concurrency, perSubscription, timeoutMs } = this.#options;
+    const free = concurrency - this.#running.size;
+    if (free <= 0) return [];
+    const now = this.#runtime.services.clock.now();
+    const forget = now - this.#forgotAt > FORGET_SECRETS_EVERY_MS;
+    const claimed = await this.#runtime.plinth.asWorker({}, async (tx) => {
+      if (forget) await tx.query('select plinth_webhooks.forget_secrets()');
+      return tx.query<ClaimedDelivery>(CLAIM, [free, perSubscription, timeoutMs + LEASE_MARGIN_MS, this.#after]);
+    });
+    if (forget) this.#forgotAt = now;
+    const last =
+      claimed
+        .map((delivery) => delivery.subscription_id)
+        .sort()
+        .at(-1) ?? null;
+    this.#after = claimed.length === free ? last : null;
+    return claimed;
+  }
+
+  #start(delivery: ClaimedDelivery): void {
+    const startedAt = this.#runtime.services.clock.now();
+    const { clock } = this.#runtime.services;
+    const attempt = attemptDelivery(delivery, {
+      sender: this.#sender,
+      clock,
+      timeoutMs: this.#options.timeoutMs,
+      signal: this.#callBack.signal,
+      onFailure: (failed, error) => this.#tellOperator(failed, error),
+    }).then((settlement) => this.#finish(settlement, startedAt));
+    const running: Promise<void> = attempt.finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  #tellOperator(delivery: ClaimedDelivery, error: unknown): void {
+    const { operatorDetail } = error as { operatorDetail?: unknown };
+    const { code, message } = toPlinthError(error);
+    const detail = typeof operatorDetail === 'string' ? operatorDetail : String(error);
+    const fields = {
+      module: 'webhooks',
+      tenant_id: delivery.tenant_id,
+      correlation_id: delivery.correlation_id,
+      delivery_id: delivery.id,
+      attempt: delivery.attempt,
+      code,
+      detail,
+    };
+    this.#runtime.services.log.warn(fields, `webhooks: attempt failed: ${message}`);
+  }
+
+  /** Resolves when the result is in the database, or was given up: the place of the attempt is free only then. */
+  async #finish(settlement: Settlement, startedAt: number): Promise<void> {
+    this.#results.push({ settlement, startedAt });
+    while (this.#flushing) await this.#flushing;
+    if (this.#results.length === 0) return;
+    this.#flushing = this.#flush().finally(() => {
+      this.#flushing = undefined;
+      this.#progress.abort();
+    });
+    await this.#flushing;
+  }
+
+  async #flush(): Promise<void> {
+    while (this.#results.length > 0) {
+      const now = this.#runtime.services.clock.now();
+      const rows = this.#results.splice(0, SETTLE_AT_ONCE).map(({ settlement, startedAt }) => ({ ...settlement, age_ms: now - startedAt }));
+      await this.#settle(rows);
+    }
+  }
+
+  /** Tries until the lease has run out; then the delivery is due again and will be sent again, under the same webhook-id. */
+  async #settle(rows: Settlement[]): Promise<void> {
+    for (let tries = 0; tries < SETTLE_TRIES; tries++) {
+      try {
+        const settled = await this.#runtime.plinth.asWorker({}, (tx) => tx.query<Settled>(SETTLE, [JSON.stringify(rows)]));
+        await this.#announce(settled, rows.length);
+        return;
+      } catch (error) {
+        const { code } = toPlinthError(error);
+        this.#troubled('could not write results', error);
+        const outage = code === 'kernel_unavailable' || code === 'kernel_serialization' || code === 'kernel_timeout';
+        // One row that the database refuses must not cost the others their result.
+        if (!outage && rows.length > 1) {
+          for (const row of rows) await this.#settle([row]);
+          return;
+        }
+        if (!outage) return;
+        await this.#runtime.wake.next([], this.#options.pollMs);
+      }
+    }
+  }
+
+  async #announce(settled: readonly Settled[], asked: number): Promise<void> {
+    const accepted = settled.filter((row) => row.delivery_id !== null).length;
+    if (accepted < asked) this.#runtime.services.log.warn({ module: 'webhooks', lost: asked - accepted }, 'webhooks: results came after the lease had ended');
+    for (const row of settled) {
+      const { disabled_tenant_id: tenantId, disabled_subscription_id: id, disabled_reason: reason } = row;
+      if (tenantId === null || id === null) continue;
+      this.#runtime.services.log.warn({ module: 'webhooks', tenant_id: tenantId, subscription_id: id, reason }, 'webhooks: subscription disabled');
+      await this.#tellTenant(tenantId, id, reason ?? '').catch((error: unknown) => this.#troubled('could not tell of a disabled subscription', error));
+    }
+  }
+
+  /** An audit entry and an event, so that a person and another subscription learn of it. */
+  async #tellTenant(tenantId: string, id: string, reason: string): Promise<void> {
+    await this.#runtime.plinth.transaction({ tenantId, actor: { type: 'system', id: 'webhooks' } }, async (tx) => {
+      await tx.query(DISABLED_ENTRY, [id, reason]);
+      await tx.query(DISABLED_EVENT, [JSON.stringify({ subscription_id: id, reason })]);
+      tx.signal(FEED_SIGNAL);
+    });
+  }
+}
+
+/** The part of the worker that sends: claims, attempts, writes results. Needs the adapter `egress`. */
+export const dispatcher =
+  (options: DispatchOptions = {}): WorkerPart =>
+  (runtime) =>
+    new Dispatcher(runtime, options);

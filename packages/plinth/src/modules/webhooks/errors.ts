@@ -1,0 +1,49 @@
+import type { ErrorCatalogue } from '#kernel/errors.ts';
+import { raiser } from '#kernel/errors.ts';
+
+export const errors = {
+  name_invalid: { status: 400, title: 'The name of a subscription has 1 to 200 characters', wayOut: 'Give another name.' },
+  url_invalid: {
+    status: 400,
+    title: 'The URL of a subscription is not an absolute http or https URL',
+    wayOut: 'Give a URL such as https://example.com/hooks, without user name, at most 2,000 characters.',
+  },
+  pattern_invalid: {
+    status: 400,
+    title: 'A pattern is not valid',
+    wayOut: 'Write 1 to 50 patterns of dot-separated segments: a word, * for one segment, # at the end for any depth; at most 8 segments.',
+  },
+  overlap_invalid: { status: 400, title: 'The overlap of a rotation lasts 0 seconds to 7 days', wayOut: 'Give an overlap within these limits.' },
+  subscription_not_found: { status: 404, title: 'There is no such subscription', wayOut: 'Check the id and the tenant.' },
+  name_taken: { status: 409, title: 'Another subscription has this name', wayOut: 'Give another name, or change the existing subscription.' },
+  delivery_not_found: {
+    status: 404,
+    title: 'There is no such delivery',
+    wayOut: 'Check the id and the tenant; deliveries that succeeded are found by their attempts in plinth.event_delivery_log.',
+  },
+  delivery_not_dead: { status: 409, title: 'The delivery is still being tried', wayOut: 'Wait until it has failed for good, then send it again.' },
+  subscription_disabled: { status: 409, title: 'The subscription is disabled', wayOut: 'Enable it first.' },
+  secret_invalid: {
+    status: 400,
+    title: 'A webhook secret is whsec_ and the base64 of 24 to 64 bytes',
+    wayOut: 'Copy the secret as it was shown when the subscription was made or its secret rotated.',
+  },
+  message_invalid: { status: 400, title: 'A message id has 1 to 200 visible characters and no dot', wayOut: 'Use the id of the delivery.' },
+  headers_missing: {
+    status: 401,
+    title: 'webhook-id, webhook-timestamp or webhook-signature is missing or malformed',
+    wayOut: 'Pass on the headers as they came, with the raw body.',
+  },
+  timestamp_out_of_tolerance: {
+    status: 401,
+    title: 'The message was signed too long ago, or in the future',
+    wayOut: 'Set the clock of the receiver; do not verify stored messages again.',
+  },
+  signature_invalid: {
+    status: 401,
+    title: 'No signature matches',
+    wayOut: 'Verify the raw bytes of the body, before any JSON parser, with the secret of this subscription.',
+  },
+} as const satisfies ErrorCatalogue;
+
+export const fail = raiser('webhooks', errors);

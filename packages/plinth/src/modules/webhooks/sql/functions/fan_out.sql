@@ -1,0 +1,29 @@
+-- Runs in the transaction that moves the feed's cursor, so a delivery is made exactly once for an event and a subscription. The key
+-- probe costs the matches, not the subscriptions. The payload is read here and not passed through the worker: a number that does
+-- not fit a JavaScript number reaches the receiver as it was published.
+create or replace function plinth_webhooks.fan_out(p_events jsonb) returns integer
+language sql volatile security invoker set search_path = ''
+as $$
+  with event as materialized (
+    select e.* from jsonb_to_recordset(p_events) as e (tenant_id uuid, id uuid, type text, correlation_id uuid, place integer)
+  ), type as materialized (
+    select t.type, plinth_webhooks.match_keys(t.type) as keys from (select distinct e.type from event e) t
+  ), hit as materialized (
+    select distinct e.tenant_id, e.id, e.type, e.correlation_id, e.place, s.id as subscription_id
+    from event e join type t on t.type = e.type
+    join plinth_webhooks.subscription_keys k on k.tenant_id = e.tenant_id and k.key = any (t.keys)
+    join plinth_webhooks.subscriptions s on s.tenant_id = k.tenant_id and s.id = k.subscription_id and s.enabled
+  ), body as materialized (
+    select h.place, plinth_webhooks.body_of(h.type, coalesce(p.occurred_at, p.created_at), p.payload::jsonb) as text
+    from (select distinct h.place, h.tenant_id, h.id, h.type from hit h) h
+    join plinth_events.events p on p.tenant_id = h.tenant_id and p.id = h.id
+  ), made as (
+    insert into plinth_webhooks.deliveries (tenant_id, subscription_id, event_id, event_type, body, correlation_id, causation_id)
+    select h.tenant_id, h.subscription_id, h.id, h.type, b.text, h.correlation_id, h.id
+    from hit h join body b on b.place = h.place
+    order by h.place, h.subscription_id
+    returning 1
+  )
+  select count(*)::integer from made
+$$;
+comment on function plinth_webhooks.fan_out(jsonb) is 'Makes a delivery for every event, [{tenant_id, id, type, correlation_id, place}], and every enabled subscription of its tenant with a pattern that matches. Returns how many.';

@@ -1,0 +1,23 @@
+create or replace function plinth.subscribe(p_name text, p_patterns text[], p_url text, p_description text default null, p_secret text default null)
+returns table (subscription_id uuid, secret text)
+language plpgsql volatile security invoker set search_path = ''
+as $$
+begin
+  perform plinth_webhooks.check_name(p_name), plinth_webhooks.check_patterns(p_patterns), plinth_webhooks.check_url(p_url);
+  insert into plinth_webhooks.subscriptions (tenant_id, name, url, patterns, description, created_by)
+  select c.tenant_id, p_name, p_url, p_patterns, p_description, c.actor_id from plinth_kernel.current_context() as c
+  on conflict (tenant_id, name) do nothing
+  returning id into subscription_id;
+  if subscription_id is null then
+    raise exception 'There is already a subscription with the name %', quote_literal(p_name) using errcode = 'PL409', detail = '{"code":"webhooks_name_taken"}',
+      hint = 'Give another name, or change the existing subscription with plinth.update_subscription.';
+  end if;
+  perform plinth_webhooks.set_keys(subscription_id, p_patterns);
+  secret := plinth_webhooks.add_secret(subscription_id, p_secret);
+  perform plinth.log_audit_event(p_action := 'webhooks.subscription_created', p_resource_type := 'webhook_subscription', p_resource_id := subscription_id::text,
+    p_after := jsonb_build_object('name', p_name, 'url', p_url, 'patterns', p_patterns));
+  return next;
+end
+$$;
+comment on function plinth.subscribe(text, text[], text, text, text) is
+  'Sends the events whose type matches a pattern to a URL, signed by Standard Webhooks. Patterns: order.created exactly, order.* one more segment, order.# order itself and everything below it, # everything. Returns the id and the signing secret, which cannot be read again. p_secret: one that the receiver already has. Errors: webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_secret_invalid, kernel_tenant_required.';

@@ -1,0 +1,126 @@
+-- why: who wants which events (subscriptions and their keys), what is still to be sent (deliveries) and what was sent (attempts, by month)
+-- locks: none, everything is new
+-- breaking: no
+
+create table plinth_webhooks.subscriptions (
+  tenant_id uuid not null references plinth_kernel.tenants,
+  id uuid not null default plinth_kernel.uuid_v7(),
+  name text not null,
+  url text not null,
+  patterns text[] not null,
+  enabled boolean not null default true,
+  description text,
+  -- Attempts that failed since one succeeded last. Not touched by a success unless it ends a failure: a healthy endpoint writes nothing here.
+  failure_count integer not null default 0 check (failure_count >= 0),
+  failing_since timestamptz,
+  disable_after_failures integer not null default 20 check (disable_after_failures >= 1),
+  disable_after interval not null default interval '5 days' check (disable_after >= interval '0'),
+  disabled_at timestamptz,
+  disabled_reason text,
+  created_by text not null,
+  created_at timestamptz not null default clock_timestamp(),
+  updated_at timestamptz not null default clock_timestamp(),
+  primary key (tenant_id, id),
+  unique (tenant_id, name),
+  constraint name_length check (length(name) between 1 and 200),
+  constraint url_form check (length(url) <= 2000 and url ~* '^https?://[^\s/?#@]+([/?#]\S*)?$'),
+  constraint patterns_count check (cardinality(patterns) between 1 and 50),
+  constraint description_length check (length(description) <= 2000),
+  constraint disabled_is_told check (enabled = (disabled_at is null))
+) with (fillfactor = 80);
+comment on table plinth_webhooks.subscriptions is 'Which events of a tenant go to which URL. Secrets are elsewhere, where no tenant role can read.';
+comment on column plinth_webhooks.subscriptions.failure_count is 'Attempts that failed in a row, over all deliveries.';
+comment on column plinth_webhooks.subscriptions.disable_after is 'Disabled when it has failed without a success for this long and at least disable_after_failures times.';
+
+-- One row a pattern: a pattern is looked up as a literal key, so that matching costs the matches, not the subscriptions.
+create table plinth_webhooks.subscription_keys (
+  tenant_id uuid not null,
+  key text not null,
+  subscription_id uuid not null,
+  primary key (tenant_id, key, subscription_id),
+  foreign key (tenant_id, subscription_id) references plinth_webhooks.subscriptions on delete cascade
+);
+create index subscription_keys_by_subscription on plinth_webhooks.subscription_keys (tenant_id, subscription_id);
+comment on table plinth_webhooks.subscription_keys is 'The patterns of subscriptions as keys. An event type is looked up by every key that could match it (match_keys).';
+
+-- Append only, and no role of a tenant or of an operator may read it: a secret leaves the database only towards the dispatcher.
+create table plinth_webhooks.secrets (
+  tenant_id uuid not null,
+  id uuid not null default plinth_kernel.uuid_v7(),
+  subscription_id uuid not null,
+  secret text not null check (secret ~ '^whsec_[A-Za-z0-9+/]{32,86}={0,2}$'),
+  overlap interval not null default interval '0' check (overlap between interval '0' and interval '7 days'),
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (tenant_id, id),
+  foreign key (tenant_id, subscription_id) references plinth_webhooks.subscriptions on delete cascade
+);
+create index secrets_by_subscription on plinth_webhooks.secrets (tenant_id, subscription_id, id);
+comment on table plinth_webhooks.secrets is 'Signing secrets. The newest of a subscription signs; the one before signs too until the overlap of its successor has passed.';
+comment on column plinth_webhooks.secrets.overlap is 'How long the secret before this one stays valid after this one was made.';
+
+create table plinth_webhooks.deliveries (
+  tenant_id uuid not null,
+  -- Also the webhook-id that the receiver sees, on every attempt.
+  id uuid not null default plinth_kernel.uuid_v7(),
+  subscription_id uuid not null,
+  event_id uuid,
+  event_type text not null,
+  -- The exact bytes that are signed and sent, the same on every attempt.
+  body text not null,
+  status text not null default 'pending' check (status in ('pending', 'processing', 'failed')),
+  attempts integer not null default 0 check (attempts >= 0),
+  -- When it is to be taken next: while it is processing, when its lease ends; infinity while nobody should take it.
+  due_at timestamptz not null default clock_timestamp(),
+  lease_id uuid,
+  last_error text,
+  last_response_code integer,
+  finished_at timestamptz,
+  correlation_id uuid default plinth_kernel.correlation_id(),
+  causation_id uuid default plinth_kernel.causation_id(),
+  xact xid8 not null default pg_current_xact_id(),
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (tenant_id, id),
+  foreign key (tenant_id, subscription_id) references plinth_webhooks.subscriptions on delete cascade,
+  constraint failed_is_finished check ((status = 'failed') = (finished_at is not null)),
+  constraint failed_is_never_due check (status <> 'failed' or due_at = 'infinity'),
+  constraint processing_is_leased check ((status = 'processing') = (lease_id is not null))
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+-- These two do not start with tenant_id, because the dispatcher goes from subscription to subscription over all tenants.
+create index deliveries_due on plinth_webhooks.deliveries (subscription_id, due_at) where due_at < 'infinity';
+create index deliveries_processing on plinth_webhooks.deliveries (subscription_id) where status = 'processing';
+create index deliveries_by_subscription on plinth_webhooks.deliveries (tenant_id, subscription_id, id);
+create index deliveries_by_correlation on plinth_webhooks.deliveries (tenant_id, correlation_id, id);
+comment on table plinth_webhooks.deliveries is 'What is still to be sent: a row leaves when it was delivered, and stays as failed when it was given up.';
+
+create table plinth_webhooks.attempts (
+  tenant_id uuid not null,
+  id uuid not null default plinth_kernel.uuid_v7(),
+  delivery_id uuid not null,
+  subscription_id uuid not null,
+  event_id uuid,
+  event_type text not null,
+  attempt integer not null check (attempt >= 1),
+  status text not null check (status in ('delivered', 'failed')),
+  attempted_at timestamptz not null default clock_timestamp(),
+  url text not null,
+  response_code integer,
+  response_time_ms integer,
+  error_code text,
+  error_message text,
+  request_headers jsonb,
+  request_body text,
+  response_headers jsonb,
+  response_body text,
+  timings jsonb,
+  correlation_id uuid default plinth_kernel.correlation_id(),
+  causation_id uuid default plinth_kernel.causation_id(),
+  xact xid8 not null default pg_current_xact_id(),
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (tenant_id, id)
+) partition by range (id);
+create index attempts_by_subscription on plinth_webhooks.attempts (tenant_id, subscription_id, id);
+create index attempts_by_delivery on plinth_webhooks.attempts (tenant_id, delivery_id, id);
+create index attempts_by_correlation on plinth_webhooks.attempts (tenant_id, correlation_id, id);
+comment on table plinth_webhooks.attempts is 'One row for each attempt to deliver, with what was asked and answered. Append only: old rows leave with their partition.';
+comment on column plinth_webhooks.attempts.request_body is 'The beginning of the body, at most 16 KiB.';
+comment on column plinth_webhooks.attempts.response_body is 'The beginning of the answer, at most 4 KiB, as text.';
