@@ -39,8 +39,10 @@ export interface Call {
   input: unknown;
   /** Fields of the answer that are told once: an idempotent replay gives null for them. */
   secretFields: readonly string[];
-  /** True for procedures of the team that runs Plinth that touch no tenant's records. */
+  /** True for procedures of the team that runs Plinth, which stand outside every tenant. */
   operator: boolean;
+  /** False when no tenant's records are shown or changed: an operator then needs no reason. */
+  records: boolean;
 }
 
 export interface CallMeta extends OpenApiMeta {
@@ -65,6 +67,8 @@ export function rpcFailure(error: TRPCError): PlinthError {
   if (error.cause instanceof PlinthError) return error.cause;
   if (error.code === 'BAD_REQUEST') return fail('invalid_input', { message: inputSentence(error), detail: { issues: issuesOf(error.cause) } });
   if (error.code === 'NOT_FOUND') return fail('not_found', { message: error.message });
+  if (error.code === 'METHOD_NOT_SUPPORTED') return fail('method_not_allowed', { message: error.message });
+  if (error.code === 'UNSUPPORTED_MEDIA_TYPE') return fail('unsupported_media_type');
   if (error.code === 'PAYLOAD_TOO_LARGE') return fail('body_too_large');
   if (error.code === 'PARSE_ERROR') return fail('malformed_body');
   return toPlinthError(error.cause ?? error);
@@ -93,7 +97,7 @@ const matches = (scope: string, permission: string): boolean =>
   (scope.startsWith('*.') && permission.endsWith(scope.slice(1)));
 
 const STATUS: Record<number, TRPCError['code']> = {
-  400: 'BAD_REQUEST', 401: 'UNAUTHORIZED', 403: 'FORBIDDEN', 404: 'NOT_FOUND', 409: 'CONFLICT', 413: 'PAYLOAD_TOO_LARGE', 422: 'UNPROCESSABLE_CONTENT', 429: 'TOO_MANY_REQUESTS', 503: 'SERVICE_UNAVAILABLE', 504: 'GATEWAY_TIMEOUT',
+  400: 'BAD_REQUEST', 401: 'UNAUTHORIZED', 403: 'FORBIDDEN', 404: 'NOT_FOUND', 405: 'METHOD_NOT_SUPPORTED', 409: 'CONFLICT', 413: 'PAYLOAD_TOO_LARGE', 415: 'UNSUPPORTED_MEDIA_TYPE', 422: 'UNPROCESSABLE_CONTENT', 429: 'TOO_MANY_REQUESTS', 503: 'SERVICE_UNAVAILABLE', 504: 'GATEWAY_TIMEOUT',
 };
 
 /** What a procedure may throw, as tRPC wants it: the PlinthError is the cause. */
@@ -109,7 +113,7 @@ const guarded = (options: RouteOptions) =>
     const { principal, adapters } = ctx;
     if (!principal) throw toRpcError(fail('unauthenticated'));
     refuse(principal, options);
-    const call: Call = { type, path, input: await getRawInput(), secretFields: options.secretFields ?? [], operator: options.operator ?? false };
+    const call: Call = { type, path, input: await getRawInput(), secretFields: options.secretFields ?? [], operator: options.operator ?? false, records: options.records ?? !options.operator };
     const inside = async (tx: AnyTransaction) => {
       const result = await next({ ctx: { tx, principal, adapters } });
       // tRPC returns errors instead of throwing them; the transaction must see one to roll back.
@@ -149,6 +153,8 @@ interface RouteOptions {
   tenant?: boolean;
   /** Only for operator keys, and touching no tenant's records. Default false. */
   operator?: boolean;
+  /** False when no tenant's records are shown or changed. Default: true, but false for operator procedures. */
+  records?: boolean;
   /** Fields of the answer that are told once: an idempotent replay gives null for them. */
   secretFields?: readonly string[];
 }

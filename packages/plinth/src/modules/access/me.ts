@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
 
 /** Who the server takes the caller for: what a client asks first, and a person asks when something is forbidden. */
-export const me = procedure({ rest: 'GET /me', permission: undefined, tenant: false, operator: false, summary: 'Who the credential stands for' })
+export const me = procedure({ rest: 'GET /me', permission: undefined, tenant: false, records: false, summary: 'Who the credential stands for' })
   .output(
     z.object({
       actor: z.object({ type: z.enum(['user', 'service', 'system', 'operator', 'api_key']), id: z.string() }),

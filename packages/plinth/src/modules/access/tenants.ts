@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { literal } from '#kernel/database.ts';
 import { raiser } from '#kernel/errors.ts';
 import { procedure } from '#kernel/rpc.ts';
+import type { AuditEntry } from '#modules/audit';
 import { errors } from './errors.ts';
 import type { AccessTransaction } from './transaction.ts';
 
@@ -21,11 +22,15 @@ type Tenant = z.infer<typeof tenant>;
 const COLUMNS = 'id, slug, name, status, attributes, created_at, updated_at';
 const slug = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'lower-case letters, digits, _ and -');
 
-/** From here on the transaction is one of this tenant, so that what follows lands in its audit log. */
-const enter = async (tx: AccessTransaction, tenantId: string): Promise<void> => {
+/** Writes an entry to the audit log of a tenant from a transaction that stands outside every tenant. */
+async function recordIn(tx: AccessTransaction, tenantId: string, entry: AuditEntry): Promise<void> {
   await tx.query('set local role plinth_app');
   await tx.query(`set local plinth.tenant_id = ${literal(tenantId)}`);
-};
+  tx.audit.record(entry);
+  await tx.flush();
+  await tx.query(`set local plinth.tenant_id = ''`);
+  await tx.query('set local role plinth_worker');
+}
 
 const list = procedure({ rest: 'GET /tenants', permission: 'tenants.read', operator: true, summary: 'All tenants, newest first' })
   .input(z.object({ cursor: z.uuid().optional(), limit: z.number().int().min(1).max(200).default(50) }))
@@ -49,8 +54,7 @@ const create = procedure({ rest: 'POST /tenants', permission: 'tenants.write', o
       ])
       .catch((error: unknown) => Promise.reject((error as { code?: unknown }).code === '23505' ? fail('tenant_exists', { detail: { slug: input.slug } }) : error));
     if (!made) throw fail('tenant_exists');
-    await enter(tx, made.id);
-    tx.audit.record({ action: 'tenant.created', entityType: 'tenant', entityId: made.id, after: { slug: made.slug, name: made.name } });
+    await recordIn(tx, made.id, { action: 'tenant.created', entityType: 'tenant', entityId: made.id, after: { slug: made.slug, name: made.name } });
     return made;
   });
 
@@ -68,8 +72,7 @@ const update = procedure({ rest: 'PATCH /tenants/{id}', permission: 'tenants.wri
       [input.id, input.name ?? null, input.status ?? null, input.attributes ? JSON.stringify(input.attributes) : null],
     );
     if (!before || !after) throw fail('tenant_unknown', { detail: { id: input.id } });
-    await enter(tx, input.id);
-    tx.audit.record({
+    await recordIn(tx, input.id, {
       action: 'tenant.updated', entityType: 'tenant', entityId: input.id,
       before: { name: before.name, status: before.status, attributes: before.attributes }, after: { name: after.name, status: after.status, attributes: after.attributes },
     });

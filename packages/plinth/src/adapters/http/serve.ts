@@ -1,0 +1,76 @@
+import type { Server as HttpServer, IncomingMessage } from 'node:http';
+import { createAdaptorServer } from '@hono/node-server';
+
+export interface ServeOptions {
+  /** Answers a request of a peer. */
+  fetch: (request: Request, peer: { ip?: string | undefined }) => Promise<Response>;
+  /** Default 4400. 0: any free port. */
+  port?: number;
+  /** Default 127.0.0.1. */
+  host?: string;
+  /** How many ports to try after a taken one. Default 20; 0 fails instead. */
+  tries?: number;
+  /** Longest wait at the end for requests that are running, ms. Default 4,000. */
+  graceMs?: number;
+}
+
+export interface Serving {
+  readonly port: number;
+  /** `http://127.0.0.1:4400` */
+  readonly origin: string;
+  /** The port that was asked for, when it was taken and the next free one is used. */
+  readonly taken: number | undefined;
+  /** Takes no new connections, waits for what runs (at most graceMs), then hangs up. */
+  close(): Promise<void>;
+}
+
+async function listen(server: HttpServer, port: number, host: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen(port, host, () => resolve());
+  try {
+    await promise;
+  } finally {
+    server.removeListener('error', reject);
+  }
+}
+
+const isTaken = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === 'EADDRINUSE';
+
+async function listenNext(server: HttpServer, first: number, host: string, tries: number): Promise<void> {
+  for (let port = first; ; port++) {
+    try {
+      return await listen(server, port, host);
+    } catch (error) {
+      if (!isTaken(error) || port === 0 || port >= first + tries || port >= 65_535) throw error;
+    }
+  }
+}
+
+/** Serves a fetch handler over HTTP/1.1 with Node's own server. Errors: EADDRINUSE when no port was free, EACCES. */
+export async function serve(options: ServeOptions): Promise<Serving> {
+  const host = options.host ?? '127.0.0.1';
+  const wanted = options.port ?? 4400;
+  const server = createAdaptorServer({
+    fetch: (request: Request, env: unknown) => options.fetch(request, { ip: (env as { incoming?: IncomingMessage }).incoming?.socket.remoteAddress }),
+    // Node's fetch classes stay as they are for the rest of the process.
+    overrideGlobalObjects: false,
+    serverOptions: { requestTimeout: 60_000, headersTimeout: 15_000, keepAliveTimeout: 5_000, maxHeaderSize: 32_768 },
+  }) as HttpServer;
+  await listenNext(server, wanted, host, options.tries ?? 20);
+  const address = server.address();
+  const port = typeof address === 'object' && address ? address.port : wanted;
+  return {
+    port,
+    origin: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    taken: wanted !== 0 && port !== wanted ? wanted : undefined,
+    async close() {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      server.close(() => resolve());
+      server.closeIdleConnections();
+      const timer = setTimeout(() => server.closeAllConnections(), options.graceMs ?? 4_000);
+      await promise;
+      clearTimeout(timer);
+    },
+  };
+}

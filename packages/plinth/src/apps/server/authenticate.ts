@@ -1,0 +1,175 @@
+import { LRUCache } from 'lru-cache';
+import { PlinthError, fail, raiser } from '#kernel/errors.ts';
+import { isUuid } from '#kernel/ids.ts';
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import type { Principal } from '#kernel/rpc.ts';
+import type { FoundKey } from '#modules/access';
+import { accessErrors, checkKey, checkTenant, customRoles, findKey, findMember, findOperatorKey, keyHash, permissionsOf, touchKeys } from '#modules/access';
+import type { TokenFacts } from './jwt.ts';
+import { createTokenVerifier } from './jwt.ts';
+import type { AuthOptions } from './options.ts';
+import type { Sessions } from './session.ts';
+import { createSessions, sessionCookie } from './session.ts';
+
+const failAccess = raiser('access', accessErrors);
+const LONGEST_CACHE_MS = 30_000;
+const TOUCH_EVERY_MS = 60_000;
+
+/** Who called and what they said about it. */
+export interface Credential {
+  principal: Principal | undefined;
+  /** X-Plinth-Reason. */
+  reason: string | undefined;
+}
+
+export interface Authenticator {
+  readonly sessions: Sessions;
+  /** Errors: access_*, kernel_header_invalid. No credential at all is no error; procedures refuse it. */
+  authenticate(request: Request): Promise<Credential>;
+  /** Forgets what was found about keys, tenants and members. */
+  forget(): void;
+  /** Resolves when notes of use that are under way are written. */
+  settle(): Promise<void>;
+}
+
+interface Member {
+  roles: string[];
+  scopes: string[];
+}
+
+/** Header values are Latin-1, so a reason in another script comes percent-encoded. */
+function readReason(request: Request): string | undefined {
+  const text = request.headers.get('x-plinth-reason')?.trim();
+  if (!text) return undefined;
+  let reason = text;
+  try {
+    reason = decodeURIComponent(text);
+  } catch {
+    // A stray percent sign: the text is meant as it stands.
+  }
+  if (reason.length > 500 || reason.includes('\0')) throw fail('header_invalid', { message: 'X-Plinth-Reason is longer than 500 characters', detail: { header: 'X-Plinth-Reason' } });
+  return reason;
+}
+
+function readTenant(request: Request): string | undefined {
+  const text = request.headers.get('x-plinth-tenant')?.trim();
+  if (!text) return undefined;
+  if (!isUuid(text)) throw fail('header_invalid', { message: 'X-Plinth-Tenant is not a UUID', wayOut: 'Send the id of the tenant.', detail: { header: 'X-Plinth-Tenant' } });
+  return text.toLowerCase();
+}
+
+const bearerOf = (request: Request): string | undefined => {
+  const header = request.headers.get('authorization');
+  if (header === null) return undefined;
+  const [, token] = /^Bearer ([\x21-\x7e]{1,8192})$/i.exec(header.trim()) ?? [];
+  if (!token) throw fail('unauthenticated', { message: 'The Authorization header is not a bearer token' });
+  return token;
+};
+
+const keyPrincipal = (key: FoundKey, tenantId: string | undefined): Principal => ({
+  actor: { type: key.kind === 'operator' ? 'operator' : 'api_key', id: key.id },
+  tenantId: key.tenant_id ?? tenantId,
+  roles: [],
+  scopes: key.scopes,
+  operator: key.kind === 'operator',
+});
+
+export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOptions): Authenticator {
+  const nowMs = () => plinth.clock.now();
+  const ttl = Math.min(options.cacheMs ?? LONGEST_CACHE_MS, LONGEST_CACHE_MS);
+  const kept = <V extends object | true>() => new LRUCache<string, V>({ max: 10_000, ttl: Math.max(ttl, 1) });
+  const keys = kept<FoundKey>();
+  const tenants = kept<true>();
+  const members = kept<Member>();
+  const touched = new LRUCache<string, true>({ max: 10_000, ttl: TOUCH_EVERY_MS });
+  const pending = new Set<Promise<unknown>>();
+  const verify = options.jwt ? createTokenVerifier(options.jwt, nowMs) : undefined;
+  const sessions = createSessions(options.sessionSecret, nowMs);
+
+  /** Not waited for: a request need not be slower for a note about it. */
+  const touch = (id: string): void => {
+    if (touched.has(id)) return;
+    touched.set(id, true);
+    const noted = plinth.asWorker({}, (tx) => touchKeys(tx, [id])).catch(() => {});
+    pending.add(noted);
+    void noted.then(() => pending.delete(noted));
+  };
+
+  const found = async (cacheKey: string, look: () => Promise<FoundKey | undefined>): Promise<FoundKey> => {
+    const key = checkKey(keys.get(cacheKey) ?? (await look()), nowMs());
+    if (ttl > 0) keys.set(cacheKey, key);
+    touch(key.id);
+    return key;
+  };
+
+  const byKey = (secret: string): Promise<FoundKey> => {
+    const hash = keyHash(secret);
+    return found(hash.toString('base64'), () => plinth.asWorker({ readOnly: true }, (tx) => findKey(tx, hash)));
+  };
+  const bySession = async (cookie: string): Promise<FoundKey> => {
+    const id = await sessions.read(cookie);
+    return found(`id:${id}`, () => plinth.asWorker({ readOnly: true }, (tx) => findOperatorKey(tx, id)));
+  };
+
+  const byToken = async (token: string): Promise<Principal> => {
+    if (!verify) throw failAccess('token_unsupported');
+    const facts = await verify(token);
+    const cacheKey = JSON.stringify(facts);
+    const member = members.get(cacheKey) ?? (await readMember(plinth, facts));
+    if (ttl > 0) members.set(cacheKey, member);
+    return { actor: { type: 'user', id: facts.userId }, tenantId: facts.tenantId, ...member, operator: false };
+  };
+
+  const operatorTenant = async (tenantId: string | undefined): Promise<void> => {
+    if (!tenantId || tenants.has(tenantId)) return;
+    await plinth.asWorker({ readOnly: true }, (tx) => checkTenant(tx, tenantId, true));
+    if (ttl > 0) tenants.set(tenantId, true);
+  };
+
+  const principalOf = async (request: Request, tenantId: string | undefined): Promise<Principal | undefined> => {
+    const bearer = bearerOf(request);
+    const cookie = bearer === undefined ? sessionCookie(request) : undefined;
+    if (cookie !== undefined) sessions.checkOrigin(request);
+    if (bearer === undefined && cookie === undefined) return undefined;
+    if (bearer !== undefined && !bearer.startsWith('plk_')) return byToken(bearer);
+    const key = bearer !== undefined ? await byKey(bearer) : await bySession(cookie ?? '');
+    if (key.kind === 'operator') await operatorTenant(tenantId);
+    return keyPrincipal(key, tenantId);
+  };
+
+  return {
+    sessions,
+    async authenticate(request) {
+      const tenantId = readTenant(request);
+      const reason = readReason(request);
+      const principal = await principalOf(request, tenantId);
+      if (principal && tenantId && principal.tenantId !== tenantId) {
+        throw fail('forbidden', { message: 'The credential belongs to another tenant than X-Plinth-Tenant', wayOut: 'Leave X-Plinth-Tenant out; only operator keys choose their tenant.' });
+      }
+      return { principal, reason };
+    },
+    forget() {
+      keys.clear();
+      tenants.clear();
+      members.clear();
+    },
+    async settle() {
+      await Promise.allSettled(pending);
+    },
+  };
+}
+
+/** What the database knows of a token's tenant and user. A token of an unknown tenant is as good as no token. */
+async function readMember(plinth: Plinth<ModuleMap>, facts: TokenFacts): Promise<Member> {
+  return plinth.asWorker({ tenantId: facts.tenantId, readOnly: true }, async (tx) => {
+    await checkTenant(tx, facts.tenantId, false).catch((error: unknown) => {
+      if (error instanceof PlinthError && error.status === 404) throw failAccess('token_invalid', { message: 'The token names no tenant of this installation' });
+      throw error;
+    });
+    const member = await findMember(tx, facts.tenantId, facts.userId);
+    if (member?.status === 'suspended') throw failAccess('user_suspended');
+    const roles = facts.roles ?? member?.roles ?? [];
+    return { roles, scopes: permissionsOf(roles, await customRoles(tx)) };
+  });
+}

@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import { fail } from '#kernel/errors.ts';
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import type { Call, CallContext, Principal } from '#kernel/rpc.ts';
+import type { AnyTransaction, TransactionInput } from '#kernel/transaction.ts';
+import type { AccessTransaction } from '#modules/access';
+import { NO_TENANT, noteOperatorAccess } from '#modules/access';
+import { once } from '#modules/idempotency';
+import type { Authenticator, Credential } from './authenticate.ts';
+import type { Traffic } from './traffic.ts';
+
+/** What the call contexts of all requests of a process share. */
+export interface CallHost {
+  plinth: Plinth<ModuleMap>;
+  authenticator: Authenticator;
+  adapters: Record<string, unknown>;
+  requestMs: number;
+  /** Accesses of operators that were written down a moment ago. */
+  noted: LRUCache<string, true>;
+}
+
+const NOTE_AGAIN_MS = 10 * 60_000;
+
+export const createCallHost = (plinth: Plinth<ModuleMap>, authenticator: Authenticator, adapters: Record<string, unknown>, requestMs: number): CallHost => ({
+  plinth,
+  authenticator,
+  adapters,
+  requestMs,
+  noted: new LRUCache({ max: 10_000, ttl: NOTE_AGAIN_MS / 2 }),
+});
+
+export interface CallFacts {
+  credential: Credential;
+  traffic: Traffic;
+  idempotencyKey: string | undefined;
+  signal: AbortSignal;
+}
+
+/** The context of one call: opens its transaction in the name of the caller, with idempotency and the record of operator access around it. */
+export function callContext(host: CallHost, facts: CallFacts): CallContext {
+  return {
+    principal: facts.credential.principal,
+    correlationId: facts.traffic.correlationId,
+    adapters: host.adapters,
+    async run(call, body) {
+      const { principal } = facts.credential;
+      if (!principal) throw fail('unauthenticated');
+      if (principal.operator && call.records) await noteAccess(host, facts, principal);
+      const answer = await open(host, facts, principal, call)((tx) => doOnce(facts, principal, call, tx, body));
+      // What was cached about keys and members may just have changed.
+      if (call.type === 'mutation' && call.path.startsWith('system.access.')) host.authenticator.forget();
+      return answer;
+    },
+  };
+}
+
+const inputOf = (host: CallHost, facts: CallFacts, principal: Principal, readOnly: boolean): TransactionInput => ({
+  actor: principal.actor,
+  roles: principal.roles,
+  correlationId: facts.traffic.correlationId,
+  requestId: facts.traffic.requestId,
+  reason: facts.credential.reason,
+  ip: facts.traffic.ip,
+  userAgent: facts.traffic.userAgent,
+  timeoutMs: host.requestMs,
+  signal: facts.signal,
+  readOnly,
+});
+
+/** In a tenant as plinth_app; an operator outside every tenant reads as plinth_reader and changes as plinth_worker. */
+function open(host: CallHost, facts: CallFacts, principal: Principal, call: Call) {
+  const input = inputOf(host, facts, principal, call.type === 'query');
+  const outside = principal.operator && (call.operator || !principal.tenantId);
+  return <T>(body: (tx: AnyTransaction) => Promise<T>): Promise<T> => {
+    if (!outside) return host.plinth.transaction({ ...input, tenantId: principal.tenantId }, body);
+    return call.type === 'query' ? host.plinth.asReader(input, body) : host.plinth.asWorker(input, body);
+  };
+}
+
+const LONGEST_SCOPE = 300;
+
+/** A key belongs to a procedure and a caller, so that nobody is given the answer of somebody else. */
+function scopeOf(call: Call, { actor }: Principal): string {
+  const scope = `${call.path} ${actor.type}:${actor.id}`;
+  return scope.length <= LONGEST_SCOPE ? scope : `${call.path} ${createHash('sha256').update(scope).digest('hex')}`;
+}
+
+async function doOnce(facts: CallFacts, principal: Principal, call: Call, tx: AnyTransaction, body: (tx: AnyTransaction) => Promise<unknown>): Promise<unknown> {
+  const key = facts.idempotencyKey;
+  if (key === undefined || call.type !== 'mutation') return body(tx);
+  const { replayed, answer } = await once(
+    tx,
+    { scope: scopeOf(call, principal), key, request: call.input, storable: (told) => withoutSecrets(told, call.secretFields) },
+    () => body(tx),
+  );
+  if (replayed) facts.traffic.replayed = true;
+  return answer;
+}
+
+const withoutSecrets = (answer: unknown, secretFields: readonly string[]): unknown =>
+  secretFields.length > 0 && answer !== null && typeof answer === 'object' ? { ...answer, ...Object.fromEntries(secretFields.map((field) => [field, null])) } : answer;
+
+/**
+ * Writes down, before anything is shown, that an operator enters a tenant; committed on its own, so that a call that fails leaves it.
+ * Errors: kernel_reason_required.
+ */
+export async function noteAccess(host: CallHost, facts: CallFacts, principal: Principal): Promise<void> {
+  const { reason } = facts.credential;
+  if (!reason) throw fail('reason_required');
+  const mark = JSON.stringify([principal.tenantId, principal.actor.id, reason]);
+  if (host.noted.has(mark)) return;
+  const input = inputOf(host, facts, principal, false);
+  const { tenantId } = principal;
+  if (tenantId) {
+    await host.plinth.transaction({ ...input, tenantId }, async (tx) => {
+      if (!(await noteOperatorAccess(tx, tenantId, principal.actor.id, reason))) return;
+      (tx as unknown as AccessTransaction).audit.record({ action: 'operator.accessed', entityType: 'tenant', entityId: tenantId, severity: 'warning', reason });
+    });
+  } else {
+    await host.plinth.asWorker(input, (tx) => noteOperatorAccess(tx, NO_TENANT, principal.actor.id, reason));
+  }
+  host.noted.set(mark, true);
+}

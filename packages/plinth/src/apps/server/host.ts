@@ -1,0 +1,74 @@
+import type { AnyRouter } from '@trpc/server';
+import type { Context as HonoContext, Hono } from 'hono';
+import { fail } from '#kernel/errors.ts';
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import type { WorkServices } from '#kernel/work.ts';
+import { createAuthenticator } from './authenticate.ts';
+import type { CallHost } from './call.ts';
+import { createCallHost } from './call.ts';
+import type { ServerOptions } from './options.ts';
+import { DEFAULT_BODY_BYTES, DEFAULT_REQUEST_MS } from './options.ts';
+import type { RestRoute } from './rest.ts';
+import { restRoutes } from './rest.ts';
+import { createRouter } from './router.ts';
+import type { Traffic } from './traffic.ts';
+
+/** What one request carries through the routes. */
+export interface Exchange {
+  traffic: Traffic;
+  /** Aborted when the time of the request is over. */
+  signal: AbortSignal;
+  /** Adds to the labels of the request's span and metric. */
+  note: (labels: Record<string, string>) => void;
+}
+
+export interface Env {
+  Bindings: Exchange;
+}
+export type Server = Hono<Env>;
+export type Route = (c: HonoContext<Env>) => Promise<Response> | Response;
+
+/** What the routes of a process share. */
+export interface Host {
+  options: ServerOptions;
+  plinth: Plinth<ModuleMap>;
+  log: WorkServices['log'];
+  calls: CallHost;
+  router: AnyRouter;
+  routes: readonly RestRoute[];
+  bodyBytes: number;
+  requestMs: number;
+  trustProxy: boolean;
+}
+
+export function createHost(options: ServerOptions): Host {
+  const { plinth, services } = options;
+  const authenticator = createAuthenticator(plinth, options.auth ?? {});
+  const requestMs = options.limits?.requestMs ?? DEFAULT_REQUEST_MS;
+  const router = createRouter(plinth.modules);
+  return {
+    options,
+    plinth,
+    log: services.log,
+    calls: createCallHost(plinth, authenticator, services.adapters, requestMs),
+    router,
+    routes: restRoutes(router),
+    bodyBytes: options.limits?.bodyBytes ?? DEFAULT_BODY_BYTES,
+    requestMs,
+    trustProxy: options.trustProxy ?? false,
+  };
+}
+
+/** A route for one method; every other method on its address is answered with 405 and the way out. */
+export function only(app: Server, method: 'GET' | 'POST', path: string, route: Route): void {
+  const run: Route = (c) => {
+    c.env.note({ 'http.route': path });
+    return route(c);
+  };
+  app.on(method, path, run);
+  const allow = method === 'GET' ? 'GET, HEAD' : method;
+  app.all(path, (c) => {
+    throw fail('method_not_allowed', { message: `This address does not take ${c.req.method.slice(0, 20)}`, detail: { allow } });
+  });
+}

@@ -1,0 +1,19 @@
+import { fail } from '#kernel/errors.ts';
+import { json } from './answer.ts';
+import type { Host, Server } from './host.ts';
+import { only } from './host.ts';
+import { readiness } from './ready.ts';
+
+/** What whoever keeps the process alive asks. */
+export function mountOperations(app: Server, host: Host): void {
+  only(app, 'GET', '/livez', () => json({ alive: true }));
+  only(app, 'GET', '/readyz', async () => {
+    const state = await readiness(host.plinth, host.options.tiers ?? {});
+    return json(state, state.ready ? 200 : 503);
+  });
+  only(app, 'GET', '/metrics', async () => {
+    if (!host.options.metrics) throw fail('unknown_route', { message: 'This process serves no metrics' });
+    const { contentType, text } = await host.options.metrics();
+    return new Response(text, { headers: { 'content-type': contentType } });
+  });
+}

@@ -1,0 +1,38 @@
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import type { WorkServices } from '#kernel/work.ts';
+import type { JwtOptions } from './jwt.ts';
+
+export interface AuthOptions {
+  /** Without it no JWT is taken. */
+  jwt?: JwtOptions | undefined;
+  /** Signs console sessions; at least 32 bytes. Default: random, so that sessions end with the process. */
+  sessionSecret?: string | Uint8Array | undefined;
+  /** How long a process believes what it found about a key, tenant or member, ms: the longest a revocation can take to arrive. Default and most: 30,000. */
+  cacheMs?: number | undefined;
+}
+
+export interface ServerOptions<Modules extends ModuleMap = ModuleMap> {
+  plinth: Plinth<Modules>;
+  services: WorkServices;
+  auth?: AuthOptions | undefined;
+  /** Folder with the built console; served at /console. */
+  console?: { directory: string } | undefined;
+  limits?:
+    | {
+        /** Longest body, bytes. Default 1 MiB. */
+        bodyBytes?: number;
+        /** Longest request, ms; statements of its transaction stop by then. Default 30,000. */
+        requestMs?: number;
+      }
+    | undefined;
+  /** Believe X-Forwarded-For and X-Forwarded-Proto, which only a proxy of yours may set. Default false. */
+  trustProxy?: boolean | undefined;
+  /** Text of /metrics; see adapters/telemetry. Without it /metrics is 404. */
+  metrics?: (() => Promise<{ contentType: string; text: string }>) | undefined;
+  /** Other databases by tier, looked at by /readyz. The main database is always looked at. */
+  tiers?: Record<string, { check(): Promise<void> }> | undefined;
+}
+
+export const DEFAULT_BODY_BYTES = 1_048_576;
+export const DEFAULT_REQUEST_MS = 30_000;

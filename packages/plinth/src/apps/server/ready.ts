@@ -1,0 +1,96 @@
+import type pg from 'pg';
+import { assertMigrated } from '#kernel/migrate/index.ts';
+import { partitionedTables } from '#kernel/migrate/derive.ts';
+import type { ModuleMap } from '#kernel/module.ts';
+import { inOrder } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+
+export interface Check {
+  name: string;
+  ok: boolean;
+  /** What is wrong and the way out; never a secret. */
+  fault?: string;
+}
+
+export interface Readiness {
+  ready: boolean;
+  tiers: Record<string, { ready: boolean; checks: Check[] }>;
+}
+
+const CHECK_MS = 3_000;
+
+const check = async (name: string, run: () => Promise<string | undefined>): Promise<Check> => {
+  const fault = await run().catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
+  return fault === undefined ? { name, ok: true } : { name, ok: false, fault };
+};
+
+/** The serving role must be bound by row security: a superuser, BYPASSRLS or the owner is not. */
+async function roleFault(client: pg.PoolClient): Promise<string | undefined> {
+  const { rows } = await client.query<{ name: string; super: boolean; bypass: boolean; owner: boolean }>(
+    `select rolname as name, rolsuper as super, rolbypassrls as bypass, pg_has_role(oid, 'plinth_owner', 'member') as owner from pg_roles where rolname = session_user`,
+  );
+  const [role] = rows;
+  if (!role) return 'the role of the connection is not in pg_roles';
+  if (role.super) return `role ${role.name} is a superuser: row security does not bind it; serve as a role made by plinth migrate up --server-role`;
+  if (role.bypass) return `role ${role.name} has BYPASSRLS; alter role ${role.name} nobypassrls`;
+  return role.owner ? `role ${role.name} is a member of plinth_owner; revoke plinth_owner from ${role.name}` : undefined;
+}
+
+/** Partitions of this period and the next, so that a turn of the month finds one. */
+async function partitionFault(client: pg.PoolClient, modules: ModuleMap): Promise<string | undefined> {
+  const tables = partitionedTables(inOrder(modules));
+  const { rows } = await client.query<{ table: string }>(
+    `select t.name as table from unnest($1::text[], $2::text[]) as t (name, every), generate_series(0, 1) as ahead
+     where to_regclass(t.name || to_char((date_trunc(t.every, now() at time zone 'UTC') + ahead * ('1 ' || t.every)::interval), case t.every when 'month' then '"_"YYYY"_"MM' else '"_"YYYY"_"MM"_"DD' end)) is null
+     order by 1 limit 5`,
+    [tables.map(([name]) => name), tables.map(([, every]) => every)],
+  );
+  return rows.length > 0 ? `partitions ahead are missing for ${[...new Set(rows.map((row) => row.table))].join(', ')}; run plinth maintain` : undefined;
+}
+
+async function mainChecks(plinth: Plinth<ModuleMap>): Promise<Check[]> {
+  let client: pg.PoolClient | undefined;
+  const reached = await check('database', async () => {
+    client = await plinth.pool.connect();
+    await client.query(`begin read only; set local role plinth_app; set local statement_timeout = ${CHECK_MS}`);
+    return undefined;
+  });
+  const open = client;
+  if (!open || !reached.ok) {
+    open?.release(true);
+    return [{ ...reached, ...(reached.ok ? {} : { fault: `the database cannot be used: ${reached.fault ?? ''}` }) }];
+  }
+  let broken = false;
+  try {
+    const migrated = await check('migrated', async () => void (await assertMigrated(open as unknown as pg.Client, plinth.modules)));
+    const role = await check('role', () => roleFault(open));
+    const partitions = migrated.ok ? [await check('partitions', () => partitionFault(open, plinth.modules))] : [];
+    return [reached, migrated, role, ...partitions];
+  } finally {
+    await open.query('rollback').catch(() => {
+      broken = true;
+    });
+    open.release(broken);
+  }
+}
+
+/** Looks at every tier. Answers within a few seconds even when a database hangs. */
+export async function readiness(plinth: Plinth<ModuleMap>, tiers: Record<string, { check(): Promise<void> }>): Promise<Readiness> {
+  const late = async (): Promise<Check[]> => [{ name: 'database', ok: false, fault: `the database did not answer within ${CHECK_MS} ms` }];
+  const entries = await Promise.all([
+    within(mainChecks(plinth), late).then((checks) => ['oltp', checks] as const),
+    ...Object.entries(tiers).map(async ([name, tier]) => [name, await within(check('database', async () => void (await tier.check())).then((one) => [one]), late)] as const),
+  ]);
+  const states = entries.map(([name, checks]) => [name, { ready: checks.every((one) => one.ok), checks }] as const);
+  return { ready: states.every(([, state]) => state.ready), tiers: Object.fromEntries(states) };
+}
+
+async function within<T>(work: Promise<T>, late: () => Promise<T>): Promise<T> {
+  const { promise, resolve } = Promise.withResolvers<T>();
+  const timer = setTimeout(() => void late().then(resolve), CHECK_MS + 500);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
