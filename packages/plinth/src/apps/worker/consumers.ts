@@ -1,4 +1,4 @@
-import { FEED_SIGNAL, consumeOnce } from '#kernel/feed.ts';
+import { consumeOnce, FEED_SIGNAL } from '#kernel/feed.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
@@ -19,22 +19,24 @@ export function startConsumers(options: ConsumersOptions): Loop[] {
   const { plinth, services, stats, metrics } = options;
   const cards = Object.values(plinth.modules);
   if (!cards.some((card) => card.feed)) return [];
-  return cards.filter((card) => services.enabled(card.name)).flatMap((card) =>
-    Object.entries(card.consumers ?? {}).map(([name, consumer]) => {
-      const fullName = `${card.name}.${name}`;
-      return startLoop({
-        name: `consumer ${fullName}`,
-        log: services.log,
-        wake: plinth.wake,
-        signals: [FEED_SIGNAL],
-        async turn() {
-          const handled = await consumeOnce(plinth, fullName, consumer);
-          if (handled === 0) return options.pollMs * (0.75 + Math.random() / 2);
-          stats.eventsConsumed += handled;
-          metrics.consumed.add(handled, { consumer: fullName });
-          return 0;
-        },
-      });
-    }),
-  );
+  return cards
+    .filter((card) => services.enabled(card.name))
+    .flatMap((card) =>
+      Object.entries(card.consumers ?? {}).map(([name, consumer]) => {
+        const fullName = `${card.name}.${name}`;
+        return startLoop({
+          name: `consumer ${fullName}`,
+          log: services.log,
+          wake: plinth.wake,
+          signals: [FEED_SIGNAL],
+          async turn() {
+            const handled = await consumeOnce(plinth, fullName, consumer);
+            if (handled === 0) return options.pollMs * (0.75 + Math.random() / 2);
+            stats.eventsConsumed += handled;
+            metrics.consumed.add(handled, { consumer: fullName });
+            return 0;
+          },
+        });
+      }),
+    );
 }

@@ -5,7 +5,7 @@ import { createEgress } from '#adapters/http/egress.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Transaction } from '#kernel/transaction.ts';
-import type { JobDefinition, WorkServices, WorkerRuntime } from '#kernel/work.ts';
+import type { JobDefinition, WorkerRuntime, WorkServices } from '#kernel/work.ts';
 import { startConsumers } from './consumers.ts';
 import { startJobLoop } from './job-loop.ts';
 import { startListener } from './listener.ts';
@@ -68,7 +68,12 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
   const stats = emptyStats();
   const shared = { plinth, services, definitions, pollMs: options.pollMs ?? 1_000, stats, metrics: workerMetrics() };
   const jobs = startJobLoop({
-    ...shared, name, concurrency: options.concurrency ?? 10, queues: options.queues, leaseMs: options.leaseMs ?? 15_000, stopMs: options.stopMs ?? 1_000,
+    ...shared,
+    name,
+    concurrency: options.concurrency ?? 10,
+    queues: options.queues,
+    leaseMs: options.leaseMs ?? 15_000,
+    stopMs: options.stopMs ?? 1_000,
   });
   const loops = [...startUpkeep(shared), ...startConsumers(shared), ...(options.listen === false ? [] : [startListener(plinth, services.log)])];
   services.log.info({ worker: name, kinds: Object.keys(definitions), parts: parts.map((part) => part.name) }, 'worker started');

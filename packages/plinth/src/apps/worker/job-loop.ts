@@ -2,7 +2,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
-import { JOB_SIGNALS, claimJobs, extendLeases } from '#modules/jobs';
+import { claimJobs, extendLeases, JOB_SIGNALS } from '#modules/jobs';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
 import type { WorkerMetrics, WorkerStats } from './metrics.ts';
@@ -41,7 +41,12 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
   const claims = startLoop({ name: 'claim', log: services.log, wake: plinth.wake, signals: [JOB_SIGNALS.enqueued], turn: () => claimTurn(state) });
   state.claims = claims;
   const beats = startLoop({
-    name: 'heartbeat', log: services.log, wake: plinth.wake, signals: [JOB_SIGNALS.cancelled], longestBackoffMs: options.leaseMs / 6, turn: heartbeat(state),
+    name: 'heartbeat',
+    log: services.log,
+    wake: plinth.wake,
+    signals: [JOB_SIGNALS.cancelled],
+    longestBackoffMs: options.leaseMs / 6,
+    turn: heartbeat(state),
   });
 
   const drained = (timeoutMs: number): Promise<void> =>
@@ -90,7 +95,9 @@ async function claimTurn(state: State): Promise<number> {
   const limit = options.concurrency - running.size;
   const kinds = Object.keys(options.definitions);
   if (limit <= 0 || kinds.length === 0) return options.pollMs;
-  const jobs = await options.plinth.asWorker({}, (tx) => claimJobs(tx, { worker: options.name, limit, leaseMs: options.leaseMs, kinds, queues: options.queues }));
+  const jobs = await options.plinth.asWorker({}, (tx) =>
+    claimJobs(tx, { worker: options.name, limit, leaseMs: options.leaseMs, kinds, queues: options.queues }),
+  );
   state.more = jobs.length === limit;
   for (const job of jobs) {
     if (state.stopping) void state.settling.push({ ...held(job), outcome: 'returned' });
@@ -132,7 +139,16 @@ function tell(options: JobLoopOptions, job: ClaimedJob, end: Partial<Settlement>
   const outcome = end === undefined ? 'lost' : dead ? 'dead_letter' : (end.outcome ?? 'completed');
   metrics.attempts.add(1, { kind: job.kind, outcome });
   metrics.duration.record(tookMs / 1000, { kind: job.kind, outcome });
-  const fields = { job_id: job.id, kind: job.kind, tenant_id: job.tenant_id, correlation_id: job.correlation_id, run_id: job.run_id, attempt: job.attempt, took_ms: Math.round(tookMs), outcome };
+  const fields = {
+    job_id: job.id,
+    kind: job.kind,
+    tenant_id: job.tenant_id,
+    correlation_id: job.correlation_id,
+    run_id: job.run_id,
+    attempt: job.attempt,
+    took_ms: Math.round(tookMs),
+    outcome,
+  };
   if (outcome === 'completed') {
     stats.completed += 1;
     services.log.info(fields, 'job completed');
@@ -163,12 +179,20 @@ function heartbeat(state: State): () => Promise<number> {
       return everyMs;
     }
     try {
-      const standing = await options.plinth.asWorker({ timeoutMs: everyMs }, (tx) => extendLeases(tx, mine.map((one) => one.job), options.leaseMs));
+      const standing = await options.plinth.asWorker({ timeoutMs: everyMs }, (tx) =>
+        extendLeases(
+          tx,
+          mine.map((one) => one.job),
+          options.leaseMs,
+        ),
+      );
       lastMs = performance.now();
       for (const one of mine) {
         const cancel = standing.get(one.job.run_id);
         if (one.settled || cancel === false) continue;
-        one.controller.abort(cancel ? new StopReason('cancelled', 'cancelled') : new StopReason('lease_lost', 'another attempt has taken over, or the job is gone'));
+        one.controller.abort(
+          cancel ? new StopReason('cancelled', 'cancelled') : new StopReason('lease_lost', 'another attempt has taken over, or the job is gone'),
+        );
       }
       return everyMs;
     } catch (error) {

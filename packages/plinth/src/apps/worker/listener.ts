@@ -33,7 +33,12 @@ export function startListener(plinth: Plinth<ModuleMap>, log: WorkServices['log'
         });
         return LIFE_SIGN_MS;
       }
-      const opened = new pg.Client({ ...(plinth.pool.options as pg.ClientConfig), application_name: 'plinth worker listen', query_timeout: 5_000, keepAlive: true });
+      const opened = new pg.Client({
+        ...(plinth.pool.options as pg.ClientConfig),
+        application_name: 'plinth worker listen',
+        query_timeout: 5_000,
+        keepAlive: true,
+      });
       const lost = (): void => {
         if (client !== opened) return;
         drop();

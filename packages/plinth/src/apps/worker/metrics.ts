@@ -37,5 +37,16 @@ export interface WorkerStats {
 }
 
 export const emptyStats = (): WorkerStats => ({
-  running: 0, claimed: 0, completed: 0, failed: 0, deadLetters: 0, cancelled: 0, snoozed: 0, returned: 0, lost: 0, recovered: 0, scheduled: 0, eventsConsumed: 0,
+  running: 0,
+  claimed: 0,
+  completed: 0,
+  failed: 0,
+  deadLetters: 0,
+  cancelled: 0,
+  snoozed: 0,
+  returned: 0,
+  lost: 0,
+  recovered: 0,
+  scheduled: 0,
+  eventsConsumed: 0,
 });

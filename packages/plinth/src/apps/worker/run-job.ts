@@ -40,9 +40,22 @@ export async function runJob(deps: RunDeps, running: RunningJob, definition: Job
   const asked: { snoozeMs?: number } = {};
   const context = contextOf(job);
   const run = jobRun(deps, running, context, asked);
-  const span = trace.getTracer('plinth.worker').startSpan(`job ${job.kind}`, { attributes: { 'plinth.job.id': job.id, 'plinth.tenant.id': job.tenant_id, 'plinth.job.attempt': job.attempt, 'plinth.correlation_id': context.correlationId } });
+  const span = trace
+    .getTracer('plinth.worker')
+    .startSpan(`job ${job.kind}`, {
+      attributes: {
+        'plinth.job.id': job.id,
+        'plinth.tenant.id': job.tenant_id,
+        'plinth.job.attempt': job.attempt,
+        'plinth.correlation_id': context.correlationId,
+      },
+    });
   try {
-    const result = await untilStopped(runInContext(context, async () => definition.handler(run)), controller.signal, deps.stopMs);
+    const result = await untilStopped(
+      runInContext(context, async () => definition.handler(run)),
+      controller.signal,
+      deps.stopMs,
+    );
     if (running.settled) return undefined;
     if (asked.snoozeMs !== undefined) return { outcome: 'snoozed', delay_ms: asked.snoozeMs };
     return { outcome: 'completed', result: storable(result) };
@@ -131,7 +144,8 @@ function failureOf(error: unknown, signal: AbortSignal): Outcome | undefined {
 
 /** Name and message, and that of what caused it; never a stack, which would show paths to every reader of the job. */
 function describe(error: unknown): string {
-  const one = (thrown: unknown): string => (thrown instanceof Error ? (thrown.name === 'Error' ? thrown.message : `${thrown.name}: ${thrown.message}`) : String(thrown));
+  const one = (thrown: unknown): string =>
+    thrown instanceof Error ? (thrown.name === 'Error' ? thrown.message : `${thrown.name}: ${thrown.message}`) : String(thrown);
   const cause = error instanceof Error && error.cause !== undefined ? ` (${one(error.cause)})` : '';
   return `${one(error)}${cause}`.replaceAll('\0', '\uFFFD').slice(0, LONGEST_ERROR) || 'failed without a message';
 }

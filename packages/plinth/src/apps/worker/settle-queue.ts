@@ -30,7 +30,12 @@ export function createSettleQueue(plinth: Plinth<ModuleMap>, log: WorkServices['
   let sending = false;
 
   const store = (entries: readonly Entry[]): Promise<Set<string>> =>
-    plinth.asWorker({}, (tx) => settleJobs(tx, entries.map((entry) => entry.settlement)));
+    plinth.asWorker({}, (tx) =>
+      settleJobs(
+        tx,
+        entries.map((entry) => entry.settlement),
+      ),
+    );
 
   /** An outcome that cannot be stored, for example a result with a NUL character, must neither block the others nor run the job again. */
   const storeOne = async (entry: Entry): Promise<void> => {
@@ -40,7 +45,14 @@ export function createSettleQueue(plinth: Plinth<ModuleMap>, log: WorkServices['
       if (!isRefusal(error)) throw error;
       const { tenant_id, id, run_id } = entry.settlement;
       log.error({ job_id: id, tenant_id, run_id, err: error }, 'worker: the outcome of a job cannot be stored');
-      const settlement: Settlement = { tenant_id, id, run_id, outcome: 'failed', final: true, error: `The outcome could not be stored: ${(error as Error).message}` };
+      const settlement: Settlement = {
+        tenant_id,
+        id,
+        run_id,
+        outcome: 'failed',
+        final: true,
+        error: `The outcome could not be stored: ${(error as Error).message}`,
+      };
       entry.resolve((await store([{ ...entry, settlement }])).size === 1);
     }
   };
@@ -73,7 +85,8 @@ export function createSettleQueue(plinth: Plinth<ModuleMap>, log: WorkServices['
   const putBack = async (batch: readonly Entry[], error: unknown): Promise<void> => {
     const now = performance.now();
     const late = batch.filter((entry) => now - entry.since > giveUpMs);
-    if (late.length > 0) log.error({ jobs: late.length, err: error }, 'worker: outcomes could not be stored before their leases expired; the jobs will run again');
+    if (late.length > 0)
+      log.error({ jobs: late.length, err: error }, 'worker: outcomes could not be stored before their leases expired; the jobs will run again');
     for (const entry of late) entry.resolve(false);
     waiting.unshift(...batch.filter((entry) => !late.includes(entry)));
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));

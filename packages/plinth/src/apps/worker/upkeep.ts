@@ -1,7 +1,7 @@
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
-import { JOB_SIGNALS, announceKinds, recoverJobs, runDueSchedules, syncCardSchedules } from '#modules/jobs';
+import { announceKinds, JOB_SIGNALS, recoverJobs, runDueSchedules, syncCardSchedules } from '#modules/jobs';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
 import type { WorkerMetrics, WorkerStats } from './metrics.ts';
@@ -65,7 +65,12 @@ export function startUpkeep(options: UpkeepOptions): Loop[] {
  */
 async function announce({ plinth, definitions }: UpkeepOptions): Promise<number> {
   await plinth.asWorker({}, (tx) => tx.query('select plinth_kernel.partition_premake()'));
-  const kinds = Object.entries(definitions).map(([kind, one]) => ({ kind, summary: one.summary, max_attempts: one.maxAttempts ?? 3, timeout_ms: one.timeoutMs ?? DEFAULT_TIMEOUT_MS }));
+  const kinds = Object.entries(definitions).map(([kind, one]) => ({
+    kind,
+    summary: one.summary,
+    max_attempts: one.maxAttempts ?? 3,
+    timeout_ms: one.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+  }));
   await plinth.asWorker({}, async (tx) => {
     await announceKinds(tx, kinds);
     await syncCardSchedules(tx, definitions);

@@ -12,18 +12,29 @@ startWorker({
   name: 'child',
   handlers: {
     /** Hangs until the process is killed. */
-    'test.hang': { summary: 'hangs', handler: async (run) => {
-      process.stdout.write(`started ${run.attempt}\n`);
-      await new Promise(() => {});
-    } },
+    'test.hang': {
+      summary: 'hangs',
+      handler: async (run) => {
+        process.stdout.write(`started ${run.attempt}\n`);
+        await new Promise(() => {});
+      },
+    },
     /** Blocks the event loop until the job is no longer ours, then tries to complete it all the same. */
-    'test.zombie': { summary: 'outlives its lease', handler: async (run) => {
-      process.stdout.write(`started ${run.attempt}\n`);
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500);
-      await plinth.transaction({ tenantId: run.tenantId }, async (tx) => {
-        tx.audit.record({ action: 'test.effect', metadata: { by: 'zombie' } });
-        await run.completeIn(tx);
-      }).then(() => process.stdout.write('completed\n'), (error: { code?: string }) => process.stdout.write(`refused ${error.code}\n`));
-    } },
+    'test.zombie': {
+      summary: 'outlives its lease',
+      handler: async (run) => {
+        process.stdout.write(`started ${run.attempt}\n`);
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500);
+        await plinth
+          .transaction({ tenantId: run.tenantId }, async (tx) => {
+            tx.audit.record({ action: 'test.effect', metadata: { by: 'zombie' } });
+            await run.completeIn(tx);
+          })
+          .then(
+            () => process.stdout.write('completed\n'),
+            (error: { code?: string }) => process.stdout.write(`refused ${error.code}\n`),
+          );
+      },
+    },
   },
 });

@@ -3,14 +3,14 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Plinth, Tx } from '../../index.ts';
-import { createPlinth } from '../../index.ts';
 import type { AnyModule } from '#kernel/module.ts';
 import { defineModule } from '#kernel/module.ts';
 import type { JobDefinition, JobRun, WorkServices } from '#kernel/work.ts';
 import { SYSTEM_TENANT } from '#modules/jobs';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import type { Plinth, Tx } from '../../index.ts';
+import { createPlinth } from '../../index.ts';
 import type { Worker, WorkerOptions } from './index.ts';
 import { JobFailure, StopReason, startWorker } from './index.ts';
 
@@ -27,17 +27,23 @@ const log: WorkServices['log'] = { info: note('info'), warn: note('warn'), error
 const services: Partial<WorkServices> = { log, enabled: (module) => ['jobs', 'extra'].includes(module) };
 
 type Handler = JobDefinition<Tx>['handler'];
-const start = (handler: Handler, options: Omit<Partial<WorkerOptions<Plinth['modules']>>, 'plinth'> & { definition?: Partial<JobDefinition<Tx>> } = {}): Worker => {
+const start = (
+  handler: Handler,
+  options: Omit<Partial<WorkerOptions<Plinth['modules']>>, 'plinth'> & { definition?: Partial<JobDefinition<Tx>> } = {},
+): Worker => {
   const { definition, ...rest } = options;
   const worker = startWorker({ plinth, services, name: 'here', pollMs: 100, handlers: { k: { summary: 'test', handler, ...definition } }, ...rest });
   started.push(worker);
   return worker;
 };
-const enqueue = (kind = 'k', options: Parameters<Tx['jobs']['enqueue']>[2] = {}, tenantId = a): Promise<string> => plinth.transaction({ tenantId }, async (tx) => tx.jobs.enqueue(kind, { n: 1 }, options));
+const enqueue = (kind = 'k', options: Parameters<Tx['jobs']['enqueue']>[2] = {}, tenantId = a): Promise<string> =>
+  plinth.transaction({ tenantId }, async (tx) => tx.jobs.enqueue(kind, { n: 1 }, options));
 const read = async (id: string) => (await database.admin.query('select * from plinth.background_jobs where id = $1', [id])).rows[0];
 const until = (id: string, status: string) => expect.poll(async () => (await read(id))?.status, { timeout: 15_000, interval: 20 }).toBe(status);
-const outcomes = async (id: string) => (await database.admin.query('select outcome from plinth.job_attempts where job_id = $1 order by id', [id])).rows.map((row) => row.outcome);
-const effects = async () => (await database.admin.query(`select metadata ->> 'by' as by from plinth.audit_logs where action = 'test.effect'`)).rows.map((row) => row.by);
+const outcomes = async (id: string) =>
+  (await database.admin.query('select outcome from plinth.job_attempts where job_id = $1 order by id', [id])).rows.map((row) => row.outcome);
+const effects = async () =>
+  (await database.admin.query(`select metadata ->> 'by' as by from plinth.audit_logs where action = 'test.effect'`)).rows.map((row) => row.by);
 
 beforeAll(async () => {
   database = await testDatabase('worker');
@@ -67,10 +73,17 @@ describe('a handler', () => {
     await until(id, 'completed');
     expect(await read(id)).toMatchObject({ result: { done: { n: 7 } }, progress: 100, attempts: 1, worker: 'here' });
     expect(seen).toMatchObject({ id, kind: 'k', tenantId: b, correlationId, attempt: 1 });
-    const trace = await plinth.transaction({ tenantId: b }, (tx) => tx.query<{ kind: string; title: string; parent_id: string | null }>('select kind, title, parent_id from plinth.trace($1)', [correlationId]));
-    expect(trace.map((row) => [row.kind, row.title, row.parent_id])).toEqual(expect.arrayContaining([
-      ['job', 'k', null], ['attempt', 'k attempt 1', id], ['audit', 'job.worked', id], ['job', 'follow-up', id],
-    ]));
+    const trace = await plinth.transaction({ tenantId: b }, (tx) =>
+      tx.query<{ kind: string; title: string; parent_id: string | null }>('select kind, title, parent_id from plinth.trace($1)', [correlationId]),
+    );
+    expect(trace.map((row) => [row.kind, row.title, row.parent_id])).toEqual(
+      expect.arrayContaining([
+        ['job', 'k', null],
+        ['attempt', 'k attempt 1', id],
+        ['audit', 'job.worked', id],
+        ['job', 'follow-up', id],
+      ]),
+    );
     await expect.poll(() => worker.stats).toMatchObject({ completed: 1, running: 0 });
     expect(lines).toContainEqual(expect.objectContaining({ message: 'job completed', job_id: id, kind: 'k', tenant_id: b, correlation_id: correlationId }));
   });
@@ -84,7 +97,9 @@ describe('a handler', () => {
 
   test('that fails is tried again, then given up; JobFailure says when and whether', async () => {
     const worker = start(async (run) => {
-      throw run.attempt < 3 ? new JobFailure(`no ${run.attempt}`, { retryAfterMs: 1 }) : new JobFailure('hopeless', { final: true, cause: new TypeError('root') });
+      throw run.attempt < 3
+        ? new JobFailure(`no ${run.attempt}`, { retryAfterMs: 1 })
+        : new JobFailure('hopeless', { final: true, cause: new TypeError('root') });
     });
     const id = await enqueue('k', { maxAttempts: 9 });
     await until(id, 'failed');
@@ -112,7 +127,10 @@ describe('a handler', () => {
     await until(id, 'completed');
     expect(await read(id)).toMatchObject({ result: { stored: true } });
     expect(await effects()).toEqual(['once']);
-    await database.admin.query('alter table plinth_audit.entries disable trigger all').then(() => database.admin.query(`delete from plinth_audit.entries`)).then(() => database.admin.query('alter table plinth_audit.entries enable trigger all'));
+    await database.admin
+      .query('alter table plinth_audit.entries disable trigger all')
+      .then(() => database.admin.query(`delete from plinth_audit.entries`))
+      .then(() => database.admin.query('alter table plinth_audit.entries enable trigger all'));
   });
 
   test('may put its job off without using an attempt', async () => {
@@ -148,7 +166,12 @@ describe('a worker', () => {
     const worker = start(async () => {}, { pollMs: 60_000 });
     await expect.poll(() => lines.some((line) => line.message === 'worker started')).toBe(true);
     await using other = { plinth: createPlinth({ database: { url: database.serverUrl } }), [Symbol.asyncDispose]: () => other.plinth.close() };
-    const listening = async () => (await database.admin.query(`select 1 from pg_stat_activity where datname = current_database() and application_name = 'plinth worker listen' and query like 'listen%'`)).rowCount;
+    const listening = async () =>
+      (
+        await database.admin.query(
+          `select 1 from pg_stat_activity where datname = current_database() and application_name = 'plinth worker listen' and query like 'listen%'`,
+        )
+      ).rowCount;
     await expect.poll(listening, { timeout: 10_000 }).toBe(1);
     const id = await other.plinth.transaction({ tenantId: a }, async (tx) => tx.jobs.enqueue('k'));
     await until(id, 'completed');
@@ -158,27 +181,40 @@ describe('a worker', () => {
   test('runs no more jobs at a time than its concurrency, and all of them', async () => {
     let now = 0;
     let most = 0;
-    start(async () => {
-      now += 1;
-      most = Math.max(most, now);
-      await new Promise((resolve) => setImmediate(resolve));
-      now -= 1;
-    }, { concurrency: 3 });
+    start(
+      async () => {
+        now += 1;
+        most = Math.max(most, now);
+        await new Promise((resolve) => setImmediate(resolve));
+        now -= 1;
+      },
+      { concurrency: 3 },
+    );
     const ids = await plinth.transaction({ tenantId: a }, async (tx) => Array.from({ length: 50 }, () => tx.jobs.enqueue('k')));
-    await expect.poll(async () => (await database.admin.query(`select count(*)::int as n from plinth_jobs.jobs where status = 'completed' and id = any ($1)`, [ids])).rows[0].n, { timeout: 15_000 }).toBe(50);
+    await expect
+      .poll(
+        async () =>
+          (await database.admin.query(`select count(*)::int as n from plinth_jobs.jobs where status = 'completed' and id = any ($1)`, [ids])).rows[0].n,
+        { timeout: 15_000 },
+      )
+      .toBe(50);
     expect(most).toBeLessThanOrEqual(3);
   });
 
   test('tells a running job that it was cancelled, from another process', async () => {
     const { promise, resolve } = Promise.withResolvers<unknown>();
     const begun = Promise.withResolvers<void>();
-    start((run) => new Promise((_, reject) => {
-      run.signal.addEventListener('abort', () => {
-        resolve(run.signal.reason);
-        reject(run.signal.reason);
-      });
-      begun.resolve();
-    }), { leaseMs: 60_000 });
+    start(
+      (run) =>
+        new Promise((_, reject) => {
+          run.signal.addEventListener('abort', () => {
+            resolve(run.signal.reason);
+            reject(run.signal.reason);
+          });
+          begun.resolve();
+        }),
+      { leaseMs: 60_000 },
+    );
     const id = await enqueue();
     await begun.promise;
     await plinth.transaction({ tenantId: a }, async (tx) => {
@@ -194,12 +230,15 @@ describe('a worker', () => {
     const begun = Promise.withResolvers<void>();
     let running = 0;
     const release = Promise.withResolvers<void>();
-    const worker = start(async (run) => {
-      running += 1;
-      if (running === 2) begun.resolve();
-      if (run.payload.quick) return release.promise;
-      return new Promise(() => {});
-    }, { concurrency: 2, stopMs: 50 });
+    const worker = start(
+      async (run) => {
+        running += 1;
+        if (running === 2) begun.resolve();
+        if (run.payload.quick) return release.promise;
+        return new Promise(() => {});
+      },
+      { concurrency: 2, stopMs: 50 },
+    );
     const quick = await plinth.transaction({ tenantId: a }, async (tx) => tx.jobs.enqueue('k', { quick: true }));
     const slow = await enqueue();
     await begun.promise;
@@ -217,27 +256,38 @@ describe('a worker', () => {
     const worker = start(async () => {});
     await until(await enqueue(), 'completed');
     await database.admin.query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`);
-    const id = await expect.poll(() => enqueue().catch(() => undefined), { timeout: 10_000 }).toBeTruthy().then(() => enqueue());
+    const id = await expect
+      .poll(() => enqueue().catch(() => undefined), { timeout: 10_000 })
+      .toBeTruthy()
+      .then(() => enqueue());
     await until(id, 'completed');
     expect(worker.stats.completed).toBeGreaterThanOrEqual(2);
   });
 
   test('enqueues what is on a schedule, once', async () => {
     const worker = start(async () => {}, { definition: { schedule: { cron: '0 0 1 1 *', payload: { yearly: true } } } });
-    const due = async () => (await database.admin.query(`update plinth_jobs.schedules set next_run_at = clock_timestamp() where name = 'k' and last_run_at is null`)).rowCount;
+    const due = async () =>
+      (await database.admin.query(`update plinth_jobs.schedules set next_run_at = clock_timestamp() where name = 'k' and last_run_at is null`)).rowCount;
     await expect.poll(due, { timeout: 10_000 }).toBe(1);
     plinth.wake.signal(['jobs_schedules']);
     await expect.poll(() => worker.stats, { timeout: 10_000 }).toMatchObject({ scheduled: 1, completed: 1 });
-    expect((await database.admin.query(`select tenant_id, payload from plinth.background_jobs where job_type = 'k'`)).rows).toEqual([{ tenant_id: SYSTEM_TENANT, payload: { yearly: true } }]);
+    expect((await database.admin.query(`select tenant_id, payload from plinth.background_jobs where job_type = 'k'`)).rows).toEqual([
+      { tenant_id: SYSTEM_TENANT, payload: { yearly: true } },
+    ]);
   });
 
   test('starts the long-running parts of the cards and stops them', async () => {
     const calls: string[] = [];
     const extra: AnyModule = defineModule({
-      name: 'extra', summary: 's', tables: {}, workers: { part: (runtime) => {
-        calls.push(`start ${typeof runtime.plinth.asWorker} ${typeof runtime.wake.on} ${typeof runtime.services.log.info}`);
-        return { stop: async () => void calls.push('stop') };
-      } },
+      name: 'extra',
+      summary: 's',
+      tables: {},
+      workers: {
+        part: (runtime) => {
+          calls.push(`start ${typeof runtime.plinth.asWorker} ${typeof runtime.wake.on} ${typeof runtime.services.log.info}`);
+          return { stop: async () => void calls.push('stop') };
+        },
+      },
     });
     const worker = startWorker({ plinth: { ...plinth, modules: { ...plinth.modules, extra } as Plinth['modules'] }, services, listen: false });
     await worker.stop();
@@ -252,17 +302,22 @@ describe('a worker', () => {
 describe('a worker process', () => {
   const child = () => {
     const run = spawn(process.execPath, ['--no-warnings', fileURLToPath(new URL('./worker.fixture.ts', import.meta.url))], {
-      env: { ...process.env, PLINTH_DATABASE_URL: database.serverUrl, LEASE_MS: '1000' }, stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, PLINTH_DATABASE_URL: database.serverUrl, LEASE_MS: '1000' },
+      stdio: ['ignore', 'pipe', 'inherit'],
     });
     const said: string[] = [];
     createInterface({ input: run.stdout }).on('line', (line) => void said.push(line));
     const gone = new Promise<void>((resolve) => run.on('exit', () => resolve()));
-    return { said, kill: async () => {
-      run.kill('SIGKILL');
-      await gone;
-    } };
+    return {
+      said,
+      kill: async () => {
+        run.kill('SIGKILL');
+        await gone;
+      },
+    };
   };
-  const says = (process: { said: string[] }, text: string) => expect.poll(() => process.said.some((line) => line.startsWith(text)), { timeout: 20_000, interval: 20 }).toBe(true);
+  const says = (process: { said: string[] }, text: string) =>
+    expect.poll(() => process.said.some((line) => line.startsWith(text)), { timeout: 20_000, interval: 20 }).toBe(true);
 
   test('that is killed with SIGKILL loses its job to another, as an attempt whose lease expired', async () => {
     const other = child();
@@ -280,10 +335,19 @@ describe('a worker process', () => {
     try {
       const id = await enqueue('test.zombie');
       await says(zombie, 'started');
-      start(async () => {}, { handlers: { 'test.zombie': { summary: 'works', handler: (run) => run.transaction(async (tx) => {
-        tx.audit.record({ action: 'test.effect', metadata: { by: 'holder' } });
-        await run.completeIn(tx);
-      }) } }, leaseMs: 60_000 });
+      start(async () => {}, {
+        handlers: {
+          'test.zombie': {
+            summary: 'works',
+            handler: (run) =>
+              run.transaction(async (tx) => {
+                tx.audit.record({ action: 'test.effect', metadata: { by: 'holder' } });
+                await run.completeIn(tx);
+              }),
+          },
+        },
+        leaseMs: 60_000,
+      });
       await until(id, 'completed');
       await says(zombie, 'refused jobs_lease_lost');
       expect(await effects()).toEqual(['holder']);

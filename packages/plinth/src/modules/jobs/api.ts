@@ -52,27 +52,44 @@ export const api = {
     .input(id)
     .output(z.object({ job, attempts: z.array(attempt) }))
     .query(async ({ ctx, input }) => {
-      const [found] = await ctx.tx.query<z.infer<typeof job>>('select * from plinth.background_jobs where tenant_id = $1 and id = $2', [ctx.tx.context.tenantId, input.id]);
-      if (!found) throw fail('job_not_found', { message: `There is no job ${input.id}` });
-      const attempts = await ctx.tx.query<z.infer<typeof attempt>>('select * from plinth.job_attempts where tenant_id = $1 and job_id = $2 order by id limit 1000', [
-        ctx.tx.context.tenantId, input.id,
+      const [found] = await ctx.tx.query<z.infer<typeof job>>('select * from plinth.background_jobs where tenant_id = $1 and id = $2', [
+        ctx.tx.context.tenantId,
+        input.id,
       ]);
+      if (!found) throw fail('job_not_found', { message: `There is no job ${input.id}` });
+      const attempts = await ctx.tx.query<z.infer<typeof attempt>>(
+        'select * from plinth.job_attempts where tenant_id = $1 and job_id = $2 order by id limit 1000',
+        [ctx.tx.context.tenantId, input.id],
+      );
       return { job: found, attempts };
     }),
 
   enqueue: procedure({ rest: 'POST /jobs', permission: 'jobs.write', summary: 'Enqueues a job' })
-    .input(z.object({
-      kind: z.string().min(1).max(200), payload: json.default({}), name: z.string().max(500).optional(), queue: queue.optional(), priority: priority.optional(),
-      run_at: z.iso.datetime({ offset: true }).optional(), delay_ms: z.int().min(0).max(31_536_000_000).optional(), max_attempts: maxAttempts.optional(),
-      unique_key: z.string().min(1).max(500).optional(),
-    }))
+    .input(
+      z.object({
+        kind: z.string().min(1).max(200),
+        payload: json.default({}),
+        name: z.string().max(500).optional(),
+        queue: queue.optional(),
+        priority: priority.optional(),
+        run_at: z.iso.datetime({ offset: true }).optional(),
+        delay_ms: z.int().min(0).max(31_536_000_000).optional(),
+        max_attempts: maxAttempts.optional(),
+        unique_key: z.string().min(1).max(500).optional(),
+      }),
+    )
     .output(z.object({ id: z.uuid(), duplicate: z.boolean() }))
     .mutation(async ({ ctx, input }) => {
       // Every procedure's transaction offers the effects of all modules; this one's are known to be among them.
       const tx = ctx.tx as JobsTransaction;
       const jobId = tx.jobs.enqueue(input.kind, input.payload, {
-        name: input.name, queue: input.queue, priority: input.priority, runAt: input.run_at === undefined ? undefined : new Date(input.run_at), delayMs: input.delay_ms,
-        maxAttempts: input.max_attempts, uniqueKey: input.unique_key,
+        name: input.name,
+        queue: input.queue,
+        priority: input.priority,
+        runAt: input.run_at === undefined ? undefined : new Date(input.run_at),
+        delayMs: input.delay_ms,
+        maxAttempts: input.max_attempts,
+        uniqueKey: input.unique_key,
       });
       if (input.unique_key === undefined) return { id: jobId, duplicate: false };
       await tx.flush();
@@ -84,7 +101,10 @@ export const api = {
     }),
 
   cancel: procedure({
-    rest: 'POST /jobs/{id}/cancel', permission: 'jobs.write', summary: 'Cancels a job', description: 'A running job is told to stop; it becomes cancelled when it does.',
+    rest: 'POST /jobs/{id}/cancel',
+    permission: 'jobs.write',
+    summary: 'Cancels a job',
+    description: 'A running job is told to stop; it becomes cancelled when it does.',
   })
     .input(id.extend({ reason: z.string().max(1000).optional() }))
     .output(z.object({ id: z.uuid(), status: z.enum(['cancelled', 'processing']) }))
@@ -104,10 +124,19 @@ export const api = {
     }),
 
   putSchedule: procedure({ rest: 'PUT /jobs/schedules/{name}', permission: 'jobs.write', summary: 'Makes or changes a schedule' })
-    .input(z.object({
-      name: z.string().min(1).max(200), cron: z.string().min(1).max(200), time_zone: z.string().max(100).default('UTC'), kind: z.string().min(1).max(200),
-      payload: json.default({}), queue: queue.optional(), priority: priority.optional(), max_attempts: maxAttempts.optional(), enabled: z.boolean().default(true),
-    }))
+    .input(
+      z.object({
+        name: z.string().min(1).max(200),
+        cron: z.string().min(1).max(200),
+        time_zone: z.string().max(100).default('UTC'),
+        kind: z.string().min(1).max(200),
+        payload: json.default({}),
+        queue: queue.optional(),
+        priority: priority.optional(),
+        max_attempts: maxAttempts.optional(),
+        enabled: z.boolean().default(true),
+      }),
+    )
     .output(id)
     .mutation(async ({ ctx, input }) => {
       const scheduleId = await putSchedule(ctx.tx, { ...input, timeZone: input.time_zone, maxAttempts: input.max_attempts });
@@ -119,7 +148,10 @@ export const api = {
     .input(id)
     .output(id)
     .mutation(async ({ ctx, input }) => {
-      const [row] = await ctx.tx.query(`delete from plinth_jobs.schedules where tenant_id = $1 and id = $2 and source = 'api' returning id`, [ctx.tx.context.tenantId, input.id]);
+      const [row] = await ctx.tx.query(`delete from plinth_jobs.schedules where tenant_id = $1 and id = $2 and source = 'api' returning id`, [
+        ctx.tx.context.tenantId,
+        input.id,
+      ]);
       if (!row) throw fail('schedule_not_found', { message: `There is no schedule ${input.id} that was made by the API` });
       return { id: input.id };
     }),
@@ -129,7 +161,11 @@ export const api = {
     .output(id)
     .mutation(async ({ ctx, input }) => ({ id: await switchSchedule(ctx.tx, input.id, false) })),
 
-  resumeSchedule: procedure({ rest: 'POST /jobs/schedules/{id}/resume', permission: 'jobs.write', summary: 'Starts a paused schedule; ticks missed meanwhile are not made up' })
+  resumeSchedule: procedure({
+    rest: 'POST /jobs/schedules/{id}/resume',
+    permission: 'jobs.write',
+    summary: 'Starts a paused schedule; ticks missed meanwhile are not made up',
+  })
     .input(id)
     .output(id)
     .mutation(async ({ ctx, input }) => ({ id: await switchSchedule(ctx.tx, input.id, true) })),

@@ -15,6 +15,9 @@ export function nextTick(cron: string, timeZone: string, after: Date): Date | un
   try {
     return new Cron(cron, { timezone: timeZone, mode: '5-part', paused: true }).nextRun(after) ?? undefined;
   } catch (error) {
-    throw fail('schedule_invalid', { message: `Not cron text of five fields in a known time zone: ${JSON.stringify(cron)} in ${JSON.stringify(timeZone)}: ${(error as Error).message}`, cause: error });
+    throw fail('schedule_invalid', {
+      message: `Not cron text of five fields in a known time zone: ${JSON.stringify(cron)} in ${JSON.stringify(timeZone)}: ${(error as Error).message}`,
+      cause: error,
+    });
   }
 }

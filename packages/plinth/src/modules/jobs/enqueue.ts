@@ -33,7 +33,8 @@ export interface EnqueueOptions {
 /** Hints that workers wait for (kernel/wake.ts): new jobs, a running job to cancel, a changed schedule. */
 export const JOB_SIGNALS = { enqueued: 'jobs', cancelled: 'jobs_cancel', scheduled: 'jobs_schedules' } as const;
 
-const within = (value: number | undefined, least: number, most: number): boolean => value === undefined || (Number.isInteger(value) && value >= least && value <= most);
+const within = (value: number | undefined, least: number, most: number): boolean =>
+  value === undefined || (Number.isInteger(value) && value >= least && value <= most);
 
 function check(kind: string, payload: Record<string, unknown>, options: EnqueueOptions): void {
   const fault =
@@ -47,7 +48,10 @@ function check(kind: string, payload: Record<string, unknown>, options: EnqueueO
   if (fault) throw fail('job_invalid', { message: fault, detail: { kind: kind.slice(0, 200) } });
   const sizeBytes = Buffer.byteLength(JSON.stringify(payload));
   if (sizeBytes > MOST_PAYLOAD_BYTES) {
-    throw fail('payload_too_large', { message: `The payload of job ${JSON.stringify(kind)} has ${sizeBytes} bytes; the limit is ${MOST_PAYLOAD_BYTES}`, detail: { limit_bytes: MOST_PAYLOAD_BYTES, size_bytes: sizeBytes } });
+    throw fail('payload_too_large', {
+      message: `The payload of job ${JSON.stringify(kind)} has ${sizeBytes} bytes; the limit is ${MOST_PAYLOAD_BYTES}`,
+      detail: { limit_bytes: MOST_PAYLOAD_BYTES, size_bytes: sizeBytes },
+    });
   }
 }
 

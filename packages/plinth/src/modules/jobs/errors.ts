@@ -1,13 +1,25 @@
 import type { ErrorCatalogue } from '#kernel/errors.ts';
 
 export const errors = {
-  job_invalid: { status: 422, title: 'The job is not valid', wayOut: 'Give a kind of 1 to 200 characters, a payload that is a JSON object, a priority from 1 to 100 and 1 to 1000 attempts.' },
-  payload_too_large: { status: 413, title: 'The payload of a job is larger than 256 KiB', wayOut: 'Store the data in a table or a file and put its id into the payload.' },
+  job_invalid: {
+    status: 422,
+    title: 'The job is not valid',
+    wayOut: 'Give a kind of 1 to 200 characters, a payload that is a JSON object, a priority from 1 to 100 and 1 to 1000 attempts.',
+  },
+  payload_too_large: {
+    status: 413,
+    title: 'The payload of a job is larger than 256 KiB',
+    wayOut: 'Store the data in a table or a file and put its id into the payload.',
+  },
   job_not_found: { status: 404, title: 'There is no such job', wayOut: 'Check the id and the tenant; finished jobs are kept for 7 days, dead letters for 30.' },
   already_finished: { status: 409, title: 'The job has completed', wayOut: 'Only a job that has not finished can be cancelled.' },
   not_failed: { status: 409, title: 'The job is not a dead letter', wayOut: 'Only a job with status failed can be run again; enqueue a new one instead.' },
   duplicate: { status: 409, title: 'Another job with this unique key is waiting or running', wayOut: 'Wait until it has ended, or cancel it.' },
   lease_lost: { status: 409, title: 'This attempt does not hold the job any more', wayOut: 'Stop: another attempt has taken over, or the job was cancelled.' },
-  schedule_invalid: { status: 422, title: 'The schedule is not valid', wayOut: 'Give cron text of five fields, such as 30 2 * * *, and a time zone such as Europe/Berlin.' },
+  schedule_invalid: {
+    status: 422,
+    title: 'The schedule is not valid',
+    wayOut: 'Give cron text of five fields, such as 30 2 * * *, and a time zone such as Europe/Berlin.',
+  },
   schedule_not_found: { status: 404, title: 'There is no such schedule', wayOut: 'Check the id and the tenant; GET /api/v1/lists/jobs/schedules shows them.' },
 } as const satisfies ErrorCatalogue;

@@ -1,11 +1,11 @@
 /** Jobs from enqueue to their end, straight on the database: what a worker asks for and what SQL users see. */
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Plinth } from '../../index.ts';
 import { migrateUp } from '#kernel/migrate/index.ts';
 import { modules } from '#registry';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import type { Plinth } from '../../index.ts';
 import type { ClaimedJob, Settlement } from './work.ts';
 import { announceKinds, claimJobs, extendLeases, recoverJobs, settleJobs } from './work.ts';
 
@@ -29,7 +29,8 @@ beforeEach(async () => {
 type Options = NonNullable<Parameters<Parameters<Parameters<Plinth['transaction']>[1]>[0]['jobs']['enqueue']>[2]>;
 const enqueue = (tenantId: string, kind: string, payload: Record<string, unknown> = {}, options: Options = {}): Promise<string> =>
   plinth.transaction({ tenantId }, async (tx) => tx.jobs.enqueue(kind, payload, options));
-const claim = (limit = 10, kinds = ['k'], leaseMs = 15_000, worker = 'w'): Promise<ClaimedJob[]> => plinth.asWorker({}, (tx) => claimJobs(tx, { worker, limit, leaseMs, kinds }));
+const claim = (limit = 10, kinds = ['k'], leaseMs = 15_000, worker = 'w'): Promise<ClaimedJob[]> =>
+  plinth.asWorker({}, (tx) => claimJobs(tx, { worker, limit, leaseMs, kinds }));
 const claimOne = async (leaseMs?: number): Promise<ClaimedJob> => {
   const [job] = await claim(1, ['k'], leaseMs);
   if (!job) throw new Error('nothing to claim');
@@ -49,27 +50,55 @@ interface Row {
   [column: string]: unknown;
 }
 const read = async (tenantId: string, id: string): Promise<Row | undefined> =>
-  (await plinth.transaction({ tenantId }, (tx) => tx.query<Row>('select *, extract(epoch from run_at - clock_timestamp())::float8 as waits_s from plinth.background_jobs where id = $1', [id])))[0];
+  (
+    await plinth.transaction({ tenantId }, (tx) =>
+      tx.query<Row>('select *, extract(epoch from run_at - clock_timestamp())::float8 as waits_s from plinth.background_jobs where id = $1', [id]),
+    )
+  )[0];
 const attemptsOf = (tenantId: string, id: string) =>
-  plinth.transaction({ tenantId }, (tx) => tx.query<{ attempt: number; outcome: string; error: string | null }>('select attempt, outcome, error from plinth.job_attempts where job_id = $1 order by id', [id]));
+  plinth.transaction({ tenantId }, (tx) =>
+    tx.query<{ attempt: number; outcome: string; error: string | null }>(
+      'select attempt, outcome, error from plinth.job_attempts where job_id = $1 order by id',
+      [id],
+    ),
+  );
 const makeDue = (id: string) => database.admin.query(`update plinth_jobs.jobs set run_at = clock_timestamp() where id = $1`, [id]);
-const code = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'no error', (error: { code?: string; detail?: unknown }) => (typeof error.detail === 'object' && (error.detail as { effect_code?: string }).effect_code) || String(error.code));
+const code = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'no error',
+    (error: { code?: string; detail?: unknown }) =>
+      (typeof error.detail === 'object' && (error.detail as { effect_code?: string }).effect_code) || String(error.code),
+  );
 
 describe('enqueue', () => {
   test('commits and rolls back with the transaction, and carries who, why and the correlation', async () => {
     const correlationId = plinth.newId();
     const causationId = plinth.newId();
     let lost = '';
-    await expect(plinth.transaction({ tenantId: a }, async (tx) => {
-      lost = tx.jobs.enqueue('k');
-      throw new Error('no');
-    })).rejects.toThrow('no');
+    await expect(
+      plinth.transaction({ tenantId: a }, async (tx) => {
+        lost = tx.jobs.enqueue('k');
+        throw new Error('no');
+      }),
+    ).rejects.toThrow('no');
     expect(await read(a, lost)).toBeUndefined();
     const id = await plinth.transaction({ tenantId: a, correlationId, causationId, actor: { type: 'user', id: 'u1' } }, async (tx) =>
-      tx.jobs.enqueue('k', { n: 1 }, { name: 'One', queue: 'mail', priority: 2, maxAttempts: 7, uniqueKey: 'one' }));
+      tx.jobs.enqueue('k', { n: 1 }, { name: 'One', queue: 'mail', priority: 2, maxAttempts: 7, uniqueKey: 'one' }),
+    );
     expect(await read(a, id)).toMatchObject({
-      job_type: 'k', job_name: 'One', queue: 'mail', status: 'pending', priority: 2, payload: { n: 1 }, attempts: 0, max_attempts: 7, unique_key: 'one',
-      correlation_id: correlationId, causation_id: causationId, actor_type: 'user', actor_id: 'u1',
+      job_type: 'k',
+      job_name: 'One',
+      queue: 'mail',
+      status: 'pending',
+      priority: 2,
+      payload: { n: 1 },
+      attempts: 0,
+      max_attempts: 7,
+      unique_key: 'one',
+      correlation_id: correlationId,
+      causation_id: causationId,
+      actor_type: 'user',
+      actor_id: 'u1',
     });
     expect(await read(b, id)).toBeUndefined();
   });
@@ -83,13 +112,21 @@ describe('enqueue', () => {
   test('refuses a payload over 256 KiB, in TypeScript and in SQL, and writes nothing', async () => {
     const text = 'x'.repeat(256 * 1024);
     expect(await code(enqueue(a, 'k', { text }))).toBe('jobs_payload_too_large');
-    const error = await plinth.transaction({ tenantId: a }, (tx) => tx.query(`select plinth.schedule_job('k', 'n', jsonb_build_object('t', $1::text))`, [text])).catch((fault: unknown) => fault);
+    const error = await plinth
+      .transaction({ tenantId: a }, (tx) => tx.query(`select plinth.schedule_job('k', 'n', jsonb_build_object('t', $1::text))`, [text]))
+      .catch((fault: unknown) => fault);
     expect(error).toMatchObject({ code: 'jobs_payload_too_large', status: 413, detail: { limit_bytes: 262144 } });
     expect((await database.admin.query('select 1 from plinth_jobs.jobs')).rowCount).toBe(0);
     expect(await code(enqueue(a, 'k', { text: 'x'.repeat(255 * 1024) }))).toBe('no error');
   });
 
-  test.each([['', {}], ['k'.repeat(201), {}], ['k', { priority: 0 }], ['k', { priority: 1.5 }], ['k', { maxAttempts: 0 }]] as const)('refuses what is out of range: %s %o', async (kind, options) => {
+  test.each([
+    ['', {}],
+    ['k'.repeat(201), {}],
+    ['k', { priority: 0 }],
+    ['k', { priority: 1.5 }],
+    ['k', { maxAttempts: 0 }],
+  ] as const)('refuses what is out of range: %s %o', async (kind, options) => {
     expect(await code(enqueue(a, kind, {}, options))).toBe('jobs_job_invalid');
   });
 
@@ -99,7 +136,8 @@ describe('enqueue', () => {
     expect(await read(a, second)).toBeUndefined();
     expect(await read(b, await enqueue(b, 'k', {}, { uniqueKey: 'u' }))).toBeDefined();
     expect(await read(a, await enqueue(a, 'other', {}, { uniqueKey: 'u' }))).toBeDefined();
-    const sql = (tenantId: string) => plinth.transaction({ tenantId }, async (tx) => (await tx.query<{ id: string }>(`select plinth.schedule_job('k', p_unique_key := 'u') as id`))[0]?.id);
+    const sql = (tenantId: string) =>
+      plinth.transaction({ tenantId }, async (tx) => (await tx.query<{ id: string }>(`select plinth.schedule_job('k', p_unique_key := 'u') as id`))[0]?.id);
     expect(await sql(a)).toBe(first);
     for (const job of await claim(10)) await settle(job, 'completed');
     expect(await sql(a)).not.toBe(first);
@@ -131,7 +169,13 @@ SELECT public.schedule_job(
   p_payload := '{"amount": 5000}'::jsonb
 );`);
     await client.query('commit');
-    expect(await read(a, rows[0].schedule_job)).toMatchObject({ job_type: 'payment_processing', job_name: 'Process Payment', payload: { amount: 5000 }, status: 'pending', priority: 5 });
+    expect(await read(a, rows[0].schedule_job)).toMatchObject({
+      job_type: 'payment_processing',
+      job_name: 'Process Payment',
+      payload: { amount: 5000 },
+      status: 'pending',
+      priority: 5,
+    });
   });
 
   test('gets the next background job, and locks it: another worker gets the one after (seed 000)', async () => {
@@ -175,14 +219,18 @@ describe('claim', () => {
     await plinth.transaction({ tenantId: a }, async (tx) => {
       for (let n = 0; n < 200; n++) tx.jobs.enqueue('k', { n });
     });
-    const claimed = (await Promise.all(Array.from({ length: 8 }, async () => {
-      const mine: ClaimedJob[] = [];
-      for (;;) {
-        const jobs = await claim(7);
-        if (jobs.length === 0) return mine;
-        mine.push(...jobs);
-      }
-    }))).flat();
+    const claimed = (
+      await Promise.all(
+        Array.from({ length: 8 }, async () => {
+          const mine: ClaimedJob[] = [];
+          for (;;) {
+            const jobs = await claim(7);
+            if (jobs.length === 0) return mine;
+            mine.push(...jobs);
+          }
+        }),
+      )
+    ).flat();
     expect(claimed.length).toBe(200);
     expect(new Set(claimed.map((job) => job.id)).size).toBe(200);
   });
@@ -196,8 +244,13 @@ describe('claim', () => {
   });
 
   test('reads an index, also from a large backlog', async () => {
-    await database.admin.query(`insert into plinth_jobs.jobs (tenant_id, kind, priority, correlation_id) select $1, 'k', 1 + n % 9, plinth_kernel.uuid_v7() from generate_series(1, 20000) n`, [a]);
-    const explained = await database.admin.query(`explain (costs off) select j.id from plinth_jobs.jobs j where j.status = 'pending' order by j.priority, j.created_at limit 10 for update skip locked`);
+    await database.admin.query(
+      `insert into plinth_jobs.jobs (tenant_id, kind, priority, correlation_id) select $1, 'k', 1 + n % 9, plinth_kernel.uuid_v7() from generate_series(1, 20000) n`,
+      [a],
+    );
+    const explained = await database.admin.query(
+      `explain (costs off) select j.id from plinth_jobs.jobs j where j.status = 'pending' order by j.priority, j.created_at limit 10 for update skip locked`,
+    );
     expect(JSON.stringify(explained.rows)).toContain('jobs_live_pending');
     expect(JSON.stringify(explained.rows)).not.toMatch(/Seq Scan|Sort|jobs_f/);
     expect(await claim(10)).toHaveLength(10);
@@ -213,8 +266,12 @@ describe('the fence', () => {
     expect(holder).toMatchObject({ id, attempt: 2 });
     for (const outcome of ['completed', 'failed', 'cancelled', 'snoozed', 'returned'] as const) expect(await settle(zombie, outcome)).toBe(false);
     expect(await plinth.asWorker({}, (tx) => extendLeases(tx, [zombie, holder], 15_000))).toEqual(new Map([[holder.run_id, false]]));
-    expect(await code(plinth.transaction({ tenantId: a }, (tx) => tx.query('select plinth_jobs.report_progress($1, $2, 50)', [id, zombie.run_id])))).toBe('jobs_lease_lost');
-    expect(await code(plinth.transaction({ tenantId: a }, (tx) => tx.query('select plinth_jobs.complete_in($1, $2)', [id, zombie.run_id])))).toBe('jobs_lease_lost');
+    expect(await code(plinth.transaction({ tenantId: a }, (tx) => tx.query('select plinth_jobs.report_progress($1, $2, 50)', [id, zombie.run_id])))).toBe(
+      'jobs_lease_lost',
+    );
+    expect(await code(plinth.transaction({ tenantId: a }, (tx) => tx.query('select plinth_jobs.complete_in($1, $2)', [id, zombie.run_id])))).toBe(
+      'jobs_lease_lost',
+    );
     expect(await read(a, id)).toMatchObject({ status: 'processing', attempts: 2, progress: 0 });
     expect(await settle(holder, 'completed', { result: 42 })).toBe(true);
     expect(await settle(holder, 'completed')).toBe(false);
@@ -230,21 +287,26 @@ describe('the fence', () => {
     const zombie = await claimOne(1);
     await expect.poll(() => plinth.asWorker({}, (tx) => recoverJobs(tx))).toBe(1);
     const holder = await claimOne();
-    const work = (job: ClaimedJob) => plinth.transaction({ tenantId: a, correlationId: plinth.newId() }, async (tx) => {
-      tx.jobs.enqueue('effect', { of: job.run_id });
-      await tx.query('select plinth_jobs.complete_in($1, $2, $3)', [id, job.run_id, { ok: true }]);
-    });
+    const work = (job: ClaimedJob) =>
+      plinth.transaction({ tenantId: a, correlationId: plinth.newId() }, async (tx) => {
+        tx.jobs.enqueue('effect', { of: job.run_id });
+        await tx.query('select plinth_jobs.complete_in($1, $2, $3)', [id, job.run_id, { ok: true }]);
+      });
     expect(await code(work(zombie))).toBe('jobs_lease_lost');
     await work(holder);
     const { rows } = await database.admin.query(`select payload from plinth_jobs.jobs where kind = 'effect'`);
     expect(rows).toEqual([{ payload: { of: holder.run_id } }]);
   });
 
-  test("another tenant cannot complete a job, whatever it knows of it", async () => {
+  test('another tenant cannot complete a job, whatever it knows of it', async () => {
     const id = await enqueue(a, 'k');
     const job = await claimOne();
-    expect(await code(plinth.transaction({ tenantId: b }, (tx) => tx.query('select plinth_jobs.complete_in($1, $2)', [id, job.run_id])))).toBe('jobs_lease_lost');
-    expect(await plinth.transaction({ tenantId: b }, (tx) => settleJobs(tx, [{ tenant_id: a, id, run_id: job.run_id, outcome: 'completed' }]))).toEqual(new Set());
+    expect(await code(plinth.transaction({ tenantId: b }, (tx) => tx.query('select plinth_jobs.complete_in($1, $2)', [id, job.run_id])))).toBe(
+      'jobs_lease_lost',
+    );
+    expect(await plinth.transaction({ tenantId: b }, (tx) => settleJobs(tx, [{ tenant_id: a, id, run_id: job.run_id, outcome: 'completed' }]))).toEqual(
+      new Set(),
+    );
     expect(await code(plinth.transaction({ tenantId: b }, (tx) => tx.query('select plinth.cancel_job($1)', [id])))).toBe('jobs_job_not_found');
     expect(await code(plinth.transaction({ tenantId: b }, (tx) => tx.query('select plinth.retry_job($1)', [id])))).toBe('jobs_job_not_found');
     expect(await plinth.transaction({ tenantId: b }, (tx) => claimJobs(tx, { worker: 'w', limit: 9, leaseMs: 1, kinds: ['k'] }))).toEqual([]);
@@ -255,7 +317,10 @@ describe('the fence', () => {
 describe('a failure', () => {
   test('is tried again after min(3600, 2^attempt) s, give or take a quarter, and ends as a dead letter with its attempts', async () => {
     const id = await enqueue(a, 'k', {}, { maxAttempts: 3 });
-    for (const [attempt, wait] of [[1, 2], [2, 4]] as const) {
+    for (const [attempt, wait] of [
+      [1, 2],
+      [2, 4],
+    ] as const) {
       expect(await settle(await claimOne(), 'failed', { error: `no ${attempt}` })).toBe(true);
       const row = await read(a, id);
       expect(row).toMatchObject({ status: 'scheduled', attempts: attempt, error: `no ${attempt}` });
@@ -266,10 +331,22 @@ describe('a failure', () => {
     expect(await settle(await claimOne(), 'failed', { error: 'no 3' })).toBe(true);
     expect(await read(a, id)).toMatchObject({ status: 'failed', attempts: 3, error: 'no 3' });
     expect(await claim()).toEqual([]);
-    expect((await attemptsOf(a, id)).map((row) => [row.attempt, row.outcome, row.error])).toEqual([[1, 'failed', 'no 1'], [2, 'failed', 'no 2'], [3, 'failed', 'no 3']]);
+    expect((await attemptsOf(a, id)).map((row) => [row.attempt, row.outcome, row.error])).toEqual([
+      [1, 'failed', 'no 1'],
+      [2, 'failed', 'no 2'],
+      [3, 'failed', 'no 3'],
+    ]);
   });
 
-  test.each([[1, 0, 1.5], [1, 1, 2.5], [2, 0.5, 4], [5, 0.5, 32], [11, 0.5, 2048], [12, 0.5, 3600], [999, 1, 4500]])('the wait after attempt %i with jitter %d is %d s', async (attempt, jitter, seconds) => {
+  test.each([
+    [1, 0, 1.5],
+    [1, 1, 2.5],
+    [2, 0.5, 4],
+    [5, 0.5, 32],
+    [11, 0.5, 2048],
+    [12, 0.5, 3600],
+    [999, 1, 4500],
+  ])('the wait after attempt %i with jitter %d is %d s', async (attempt, jitter, seconds) => {
     const { rows } = await database.admin.query('select extract(epoch from plinth_jobs.backoff($1, $2))::float8 as s', [attempt, jitter]);
     expect(rows[0].s).toBeCloseTo(seconds, 6);
   });
@@ -340,7 +417,8 @@ describe('snooze, return, cancel', () => {
   });
 
   test('cancels at once what waits, and tells what runs', async () => {
-    const cancel = (id: string) => plinth.transaction({ tenantId: a }, async (tx) => (await tx.query<{ s: string }>(`select plinth.cancel_job($1, 'not needed') as s`, [id]))[0]?.s);
+    const cancel = (id: string) =>
+      plinth.transaction({ tenantId: a }, async (tx) => (await tx.query<{ s: string }>(`select plinth.cancel_job($1, 'not needed') as s`, [id]))[0]?.s);
     const waiting = await enqueue(a, 'k');
     expect(await cancel(waiting)).toBe('cancelled');
     expect(await cancel(waiting)).toBe('cancelled');
@@ -376,7 +454,9 @@ test('a trace shows the job and its attempts below it', async () => {
   await settle(await claimOne(), 'failed', { error: 'no', delay_ms: 0 });
   await makeDue(id);
   await settle(await claimOne(), 'completed');
-  const trace = await plinth.transaction({ tenantId: a }, (tx) => tx.query('select kind, id, title, status, parent_id, attempt, ended_at is not null as ended from plinth.trace($1)', [correlationId]));
+  const trace = await plinth.transaction({ tenantId: a }, (tx) =>
+    tx.query('select kind, id, title, status, parent_id, attempt, ended_at is not null as ended from plinth.trace($1)', [correlationId]),
+  );
   expect(trace).toMatchObject([
     { kind: 'job', id, title: 'k: Traced', status: 'completed', attempt: 2, ended: true },
     { kind: 'attempt', title: 'k attempt 1', status: 'failed', parent_id: id, attempt: 1, ended: true },

@@ -1,10 +1,10 @@
 /** Jobs that the clock enqueues: ticks across daylight saving, and one job a tick whatever the number of processes. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Plinth } from '../../index.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import type { Plinth } from '../../index.ts';
 import { nextTick } from './cron.ts';
-import { SYSTEM_TENANT, putSchedule, runDueSchedules, syncCardSchedules } from './schedules.ts';
+import { putSchedule, runDueSchedules, SYSTEM_TENANT, syncCardSchedules } from './schedules.ts';
 
 const ticks = (cron: string, timeZone: string, after: string, count: number): string[] => {
   const found: string[] = [];
@@ -28,14 +28,25 @@ describe('cron text', () => {
   test('what repeats every hour or half hour runs in every one that there is', () => {
     expect(ticks('0 * * * *', 'Europe/Berlin', '2026-03-28T23:30:00Z', 3)).toEqual(['2026-03-29T00:00', '2026-03-29T01:00', '2026-03-29T02:00']);
     expect(ticks('0 * * * *', 'Europe/Berlin', '2026-10-24T23:30:00Z', 3)).toEqual(['2026-10-25T00:00', '2026-10-25T01:00', '2026-10-25T02:00']);
-    expect(ticks('*/30 * * * *', 'America/New_York', '2026-11-01T05:10:00Z', 4)).toEqual(['2026-11-01T05:30', '2026-11-01T06:00', '2026-11-01T06:30', '2026-11-01T07:00']);
+    expect(ticks('*/30 * * * *', 'America/New_York', '2026-11-01T05:10:00Z', 4)).toEqual([
+      '2026-11-01T05:30',
+      '2026-11-01T06:00',
+      '2026-11-01T06:30',
+      '2026-11-01T07:00',
+    ]);
   });
 
   test('that never comes has no tick', () => {
     expect(nextTick('0 0 30 2 *', 'UTC', new Date('2026-01-01T00:00:00Z'))).toBeUndefined();
   });
 
-  test.each([['* * *', 'UTC'], ['61 * * * *', 'UTC'], ['* * * * * *', 'UTC'], ["'; drop table x", 'UTC'], ['* * * * *', 'Mars/Olympus']])('refuses %s in %s', (cron, timeZone) => {
+  test.each([
+    ['* * *', 'UTC'],
+    ['61 * * * *', 'UTC'],
+    ['* * * * * *', 'UTC'],
+    ["'; drop table x", 'UTC'],
+    ['* * * * *', 'Mars/Olympus'],
+  ])('refuses %s in %s', (cron, timeZone) => {
     expect(() => nextTick(cron, timeZone, new Date(0))).toThrow(expect.objectContaining({ code: 'jobs_schedule_invalid', status: 422 }));
   });
 });
@@ -58,15 +69,19 @@ describe('schedules', () => {
   const run = () => plinth.asWorker({}, (tx) => runDueSchedules(tx));
   const put = (tenantId: string, name: string, more: Partial<Parameters<typeof putSchedule>[1]> = {}) =>
     plinth.transaction({ tenantId }, (tx) => putSchedule(tx, { name, cron: '0 3 * * *', kind: 'nightly', ...more }));
-  const makeDue = (id: string, interval: string) => database.admin.query(`update plinth_jobs.schedules set next_run_at = clock_timestamp() - $2::interval where id = $1 returning next_run_at`, [id, interval]);
-  const row = async (id: string) => (await database.admin.query('select *, next_run_at > clock_timestamp() as ahead from plinth_jobs.schedules where id = $1', [id])).rows[0];
+  const makeDue = (id: string, interval: string) =>
+    database.admin.query(`update plinth_jobs.schedules set next_run_at = clock_timestamp() - $2::interval where id = $1 returning next_run_at`, [id, interval]);
+  const row = async (id: string) =>
+    (await database.admin.query('select *, next_run_at > clock_timestamp() as ahead from plinth_jobs.schedules where id = $1', [id])).rows[0];
 
   test('of any number of processes, one enqueues the job of a tick, in the tenant of the schedule', async () => {
     const ids = [await put(a, 'one', { payload: { x: 1 }, priority: 2, maxAttempts: 4 }), await put(b, 'one')];
     for (const id of ids) await makeDue(id, '1 minute');
     const enqueued = (await Promise.all(Array.from({ length: 8 }, run))).flatMap((result) => result.jobIds);
     expect(enqueued).toHaveLength(2);
-    const { rows } = await database.admin.query('select tenant_id, kind, name, payload, priority, max_attempts, causation_id, correlation_id from plinth_jobs.jobs order by priority');
+    const { rows } = await database.admin.query(
+      'select tenant_id, kind, name, payload, priority, max_attempts, causation_id, correlation_id from plinth_jobs.jobs order by priority',
+    );
     expect(rows).toMatchObject([
       { tenant_id: a, kind: 'nightly', name: 'one', payload: { x: 1 }, priority: 2, max_attempts: 4, causation_id: ids[0] },
       { tenant_id: b, kind: 'nightly', name: 'one', payload: {}, priority: 5, max_attempts: 3, causation_id: ids[1] },
@@ -96,7 +111,12 @@ describe('schedules', () => {
   });
 
   test('one that SQL wrote without a next tick gets one; one with bad cron text stops and says why', async () => {
-    const insert = (name: string, cron: string) => database.admin.query<{ id: string }>(`insert into plinth_jobs.schedules (tenant_id, name, cron, kind) values ($1, $2, $3, 'k') returning id`, [a, name, cron]);
+    const insert = (name: string, cron: string) =>
+      database.admin.query<{ id: string }>(`insert into plinth_jobs.schedules (tenant_id, name, cron, kind) values ($1, $2, $3, 'k') returning id`, [
+        a,
+        name,
+        cron,
+      ]);
     const good = (await insert('good', '0 3 * * *')).rows[0]?.id ?? '';
     const bad = (await insert('bad', 'every day')).rows[0]?.id ?? '';
     expect((await run()).jobIds).toEqual([]);
@@ -104,8 +124,11 @@ describe('schedules', () => {
     expect((await row(bad)).error).toContain('every day');
   });
 
-  test('those of the cards are made once, keep an operator\'s switch, and go with their card', async () => {
-    const definitions = { nightly: { summary: 's', handler: async () => {}, schedule: { cron: '0 3 * * *', payload: { all: true } } }, manual: { summary: 's', handler: async () => {} } };
+  test("those of the cards are made once, keep an operator's switch, and go with their card", async () => {
+    const definitions = {
+      nightly: { summary: 's', handler: async () => {}, schedule: { cron: '0 3 * * *', payload: { all: true } } },
+      manual: { summary: 's', handler: async () => {} },
+    };
     const sync = (given: Parameters<typeof syncCardSchedules>[1]) => plinth.asWorker({}, (tx) => syncCardSchedules(tx, given));
     await Promise.all([sync(definitions), sync(definitions)]);
     const { rows } = await database.admin.query('select * from plinth_jobs.schedules');

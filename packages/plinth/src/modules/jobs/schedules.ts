@@ -26,8 +26,18 @@ export async function putSchedule(tx: AnyTransaction, input: ScheduleInput, sour
   const next = nextTick(input.cron, timeZone, at?.now ?? tx.now());
   const [row] = await tx.query<{ id: string }>('select plinth_jobs.put_schedule($1) as id', [
     JSON.stringify({
-      tenant_id: source.tenantId, source: source.source, name: input.name, cron: input.cron, time_zone: timeZone, kind: input.kind, payload: input.payload, queue: input.queue,
-      priority: input.priority, max_attempts: input.maxAttempts, enabled: input.enabled, next_run_at: next,
+      tenant_id: source.tenantId,
+      source: source.source,
+      name: input.name,
+      cron: input.cron,
+      time_zone: timeZone,
+      kind: input.kind,
+      payload: input.payload,
+      queue: input.queue,
+      priority: input.priority,
+      max_attempts: input.maxAttempts,
+      enabled: input.enabled,
+      next_run_at: next,
     }),
   ]);
   return row?.id ?? '';
@@ -85,17 +95,28 @@ async function runOne(tx: AnyTransaction, schedule: DueSchedule): Promise<string
     next = nextTick(schedule.cron, schedule.time_zone, schedule.now);
   } catch (error) {
     // Written by SQL with bad cron text: it stops, visibly, until it is corrected.
-    await tx.query('update plinth_jobs.schedules set error = $3 where tenant_id = $1 and id = $2', [schedule.tenant_id, schedule.id, (error as Error).message.slice(0, 1000)]);
+    await tx.query('update plinth_jobs.schedules set error = $3 where tenant_id = $1 and id = $2', [
+      schedule.tenant_id,
+      schedule.id,
+      (error as Error).message.slice(0, 1000),
+    ]);
     return undefined;
   }
   if (!schedule.tick) {
     await tx.query('update plinth_jobs.schedules set next_run_at = $3, error = $4 where tenant_id = $1 and id = $2', [
-      schedule.tenant_id, schedule.id, next ?? null, next ? null : 'the cron text names no moment to come',
+      schedule.tenant_id,
+      schedule.id,
+      next ?? null,
+      next ? null : 'the cron text names no moment to come',
     ]);
     return undefined;
   }
   const [row] = await tx.query<{ id: string | null }>('select plinth_jobs.run_schedule($1, $2, $3, $4, $5) as id', [
-    schedule.tenant_id, schedule.id, schedule.tick, next ?? 'infinity', tx.newId(),
+    schedule.tenant_id,
+    schedule.id,
+    schedule.tick,
+    next ?? 'infinity',
+    tx.newId(),
   ]);
   return row?.id ?? undefined;
 }

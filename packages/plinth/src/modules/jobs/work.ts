@@ -48,7 +48,11 @@ export type HeldRun = Pick<ClaimedJob, 'tenant_id' | 'id' | 'run_id'>;
 /** Takes at most `limit` jobs, most urgent and oldest first. */
 export const claimJobs = (tx: Queryable, request: ClaimRequest): Promise<ClaimedJob[]> =>
   tx.query<ClaimedJob>(`select * from plinth_jobs.claim($1, $2, $3 * interval '1 millisecond', $4, $5)`, [
-    request.worker, request.limit, request.leaseMs, request.kinds, request.queues ?? null,
+    request.worker,
+    request.limit,
+    request.leaseMs,
+    request.kinds,
+    request.queues ?? null,
   ]);
 
 /** Ends attempts. Returns the run ids that were accepted; the others had lost their lease. */
@@ -60,7 +64,10 @@ export async function settleJobs(tx: Queryable, settlements: readonly Settlement
 /** Extends leases. The answer holds those that still stand, and whether they were asked to stop. */
 export async function extendLeases(tx: Queryable, runs: readonly HeldRun[], leaseMs: number): Promise<Map<string, boolean>> {
   const rows = await tx.query<{ run_id: string; cancel_requested: boolean }>(`select * from plinth_jobs.extend($1, $2, $3, $4 * interval '1 millisecond')`, [
-    runs.map((run) => run.tenant_id), runs.map((run) => run.id), runs.map((run) => run.run_id), leaseMs,
+    runs.map((run) => run.tenant_id),
+    runs.map((run) => run.id),
+    runs.map((run) => run.run_id),
+    leaseMs,
   ]);
   return new Map(rows.map((row) => [row.run_id, row.cancel_requested]));
 }
@@ -72,6 +79,9 @@ export async function recoverJobs(tx: Queryable, limit = 100): Promise<number> {
 }
 
 /** Tells which kinds this process handles, with their defaults. */
-export async function announceKinds(tx: Queryable, kinds: readonly { kind: string; summary: string; max_attempts: number; timeout_ms: number }[]): Promise<void> {
+export async function announceKinds(
+  tx: Queryable,
+  kinds: readonly { kind: string; summary: string; max_attempts: number; timeout_ms: number }[],
+): Promise<void> {
   await tx.query('select plinth_jobs.announce_kinds($1)', [JSON.stringify(kinds)]);
 }
