@@ -38,12 +38,22 @@ function cardlessFaults(files: readonly string[]): string[] {
     .map((name) => `${modulesFolder}/${name}: no module.ts, so nothing knows this module`);
 }
 
+/** Doors of a package that lead nowhere: targets in `exports` and `bin` that are no files. */
+export function lostExportFaults(path: string, manifest: string, files: readonly string[]): string[] {
+  const { exports = {}, bin = {} }: { exports?: Record<string, string>; bin?: Record<string, string> } = JSON.parse(manifest);
+  const folder = path.slice(0, -'package.json'.length);
+  return Object.entries({ ...exports, ...bin })
+    .filter(([, target]) => !files.includes(`${folder}${target.replace('./', '')}`))
+    .map(([name, target]) => `${path}: ${name} leads to ${target}, which is no file`);
+}
+
 function run(folder: string): Outcome {
   const files = repositoryFiles(folder);
   const text = files.filter((path) => /\.(ts|tsx|mjs|sql|css|md|json|html|ya?ml|svg|txt)$/.test(path));
   const faults = text.flatMap((path) => tidyFaults(path, read(path, folder)));
   for (const name of moduleNames(`${folder}/${modulesFolder}`)) faults.push(...moduleShapeFaults(name, files));
   faults.push(...cardlessFaults(files), ...lostSqlFaults(files));
+  for (const path of files.filter((file) => /^packages\/[^/]+\/package\.json$/.test(file))) faults.push(...lostExportFaults(path, read(path, folder), files));
   return { looked: text.length, what: 'files', faults };
 }
 

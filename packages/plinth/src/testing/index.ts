@@ -1,0 +1,4 @@
+/** `plinth/testing`: what tests of an application and of modules of your own need. Nothing here asks for a certain test runner. */
+export { virtualClock } from '#kernel/clock.ts';
+export { uuidV7Source } from '#kernel/ids.ts';
+export { type ExercisePlace, exerciseModule, type ModulePromise } from './exercise-module.ts';
