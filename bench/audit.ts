@@ -42,7 +42,9 @@ async function setUp(context: BenchContext): Promise<void> {
   for (const table of ['orders', 'bare', 'captured', 'peer']) await admin.query(`create table app.${table} ${WIDE}; grant all on app.${table} to plinth_app`);
   await admin.query(`select plinth.audit_table('app.captured')`);
   await admin.query(ROW_TRIGGER);
-  await admin.query('create trigger audit_i_u_d after insert or update or delete on app.peer for each row execute function peer.insert_update_delete_trigger()');
+  await admin.query(
+    'create trigger audit_i_u_d after insert or update or delete on app.peer for each row execute function peer.insert_update_delete_trigger()',
+  );
 }
 
 const INSERT = `insert into app.orders (id, tenant_id, customer, status, total_cents, currency, note, email, items, paid) values ($1, $2, 'Ana Lima', 'placed', 4200, 'EUR', 'leave at the door', 'ana@example.com', 3, false)`;
@@ -94,7 +96,11 @@ async function capture(context: BenchContext): Promise<Record<string, number[]>>
     from += rows;
     return ms;
   };
-  return interleave(context.rounds * 3, { 'bare, 5,000 rows': insert('bare'), 'captured, 5,000 rows': insert('captured'), 'per-row trigger, 5,000 rows': insert('peer') });
+  return interleave(context.rounds * 3, {
+    'bare, 5,000 rows': insert('bare'),
+    'captured, 5,000 rows': insert('captured'),
+    'per-row trigger, 5,000 rows': insert('peer'),
+  });
 }
 
 export async function run(context: BenchContext): Promise<Report> {
@@ -104,12 +110,24 @@ export async function run(context: BenchContext): Promise<Report> {
   return {
     name: 'audit',
     title: 'audit: what an entry costs',
-    settings: [`fsync on, synchronous_commit on; ${CLIENTS} clients in one Node process; business table of 12 columns; ${context.rounds} interleaved rounds, medians`],
+    settings: [
+      `fsync on, synchronous_commit on; ${CLIENTS} clients in one Node process; business table of 12 columns; ${context.rounds} interleaved rounds, medians`,
+    ],
     rows: [...rowsOf(explicit, 'tx/s'), ...rowsOf(captured, 'ms')],
     bars: [
-      { what: 'insert + entry vs bare insert', value: ratio(explicit, 'insert + audit entry, plinth.transaction', 'bare insert, plinth.transaction'), atLeast: 0.8 },
-      { what: 'insert + entry vs bare insert by pg with begin and commit', value: ratio(explicit, 'insert + audit entry, plinth.transaction', 'bare insert, pg: begin, insert, commit') },
-      { what: 'insert + entry vs bare autocommit insert by pg', value: ratio(explicit, 'insert + audit entry, plinth.transaction', 'bare insert, pg: autocommit') },
+      {
+        what: 'insert + entry vs bare insert',
+        value: ratio(explicit, 'insert + audit entry, plinth.transaction', 'bare insert, plinth.transaction'),
+        atLeast: 0.8,
+      },
+      {
+        what: 'insert + entry vs bare insert by pg with begin and commit',
+        value: ratio(explicit, 'insert + audit entry, plinth.transaction', 'bare insert, pg: begin, insert, commit'),
+      },
+      {
+        what: 'insert + entry vs bare autocommit insert by pg',
+        value: ratio(explicit, 'insert + audit entry, plinth.transaction', 'bare insert, pg: autocommit'),
+      },
       { what: 'captured bulk insert vs bare (speed)', value: ratio(captured, 'bare, 5,000 rows', 'captured, 5,000 rows'), atLeast: 0.3 },
       { what: 'captured vs per-row trigger (speed)', value: ratio(captured, 'per-row trigger, 5,000 rows', 'captured, 5,000 rows'), atLeast: 2 },
     ],

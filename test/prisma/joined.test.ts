@@ -1,7 +1,7 @@
 import { afterAll, expect, test } from 'vitest';
+import type { PrismaTransaction } from '../../packages/plinth/src/adapters/database/joined.ts';
 import { testDatabase } from '../../packages/plinth/src/testing/database.ts';
 import { needs } from '../../packages/plinth/src/testing/needs.ts';
-import type { PrismaTransaction } from '../../packages/plinth/src/adapters/database/joined.ts';
 
 const prisma = needs('prisma');
 
@@ -26,7 +26,9 @@ async function openClient(): Promise<Client> {
   url.username = role;
   url.password = 'app';
   const { PrismaClient } = (await import(prisma.at)) as { PrismaClient: new (options: object) => Client };
-  const { PrismaPg } = (await import(new URL('./node_modules/@prisma/adapter-pg/dist/index.mjs', import.meta.url).href)) as { PrismaPg: new (options: object) => object };
+  const { PrismaPg } = (await import(new URL('./node_modules/@prisma/adapter-pg/dist/index.mjs', import.meta.url).href)) as {
+    PrismaPg: new (options: object) => object;
+  };
   return new PrismaClient({ adapter: new PrismaPg({ connectionString: url.href }) });
 }
 

@@ -65,7 +65,8 @@ export function makeContext(input: ContextInput, newId: IdSource): Context {
   };
 }
 
-const literal = (text: string): string => (text.includes('\\') ? ` E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'` : `'${text.replaceAll("'", "''")}'`);
+const literal = (text: string): string =>
+  text.includes('\\') ? ` E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'` : `'${text.replaceAll("'", "''")}'`;
 
 /**
  * The context as SET LOCAL statements. Statements rather than set_config(): Citus propagates only those

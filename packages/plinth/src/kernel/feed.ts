@@ -1,5 +1,5 @@
-import type { FeedCard, ModuleMap } from './module.ts';
 import { fail, toPlinthError } from './errors.ts';
+import type { FeedCard, ModuleMap } from './module.ts';
 import type { Plinth } from './plinth.ts';
 import type { AnyTransaction } from './transaction.ts';
 import type { Consumer, FeedEvent } from './work.ts';
@@ -146,7 +146,13 @@ export async function consumeOnce<Modules extends ModuleMap>(plinth: Plinth<Modu
 /** A lost connection or a deadlock says nothing about the events. */
 const blamesHandler = (error: unknown): boolean => !['kernel_unavailable', 'kernel_serialization'].includes(toPlinthError(error).code);
 
-async function noteFailure<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: Feed, consumer: string, shards: readonly number[], error: unknown): Promise<void> {
+async function noteFailure<Modules extends ModuleMap>(
+  plinth: Plinth<Modules>,
+  feed: Feed,
+  consumer: string,
+  shards: readonly number[],
+  error: unknown,
+): Promise<void> {
   const message = error instanceof Error ? error.message : String(error);
   await plinth
     .asWorker({}, (tx) => tx.query('select plinth_kernel.feed_fail($1, $2, $3, $4)', [feed.name, consumer, shards, message]))

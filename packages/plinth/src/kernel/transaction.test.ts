@@ -6,11 +6,14 @@ import { toPlinthError, toProblem } from './errors.ts';
 const database = await testDatabase('transaction');
 const { plinth, tenantA, tenantB, admin } = database;
 beforeAll(async () => {
-  await admin.query('create schema shop; create table shop.orders (id int primary key); grant usage on schema shop to plinth_app; grant all on shop.orders to plinth_app');
+  await admin.query(
+    'create schema shop; create table shop.orders (id int primary key); grant usage on schema shop to plinth_app; grant all on shop.orders to plinth_app',
+  );
 });
 afterAll(() => database.drop());
 
-const count = async (action: string): Promise<number> => (await admin.query<{ n: number }>('select count(*)::int as n from plinth_audit.entries where action = $1', [action])).rows[0]?.n ?? -1;
+const count = async (action: string): Promise<number> =>
+  (await admin.query<{ n: number }>('select count(*)::int as n from plinth_audit.entries where action = $1', [action])).rows[0]?.n ?? -1;
 const orders = async (): Promise<number[]> => (await admin.query<{ id: number }>('select id from shop.orders order by 1')).rows.map(({ id }) => id);
 
 describe('plinth.transaction', () => {
@@ -62,8 +65,11 @@ describe('plinth.transaction', () => {
     expect(await orders()).not.toContain(4);
   });
 
-  test('keeps the driver error of the caller\'s own statements', async () => {
-    await expect(plinth.transaction({ tenantId: tenantA }, (tx) => tx.query('insert into shop.orders values (1)'))).rejects.toMatchObject({ code: '23505', constraint: 'orders_pkey' });
+  test("keeps the driver error of the caller's own statements", async () => {
+    await expect(plinth.transaction({ tenantId: tenantA }, (tx) => tx.query('insert into shop.orders values (1)'))).rejects.toMatchObject({
+      code: '23505',
+      constraint: 'orders_pkey',
+    });
   });
 
   test('without a tenant shows no rows and refuses effects with the way out', async () => {
@@ -107,22 +113,37 @@ describe('plinth.transaction', () => {
   });
 
   test('a thousand transactions leave no connection behind', async () => {
-    await Promise.all(Array.from({ length: 1000 }, (_, i) => plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(i % 10 === 0 ? 'select 1 / 0' : 'select 1')).catch(() => {})));
+    await Promise.all(
+      Array.from({ length: 1000 }, (_, i) =>
+        plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(i % 10 === 0 ? 'select 1 / 0' : 'select 1')).catch(() => {}),
+      ),
+    );
     expect(plinth.pool.totalCount - plinth.pool.idleCount).toBe(0);
   });
 });
 
 describe('errors', () => {
-  test('become problem details without a stack, a cause or another tenant\'s values', async () => {
+  test("become problem details without a stack, a cause or another tenant's values", async () => {
     const error = await plinth.transaction({ tenantId: tenantA }, (tx) => tx.query('insert into shop.orders values (1)')).catch(toPlinthError);
     expect(toProblem(error as ReturnType<typeof toPlinthError>, 'c')).toEqual({
-      type: '/docs/errors/kernel_conflict', status: 409, code: 'kernel_conflict', title: 'It conflicts with what is stored',
-      detail: 'It conflicts with what is stored. Read the current state and try again.', way_out: 'Read the current state and try again.', correlation_id: 'c', constraint: 'orders_pkey',
+      type: '/docs/errors/kernel_conflict',
+      status: 409,
+      code: 'kernel_conflict',
+      title: 'It conflicts with what is stored',
+      detail: 'It conflicts with what is stored. Read the current state and try again.',
+      way_out: 'Read the current state and try again.',
+      correlation_id: 'c',
+      constraint: 'orders_pkey',
     });
   });
 
   test.each([
-    ['42501', 'kernel_forbidden', 403], ['22P02', 'kernel_invalid_input', 400], ['40001', 'kernel_serialization', 409], ['08006', 'kernel_unavailable', 503], ['57014', 'kernel_timeout', 504], ['XX000', 'kernel_internal', 500],
+    ['42501', 'kernel_forbidden', 403],
+    ['22P02', 'kernel_invalid_input', 400],
+    ['40001', 'kernel_serialization', 409],
+    ['08006', 'kernel_unavailable', 503],
+    ['57014', 'kernel_timeout', 504],
+    ['XX000', 'kernel_internal', 500],
   ])('SQLSTATE %s is %s', (code, expected, status) => {
     expect(toPlinthError(Object.assign(new Error('x'), { code }))).toMatchObject({ code: expected, status });
   });

@@ -1,6 +1,6 @@
+import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { drizzle as drizzleJs } from 'drizzle-orm/postgres-js';
-import { sql } from 'drizzle-orm';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import postgres from 'postgres';

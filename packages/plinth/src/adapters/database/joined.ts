@@ -41,32 +41,51 @@ const has = (handle: object, ...names: string[]): boolean => names.every((name) 
 /** SET, CALL and other statements without a result: Prisma has a method of its own for them. */
 const RETURNS_ROWS = /^\s*(select|with|insert|update|delete|values|table|merge|show|explain)\b/i;
 
-const fromPg = (handle: PgTransaction): Queryable['query'] => async <Row>(text: string, values?: readonly unknown[]) => (await handle.query(text, values as unknown[] | undefined)).rows as Row[];
+const fromPg =
+  (handle: PgTransaction): Queryable['query'] =>
+  async <Row>(text: string, values?: readonly unknown[]) =>
+    (await handle.query(text, values as unknown[] | undefined)).rows as Row[];
 
-const fromPostgresJs = (handle: PostgresJsTransaction): Queryable['query'] => async <Row>(text: string, values: readonly unknown[] = []) => [...(await handle.unsafe(text, values as never[]))] as Row[];
+const fromPostgresJs =
+  (handle: PostgresJsTransaction): Queryable['query'] =>
+  async <Row>(text: string, values: readonly unknown[] = []) =>
+    [...(await handle.unsafe(text, values as never[]))] as Row[];
 
 const fromKysely = (handle: KyselyTransaction): Queryable['query'] => {
   // What CompiledQuery.raw of Kysely makes; writing it out keeps Kysely out of the dependencies of this file.
-  const raw = (sql: string, parameters: readonly unknown[]) => ({ sql, parameters, query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] }, queryId: { queryId: 'plinth' } });
+  const raw = (sql: string, parameters: readonly unknown[]) => ({
+    sql,
+    parameters,
+    query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] },
+    queryId: { queryId: 'plinth' },
+  });
   return async <Row>(text: string, values: readonly unknown[] = []) => (await handle.executeQuery(raw(text, values))).rows as Row[];
 };
 
 /** Drizzle has no raw text with parameters; an object with `getSQL` that builds itself is what its `sql` template makes. */
 const fromDrizzle = (handle: DrizzleTransaction): Queryable['query'] => {
-  const session = (handle as unknown as { session: { prepareQuery(query: { sql: string; params: readonly unknown[] }, fields: undefined, name: undefined, array: boolean): { execute(): Promise<unknown> } } }).session;
+  const session = (
+    handle as unknown as {
+      session: {
+        prepareQuery(query: { sql: string; params: readonly unknown[] }, fields: undefined, name: undefined, array: boolean): { execute(): Promise<unknown> };
+      };
+    }
+  ).session;
   return async <Row>(text: string, values: readonly unknown[] = []) => {
     const result = (await session.prepareQuery({ sql: text, params: values }, undefined, undefined, false).execute()) as Row[] | { rows: Row[] };
     return Array.isArray(result) ? [...result] : result.rows;
   };
 };
 
-const fromPrisma = (handle: PrismaTransaction): Queryable['query'] => async <Row>(text: string, values: readonly unknown[] = []) => {
-  if (!RETURNS_ROWS.test(text)) {
-    await handle.$executeRawUnsafe(text, ...values);
-    return [];
-  }
-  return (await handle.$queryRawUnsafe(text, ...values)) as Row[];
-};
+const fromPrisma =
+  (handle: PrismaTransaction): Queryable['query'] =>
+  async <Row>(text: string, values: readonly unknown[] = []) => {
+    if (!RETURNS_ROWS.test(text)) {
+      await handle.$executeRawUnsafe(text, ...values);
+      return [];
+    }
+    return (await handle.$queryRawUnsafe(text, ...values)) as Row[];
+  };
 
 /** Makes any of the supported transactions into the one thing that Plinth needs. Errors: TypeError for anything else. */
 export function toQueryable(handle: Joinable): Queryable {

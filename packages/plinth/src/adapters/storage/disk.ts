@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fail } from '#kernel/errors.ts';
 import type { Storage, StorageReader, StoredObject } from '#kernel/retention/storage.ts';
@@ -16,7 +16,8 @@ const ABANDONED_MS = 24 * 60 * 60 * 1000;
  */
 export function diskStorage(root: string): Storage {
   const pathOf = (key: string): string => {
-    if (!KEY.test(key) || key.length > LONGEST_KEY || key.includes('..')) throw fail('storage_key', { message: `${JSON.stringify(key.slice(0, 80))} is not a storage key` });
+    if (!KEY.test(key) || key.length > LONGEST_KEY || key.includes('..'))
+      throw fail('storage_key', { message: `${JSON.stringify(key.slice(0, 80))} is not a storage key` });
     return join(root, ...key.split('/'));
   };
   return {

@@ -30,5 +30,7 @@ export async function bootstrap(client: pg.Client, schemas: readonly string[]): 
   for (const role of ROLES) await client.query(createRole(role));
   await client.query(GRANT_OWNER);
   for (const schema of schemas) await client.query(`create schema if not exists ${identifier(schema)} authorization plinth_owner`);
-  await client.query(`begin; set local role plinth_owner; ${LEDGER}; comment on table plinth_kernel.migrations is 'Migrations that were applied, with checksums.'; commit`);
+  await client.query(
+    `begin; set local role plinth_owner; ${LEDGER}; comment on table plinth_kernel.migrations is 'Migrations that were applied, with checksums.'; commit`,
+  );
 }

@@ -13,14 +13,24 @@ export async function exposePublicSql(client: pg.Client): Promise<string[]> {
     union all
     select format('drop view %s', c.oid::regclass) from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'public' and c.relkind = 'v' and obj_description(c.oid, 'pg_class') like 'Plinth:%'`);
-  const { rows: functions } = await client.query<{ name: string; signature: string; types: string; result: string; call: string; volatile: string; set: boolean }>(`
+  const { rows: functions } = await client.query<{
+    name: string;
+    signature: string;
+    types: string;
+    result: string;
+    call: string;
+    volatile: string;
+    set: boolean;
+  }>(`
     select p.proname as name, pg_get_function_arguments(p.oid) as signature, pg_get_function_identity_arguments(p.oid) as types, pg_get_function_result(p.oid) as result,
       coalesce((select string_agg(format('%1$I := public.%2$I.%1$I', a.arg, p.proname), ', ') from unnest(p.proargnames) with ordinality a(arg, i)
         where p.proargmodes is null or p.proargmodes[a.i] in ('i', 'b')), '') as call,
       case p.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end as volatile, p.proretset as set
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'plinth' and p.prokind = 'f' and p.proname <> 'write_effects' order by 1`);
-  const { rows: views } = await client.query<{ name: string; lockable: boolean }>(`select c.relname as name, has_table_privilege('plinth_app', c.oid, 'update') as lockable from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'plinth' and c.relkind = 'v' order by 1`);
+  const { rows: views } = await client.query<{ name: string; lockable: boolean }>(
+    `select c.relname as name, has_table_privilege('plinth_app', c.oid, 'update') as lockable from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'plinth' and c.relkind = 'v' order by 1`,
+  );
   return [
     ...old.map((row) => row.drop),
     ...views.flatMap(({ name, lockable }) => [

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import type { AnyModule } from '../module.ts';
 
 export interface Migration {
@@ -39,7 +39,15 @@ const readMigrations = (module: string, root: URL): Migration[] =>
   filesIn(root, 'migrations').map(({ name, text }) => {
     const number = Number.parseInt(name, 10);
     if (!/^\d{4}_[a-z0-9_]+$/.test(name)) throw new Error(`${module}: a migration is called NNNN_verb_noun.sql, not ${name}.sql`);
-    return { module, number, name, text, checksum: sha256(text), breaking: /^-- breaking: yes/m.test(text), inTransaction: !/^-- outside: transaction/m.test(text) };
+    return {
+      module,
+      number,
+      name,
+      text,
+      checksum: sha256(text),
+      breaking: /^-- breaking: yes/m.test(text),
+      inTransaction: !/^-- outside: transaction/m.test(text),
+    };
   });
 
 const readRepeatables = (module: string, root: URL): Repeatable[] => [

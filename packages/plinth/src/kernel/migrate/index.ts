@@ -3,11 +3,11 @@ import { identifier } from '../database.ts';
 import { fail } from '../errors.ts';
 import type { AnyModule, ModuleMap } from '../module.ts';
 import { inOrder } from '../module.ts';
+import { bootstrap } from './bootstrap.ts';
 import { derivedSql } from './derive.ts';
 import { exposePublicSql } from './expose.ts';
 import type { Migration, Repeatable } from './files.ts';
 import { checksumOf, readSql } from './files.ts';
-import { bootstrap } from './bootstrap.ts';
 
 export interface MigrateOptions {
   /** URL of a role that may create roles and schemas (the database owner or a superuser). */
@@ -60,7 +60,13 @@ async function ledgerOf(client: pg.Client): Promise<{ rows: LedgerRow[]; checksu
     `select to_regclass('plinth_kernel.migrations')::text as ledger, to_regclass('plinth_kernel.repeatables')::text as repeatables`,
   );
   const { ledger, repeatables } = found[0] ?? { ledger: null, repeatables: null };
-  const rows = ledger ? (await client.query<LedgerRow>('select module, number, name, checksum, breaking, applied_at from plinth_kernel.migrations order by applied_at, module, number')).rows : [];
+  const rows = ledger
+    ? (
+        await client.query<LedgerRow>(
+          'select module, number, name, checksum, breaking, applied_at from plinth_kernel.migrations order by applied_at, module, number',
+        )
+      ).rows
+    : [];
   const checksum = repeatables ? (await client.query<{ checksum: string }>('select checksum from plinth_kernel.repeatables')).rows[0]?.checksum : undefined;
   return { rows, checksum };
 }
@@ -128,7 +134,12 @@ async function applyMigration(client: pg.Client, migration: Migration): Promise<
   const started = performance.now();
   const record = (): Promise<unknown> =>
     client.query('insert into plinth_kernel.migrations (module, number, name, checksum, breaking, took_ms) values ($1, $2, $3, $4, $5, $6)', [
-      migration.module, migration.number, migration.name, migration.checksum, migration.breaking, Math.round(performance.now() - started),
+      migration.module,
+      migration.number,
+      migration.name,
+      migration.checksum,
+      migration.breaking,
+      Math.round(performance.now() - started),
     ]);
   try {
     if (migration.inTransaction) await client.query('begin; set local role plinth_owner');
@@ -181,7 +192,10 @@ async function applyRepeatablesAndDerived(client: pg.Client, source: Source, exp
   try {
     await applyRepeatables(client, source.repeatables);
     for (const statement of source.derived) await client.query(statement);
-    await client.query('insert into plinth_kernel.repeatables (checksum) values ($1) on conflict (only_row) do update set checksum = excluded.checksum, applied_at = now()', [source.checksum]);
+    await client.query(
+      'insert into plinth_kernel.repeatables (checksum) values ($1) on conflict (only_row) do update set checksum = excluded.checksum, applied_at = now()',
+      [source.checksum],
+    );
     await client.query('reset role');
     if (exposePublic) for (const statement of await exposePublicSql(client)) await client.query(statement);
     await client.query('commit');
@@ -192,7 +206,11 @@ async function applyRepeatablesAndDerived(client: pg.Client, source: Source, exp
 }
 
 const isExposed = async (client: pg.Client): Promise<boolean> =>
-  (await client.query(`select 1 from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'public' and obj_description(p.oid, 'pg_proc') like 'Plinth:%' limit 1`)).rowCount === 1;
+  (
+    await client.query(
+      `select 1 from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'public' and obj_description(p.oid, 'pg_proc') like 'Plinth:%' limit 1`,
+    )
+  ).rowCount === 1;
 
 /**
  * Brings a database to this version: roles and schemas, pending migrations each in its own transaction, then functions,

@@ -41,7 +41,9 @@ function micros(value: string): bigint {
   const [year = 0, month = 0, day = 0, hours = 0, minutes = 0, seconds = 0] = found.slice(1, 7).map(Number);
   const date = new Date(0);
   date.setUTCFullYear(year, month - 1, day);
-  return BigInt(date.getTime() / 86_400_000) * DAY_MICROS + BigInt(hours * 3600 + minutes * 60 + seconds) * 1_000_000n + BigInt((found[7] ?? '').padEnd(6, '0'));
+  return (
+    BigInt(date.getTime() / 86_400_000) * DAY_MICROS + BigInt(hours * 3600 + minutes * 60 + seconds) * 1_000_000n + BigInt((found[7] ?? '').padEnd(6, '0'))
+  );
 }
 
 function timestampText(value: bigint, zone: string): string {

@@ -25,7 +25,14 @@ function kindOf(module: string, table: string, card: TableCard): Kind {
   };
   if (keep === 'forever') return { ...base, method: 'forever' };
   if (keep.by === 'partition')
-    return { ...base, table_name: `plinth_${module}.${keep.of ?? table}`, method: 'partition', keep: keep.for, every: keep.every ?? 'month', archive: keep.archive ?? false };
+    return {
+      ...base,
+      table_name: `plinth_${module}.${keep.of ?? table}`,
+      method: 'partition',
+      keep: keep.for,
+      every: keep.every ?? 'month',
+      archive: keep.archive ?? false,
+    };
   return { ...base, method: 'delete', keep: keep.for, age_column: keep.column, ...(keep.where ? { condition: keep.where } : {}) };
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { PlinthError, fail } from '../errors.ts';
+import { fail, PlinthError } from '../errors.ts';
 import type { Leaving } from './archive.ts';
 import { archivePartition, verifyArchive } from './archive.ts';
 import type { RetentionServices, StepOutcome } from './services.ts';
@@ -41,7 +41,8 @@ async function detach(services: RetentionServices, leaving: Leaving): Promise<st
       await pause(50 * 2 ** attempt);
     }
   }
-  if (state === 'attached' || state === 'pending') throw fail('partition_state', { message: `${leaving.partition} could not be detached: transactions on ${leaving.table} did not end` });
+  if (state === 'attached' || state === 'pending')
+    throw fail('partition_state', { message: `${leaving.partition} could not be detached: transactions on ${leaving.table} did not end` });
   return state;
 }
 
@@ -61,7 +62,11 @@ export async function takeOut(services: RetentionServices, leaving: Leaving): Pr
   const { storage } = services;
   const step = (action: 'detach' | 'archive' | 'verify' | 'drop', body: () => Promise<StepOutcome>): Promise<StepOutcome> =>
     services.step({ kind: leaving.kind, action, target: leaving.partition }, body);
-  if (leaving.archives && !storage) throw fail('partition_kept', { message: `${leaving.partition} stays: its kind is archived and no archive storage is configured`, wayOut: 'Give the worker a storage adapter (PLINTH_DATA_DIR).' });
+  if (leaving.archives && !storage)
+    throw fail('partition_kept', {
+      message: `${leaving.partition} stays: its kind is archived and no archive storage is configured`,
+      wayOut: 'Give the worker a storage adapter (PLINTH_DATA_DIR).',
+    });
   let { state } = leaving;
   if (state === 'leaving') {
     await step('detach', async () => {

@@ -3,7 +3,7 @@ import { raiser } from '#kernel/errors.ts';
 import { procedure } from '#kernel/rpc.ts';
 import { newSecret, secretHash, secretLabel } from '#kernel/secret-text.ts';
 import { errors } from './errors.ts';
-import { PERMISSION, beyond } from './permissions.ts';
+import { beyond, PERMISSION } from './permissions.ts';
 import type { AccessTransaction } from './transaction.ts';
 
 const fail = raiser('access', errors);
@@ -67,7 +67,10 @@ const list = procedure({ rest: 'GET /keys', permission: 'access.read', summary: 
   });
 
 const create = procedure({
-  rest: 'POST /keys', permission: 'access.admin', summary: 'Makes an API key', secretFields: ['secret'],
+  rest: 'POST /keys',
+  permission: 'access.admin',
+  summary: 'Makes an API key',
+  secretFields: ['secret'],
   description: 'The secret is in this answer only. A replay under the same Idempotency-Key gives null in its place.',
 })
   .input(z.object({ name: z.string().min(1).max(200), scopes, expires_at: z.iso.datetime({ offset: true }).optional() }))
@@ -77,12 +80,20 @@ const create = procedure({
     const more = beyond(input.scopes, ctx.principal.scopes);
     if (more.length > 0) throw fail('escalation', { detail: { permissions: more } });
     const made = await insert(tx, { name: input.name, scopes: input.scopes, expiresAt: input.expires_at ?? null, rotatedFrom: null });
-    tx.audit.record({ action: 'api_key.created', entityType: 'api_key', entityId: made.id, after: { name: made.name, scopes: made.scopes, expires_at: made.expires_at } });
+    tx.audit.record({
+      action: 'api_key.created',
+      entityType: 'api_key',
+      entityId: made.id,
+      after: { name: made.name, scopes: made.scopes, expires_at: made.expires_at },
+    });
     return made;
   });
 
 const rotate = procedure({
-  rest: 'POST /keys/{id}/rotate', permission: 'access.admin', summary: 'Makes the successor of a key; both work for the time of the overlap', secretFields: ['secret'],
+  rest: 'POST /keys/{id}/rotate',
+  permission: 'access.admin',
+  summary: 'Makes the successor of a key; both work for the time of the overlap',
+  secretFields: ['secret'],
 })
   .input(z.object({ id: z.uuid(), overlap_seconds: z.number().int().min(0).max(LONGEST_OVERLAP_S).default(86_400) }))
   .output(withSecret)
@@ -96,18 +107,28 @@ const rotate = procedure({
     // The successor lives as long as the old key was made to live.
     const lifeMs = old.expires_at ? old.expires_at.getTime() - old.created_at.getTime() : undefined;
     const made = await insert(tx, {
-      name: old.name, scopes: old.scopes, expiresAt: lifeMs === undefined ? null : new Date(tx.now().getTime() + lifeMs), rotatedFrom: old.id,
+      name: old.name,
+      scopes: old.scopes,
+      expiresAt: lifeMs === undefined ? null : new Date(tx.now().getTime() + lifeMs),
+      rotatedFrom: old.id,
     });
     await tx.query(
       `update plinth_access.api_keys set expires_at = least(expires_at, clock_timestamp() + make_interval(secs => $3)) where tenant_id = $1 and id = $2`,
       [tx.context.tenantId, old.id, input.overlap_seconds],
     );
-    tx.audit.record({ action: 'api_key.rotated', entityType: 'api_key', entityId: old.id, after: { successor: made.id, overlap_seconds: input.overlap_seconds } });
+    tx.audit.record({
+      action: 'api_key.rotated',
+      entityType: 'api_key',
+      entityId: old.id,
+      after: { successor: made.id, overlap_seconds: input.overlap_seconds },
+    });
     return made;
   });
 
 const revoke = procedure({
-  rest: 'DELETE /keys/{id}', permission: 'access.admin', summary: 'Revokes a key for good',
+  rest: 'DELETE /keys/{id}',
+  permission: 'access.admin',
+  summary: 'Revokes a key for good',
   description: 'Requests with it are refused at once by the process that revoked it, by other processes after their look-up cache, at most 30 s later.',
 })
   .input(id)
@@ -116,7 +137,10 @@ const revoke = procedure({
     const tx = ctx.tx as AccessTransaction;
     const before = await one(tx, input.id);
     if (before.status === 'revoked') return before;
-    await tx.query('update plinth_access.api_keys set revoked_at = clock_timestamp() where tenant_id = $1 and id = $2 and revoked_at is null', [tx.context.tenantId, input.id]);
+    await tx.query('update plinth_access.api_keys set revoked_at = clock_timestamp() where tenant_id = $1 and id = $2 and revoked_at is null', [
+      tx.context.tenantId,
+      input.id,
+    ]);
     tx.audit.record({ action: 'api_key.revoked', entityType: 'api_key', entityId: input.id, before: { name: before.name, scopes: before.scopes } });
     return one(tx, input.id);
   });

@@ -9,7 +9,9 @@ const fail = raiser('access', errors);
 export async function makeLoginLink(tx: Queryable, operatorKeyId: string, lifeMs = 15 * 60_000): Promise<string> {
   const token = newSecret('login');
   await tx.query(`insert into plinth_access.login_links (hash, operator_key_id, expires_at) values ($1, $2, clock_timestamp() + make_interval(secs => $3))`, [
-    secretHash(token), operatorKeyId, lifeMs / 1000,
+    secretHash(token),
+    operatorKeyId,
+    lifeMs / 1000,
   ]);
   return token;
 }

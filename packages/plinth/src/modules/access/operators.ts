@@ -20,7 +20,12 @@ const COLUMNS = `id, name, prefix, last4, scopes,
 /** Name of the key that `plinth dev`, `plinth start` and PLINTH_ADMIN_KEY stand for. */
 export const ADMIN_KEY_NAME = 'admin';
 
-async function insert(tx: Queryable, id: string, secret: string, key: { name: string; scopes: readonly string[]; expiresAt: string | null }): Promise<OperatorKey> {
+async function insert(
+  tx: Queryable,
+  id: string,
+  secret: string,
+  key: { name: string; scopes: readonly string[]; expiresAt: string | null },
+): Promise<OperatorKey> {
   const { prefix, last4 } = secretLabel(secret);
   const [made] = await tx.query<OperatorKey>(
     `insert into plinth_access.operator_keys (id, name, prefix, last4, hash, scopes, expires_at) values ($1, $2, $3, $4, $5, $6, $7)
@@ -35,7 +40,10 @@ async function insert(tx: Queryable, id: string, secret: string, key: { name: st
  * The first operator key. With `secret` (PLINTH_ADMIN_KEY) that key is made valid; without one a key is made unless some active one
  * exists. `tx` runs as plinth_worker. Returns the secret only when it was made now. Errors: access_admin_key_malformed.
  */
-export async function ensureAdminKey(tx: Queryable & { newId(): string }, given?: string): Promise<{ id: string; secret: string | undefined; created: boolean }> {
+export async function ensureAdminKey(
+  tx: Queryable & { newId(): string },
+  given?: string,
+): Promise<{ id: string; secret: string | undefined; created: boolean }> {
   if (given !== undefined && secretKind(given) !== 'operator') throw fail('admin_key_malformed');
   // Two processes that start together make one key.
   await tx.query(`select pg_advisory_xact_lock(hashtextextended('plinth admin key', 0))`);
@@ -53,7 +61,13 @@ const list = procedure({ rest: 'GET /operators/keys', permission: 'operators.rea
   .output(z.object({ keys: z.array(operatorKey) }))
   .query(async ({ ctx }) => ({ keys: await ctx.tx.query<OperatorKey>(`select ${COLUMNS} from plinth_access.operator_keys order by id desc limit 1000`) }));
 
-const create = procedure({ rest: 'POST /operators/keys', permission: 'operators.admin', operator: true, summary: 'Makes an operator key', secretFields: ['secret'] })
+const create = procedure({
+  rest: 'POST /operators/keys',
+  permission: 'operators.admin',
+  operator: true,
+  summary: 'Makes an operator key',
+  secretFields: ['secret'],
+})
   .input(z.object({ name: z.string().min(1).max(200), scopes, expires_at: z.iso.datetime({ offset: true }).optional() }))
   .output(withSecret)
   .mutation(async ({ ctx, input }) => {
@@ -68,7 +82,8 @@ const revoke = procedure({ rest: 'DELETE /operators/keys/{id}', permission: 'ope
   .output(operatorKey)
   .mutation(async ({ ctx, input }) => {
     const [gone] = await ctx.tx.query<OperatorKey>(
-      `update plinth_access.operator_keys set revoked_at = coalesce(revoked_at, clock_timestamp()) where id = $1 returning ${COLUMNS}`, [input.id],
+      `update plinth_access.operator_keys set revoked_at = coalesce(revoked_at, clock_timestamp()) where id = $1 returning ${COLUMNS}`,
+      [input.id],
     );
     if (!gone) throw fail('key_not_found', { detail: { id: input.id } });
     return gone;

@@ -31,7 +31,8 @@ export const findKey = async (tx: Queryable, hash: Buffer): Promise<FoundKey | u
 export const findOperatorKey = async (tx: Queryable, id: string): Promise<FoundKey | undefined> =>
   (
     await tx.query<FoundKey>(
-      `select 'operator' as kind, id, null as tenant_id, name, scopes, expires_at, revoked_at, null as tenant_status from plinth_access.operator_keys where id = $1`, [id],
+      `select 'operator' as kind, id, null as tenant_id, name, scopes, expires_at, revoked_at, null as tenant_status from plinth_access.operator_keys where id = $1`,
+      [id],
     )
   )[0];
 
@@ -62,4 +63,6 @@ export const noteOperatorAccess = async (tx: Queryable, tenantId: string, operat
 
 /** What is stored about a user, as far as a token does not say it. */
 export const findMember = async (tx: Queryable, tenantId: string, userId: string): Promise<{ roles: string[]; status: string } | undefined> =>
-  (await tx.query<{ roles: string[]; status: string }>('select roles, status from plinth_access.users where tenant_id = $1 and id = $2', [tenantId, userId]))[0];
+  (
+    await tx.query<{ roles: string[]; status: string }>('select roles, status from plinth_access.users where tenant_id = $1 and id = $2', [tenantId, userId])
+  )[0];

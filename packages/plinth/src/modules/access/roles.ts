@@ -3,7 +3,7 @@ import type { Queryable } from '#kernel/database.ts';
 import { raiser } from '#kernel/errors.ts';
 import { procedure } from '#kernel/rpc.ts';
 import { errors } from './errors.ts';
-import { BUILT_IN_ROLES, PERMISSION, beyond } from './permissions.ts';
+import { BUILT_IN_ROLES, beyond, PERMISSION } from './permissions.ts';
 import type { AccessTransaction } from './transaction.ts';
 
 const fail = raiser('access', errors);
@@ -13,7 +13,9 @@ const roleName = z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/, 'lower-case letters
 
 /** Roles that the tenant of the transaction defined itself: name -> permissions. At most 1,000. */
 export async function customRoles(tx: Queryable & { context: { tenantId?: string | undefined } }): Promise<Map<string, string[]>> {
-  const rows = await tx.query<{ name: string; permissions: string[] }>('select name, permissions from plinth_access.roles where tenant_id = $1 limit 1000', [tx.context.tenantId]);
+  const rows = await tx.query<{ name: string; permissions: string[] }>('select name, permissions from plinth_access.roles where tenant_id = $1 limit 1000', [
+    tx.context.tenantId,
+  ]);
   return new Map(rows.map((row) => [row.name, row.permissions]));
 }
 
@@ -21,9 +23,15 @@ const list = procedure({ rest: 'GET /roles', permission: 'access.read', summary:
   .output(z.object({ roles: z.array(role) }))
   .query(async ({ ctx }) => {
     const own = await ctx.tx.query<{ name: string; description: string; permissions: string[] }>(
-      'select name, description, permissions from plinth_access.roles where tenant_id = $1 order by name limit 1000', [ctx.tx.context.tenantId],
+      'select name, description, permissions from plinth_access.roles where tenant_id = $1 order by name limit 1000',
+      [ctx.tx.context.tenantId],
     );
-    const builtIn = Object.entries(BUILT_IN_ROLES).map(([name, { description, permissions }]) => ({ name, description, permissions: [...permissions], built_in: true }));
+    const builtIn = Object.entries(BUILT_IN_ROLES).map(([name, { description, permissions }]) => ({
+      name,
+      description,
+      permissions: [...permissions],
+      built_in: true,
+    }));
     return { roles: [...builtIn, ...own.map((row) => ({ ...row, built_in: false }))] };
   });
 
@@ -42,8 +50,11 @@ const put = procedure({ rest: 'PUT /roles/{name}', permission: 'access.admin', s
       [tx.context.tenantId, input.name, input.description, input.permissions],
     );
     tx.audit.record({
-      action: before ? 'role.updated' : 'role.created', entityType: 'role', entityId: input.name,
-      before: before ? { permissions: before } : null, after: { permissions: input.permissions },
+      action: before ? 'role.updated' : 'role.created',
+      entityType: 'role',
+      entityId: input.name,
+      before: before ? { permissions: before } : null,
+      after: { permissions: input.permissions },
     });
     return { name: input.name, description: input.description, permissions: input.permissions, built_in: false };
   });
@@ -54,11 +65,17 @@ const remove = procedure({ rest: 'DELETE /roles/{name}', permission: 'access.adm
   .mutation(async ({ ctx, input }) => {
     const tx = ctx.tx as AccessTransaction;
     if (input.name in BUILT_IN_ROLES) throw fail('role_built_in', { message: `${input.name} is a built-in role` });
-    const [gone] = await tx.query<{ permissions: string[] }>('delete from plinth_access.roles where tenant_id = $1 and name = $2 returning permissions', [tx.context.tenantId, input.name]);
+    const [gone] = await tx.query<{ permissions: string[] }>('delete from plinth_access.roles where tenant_id = $1 and name = $2 returning permissions', [
+      tx.context.tenantId,
+      input.name,
+    ]);
     if (!gone) throw fail('role_not_found', { message: `There is no role ${input.name}`, detail: { role: input.name } });
     const more = beyond(gone.permissions, ctx.principal.scopes);
     if (more.length > 0) throw fail('escalation', { detail: { permissions: more } });
-    const [holder] = await tx.query<{ id: string }>('select id from plinth_access.users where tenant_id = $1 and $2 = any (roles) limit 1', [tx.context.tenantId, input.name]);
+    const [holder] = await tx.query<{ id: string }>('select id from plinth_access.users where tenant_id = $1 and $2 = any (roles) limit 1', [
+      tx.context.tenantId,
+      input.name,
+    ]);
     if (holder) throw fail('role_in_use', { detail: { user: holder.id } });
     tx.audit.record({ action: 'role.deleted', entityType: 'role', entityId: input.name, before: { permissions: gone.permissions } });
     return { name: input.name };

@@ -28,8 +28,16 @@ const changes = z.object({
   email: z.email().max(320).nullable().optional(),
   name: z.string().min(1).max(200).nullable().optional(),
   roles: z.array(z.string().min(1).max(63)).max(50).optional(),
-  locale: z.string().regex(/^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$/, 'a BCP 47 language tag such as de-CH').nullable().optional(),
-  time_zone: z.string().regex(/^[A-Za-z0-9_+/-]{1,64}$/, 'an IANA time zone such as Europe/Zurich').nullable().optional(),
+  locale: z
+    .string()
+    .regex(/^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$/, 'a BCP 47 language tag such as de-CH')
+    .nullable()
+    .optional(),
+  time_zone: z
+    .string()
+    .regex(/^[A-Za-z0-9_+/-]{1,64}$/, 'an IANA time zone such as Europe/Zurich')
+    .nullable()
+    .optional(),
   attributes: z.record(z.string(), z.unknown()).optional(),
   status: z.enum(['active', 'invited', 'suspended']).optional(),
 });
@@ -53,7 +61,10 @@ async function checkRoles(tx: AccessTransaction, principal: Principal, granted: 
 }
 
 async function one(tx: AccessTransaction, id: string, lock: boolean): Promise<User> {
-  const [found] = await tx.query<User>(`select ${COLUMNS} from plinth_access.users where tenant_id = $1 and id = $2${lock ? ' for update' : ''}`, [tx.context.tenantId, id]);
+  const [found] = await tx.query<User>(`select ${COLUMNS} from plinth_access.users where tenant_id = $1 and id = $2${lock ? ' for update' : ''}`, [
+    tx.context.tenantId,
+    id,
+  ]);
   if (!found) throw fail('user_not_found', { detail: { id } });
   return found;
 }
@@ -64,9 +75,10 @@ const list = procedure({ rest: 'GET /users', permission: 'access.read', summary:
   .input(z.object({ cursor: z.string().max(200).optional(), limit: z.number().int().min(1).max(200).default(50) }))
   .output(z.object({ users: z.array(user), next_cursor: z.string().nullable() }))
   .query(async ({ ctx, input }) => {
-    const users = await ctx.tx.query<User>(`select ${COLUMNS} from plinth_access.users where tenant_id = $1 and ($2::text is null or id > $2) order by id limit $3`, [
-      ctx.tx.context.tenantId, input.cursor ?? null, input.limit + 1,
-    ]);
+    const users = await ctx.tx.query<User>(
+      `select ${COLUMNS} from plinth_access.users where tenant_id = $1 and ($2::text is null or id > $2) order by id limit $3`,
+      [ctx.tx.context.tenantId, input.cursor ?? null, input.limit + 1],
+    );
     const page = users.slice(0, input.limit);
     return { users: page, next_cursor: users.length > input.limit ? (page.at(-1)?.id ?? null) : null };
   });
@@ -76,7 +88,12 @@ const get = procedure({ rest: 'GET /users/{id}', permission: 'access.read', summ
   .output(user)
   .query(({ ctx, input }) => one(ctx.tx as AccessTransaction, input.id, false));
 
-const create = procedure({ rest: 'POST /users', permission: 'access.admin', summary: 'Adds a member', description: 'Ids are the application\'s own; without one a uuid is made.' })
+const create = procedure({
+  rest: 'POST /users',
+  permission: 'access.admin',
+  summary: 'Adds a member',
+  description: "Ids are the application's own; without one a uuid is made.",
+})
   .input(changes.extend({ id: userId.optional() }))
   .output(user)
   .mutation(async ({ ctx, input }) => {
@@ -86,8 +103,17 @@ const create = procedure({ rest: 'POST /users', permission: 'access.admin', summ
       .query<User>(
         `insert into plinth_access.users (tenant_id, id, email, name, roles, locale, time_zone, attributes, status)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning ${COLUMNS}`,
-        [tx.context.tenantId, input.id ?? tx.newId(), input.email ?? null, input.name ?? null, input.roles ?? [], input.locale ?? null, input.time_zone ?? null,
-          JSON.stringify(input.attributes ?? {}), input.status ?? 'active'],
+        [
+          tx.context.tenantId,
+          input.id ?? tx.newId(),
+          input.email ?? null,
+          input.name ?? null,
+          input.roles ?? [],
+          input.locale ?? null,
+          input.time_zone ?? null,
+          JSON.stringify(input.attributes ?? {}),
+          input.status ?? 'active',
+        ],
       )
       .catch((error: unknown) => Promise.reject(exists(error)));
     if (!made) throw fail('user_exists');
@@ -125,7 +151,12 @@ const remove = procedure({ rest: 'DELETE /users/{id}', permission: 'access.admin
     const before = await one(tx, input.id, true);
     await checkRoles(tx, ctx.principal, [], before.roles);
     await tx.query('delete from plinth_access.users where tenant_id = $1 and id = $2', [tx.context.tenantId, input.id]);
-    tx.audit.record({ action: 'user.deleted', entityType: 'user', entityId: input.id, before: { email: before.email, roles: before.roles, status: before.status } });
+    tx.audit.record({
+      action: 'user.deleted',
+      entityType: 'user',
+      entityId: input.id,
+      before: { email: before.email, roles: before.roles, status: before.status },
+    });
     return { id: input.id };
   });
 

@@ -30,7 +30,8 @@ export interface AuditEntry {
 export const auditEffects = (sink: EffectSink) => ({
   /** Records one entry and returns its id at once; the row is written before COMMIT. */
   record(entry: AuditEntry): string {
-    if (entry.entityId !== undefined && entry.entityType === undefined) throw fail('entry_invalid', { message: `The audit entry ${JSON.stringify(entry.action)} has an entity id and no entity type` });
+    if (entry.entityId !== undefined && entry.entityType === undefined)
+      throw fail('entry_invalid', { message: `The audit entry ${JSON.stringify(entry.action)} has an entity id and no entity type` });
     const id = sink.newId();
     sink.push(`audit.record(${JSON.stringify(entry.action)})`, {
       id,

@@ -4,7 +4,7 @@ import { procedure } from '#kernel/rpc.ts';
 import { TYPES_SIGNAL } from './check.ts';
 import { errors } from './errors.ts';
 import type { EventsTransaction } from './publish.ts';
-import { LONGEST_TYPE, firstId } from './publish.ts';
+import { firstId, LONGEST_TYPE } from './publish.ts';
 import { compileSchema } from './schema.ts';
 
 const fail = raiser('events', errors);
@@ -57,12 +57,23 @@ const compiles = (type: string, schema: Record<string, unknown>): void => {
 };
 
 export const api = {
-  publish: procedure({ rest: 'POST /events', permission: 'events.write', summary: 'Publishes an event', description: 'Under an idempotency key that was used before, the answer names the first event.' })
+  publish: procedure({
+    rest: 'POST /events',
+    permission: 'events.write',
+    summary: 'Publishes an event',
+    description: 'Under an idempotency key that was used before, the answer names the first event.',
+  })
     .input(
       z.object({
-        type: typeName, data: json.default({}), stream: z.object({ type: name, id: name }).optional(),
-        expected_version: z.union([z.int().min(0), z.enum(['none', 'exists'])]).optional(), idempotency_key: name.optional(), causation_id: z.uuid().optional(),
-        schema_version: z.int().min(1).optional(), occurred_at: z.iso.datetime({ offset: true }).optional(), metadata: json.optional(),
+        type: typeName,
+        data: json.default({}),
+        stream: z.object({ type: name, id: name }).optional(),
+        expected_version: z.union([z.int().min(0), z.enum(['none', 'exists'])]).optional(),
+        idempotency_key: name.optional(),
+        causation_id: z.uuid().optional(),
+        schema_version: z.int().min(1).optional(),
+        occurred_at: z.iso.datetime({ offset: true }).optional(),
+        metadata: json.optional(),
       }),
     )
     .output(z.object({ id: z.uuid(), duplicate: z.boolean() }))
@@ -70,8 +81,13 @@ export const api = {
       // Every procedure's transaction offers the effects of all modules; this one's are known to be among them.
       const tx = ctx.tx as EventsTransaction;
       const id = tx.events.publish(input.type, input.data, {
-        stream: input.stream, expectedVersion: input.expected_version, idempotencyKey: input.idempotency_key, causationId: input.causation_id,
-        schemaVersion: input.schema_version, occurredAt: input.occurred_at === undefined ? undefined : new Date(input.occurred_at), metadata: input.metadata,
+        stream: input.stream,
+        expectedVersion: input.expected_version,
+        idempotencyKey: input.idempotency_key,
+        causationId: input.causation_id,
+        schemaVersion: input.schema_version,
+        occurredAt: input.occurred_at === undefined ? undefined : new Date(input.occurred_at),
+        metadata: input.metadata,
       });
       if (input.idempotency_key === undefined) return { id, duplicate: false };
       const first = await firstId(tx, input.idempotency_key);
@@ -82,16 +98,26 @@ export const api = {
     .input(z.object({ id: z.uuid() }))
     .output(event)
     .query(async ({ ctx, input }) => {
-      const [found] = await ctx.tx.query<z.infer<typeof event>>(`select ${COLUMNS} from plinth.event_store where tenant_id = $1 and id = $2`, [ctx.tx.context.tenantId, input.id]);
+      const [found] = await ctx.tx.query<z.infer<typeof event>>(`select ${COLUMNS} from plinth.event_store where tenant_id = $1 and id = $2`, [
+        ctx.tx.context.tenantId,
+        input.id,
+      ]);
       if (!found) throw fail('event_not_found', { message: `There is no event ${input.id}` });
       return found;
     }),
 
   stream: procedure({ rest: 'GET /streams/{type}/{id}', permission: 'events.read', summary: 'Events of one aggregate, oldest first' })
-    .input(z.object({ type: name, id: name, from_version: z.coerce.number().int().min(1).default(1), limit: z.coerce.number().int().min(1).max(1000).default(100) }))
+    .input(
+      z.object({ type: name, id: name, from_version: z.coerce.number().int().min(1).default(1), limit: z.coerce.number().int().min(1).max(1000).default(100) }),
+    )
     .output(z.object({ events: z.array(event), next_version: version.nullable() }))
     .query(async ({ ctx, input }) => {
-      const events = await ctx.tx.query<z.infer<typeof event>>(`select ${COLUMNS} from plinth.get_aggregate_events($1, $2, $3, $4)`, [input.type, input.id, input.from_version, input.limit]);
+      const events = await ctx.tx.query<z.infer<typeof event>>(`select ${COLUMNS} from plinth.get_aggregate_events($1, $2, $3, $4)`, [
+        input.type,
+        input.id,
+        input.from_version,
+        input.limit,
+      ]);
       const last = events.length === input.limit ? events.at(-1)?.version : undefined;
       return { events, next_version: last ? Number(last) + 1 : null };
     }),
@@ -121,8 +147,21 @@ export const api = {
       return { versions };
     }),
 
-  putType: procedure({ rest: 'PUT /event-types/{name}', permission: 'events.write', summary: 'Registers an event type', description: 'A schema that differs from the newest makes a new version.' })
-    .input(z.object({ name: typeName, schema: json.optional(), mode: mode.default('reject'), description: z.string().max(2000).optional(), example: json.optional() }))
+  putType: procedure({
+    rest: 'PUT /event-types/{name}',
+    permission: 'events.write',
+    summary: 'Registers an event type',
+    description: 'A schema that differs from the newest makes a new version.',
+  })
+    .input(
+      z.object({
+        name: typeName,
+        schema: json.optional(),
+        mode: mode.default('reject'),
+        description: z.string().max(2000).optional(),
+        example: json.optional(),
+      }),
+    )
     .output(z.object({ name: z.string(), version: z.number() }))
     .mutation(async ({ ctx, input }) => {
       if (input.schema) compiles(input.name, input.schema);
@@ -131,17 +170,29 @@ export const api = {
         if (fault) throw fail('type_invalid', { message: `The example of ${input.name} does not fit its schema: ${fault}` });
       }
       const [row] = await ctx.tx.query<{ version: number }>('select plinth.define_event_type($1, $2, $3, $4, $5) as version', [
-        input.name, input.schema ? JSON.stringify(input.schema) : null, input.mode, input.description ?? null, input.example ? JSON.stringify(input.example) : null,
+        input.name,
+        input.schema ? JSON.stringify(input.schema) : null,
+        input.mode,
+        input.description ?? null,
+        input.example ? JSON.stringify(input.example) : null,
       ]);
       ctx.tx.signal(TYPES_SIGNAL);
       return { name: input.name, version: row?.version ?? 1 };
     }),
 
-  deleteType: procedure({ rest: 'DELETE /event-types/{name}', permission: 'events.write', summary: 'Removes an event type, all versions', description: 'Events of it stay; new ones are no longer checked.' })
+  deleteType: procedure({
+    rest: 'DELETE /event-types/{name}',
+    permission: 'events.write',
+    summary: 'Removes an event type, all versions',
+    description: 'Events of it stay; new ones are no longer checked.',
+  })
     .input(z.object({ name: typeName }))
     .output(z.object({ name: z.string(), versions: z.number() }))
     .mutation(async ({ ctx, input }) => {
-      const gone = await ctx.tx.query('delete from plinth_events.types where tenant_id = $1 and name = $2 returning version', [ctx.tx.context.tenantId, input.name]);
+      const gone = await ctx.tx.query('delete from plinth_events.types where tenant_id = $1 and name = $2 returning version', [
+        ctx.tx.context.tenantId,
+        input.name,
+      ]);
       if (gone.length === 0) throw fail('type_unknown', { message: `There is no event type ${input.name} of this tenant` });
       ctx.tx.signal(TYPES_SIGNAL);
       return { name: input.name, versions: gone.length };

@@ -30,7 +30,11 @@ interface KnownType {
   check: SchemaCheck | undefined;
 }
 
-const known = (row: TypeRow): KnownType => ({ version: row.version, mode: row.mode, check: row.schema && row.mode !== 'off' ? checkOf(row, row.schema) : undefined });
+const known = (row: TypeRow): KnownType => ({
+  version: row.version,
+  mode: row.mode,
+  check: row.schema && row.mode !== 'off' ? checkOf(row, row.schema) : undefined,
+});
 
 /** A schema that was registered in SQL may be one that does not compile; then its type rejects, or warns of, every payload. */
 function checkOf(row: TypeRow, schema: Record<string, unknown>): SchemaCheck {
@@ -78,7 +82,10 @@ export function eventsCheck(wake: Wake): EffectCheck {
 }
 
 const load = (tx: Queryable, effects: readonly Effect[]): Promise<TypeRow[]> =>
-  tx.query<TypeRow>('select * from plinth_events.find_types($1, $2)', [effects.map((effect) => effect.row.type), effects.map((effect) => versionOf(effect) ?? null)]);
+  tx.query<TypeRow>('select * from plinth_events.find_types($1, $2)', [
+    effects.map((effect) => effect.row.type),
+    effects.map((effect) => versionOf(effect) ?? null),
+  ]);
 
 /** Sets the type's version on the row, and a warning where the payload does not fit. Errors: events_payload_rejected, events_type_unknown. */
 function complete(effect: Effect, type: KnownType | null): void {

@@ -1,12 +1,45 @@
 import type { ErrorCatalogue } from '#kernel/errors.ts';
 
 export const errors = {
-  event_invalid: { status: 422, title: 'The event is not valid', wayOut: 'Give a type of words joined by dots (order.created), a JSON object of at most 1 MiB, and a stream by type and id or not at all.' },
-  event_not_found: { status: 404, title: 'There is no such event', wayOut: 'Check the id and the tenant; events leave after the time of the retention policy.' },
-  payload_rejected: { status: 422, title: 'The payload does not fit the schema of its event type', wayOut: 'Correct the payload, or register a new version of the type.' },
-  type_invalid: { status: 422, title: 'The event type is not valid', wayOut: 'Give a name of words joined by dots, a JSON Schema (2020-12) without remote references and costly patterns, at most 64 KiB, and mode off, warn or reject.' },
-  type_unknown: { status: 404, title: 'There is no such event type', wayOut: 'Register it with PUT /api/v1/event-types/{name} or plinth.define_event_type, or leave the version out.' },
-  idempotency_conflict: { status: 409, title: 'The idempotency key was used for another event', wayOut: 'Send the same type, payload and stream under one key, or use a new key.' },
-  version_conflict: { status: 409, title: 'The stream is at another version', wayOut: 'Read the events that were appended since, decide again, and append with the version you then see.' },
-  append_only: { status: 403, title: 'Events cannot be changed or deleted', wayOut: 'Publish a new event that corrects the old one; old events leave by the retention policy.' },
+  event_invalid: {
+    status: 422,
+    title: 'The event is not valid',
+    wayOut: 'Give a type of words joined by dots (order.created), a JSON object of at most 1 MiB, and a stream by type and id or not at all.',
+  },
+  event_not_found: {
+    status: 404,
+    title: 'There is no such event',
+    wayOut: 'Check the id and the tenant; events leave after the time of the retention policy.',
+  },
+  payload_rejected: {
+    status: 422,
+    title: 'The payload does not fit the schema of its event type',
+    wayOut: 'Correct the payload, or register a new version of the type.',
+  },
+  type_invalid: {
+    status: 422,
+    title: 'The event type is not valid',
+    wayOut:
+      'Give a name of words joined by dots, a JSON Schema (2020-12) without remote references and costly patterns, at most 64 KiB, and mode off, warn or reject.',
+  },
+  type_unknown: {
+    status: 404,
+    title: 'There is no such event type',
+    wayOut: 'Register it with PUT /api/v1/event-types/{name} or plinth.define_event_type, or leave the version out.',
+  },
+  idempotency_conflict: {
+    status: 409,
+    title: 'The idempotency key was used for another event',
+    wayOut: 'Send the same type, payload and stream under one key, or use a new key.',
+  },
+  version_conflict: {
+    status: 409,
+    title: 'The stream is at another version',
+    wayOut: 'Read the events that were appended since, decide again, and append with the version you then see.',
+  },
+  append_only: {
+    status: 403,
+    title: 'Events cannot be changed or deleted',
+    wayOut: 'Publish a new event that corrects the old one; old events leave by the retention policy.',
+  },
 } as const satisfies ErrorCatalogue;

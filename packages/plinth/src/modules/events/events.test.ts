@@ -1,10 +1,10 @@
 /** Events from publishing to reading, through the transaction, SQL and the seeds' own snippets. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Plinth, Tx } from '../../index.ts';
 import { migrateUp } from '#kernel/migrate/index.ts';
 import { modules } from '#registry';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import type { Plinth, Tx } from '../../index.ts';
 import { firstId } from './publish.ts';
 
 let database: TestDatabase;
@@ -38,7 +38,8 @@ const code = (promise: Promise<unknown>): Promise<string> =>
   promise.then(
     () => 'no error',
     (error: { code?: string; detail?: unknown }) => {
-      const detail = typeof error.detail === 'string' ? (JSON.parse(error.detail) as { code?: string }) : ((error.detail ?? {}) as { effect_code?: string; code?: string });
+      const detail =
+        typeof error.detail === 'string' ? (JSON.parse(error.detail) as { code?: string }) : ((error.detail ?? {}) as { effect_code?: string; code?: string });
       return ('effect_code' in detail && detail.effect_code) || detail.code || String(error.code);
     },
   );
@@ -55,15 +56,26 @@ describe('publish', () => {
       }),
     ).rejects.toThrow('no');
     expect(await stored(a, lost)).toBeUndefined();
-    const id = await plinth.transaction({ tenantId: a, correlationId, actor: { type: 'user', id: 'u1' } }, async (tx) => tx.events.publish('order.created', { total: 5 }, { metadata: { from: 'test' } }));
+    const id = await plinth.transaction({ tenantId: a, correlationId, actor: { type: 'user', id: 'u1' } }, async (tx) =>
+      tx.events.publish('order.created', { total: 5 }, { metadata: { from: 'test' } }),
+    );
     expect(await stored(a, id)).toMatchObject({
-      event_type: 'order.created', payload: { total: 5 }, metadata: { from: 'test' }, actor_type: 'user', actor_id: 'u1', correlation_id: correlationId, version: null, aggregate_id: null,
+      event_type: 'order.created',
+      payload: { total: 5 },
+      metadata: { from: 'test' },
+      actor_type: 'user',
+      actor_id: 'u1',
+      correlation_id: correlationId,
+      version: null,
+      aggregate_id: null,
     });
     expect(await stored(b, id)).toBeUndefined();
   });
 
   test('events of one transaction keep the order in which they were published', async () => {
-    const ids = await asTenant(a, async (tx) => Array.from({ length: 50 }, (_, n) => tx.events.publish('order.counted', { n }, n % 2 ? { stream: { type: 'order', id: 'many' } } : {})));
+    const ids = await asTenant(a, async (tx) =>
+      Array.from({ length: 50 }, (_, n) => tx.events.publish('order.counted', { n }, n % 2 ? { stream: { type: 'order', id: 'many' } } : {})),
+    );
     const rows = await asTenant(a, (tx) => tx.query<StoredEvent>('select * from plinth.event_store where id = any ($1::uuid[]) order by position', [ids]));
     expect(rows.map((row) => row.payload.n)).toEqual(Array.from({ length: 50 }, (_, n) => n));
     expect((await stream(a, 'many')).map((row) => [row.version, row.payload.n])).toEqual(Array.from({ length: 25 }, (_, n) => [String(n + 1), 2 * n + 1]));
@@ -71,7 +83,8 @@ describe('publish', () => {
 
   test('a wrong type, data or stream is refused where it is published', async () => {
     const refused = (publish: (tx: Tx) => unknown) => code(asTenant(a, async (tx) => publish(tx)));
-    for (const type of ['', 'order created', 'a..b', '.a', 'x'.repeat(201), "'; drop table x; --"]) expect(await refused((tx) => tx.events.publish(type, {}))).toBe('events_event_invalid');
+    for (const type of ['', 'order created', 'a..b', '.a', 'x'.repeat(201), "'; drop table x; --"])
+      expect(await refused((tx) => tx.events.publish(type, {}))).toBe('events_event_invalid');
     expect(await refused((tx) => tx.events.publish('a', [] as unknown as Record<string, unknown>))).toBe('events_event_invalid');
     expect(await refused((tx) => tx.events.publish('a', {}, { stream: { type: 'order', id: '' } }))).toBe('events_event_invalid');
     expect(await refused((tx) => tx.events.publish('a', {}, { expectedVersion: 1 }))).toBe('events_event_invalid');
@@ -107,19 +120,28 @@ describe('idempotency key', () => {
     expect(await stored(a, again)).toBeUndefined();
     expect(await asTenant(a, (tx) => firstId(tx, 'k1'))).toBe(first);
     expect(await code(publish({ x: 2 }))).toBe('events_idempotency_conflict');
-    const [row] = await asTenant(a, (tx) => tx.query<{ id: string }>(`select plinth.publish_event('order.paid', '{"x":1,"y":2}', p_idempotency_key := 'k1') as id`));
+    const [row] = await asTenant(a, (tx) =>
+      tx.query<{ id: string }>(`select plinth.publish_event('order.paid', '{"x":1,"y":2}', p_idempotency_key := 'k1') as id`),
+    );
     expect(row?.id).toBe(first);
   });
 
   test('two tenants use the same key without meeting', async () => {
-    const [one, two] = await Promise.all([a, b].map((tenant) => asTenant(tenant, async (tx) => tx.events.publish('order.paid', { tenant }, { idempotencyKey: 'shared' }))));
+    const [one, two] = await Promise.all(
+      [a, b].map((tenant) => asTenant(tenant, async (tx) => tx.events.publish('order.paid', { tenant }, { idempotencyKey: 'shared' }))),
+    );
     expect(await stored(a, one ?? '')).toBeDefined();
     expect(await stored(b, two ?? '')).toBeDefined();
   });
 
   test('of many writers at once one writes and all get its id', async () => {
     const ids = await Promise.all(
-      Array.from({ length: 12 }, () => asTenant(a, async (tx) => (await tx.query<{ id: string }>(`select plinth.publish_event('order.paid', '{"n":1}', p_idempotency_key := 'race') as id`))[0]?.id)),
+      Array.from({ length: 12 }, () =>
+        asTenant(
+          a,
+          async (tx) => (await tx.query<{ id: string }>(`select plinth.publish_event('order.paid', '{"n":1}', p_idempotency_key := 'race') as id`))[0]?.id,
+        ),
+      ),
     );
     expect(new Set(ids).size).toBe(1);
     const rows = await asTenant(a, (tx) => tx.query(`select 1 from plinth.event_store where idempotency_key = 'race'`));
@@ -139,7 +161,9 @@ describe('idempotency key', () => {
   });
 
   test('the same key twice in one transaction is one event', async () => {
-    const [first, second] = await asTenant(a, async (tx) => [1, 2].map(() => tx.events.publish('order.paid', { n: 1 }, { idempotencyKey: 'twice', stream: { type: 'order', id: 'twice' } })));
+    const [first, second] = await asTenant(a, async (tx) =>
+      [1, 2].map(() => tx.events.publish('order.paid', { n: 1 }, { idempotencyKey: 'twice', stream: { type: 'order', id: 'twice' } })),
+    );
     expect(await stored(a, first ?? '')).toMatchObject({ version: '1' });
     expect(await stored(a, second ?? '')).toBeUndefined();
   });
@@ -164,7 +188,8 @@ describe('streams', () => {
   });
 
   test('an expected version that is not the version is refused and says both', async () => {
-    const append = (expectedVersion: number | 'none' | 'exists', id: string) => asTenant(a, async (tx) => tx.events.publish('order.changed', {}, { stream: { type: 'order', id }, expectedVersion }));
+    const append = (expectedVersion: number | 'none' | 'exists', id: string) =>
+      asTenant(a, async (tx) => tx.events.publish('order.changed', {}, { stream: { type: 'order', id }, expectedVersion }));
     expect(await code(append('exists', 'new'))).toBe('events_version_conflict');
     await append('none', 'new');
     expect(await code(append('none', 'new'))).toBe('events_version_conflict');
@@ -172,11 +197,17 @@ describe('streams', () => {
     await append(2, 'new');
     await expect(append(2, 'new')).rejects.toMatchObject({ status: 409, detail: { expected: 2, actual: 3 } });
     expect((await stream(a, 'new')).map((row) => row.version)).toEqual(['1', '2', '3']);
-    expect(await code(asTenant(a, (tx) => tx.query(`select plinth.append_event('new', 'order', 'x', p_expected_version := 1)`)))).toBe('events_version_conflict');
+    expect(await code(asTenant(a, (tx) => tx.query(`select plinth.append_event('new', 'order', 'x', p_expected_version := 1)`)))).toBe(
+      'events_version_conflict',
+    );
   });
 
   test('of many that expect the same version exactly one gets it', async () => {
-    const done = await Promise.allSettled(Array.from({ length: 8 }, () => asTenant(a, async (tx) => tx.events.publish('order.changed', {}, { stream: { type: 'order', id: 'one' }, expectedVersion: 'none' }))));
+    const done = await Promise.allSettled(
+      Array.from({ length: 8 }, () =>
+        asTenant(a, async (tx) => tx.events.publish('order.changed', {}, { stream: { type: 'order', id: 'one' }, expectedVersion: 'none' })),
+      ),
+    );
     expect(done.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
   });
 

@@ -36,7 +36,8 @@ const LONGEST_NAME = 500;
 const refuse = (field: string, message: string) => fail('event_invalid', { message, detail: { field } });
 
 const name = (field: string, text: string): string => {
-  if (typeof text !== 'string' || text.length < 1 || text.length > LONGEST_NAME || text.includes('\0')) throw refuse(field, `${field} has 1 to ${LONGEST_NAME} characters and no NUL byte`);
+  if (typeof text !== 'string' || text.length < 1 || text.length > LONGEST_NAME || text.includes('\0'))
+    throw refuse(field, `${field} has 1 to ${LONGEST_NAME} characters and no NUL byte`);
   return text;
 };
 
@@ -47,7 +48,8 @@ const expected = (version: PublishOptions['expectedVersion'], stream: Stream | u
   if (version === undefined) return undefined;
   if (!stream) throw refuse('expectedVersion', 'An expected version needs a stream');
   const number = version === 'none' ? 0 : version === 'exists' ? -1 : version;
-  if (!Number.isSafeInteger(number) || (typeof version === 'number' && number < 0)) throw refuse('expectedVersion', `The expected version ${String(version)} is not a whole number from 0 on, none or exists`);
+  if (!Number.isSafeInteger(number) || (typeof version === 'number' && number < 0))
+    throw refuse('expectedVersion', `The expected version ${String(version)} is not a whole number from 0 on, none or exists`);
   return number;
 };
 
@@ -93,6 +95,9 @@ export type EventsTransaction = AnyTransaction & { readonly events: ReturnType<t
 /** Id of the event that an idempotency key stands for, after writing what waits; undefined for a key never used. */
 export async function firstId(tx: AnyTransaction, idempotencyKey: string): Promise<string | undefined> {
   await tx.flush();
-  const [row] = await tx.query<{ event_id: string }>('select event_id from plinth_events.dedup where tenant_id = $1 and key = $2', [tx.context.tenantId, idempotencyKey]);
+  const [row] = await tx.query<{ event_id: string }>('select event_id from plinth_events.dedup where tenant_id = $1 and key = $2', [
+    tx.context.tenantId,
+    idempotencyKey,
+  ]);
   return row?.event_id;
 }

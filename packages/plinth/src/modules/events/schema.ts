@@ -18,7 +18,8 @@ function patternFault(pattern: unknown, maxLength: unknown): string | undefined 
   if (/\\[1-9k]|\(\?[=!<]/.test(bare)) return `the pattern ${pattern} looks around or back`;
   if (/\)[*+{]/.test(bare)) return `the pattern ${pattern} repeats a group`;
   if ((bare.match(/[*+]|\{\d*,\}|\{\d+,\d+\}/g) ?? []).length > 2) return `the pattern ${pattern} has more than two open repetitions`;
-  if (typeof maxLength !== 'number' || maxLength > LONGEST_PATTERN_INPUT) return `the pattern ${pattern} needs a maxLength of at most ${LONGEST_PATTERN_INPUT} beside it`;
+  if (typeof maxLength !== 'number' || maxLength > LONGEST_PATTERN_INPUT)
+    return `the pattern ${pattern} needs a maxLength of at most ${LONGEST_PATTERN_INPUT} beside it`;
   return undefined;
 }
 

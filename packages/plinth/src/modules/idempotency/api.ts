@@ -16,7 +16,11 @@ const result = z.object({
 });
 
 export const api = {
-  check: procedure({ rest: 'GET /idempotency/check', permission: 'idempotency.read', summary: 'What became of the calls under an idempotency key, newest first' })
+  check: procedure({
+    rest: 'GET /idempotency/check',
+    permission: 'idempotency.read',
+    summary: 'What became of the calls under an idempotency key, newest first',
+  })
     .input(z.object({ key: z.string().min(1).max(255), scope: z.string().min(1).max(300).optional() }))
     .output(z.object({ data: result.nullable() }))
     .query(async ({ ctx, input }) => {

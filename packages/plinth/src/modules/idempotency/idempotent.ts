@@ -19,11 +19,18 @@ export interface IdempotentCall {
 const canonical = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(canonical);
   if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(Object.keys(value).sort().map((name) => [name, canonical((value as Record<string, unknown>)[name])]));
+  return Object.fromEntries(
+    Object.keys(value)
+      .sort()
+      .map((name) => [name, canonical((value as Record<string, unknown>)[name])]),
+  );
 };
 
 /** SHA-256 of a request, hex. */
-export const requestHash = (request: unknown): string => createHash('sha256').update(JSON.stringify(canonical(request)) ?? 'null').digest('hex');
+export const requestHash = (request: unknown): string =>
+  createHash('sha256')
+    .update(JSON.stringify(canonical(request)) ?? 'null')
+    .digest('hex');
 
 /**
  * Does `work` once for a key, in the transaction of the work: claim, work and answer commit together, so a crash in between leaves nothing and a
@@ -39,7 +46,10 @@ export async function once(tx: Queryable, call: IdempotentCall, work: () => Prom
   const answer = await work();
   const stored = call.storable ? call.storable(answer) : answer;
   await tx.query('select plinth.finish_idempotent(p_scope => $1, p_key => $2, p_response_status => $3, p_response_body => $4)', [
-    call.scope, call.key, call.status ?? 200, JSON.stringify(stored) ?? null,
+    call.scope,
+    call.key,
+    call.status ?? 200,
+    JSON.stringify(stored) ?? null,
   ]);
   return { replayed: false, answer };
 }
