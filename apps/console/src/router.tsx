@@ -1,4 +1,4 @@
-import { createRootRoute, createRoute, createRouter, retainSearchParams } from '@tanstack/react-router';
+import { createRootRoute, createRoute, createRouter, Navigate, retainSearchParams } from '@tanstack/react-router';
 import { DetailPage } from './pages/Detail.tsx';
 import { HomePage } from './pages/Home.tsx';
 import { ListPage } from './pages/List.tsx';
@@ -22,6 +22,9 @@ const root = createRootRoute({
 });
 
 const home = createRoute({ getParentRoute: () => root, path: '/', component: HomePage });
+
+/** Where the one-time link leads; the gate has taken its token by then. */
+const login = createRoute({ getParentRoute: () => root, path: '/login', component: () => <Navigate to="/" replace /> });
 
 const list = createRoute({
   getParentRoute: () => root,
@@ -52,7 +55,7 @@ const stringifySearch = (search: Search): string => {
 };
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, list, detail, trace]),
+  routeTree: root.addChildren([home, login, list, detail, trace]),
   basepath: '/console',
   parseSearch,
   stringifySearch,

@@ -7,6 +7,8 @@ import { store, stored } from './storage.ts';
 /** Who is signed in, in which tenant they look, and everything that asks the API in that tenant. */
 export interface Session {
   me: Me;
+  /** Those that may be chosen: for operators the newest 200, otherwise one's own. */
+  tenants: readonly Tenant[];
   tenant: Tenant | undefined;
   access: Access;
   reason: string;
@@ -21,36 +23,50 @@ export function useSession(): Session {
   return session;
 }
 
+const nobody: Access = { tenant: undefined, reason: undefined };
+
 export const meQuery = queryOptions({
   queryKey: ['me'],
-  queryFn: ({ signal }) => api<Me>({ tenant: undefined, reason: undefined }, '/me', { signal }),
+  queryFn: async ({ signal }) => {
+    const me = await api<Me>(nobody, '/me', { signal });
+    if (!me.operator) return { me, tenants: me.tenant ? [me.tenant] : [] };
+    const { tenants } = await api<{ tenants: readonly Tenant[] }>(nobody, '/tenants?limit=200', { signal });
+    return { me, tenants };
+  },
   retry: false,
   staleTime: 60_000,
 });
 
-const chooseTenant = (me: Me, asked: string | undefined): Tenant | undefined => {
-  const wanted = [asked, me.principal.tenantId, stored('tenant')];
-  for (const id of wanted) {
-    const found = id ? me.tenants.find((tenant) => tenant.id === id) : undefined;
+const chooseTenant = (tenants: readonly Tenant[], asked: string | undefined): Tenant | undefined => {
+  for (const id of [asked, stored('tenant')]) {
+    const found = id ? tenants.find((tenant) => tenant.id === id) : undefined;
     if (found) return found;
     // An operator may follow a link into a tenant beyond those that were listed.
     if (id && id === asked) return { id, name: id };
   }
-  return me.tenants[0];
+  return tenants[0];
 };
 
-/** Gives the session to the pages. `asked` is the tenant that the URL names. */
-export function SessionProvider({ me, asked, children }: { me: Me; asked: string | undefined; children: ReactNode }): ReactNode {
+interface SessionProviderProps {
+  me: Me;
+  tenants: readonly Tenant[];
+  /** The tenant that the URL names. */
+  asked: string | undefined;
+  children: ReactNode;
+}
+
+/** Gives the session to the pages. */
+export function SessionProvider({ me, tenants, asked, children }: SessionProviderProps): ReactNode {
   const [reason, setReasonState] = useState(() => stored('reason') ?? '');
   const setReason = useCallback((next: string) => {
     store('reason', next === '' ? undefined : next);
     setReasonState(next);
   }, []);
   const value = useMemo<Session>(() => {
-    const tenant = chooseTenant(me, asked);
-    const named = me.principal.operator ? tenant?.id : undefined;
-    return { me, tenant, reason, setReason, access: { tenant: named, reason: me.principal.operator && reason !== '' ? reason : undefined } };
-  }, [me, asked, reason, setReason]);
+    const tenant = me.operator ? chooseTenant(tenants, asked) : (me.tenant ?? undefined);
+    const access = me.operator ? { tenant: tenant?.id, reason: reason === '' ? undefined : reason } : nobody;
+    return { me, tenants, tenant, reason, setReason, access };
+  }, [me, tenants, asked, reason, setReason]);
   return <SessionContext value={value}>{children}</SessionContext>;
 }
 
@@ -108,13 +124,13 @@ export function useItem(module: string, list: string, id: string, everyMs: numbe
   });
 }
 
-/** The story of one correlation id; asked again while `again` says that more is to come. */
-export function useTrace(id: string, again: (trace: Trace) => boolean) {
+/** The story of one correlation id; asked again after as many milliseconds as `again` says. */
+export function useTrace(id: string, again: (trace: Trace) => number | false) {
   const { access } = useSession();
   return useQuery({
     queryKey: ['trace', access.tenant, id],
     queryFn: ({ signal }) => api<Trace>(access, `/traces/${encodeURIComponent(id)}`, { signal }),
-    refetchInterval: (query) => (query.state.data && again(query.state.data) ? 1000 : false),
+    refetchInterval: (query) => (query.state.data ? again(query.state.data) : false),
   });
 }
 

@@ -6,13 +6,11 @@ export interface Tenant {
 }
 
 export interface Me {
-  principal: {
-    actor: { type: string; id: string };
-    tenantId: string | null;
-    roles: readonly string[];
-    operator: boolean;
-  };
-  tenants: readonly Tenant[];
+  actor: { type: string; id: string };
+  /** Null for operators, who choose one. */
+  tenant: Tenant | null;
+  roles: readonly string[];
+  operator: boolean;
 }
 
 export interface ColumnMeta {

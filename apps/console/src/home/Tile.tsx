@@ -51,7 +51,7 @@ export function Tile({ meta, page, error }: { meta: ListMeta; page: Page | undef
         >
           {meta.title}
         </Link>
-        <span className="truncate text-xs font-normal text-soft">{words(meta.module)}</span>
+        {words(meta.module) === meta.title ? null : <span className="truncate text-xs font-normal text-soft">{words(meta.module)}</span>}
       </h3>
       <p className="mt-1 text-2xl leading-8 font-semibold">
         <Count page={page} error={error} />

@@ -1,9 +1,10 @@
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useRef } from 'react';
 import type { ColumnMeta, ListMeta, Row } from '../api/types.ts';
-import { words } from '../format.ts';
+import { shortId, words } from '../format.ts';
 import { Actions, actionsFor } from '../parts/Actions.tsx';
-import { TraceLink, Value } from '../parts/Value.tsx';
+import { Icon } from '../parts/icons.tsx';
+import { Value } from '../parts/Value.tsx';
 import { useShortcut } from '../shortcuts.ts';
 
 const rightAligned = /^(?:integer|bigint|smallint|numeric|double precision|real)/;
@@ -38,6 +39,21 @@ function Cell({ meta, row, column, first }: { meta: ListMeta; row: Row; column: 
   );
 }
 
+function RowTrace({ id }: { id: unknown }): ReactNode {
+  if (typeof id !== 'string') return <span className="size-6" />;
+  return (
+    <Link
+      to="/trace/$id"
+      params={{ id }}
+      aria-label={`Trace ${shortId(id)}`}
+      title={`Trace ${id}`}
+      className="relative z-1 inline-flex size-6 items-center justify-center rounded text-accent hover:bg-accent-soft"
+    >
+      <Icon name="trace" />
+    </Link>
+  );
+}
+
 /** j and k move from row to row; Enter is the link's own. */
 function useRowKeys(body: React.RefObject<HTMLTableSectionElement | null>): void {
   const move = (step: number): void => {
@@ -51,13 +67,14 @@ function useRowKeys(body: React.RefObject<HTMLTableSectionElement | null>): void
   useShortcut('k', () => move(-1));
 }
 
-/** Rows of any list: columns in the order of the card, then the trace when the card's columns leave it out, then the actions. */
+/** Rows of any list: columns in the order of the card; actions and, when the card's columns leave it out, the trace stay in sight at the end. */
 export function RowsTable({ meta, rows }: { meta: ListMeta; rows: readonly Row[] }): ReactNode {
   const body = useRef<HTMLTableSectionElement>(null);
   useRowKeys(body);
   const { correlation } = meta;
   const extraTrace = correlation !== null && !meta.columns.some((column) => column.name === correlation);
   const withActions = rows.some((row) => actionsFor(meta, row).length > 0);
+  const withEnd = extraTrace || withActions;
   const firstLink = meta.columns.findIndex((column) => column.name !== correlation);
   const head = 'border-b border-line bg-ground px-3 py-2 text-xs font-medium text-soft whitespace-nowrap first:pl-4 last:pr-4';
   return (
@@ -70,14 +87,9 @@ export function RowsTable({ meta, rows }: { meta: ListMeta; rows: readonly Row[]
                 {words(column.name)}
               </th>
             ))}
-            {extraTrace ? (
-              <th scope="col" className={`${head} text-left`}>
-                Trace
-              </th>
-            ) : null}
-            {withActions ? (
-              <th scope="col" className={`${head} text-right`}>
-                Actions
+            {withEnd ? (
+              <th scope="col" className={`${head} text-right sm:sticky sm:right-0`}>
+                {withActions ? 'Actions' : 'Trace'}
               </th>
             ) : null}
           </tr>
@@ -88,14 +100,12 @@ export function RowsTable({ meta, rows }: { meta: ListMeta; rows: readonly Row[]
               {meta.columns.map((column, index) => (
                 <Cell key={column.name} meta={meta} row={row} column={column} first={index === firstLink} />
               ))}
-              {extraTrace ? (
-                <td className="px-3 last:pr-4">
-                  {typeof row[correlation] === 'string' ? <TraceLink id={row[correlation]} /> : <span className="text-soft">–</span>}
-                </td>
-              ) : null}
-              {withActions ? (
-                <td className="py-1 pr-4 pl-3 [&>div]:flex-nowrap [&>div]:justify-end">
-                  <Actions meta={meta} row={row} />
+              {withEnd ? (
+                <td className="bg-panel py-1 pr-4 pl-3 sm:sticky sm:right-0">
+                  <div className="flex items-center justify-end gap-2">
+                    <Actions meta={meta} row={row} small />
+                    {extraTrace ? <RowTrace id={row[correlation]} /> : null}
+                  </div>
                 </td>
               ) : null}
             </tr>

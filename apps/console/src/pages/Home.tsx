@@ -2,6 +2,7 @@ import { useQueries } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { api } from '../api/client.ts';
 import type { ListMeta, Page } from '../api/types.ts';
+import { shortId } from '../format.ts';
 import { Demo } from '../home/Demo.tsx';
 import { LatestTraces } from '../home/LatestTraces.tsx';
 import { latestStories } from '../home/latest.ts';
@@ -43,7 +44,7 @@ export function HomePage(): ReactNode {
       <div className="mb-4">
         <h1 className="text-lg font-semibold">Overview</h1>
         <p className="text-soft">
-          {tenant ? `Tenant ${tenant.name}` : 'No tenant yet'}, signed in as {me.principal.actor.type.replaceAll('_', ' ')} {me.principal.actor.id}
+          {tenant ? `Tenant ${tenant.name}` : 'No tenant yet'}, signed in as {me.actor.type.replaceAll('_', ' ')} {shortId(me.actor.id)}
         </p>
       </div>
       <Demo />

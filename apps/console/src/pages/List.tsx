@@ -51,7 +51,7 @@ function LoadedList({ meta }: { meta: ListMeta }): ReactNode {
     <>
       <div className="mb-3 flex flex-wrap items-center gap-3">
         <h1 className="text-lg font-semibold">{meta.title}</h1>
-        <span className="text-soft">{words(meta.module)}</span>
+        {words(meta.module) === meta.title ? null : <span className="text-soft">{words(meta.module)}</span>}
         <span className="ml-auto">
           <ExportButton meta={meta} q={q} />
         </span>

@@ -27,7 +27,9 @@ export function SignInPage({ failed }: { failed: unknown }): ReactNode {
         <h1 className="text-lg font-semibold">Sign in to Plinth</h1>
       </div>
       {trouble ? <Trouble error={trouble} /> : null}
-      <form className="card flex flex-col gap-3 p-5" onSubmit={submit}>
+      <form method="post" className="card flex flex-col gap-3 p-5" onSubmit={submit}>
+        {/* For password managers, which keep a secret under a name. */}
+        <input type="text" autoComplete="username" defaultValue="Plinth" hidden />
         <label htmlFor={fieldId} className="font-medium">
           API key
         </label>

@@ -17,11 +17,17 @@ import { StoryList } from '../trace/StoryList.tsx';
 import { type Story, tell } from '../trace/story.ts';
 import { storyText } from '../trace/text.ts';
 
-/** What follows from a record arrives after it: a young story is asked for again even when all of it is finished. */
-const youngMs = 15_000;
-const unfinished = (trace: Trace): boolean => {
-  const story = tell(trace.rows, Date.now());
-  return trace.rows.length === 0 || story.unfinished || Date.now() - story.to < youngMs;
+/**
+ * What follows from a record arrives after it, so a young story is asked for again even when all of it is finished. One that has
+ * waited for long, for a job of tomorrow for example, is asked for less often.
+ */
+const youngMs = 30_000;
+const again = (trace: Trace): number | false => {
+  const now = Date.now();
+  const story = tell(trace.rows, now);
+  const newest = Math.max(...trace.rows.map((row) => Date.parse(row.ended_at ?? row.at)), 0);
+  if (now - newest < youngMs) return 1000;
+  return story.unfinished || trace.rows.length === 0 ? 5000 : false;
 };
 
 const failures = (story: Story): number => story.rows.filter((item) => item.failed).length;
@@ -68,7 +74,7 @@ function Loaded({ trace, now }: { trace: Trace; now: number }): ReactNode {
     <>
       <Head id={trace.correlationId} story={story} copy={copy} />
       <KindFilter story={story} kind={kind} choose={(next) => void navigate({ search: (before) => ({ ...before, kind: next }), replace: true })} />
-      <div className={chosen ? 'grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_26rem]' : ''}>
+      <div className={chosen ? 'grid items-start gap-4 2xl:grid-cols-[minmax(0,1fr)_28rem]' : ''}>
         <StoryList story={story} kind={kind} chosen={chosen?.row.id} choose={choose} />
         {chosen ? <Panel key={chosen.row.id} item={chosen} story={story} choose={choose} /> : null}
       </div>
@@ -93,7 +99,7 @@ function Waiting({ id }: { id: string }): ReactNode {
 export function TracePage(): ReactNode {
   const { id } = useParams({ from: '/trace/$id' });
   const live = useLiveEvery(1000) !== false;
-  const trace = useTrace(id, (told) => live && unfinished(told));
+  const trace = useTrace(id, (told) => live && again(told));
   if (trace.data && trace.data.rows.length > 0) {
     return (
       <>

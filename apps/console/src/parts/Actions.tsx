@@ -15,10 +15,11 @@ interface ActionProps {
   meta: ListMeta;
   action: ActionMeta;
   row: Row;
+  small: boolean;
 }
 
 /** Dangerous actions ask first; every failure is told with its way out, in the same dialog. */
-function ActionButton({ meta, action, row }: ActionProps): ReactNode {
+function ActionButton({ meta, action, row, small }: ActionProps): ReactNode {
   const { access } = useSession();
   const [asking, setAsking] = useState(false);
   const refresh = useRefresh();
@@ -40,7 +41,7 @@ function ActionButton({ meta, action, row }: ActionProps): ReactNode {
     <>
       <button
         type="button"
-        className={`btn relative z-1 ${action.danger ? 'btn-danger' : ''}`}
+        className={`btn relative z-1 ${action.danger ? 'btn-danger' : ''} ${small ? 'btn-small' : ''}`}
         disabled={run.isPending}
         onClick={() => (action.danger ? setAsking(true) : run.mutate())}
       >
@@ -71,13 +72,13 @@ function ActionButton({ meta, action, row }: ActionProps): ReactNode {
   );
 }
 
-export function Actions({ meta, row }: { meta: ListMeta; row: Row }): ReactNode {
+export function Actions({ meta, row, small = false }: { meta: ListMeta; row: Row; small?: boolean }): ReactNode {
   const actions = actionsFor(meta, row);
   if (actions.length === 0) return null;
   return (
-    <div className="flex flex-wrap gap-2">
+    <div className={`flex gap-2 ${small ? '' : 'flex-wrap'}`}>
       {actions.map((action) => (
-        <ActionButton key={action.procedure} meta={meta} action={action} row={row} />
+        <ActionButton key={action.procedure} meta={meta} action={action} row={row} small={small} />
       ))}
     </div>
   );

@@ -41,7 +41,7 @@ function Text({ name, type, value, correlation, full = false }: ValueProps & { v
   if (isUuid(value)) return <Id value={value} whole={full} name={name.replaceAll('_', ' ')} />;
   if (full) return <span className="break-words whitespace-pre-wrap">{value}</span>;
   return (
-    <span className="block max-w-[26rem] truncate" title={value}>
+    <span className="block max-w-[20rem] truncate" title={value}>
       {value}
     </span>
   );

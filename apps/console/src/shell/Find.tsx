@@ -80,7 +80,7 @@ function ChoiceLine({ choice, first, done }: { choice: Choice; first: boolean; d
         {...choice.go}
         data-choice
         onClick={done}
-        className={`flex items-center gap-2.5 rounded-md px-2.5 py-1.5 hover:bg-sunken focus-visible:-outline-offset-2 ${first ? 'group-focus-within/find:bg-accent-soft' : ''}`}
+        className={`flex items-center gap-2.5 rounded-md px-2.5 py-1.5 hover:bg-sunken focus-visible:-outline-offset-2 ${first ? 'group-has-[input:focus]/find:bg-accent-soft' : ''}`}
       >
         <span className="text-soft">
           <Icon name={choice.icon} />
@@ -135,8 +135,8 @@ export function FindDialog({ onClose }: { onClose: () => void }): ReactNode {
   return (
     <Dialog title="Find" onClose={onClose} bare className="mt-[12vh] w-[min(40rem,calc(100vw-1.5rem))]">
       {/* oxlint-disable-next-line jsx-a11y/no-static-element-interactions -- search is a landmark, which the rule does not know; the keys only move between the field and the links inside */}
-      <search onKeyDown={(event) => walk(event, field.current)}>
-        <form onSubmit={submit} className="group/find flex items-center gap-2.5 border-b border-line px-4 text-soft">
+      <search className="group/find" onKeyDown={(event) => walk(event, field.current)}>
+        <form onSubmit={submit} className="flex items-center gap-2.5 border-b border-line px-4 text-soft">
           <Icon name="search" size={16} />
           <input
             ref={field}

@@ -11,7 +11,8 @@ import { Shell } from './Shell.tsx';
 
 /** The one-time token of the link, taken out of the address at once so that it is in no history and no screenshot. */
 const takeToken = (): string | undefined => {
-  const token = new URLSearchParams(location.hash.slice(1)).get('token') ?? undefined;
+  const fragment = location.hash.slice(1);
+  const token = new URLSearchParams(fragment).get('token') ?? (/^plk_[\w-]+$/.test(fragment) ? fragment : undefined);
   if (token) history.replaceState(history.state, '', location.pathname + location.search);
   return token;
 };
@@ -44,7 +45,7 @@ export function Gate(): ReactNode {
   }, [me.isFetched]);
   if (me.data && !isSignedOut(me.error)) {
     return (
-      <SessionProvider me={me.data} asked={tenant}>
+      <SessionProvider {...me.data} asked={tenant}>
         <LiveProvider>
           <Shell>
             <Outlet />

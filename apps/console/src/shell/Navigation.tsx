@@ -3,14 +3,27 @@ import type { ReactNode } from 'react';
 import type { ListMeta } from '../api/types.ts';
 import { words } from '../format.ts';
 import { Dialog } from '../parts/Dialog.tsx';
-import { Icon } from '../parts/icons.tsx';
 import { useLists } from '../session.tsx';
 import { Logo } from './Logo.tsx';
 
 const linkClass =
   'flex items-center gap-2 rounded-md px-2 py-1 text-text hover:bg-sunken aria-[current=page]:bg-accent-soft aria-[current=page]:font-semibold aria-[current=page]:text-accent';
 
-/** One group a module, in the order of the API; nothing here knows which modules there are. */
+function ListLink({ meta }: { meta: ListMeta }): ReactNode {
+  return (
+    <Link
+      to="/lists/$module/$list"
+      params={{ module: meta.module, list: meta.list }}
+      search={{}}
+      activeOptions={{ includeSearch: false, exact: false }}
+      className={linkClass}
+    >
+      {meta.title}
+    </Link>
+  );
+}
+
+/** A module with several lists is a group under its name. Nothing here knows which modules there are. */
 function ModuleGroup({ module, lists }: { module: string; lists: readonly ListMeta[] }): ReactNode {
   const id = `nav-${module}`;
   return (
@@ -21,15 +34,7 @@ function ModuleGroup({ module, lists }: { module: string; lists: readonly ListMe
       <ul>
         {lists.map((meta) => (
           <li key={meta.list}>
-            <Link
-              to="/lists/$module/$list"
-              params={{ module, list: meta.list }}
-              search={{}}
-              activeOptions={{ includeSearch: false, exact: false }}
-              className={linkClass}
-            >
-              {meta.title}
-            </Link>
+            <ListLink meta={meta} />
           </li>
         ))}
       </ul>
@@ -39,7 +44,8 @@ function ModuleGroup({ module, lists }: { module: string; lists: readonly ListMe
 
 export function Navigation(): ReactNode {
   const lists = useLists();
-  const modules = Map.groupBy(lists.data ?? [], (meta) => meta.module);
+  const modules = [...Map.groupBy(lists.data ?? [], (meta) => meta.module)];
+  const alone = modules.flatMap(([, group]) => (group.length === 1 ? group : []));
   return (
     <nav aria-label="Main" className="px-2.5 pb-6">
       <div className="flex h-12 items-center gap-2 px-2 text-sm font-semibold">
@@ -48,15 +54,18 @@ export function Navigation(): ReactNode {
       <ul className="mt-2">
         <li>
           <Link to="/" activeOptions={{ exact: true, includeSearch: false }} className={linkClass}>
-            <Icon name="home" /> Overview
+            Overview
           </Link>
         </li>
+        {alone.map((meta) => (
+          <li key={`${meta.module} ${meta.list}`}>
+            <ListLink meta={meta} />
+          </li>
+        ))}
       </ul>
       {lists.isPending ? <p className="px-2 py-4 text-soft">Loading…</p> : null}
       {lists.error ? <p className="px-2 py-4 text-bad">The lists could not be loaded.</p> : null}
-      {[...modules].map(([module, group]) => (
-        <ModuleGroup key={module} module={module} lists={group} />
-      ))}
+      {modules.map(([module, group]) => (group.length > 1 ? <ModuleGroup key={module} module={module} lists={group} /> : null))}
       <ul className="mt-4 border-t border-line pt-3">
         <li>
           <a href="/docs" className={linkClass}>

@@ -7,7 +7,7 @@ import { store } from '../storage.ts';
 
 /** Operators choose the tenant they look into and say why; the API writes both into the audit log. */
 function TenantDialog({ onClose }: { onClose: () => void }): ReactNode {
-  const { me, tenant, reason, setReason } = useSession();
+  const { tenants, tenant, reason, setReason } = useSession();
   const [chosen, setChosen] = useState(tenant?.id ?? '');
   const [why, setWhy] = useState(reason);
   const navigate = useNavigate();
@@ -26,7 +26,7 @@ function TenantDialog({ onClose }: { onClose: () => void }): ReactNode {
           Look into
         </label>
         <select id={tenantField} className="field" value={chosen} onChange={(event) => setChosen(event.target.value)}>
-          {me.tenants.map((each) => (
+          {tenants.map((each) => (
             <option key={each.id} value={each.id}>
               {each.name}
             </option>
@@ -56,7 +56,7 @@ export function TenantButton(): ReactNode {
   const { me, tenant } = useSession();
   const [open, setOpen] = useState(false);
   if (!tenant) return null;
-  if (!me.principal.operator) return <span className="px-2 font-medium max-sm:hidden">{tenant.name}</span>;
+  if (!me.operator) return <span className="px-2 font-medium max-sm:hidden">{tenant.name}</span>;
   return (
     <>
       <button type="button" className="btn btn-quiet max-w-40" onClick={() => setOpen(true)}>

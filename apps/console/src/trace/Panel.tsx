@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router';
-import { type ReactNode, useEffect, useRef } from 'react';
+import type { ReactNode } from 'react';
 import { absolute, duration } from '../format.ts';
 import { Id } from '../parts/Copy.tsx';
 import { Diff } from '../parts/Diff.tsx';
@@ -7,7 +7,10 @@ import { Icon } from '../parts/icons.tsx';
 import { Json } from '../parts/Json.tsx';
 import { Status } from '../parts/Status.tsx';
 import { useLists } from '../session.tsx';
-import { type Attempt, attemptsOf } from './spans.ts';
+import { useShortcut } from '../shortcuts.ts';
+import { type Exchange, exchangeOf } from './exchange.ts';
+import { focusRecord, panelId } from './panel-focus.ts';
+import type { Attempt } from './spans.ts';
 import type { Story, StoryRow } from './story.ts';
 import { timingText } from './text.ts';
 
@@ -56,13 +59,19 @@ function Facts({ item, story, choose }: { item: StoryRow; story: Story; choose: 
   );
 }
 
-function Attempts({ attempts }: { attempts: readonly Attempt[] }): ReactNode {
+function Attempts({ attempts, choose }: { attempts: readonly Attempt[]; choose: (id: string) => void }): ReactNode {
   return (
     <ol className="flex flex-col gap-1.5">
       {attempts.map((attempt) => (
         <li key={`${attempt.number} ${attempt.startedAt}`} className="rounded-md border border-line px-2.5 py-1.5">
           <p className="flex flex-wrap items-center gap-2">
-            <span className="font-medium">Try {attempt.number}</span>
+            {attempt.id === undefined ? (
+              <span className="font-medium">Try {attempt.number}</span>
+            ) : (
+              <button type="button" className="link font-medium" onClick={() => choose(attempt.id ?? '')}>
+                Try {attempt.number}
+              </button>
+            )}
             {attempt.status ? <Status value={attempt.status} /> : null}
             <span className="ml-auto text-soft">
               {attempt.startedAt === undefined ? '' : absolute(new Date(attempt.startedAt)).slice(11)}
@@ -76,25 +85,33 @@ function Attempts({ attempts }: { attempts: readonly Attempt[] }): ReactNode {
   );
 }
 
-/** Parts of `data` that have a place of their own; everything else is shown as JSON. */
-const placed = new Set(['before', 'after', 'attempts', 'runs', 'error', 'last_error', 'request', 'response', 'reason']);
+function ExchangeSection({ title, exchange }: { title: string; exchange: Exchange }): ReactNode {
+  return (
+    <Section title={title}>
+      <div className="flex flex-col gap-1.5">
+        {exchange.line ? <p className="font-mono text-xs break-all">{exchange.line}</p> : null}
+        {exchange.headers === undefined ? null : <Json value={exchange.headers} label={`${title.toLowerCase()} headers`} />}
+        {exchange.body === undefined ? null : typeof exchange.body === 'string' ? (
+          <pre className="rounded-md border border-line bg-ground px-2.5 py-1.5 font-mono text-xs break-words whitespace-pre-wrap">{exchange.body}</pre>
+        ) : (
+          <Json value={exchange.body} label={`${title.toLowerCase()} body`} />
+        )}
+      </div>
+    </Section>
+  );
+}
 
-const errorOf = (data: Record<string, unknown>): unknown => data.error ?? data.last_error ?? null;
-
-function DataSections({ item }: { item: StoryRow }): ReactNode {
-  const data = item.row.data ?? {};
-  const attempts = attemptsOf(item.row);
-  const error = errorOf(data);
-  const rest = Object.fromEntries(Object.entries(data).filter(([name, value]) => !placed.has(name) && value !== null));
-  const hasDifference = (data.before ?? null) !== null || (data.after ?? null) !== null;
+/** What a module keeps in `data`, in the order people ask for it: why, what failed, what changed, what was sent, and then the rest. */
+function DataSections({ item, choose }: { item: StoryRow; choose: (id: string) => void }): ReactNode {
+  const { reason, error, before, after, request, response, rest } = exchangeOf(item.row.data ?? {});
   return (
     <>
-      {typeof data.reason === 'string' ? (
+      {reason === undefined ? null : (
         <Section title="Reason">
-          <p>{data.reason}</p>
+          <p>{reason}</p>
         </Section>
-      ) : null}
-      {error === null || error === '' ? null : (
+      )}
+      {error === undefined ? null : (
         <Section title="Error">
           {typeof error === 'string' ? (
             <p className="font-mono text-xs break-words whitespace-pre-wrap text-bad">{error}</p>
@@ -103,27 +120,18 @@ function DataSections({ item }: { item: StoryRow }): ReactNode {
           )}
         </Section>
       )}
-      {hasDifference ? (
+      {before === undefined && after === undefined ? null : (
         <Section title="Before and after">
-          <Diff before={data.before} after={data.after} />
+          <Diff before={before} after={after} />
         </Section>
-      ) : null}
-      {attempts.length > 0 ? (
-        <Section title="Attempts">
-          <Attempts attempts={attempts} />
-        </Section>
-      ) : null}
-      {(['request', 'response'] as const).map((part) =>
-        (data[part] ?? null) === null ? null : (
-          <Section key={part} title={part === 'request' ? 'Request' : 'Response'}>
-            {typeof data[part] === 'object' ? (
-              <Json value={data[part]} label={part} />
-            ) : (
-              <pre className="font-mono text-xs break-words whitespace-pre-wrap">{String(data[part])}</pre>
-            )}
-          </Section>
-        ),
       )}
+      {item.attempts.length > 0 ? (
+        <Section title="Attempts">
+          <Attempts attempts={item.attempts} choose={choose} />
+        </Section>
+      ) : null}
+      {request ? <ExchangeSection title="Request" exchange={request} /> : null}
+      {response ? <ExchangeSection title="Response" exchange={response} /> : null}
       {Object.keys(rest).length > 0 ? (
         <Section title="Data">
           <Json value={rest} label="data" />
@@ -149,12 +157,18 @@ function RowPageLink({ item }: { item: StoryRow }): ReactNode {
 /** Everything about one record of the story. */
 export function Panel({ item, story, choose }: { item: StoryRow; story: Story; choose: (id: string | undefined) => void }): ReactNode {
   const { row } = item;
-  const panel = useRef<HTMLElement>(null);
-  useEffect(() => {
-    if (panel.current && panel.current.getBoundingClientRect().top > innerHeight) panel.current.scrollIntoView({ block: 'nearest' });
-  }, []);
+  const close = (): void => {
+    choose(undefined);
+    focusRecord(row.id);
+  };
+  useShortcut('Escape', close);
   return (
-    <aside ref={panel} aria-label={`${row.kind} ${row.title}`} className="card sticky top-16 max-h-[calc(100dvh-5rem)] overflow-y-auto">
+    <aside
+      id={panelId}
+      tabIndex={-1}
+      aria-label={`${row.kind} ${row.title}`}
+      className="fixed inset-y-0 right-0 z-30 w-[min(28rem,100vw)] overflow-y-auto border-l border-line-strong bg-panel shadow-2xl lg:top-12 2xl:sticky 2xl:top-16 2xl:max-h-[calc(100dvh-5rem)] 2xl:w-auto 2xl:rounded-lg 2xl:border 2xl:border-line 2xl:shadow-none"
+    >
       <div className="flex items-start gap-2 border-b border-line py-2.5 pr-2 pl-4">
         <div className="min-w-0 flex-1">
           <p className="text-xs text-soft">{row.kind}</p>
@@ -162,12 +176,12 @@ export function Panel({ item, story, choose }: { item: StoryRow; story: Story; c
           {row.status ? <Status value={row.status} /> : null}
         </div>
         <RowPageLink item={item} />
-        <button type="button" aria-label="Close" className="btn btn-quiet size-7 min-h-0 p-0" onClick={() => choose(undefined)}>
+        <button type="button" aria-label="Close" className="btn btn-quiet size-7 min-h-0 p-0" onClick={close}>
           <Icon name="close" />
         </button>
       </div>
       <Facts item={item} story={story} choose={choose} />
-      <DataSections item={item} />
+      <DataSections item={item} choose={choose} />
     </aside>
   );
 }

@@ -2,6 +2,7 @@ import type { ReactNode } from 'react';
 import { duration } from '../format.ts';
 import { Status } from '../parts/Status.tsx';
 import type { Axis } from './axis.ts';
+import { focusPanel } from './panel-focus.ts';
 import type { Span } from './spans.ts';
 import type { StoryRow } from './story.ts';
 import { timingText } from './text.ts';
@@ -48,12 +49,14 @@ interface StoryLineProps {
   axis: Axis;
   start: number;
   chosen: boolean;
+  /** Drawn before the record when it stands right below its cause. */
+  elbow: boolean;
   dim: boolean;
   choose: (id: string | undefined) => void;
 }
 
 /** One record: what it is, its state in words, how long after the beginning, and its place on the axis. */
-export function StoryLine({ item, axis, start, chosen, dim, choose }: StoryLineProps): ReactNode {
+export function StoryLine({ item, axis, start, chosen, elbow, dim, choose }: StoryLineProps): ReactNode {
   const { row } = item;
   const timing = timingText(item);
   return (
@@ -62,11 +65,14 @@ export function StoryLine({ item, axis, start, chosen, dim, choose }: StoryLineP
         type="button"
         data-record={row.id}
         aria-pressed={chosen}
-        onClick={() => choose(chosen ? undefined : row.id)}
+        onClick={() => (chosen ? focusPanel() : choose(row.id))}
         className={`trace-grid w-full text-left hover:bg-sunken aria-pressed:bg-accent-soft focus-visible:-outline-offset-2 ${dim ? 'opacity-45' : ''}`}
       >
         <span className="flex min-w-0 items-baseline gap-2 py-1 pr-3" style={{ paddingLeft: `${1 + item.depth * 1.25}rem` }}>
-          <span className="w-18 shrink-0 truncate text-xs text-soft">{row.kind}</span>
+          <span className="min-w-12 shrink-0 text-xs whitespace-nowrap text-soft">
+            {elbow ? <span aria-hidden="true">↳ </span> : null}
+            {row.kind}
+          </span>
           <span className="truncate font-medium" title={row.title}>
             {row.title}
           </span>

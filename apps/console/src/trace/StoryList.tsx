@@ -47,9 +47,10 @@ function AxisHead({ axis, start }: { axis: Axis; start: number }): ReactNode {
   );
 }
 
-function BandHead({ band }: { band: Band }): ReactNode {
+/** Where the story is not read straight down, the line says what led here. */
+function BandHead({ band, away }: { band: Band; away: boolean }): ReactNode {
   const together = band.rows.length > 1;
-  if (!together && !band.cause) return null;
+  if (!together && !away) return null;
   return (
     <p className="flex flex-wrap items-center gap-x-2 pt-1 pr-4 text-xs text-soft" style={{ paddingLeft: `${1 + band.depth * 1.25}rem` }}>
       {band.cause ? (
@@ -67,8 +68,16 @@ function BandHead({ band }: { band: Band }): ReactNode {
   );
 }
 
+/** True when the cause of a band is neither the line above it nor that of the band above it. */
+const isAway = (bands: readonly Band[], at: number): boolean => {
+  const [band, above] = [bands[at], bands[at - 1]];
+  if (!band?.cause || !above) return false;
+  const lineAbove = above.rows.at(-1);
+  return band.cause !== lineAbove?.row && (band.cause !== above.cause || above.rows.length > 1);
+};
+
 /** Arrow keys walk the records; right goes to what a record caused, left to its cause. */
-function useStoryKeys(story: Story, choose: StoryListProps['choose']) {
+function useStoryKeys(story: Story, chosen: string | undefined, choose: StoryListProps['choose']) {
   const list = useRef<HTMLOListElement>(null);
   const focus = (item: StoryRow | undefined): void => {
     if (item) list.current?.querySelector<HTMLElement>(`[data-record="${CSS.escape(item.row.id)}"]`)?.focus();
@@ -91,7 +100,10 @@ function useStoryKeys(story: Story, choose: StoryListProps['choose']) {
     ]);
     if (!goals.has(event.key)) return;
     event.preventDefault();
-    focus(goals.get(event.key));
+    const goal = goals.get(event.key);
+    focus(goal);
+    // With a record open, the panel follows.
+    if (goal && chosen !== undefined) choose(goal.row.id);
   };
   useShortcut('f', () => {
     const at = focused();
@@ -107,30 +119,29 @@ function useStoryKeys(story: Story, choose: StoryListProps['choose']) {
 /** The story on one time axis. */
 export function StoryList({ story, kind, chosen, choose }: StoryListProps): ReactNode {
   const axis = useMemo(() => axisFor(story), [story]);
-  const { list, onKeyDown } = useStoryKeys(story, choose);
+  const { list, onKeyDown } = useStoryKeys(story, chosen, choose);
   return (
     <section aria-label="What happened" className="card overflow-hidden">
       <AxisHead axis={axis} start={story.from} />
       {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-element-interactions -- the keys act on the buttons inside, which work without them */}
-      <ol ref={list} onKeyDown={onKeyDown}>
-        {story.bands.map((band) => (
-          <li key={band.key} className="border-b border-line last:border-b-0">
-            <div className={band.rows.length > 1 ? 'my-1.5 border-l-3 border-accent bg-accent-soft/50 pb-1' : 'border-l-3 border-transparent py-0.5'}>
-              <BandHead band={band} />
-              <ol>
-                {band.rows.map((item) => (
-                  <StoryLine
-                    key={`${item.row.kind} ${item.row.id}`}
-                    item={item}
-                    axis={axis}
-                    start={story.from}
-                    chosen={item.row.id === chosen}
-                    dim={!isAsked(kind, { kind: item.row.kind, failed: item.failed })}
-                    choose={choose}
-                  />
-                ))}
-              </ol>
-            </div>
+      <ol ref={list} onKeyDown={onKeyDown} className="py-1">
+        {story.bands.map((band, at) => (
+          <li key={band.key} className={band.rows.length > 1 ? 'my-1 border-l-3 border-accent bg-accent-soft/50 pb-0.5' : 'border-l-3 border-transparent'}>
+            <BandHead band={band} away={isAway(story.bands, at)} />
+            <ol>
+              {band.rows.map((item) => (
+                <StoryLine
+                  key={`${item.row.kind} ${item.row.id}`}
+                  item={item}
+                  axis={axis}
+                  start={story.from}
+                  chosen={item.row.id === chosen}
+                  elbow={band.rows.length === 1 && band.cause !== undefined && !isAway(story.bands, at)}
+                  dim={!isAsked(kind, { kind: item.row.kind, failed: item.failed })}
+                  choose={choose}
+                />
+              ))}
+            </ol>
           </li>
         ))}
       </ol>

@@ -30,7 +30,7 @@ interface Piece {
   folded: boolean;
 }
 
-const foldedWidth = 0.07;
+const foldedWidth = 0.13;
 /** A gap is folded when it is longer than this many times everything that is not folded. */
 const foldFrom = 1.5;
 const leastGapMs = 50;
@@ -78,6 +78,8 @@ const piecesOf = (folded: readonly Moment[], start: number, end: number): Piece[
   return pieces;
 };
 
+/** Room that the text of a tick takes, as a share of the axis. */
+const labelWidth = 0.12;
 const round = [1, 2, 5];
 /** The step that gives at most `count` ticks: 1, 2 or 5 times a power of ten. */
 const stepFor = (length: number, count: number): number => {
@@ -92,16 +94,17 @@ const ticksOf = (pieces: readonly Piece[], start: number): { time: number; at: n
   const ticks: { time: number; at: number }[] = [];
   for (const piece of pieces) {
     if (piece.folded || piece.to <= piece.from) continue;
-    const room = Math.max(Math.round(piece.width * 7), 1);
+    const room = Math.max(Math.round(piece.width * 5), 1);
     const step = stepFor(piece.to - piece.from, room);
     const first = Math.ceil((piece.from - start) / step) * step;
     for (let offset = first, guard = 0; offset <= piece.to - start && guard < 20; offset += step, guard += 1) {
       const at = piece.left + ((start + offset - piece.from) / (piece.to - piece.from)) * piece.width;
       const last = ticks.at(-1);
-      if (!last || at - last.at > 0.09) ticks.push({ time: start + offset, at });
+      if (!last || at - last.at > labelWidth) ticks.push({ time: start + offset, at });
     }
   }
-  return ticks.filter((tick) => tick.at < 0.96);
+  const breaks = pieces.filter((piece) => piece.folded);
+  return ticks.filter((tick) => tick.at < 1 - labelWidth && !breaks.some((piece) => tick.at < piece.left && tick.at > piece.left - labelWidth));
 };
 
 /** `moments` are the stretches in which something happened; an instant has `from` equal to `to`. */

@@ -11,12 +11,13 @@ export interface Span {
 
 /** One try of a row that was tried more than once. */
 export interface Attempt {
+  /** Id of its row, when it is one. */
+  id: string | undefined;
   number: number;
   startedAt: number | undefined;
   endedAt: number | undefined;
   status: string | undefined;
   error: string | undefined;
-  raw: Record<string, unknown>;
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -39,17 +40,30 @@ const textIn = (from: Record<string, unknown>, ...names: readonly string[]): str
   return undefined;
 };
 
-/** The tries in `data.attempts` or `data.runs`, in order. */
-export function attemptsOf(row: TraceRow): Attempt[] {
+const triesInData = (row: TraceRow): Attempt[] => {
   const list = row.data?.attempts ?? row.data?.runs;
   if (!Array.isArray(list)) return [];
   return list.filter(isRecord).map((raw, index) => ({
+    id: undefined,
     number: typeof raw.attempt === 'number' ? raw.attempt : index + 1,
     startedAt: timeIn(raw, 'started_at', 'at', 'created_at'),
     endedAt: timeIn(raw, 'ended_at', 'finished_at', 'completed_at'),
     status: textIn(raw, 'status', 'outcome'),
     error: textIn(raw, 'error', 'last_error'),
-    raw,
+  }));
+};
+
+/** The tries of a row, in order: rows of its module that it caused and that count as attempts, or else a list in `data.attempts`. */
+export function attemptsOf(row: TraceRow, caused: readonly TraceRow[]): Attempt[] {
+  const tries = caused.filter((other) => other.module === row.module && other.attempt !== null);
+  if (tries.length === 0) return triesInData(row);
+  return tries.map((other) => ({
+    id: other.id,
+    number: other.attempt ?? 0,
+    startedAt: Date.parse(other.at),
+    endedAt: other.ended_at ? Date.parse(other.ended_at) : undefined,
+    status: other.status ?? undefined,
+    error: textIn(other.data ?? {}, 'error', 'error_message', 'last_error'),
   }));
 }
 
@@ -71,11 +85,10 @@ const attemptSpans = (row: TraceRow, attempts: readonly Attempt[], end: number |
 };
 
 /** Waiting and running, oldest first. Empty for a row that is an instant. */
-export function spansOf(row: TraceRow, now: number): Span[] {
+export function spansOf(row: TraceRow, attempts: readonly Attempt[], now: number): Span[] {
   const at = Date.parse(row.at);
   const data = row.data ?? {};
   const end = row.ended_at ? Date.parse(row.ended_at) : undefined;
-  const attempts = attemptsOf(row);
   if (attempts.some((attempt) => attempt.startedAt !== undefined)) return attemptSpans(row, attempts, end, now);
   const started = timeIn(data, 'started_at', 'attempted_at', 'claimed_at');
   const open = end === undefined && isUnfinished(row.status);

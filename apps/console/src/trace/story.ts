@@ -4,7 +4,7 @@
  */
 import type { TraceRow } from '../api/types.ts';
 import { isUnfinished, toneOf } from '../status.ts';
-import { type Span, spansOf } from './spans.ts';
+import { type Attempt, attemptsOf, type Span, spansOf } from './spans.ts';
 
 export interface StoryRow {
   row: TraceRow;
@@ -13,6 +13,7 @@ export interface StoryRow {
   /** The row that caused it, when that is part of the story. */
   cause: TraceRow | undefined;
   spans: readonly Span[];
+  attempts: readonly Attempt[];
   failed: boolean;
   /** Milliseconds since 1970. */
   from: number;
@@ -106,13 +107,18 @@ export function tell(traceRows: readonly TraceRow[], now: number): Story {
   const rows: StoryRow[] = [];
   const place = (draft: Draft, depth: number): void => {
     const placed = inBandOrder(draft.rows, causes).map(({ row, inner }): StoryRow => {
-      const spans = spansOf(row, now);
+      const attempts = attemptsOf(
+        row,
+        sorted.filter((other) => causes.get(other) === row),
+      );
+      const spans = spansOf(row, attempts, now);
       const from = Date.parse(row.at);
       return {
         row,
         depth: depth + inner,
         cause: causes.get(row),
         spans,
+        attempts,
         failed: toneOf(row.status ?? '') === 'bad',
         from,
         to: Math.max(from, ...spans.map((span) => span.to)),
