@@ -20,6 +20,44 @@ export interface ApiKeysView {
   created_at: Date;
 }
 
+/** Partitions that left or are leaving, with their archives and checksums, for operators and the application itself. */
+export interface ArchivedPartitionsView {
+  id: string;
+  tenant_id: string | null;
+  kind: string;
+  partition_name: string;
+  from_at: Date | null;
+  to_at: Date | null;
+  state: string;
+  row_count: string | null;
+  size_bytes: string | null;
+  archive_key: string | null;
+  archive_bytes: string | null;
+  archive_sha256: string | null;
+  rows_sha256: string | null;
+  note: string | null;
+  began_at: Date;
+  detached_at: Date | null;
+  archived_at: Date | null;
+  verified_at: Date | null;
+  ended_at: Date | null;
+}
+
+/** How long audit entries are kept and when they are archived. retention_days null: forever. Change it with plinth.set_retention_policy('audit.entries', ...). */
+export interface AuditLogRetentionPolicyView {
+  id: string | null;
+  tenant_id: string | null;
+  org_id: string | null;
+  retention_period: string | null;
+  retention_days: number | null;
+  archive_enabled: boolean | null;
+  archive_schedule: string | null;
+  source: string | null;
+  reason: string | null;
+  updated_by: string | null;
+  updated_at: Date | null;
+}
+
 /** The audit log of the tenant of the transaction. org_id is tenant_id; changes is the difference of before and after, computed when it is read. */
 export interface AuditLogsView {
   id: string;
@@ -279,6 +317,69 @@ export interface JobSchedulesView {
   updated_at: Date;
 }
 
+/** Legal holds of the tenant of the transaction. While one is open, no row that it covers is removed. */
+export interface LegalHoldsView {
+  id: string;
+  tenant_id: string;
+  status: string | null;
+  kind: string | null;
+  entity: string | null;
+  reason: string;
+  placed_by: string;
+  placed_at: Date;
+  released_at: Date | null;
+  released_by: string | null;
+  release_reason: string | null;
+}
+
+/** What weekly and monthly maintenance found, for operators and the application itself. */
+export interface MaintenanceReportsView {
+  id: string;
+  tenant_id: string | null;
+  name: string;
+  data: unknown;
+  run_id: string | null;
+  created_at: Date;
+}
+
+/** Runs of maintenance, for operators and the application itself. One that is running longer than it should was cut off; the next run marks it interrupted. */
+export interface MaintenanceRunsView {
+  id: string;
+  tenant_id: string | null;
+  task: string;
+  status: string;
+  kinds: string[] | null;
+  started_at: Date;
+  ended_at: Date | null;
+  seconds: number | null;
+  rows_swept: string | null;
+  partitions_dropped: number | null;
+  partitions_made: number | null;
+  report: unknown;
+  error: string | null;
+  actor_type: string;
+  actor_id: string;
+  correlation_id: string | null;
+  causation_id: string | null;
+}
+
+/** What runs of maintenance did to the rows of the tenant of the transaction; operators see every step. */
+export interface MaintenanceStepsView {
+  id: string;
+  tenant_id: string;
+  run_id: string;
+  kind: string;
+  action: string;
+  target: string;
+  status: string;
+  row_count: string | null;
+  size_bytes: string | null;
+  note: string | null;
+  created_at: Date;
+  ended_at: Date | null;
+  correlation_id: string | null;
+}
+
 /** The same as plinth.users, under the other name that applications use for it. */
 export interface MembersView {
   tenant_id: string;
@@ -305,6 +406,21 @@ export interface OperatorAccessView {
   correlation_id: string | null;
   causation_id: string | null;
   created_at: Date;
+}
+
+/** How long each kind of record is kept for the tenant of the transaction, and who says so: module, installation or tenant. keep null: forever. Change it with plinth.set_retention_policy. */
+export interface RetentionPoliciesView {
+  id: string | null;
+  tenant_id: string | null;
+  kind: string | null;
+  method: string | null;
+  keep: string | null;
+  retention_days: number | null;
+  archive: boolean | null;
+  source: string | null;
+  reason: string | null;
+  set_by: string | null;
+  updated_at: Date | null;
 }
 
 /** Roles that the tenant of the transaction defined itself. */
@@ -765,6 +881,50 @@ export interface KernelTenantsTable {
   updated_at: Generated<Date>;
 }
 
+/** What weekly and monthly maintenance found: partition health, failed jobs, webhook failure rates, storage usage. */
+export interface MaintenanceReportsTable {
+  id: Generated<string>;
+  run_id: string | null;
+  name: string;
+  data: unknown;
+  created_at: Generated<Date>;
+}
+
+/** Every run of maintenance. One that was killed is marked interrupted by the next. */
+export interface MaintenanceRunsTable {
+  id: Generated<string>;
+  task: string;
+  status: Generated<string>;
+  kinds: string[] | null;
+  report: Generated<unknown>;
+  error: string | null;
+  actor_type: Generated<string>;
+  actor_id: Generated<string>;
+  correlation_id: Generated<string | null>;
+  causation_id: Generated<string | null>;
+  started_at: Generated<Date>;
+  ended_at: Date | null;
+}
+
+/** What a run did, one row a step, written before the step begins: a step that stays running was cut off. */
+export interface MaintenanceStepsTable {
+  tenant_id: string;
+  id: Generated<string>;
+  run_id: string;
+  kind: string;
+  action: string;
+  target: string;
+  status: Generated<string>;
+  row_count: string | null;
+  size_bytes: string | null;
+  note: string | null;
+  correlation_id: Generated<string | null>;
+  causation_id: string | null;
+  xact: Generated<string>;
+  created_at: Generated<Date>;
+  ended_at: Date | null;
+}
+
 /** One row for each attempt to deliver, with what was asked and answered. Append only: old rows leave with their partition. */
 export interface WebhooksAttemptsTable {
   tenant_id: string;
@@ -858,6 +1018,8 @@ export interface WebhooksSubscriptionsTable {
 /** Every table and view, by its qualified name, for Kysely. */
 export interface Database {
   'plinth.api_keys': ApiKeysView;
+  'plinth.archived_partitions': ArchivedPartitionsView;
+  'plinth.audit_log_retention_policy': AuditLogRetentionPolicyView;
   'plinth.audit_logs': AuditLogsView;
   'plinth.background_jobs': BackgroundJobsView;
   'plinth.event_deliveries': EventDeliveriesView;
@@ -870,8 +1032,13 @@ export interface Database {
   'plinth.idempotency_keys': IdempotencyKeysView;
   'plinth.job_attempts': JobAttemptsView;
   'plinth.job_schedules': JobSchedulesView;
+  'plinth.legal_holds': LegalHoldsView;
+  'plinth.maintenance_reports': MaintenanceReportsView;
+  'plinth.maintenance_runs': MaintenanceRunsView;
+  'plinth.maintenance_steps': MaintenanceStepsView;
   'plinth.members': MembersView;
   'plinth.operator_access': OperatorAccessView;
+  'plinth.retention_policies': RetentionPoliciesView;
   'plinth.roles': RolesView;
   'plinth.system_audit_logs': SystemAuditLogsView;
   'plinth.users': UsersView;
@@ -902,6 +1069,9 @@ export interface Database {
   'plinth_kernel.retention_partitions': KernelRetentionPartitionsTable;
   'plinth_kernel.retention_policies': KernelRetentionPoliciesTable;
   'plinth_kernel.tenants': KernelTenantsTable;
+  'plinth_maintenance.reports': MaintenanceReportsTable;
+  'plinth_maintenance.runs': MaintenanceRunsTable;
+  'plinth_maintenance.steps': MaintenanceStepsTable;
   'plinth_webhooks.attempts': WebhooksAttemptsTable;
   'plinth_webhooks.deliveries': WebhooksDeliveriesTable;
   'plinth_webhooks.secrets': WebhooksSecretsTable;
@@ -944,12 +1114,21 @@ export const sqlFunctions = {
   /** Records one audit entry in the transaction of the caller and returns its id. Actor, reason, address and correlation default to the transaction context. Errors: audit_entry_invalid, kernel_tenant_required. */
   logAuditEvent: (tx: Queryable, args: { actorType?: string | null | undefined; actorIdentifier?: string | null | undefined; action?: string | null | undefined; resourceType?: string | null | undefined; resourceId?: string | null | undefined; before?: unknown | null | undefined; after?: unknown | null | undefined; metadata?: unknown | null | undefined; reason?: string | null | undefined; parentId?: string | null | undefined; complianceFlags?: string[] | null | undefined; severity?: string | null | undefined; ipAddress?: string | null | undefined; userAgent?: string | null | undefined; correlationId?: string | null | undefined } = {}): Promise<string | null> =>
     call(tx, 'plinth.log_audit_event', { actorType: ['p_actor_type', 'text'], actorIdentifier: ['p_actor_identifier', 'text'], action: ['p_action', 'text'], resourceType: ['p_resource_type', 'text'], resourceId: ['p_resource_id', 'text'], before: ['p_before', 'jsonb'], after: ['p_after', 'jsonb'], metadata: ['p_metadata', 'jsonb'], reason: ['p_reason', 'text'], parentId: ['p_parent_id', 'uuid'], complianceFlags: ['p_compliance_flags', 'text[]'], severity: ['p_severity', 'text'], ipAddress: ['p_ip_address', 'text'], userAgent: ['p_user_agent', 'text'], correlationId: ['p_correlation_id', 'uuid'] }, args, 'value') as Promise<string | null>,
+  /** Keeps rows of the tenant of the transaction whatever the policies say, until the hold is released; returns its id. p_kind: null is every kind. p_entity: LIKE pattern over entities (order:47%); kinds that do not tell their entity are then held whole. Recorded in the audit log. Errors: maintenance_hold_invalid, maintenance_kind_unknown, kernel_tenant_required. */
+  placeLegalHold: (tx: Queryable, args: { reason: string; kind?: string | null | undefined; entity?: string | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.place_legal_hold', { reason: ['p_reason', 'text'], kind: ['p_kind', 'text'], entity: ['p_entity', 'text'] }, args, 'value') as Promise<string | null>,
   /** Publishes an event in the transaction of the caller and returns its id; under an idempotency key that was used before, the id of the first. p_expected_version: null any, 0 new stream, -1 existing, n exactly n. Errors: events_event_invalid, events_payload_rejected, events_type_unknown, events_idempotency_conflict, events_version_conflict, kernel_tenant_required. */
   publishEvent: (tx: Queryable, args: { eventType: string; payload?: unknown | null | undefined; idempotencyKey?: string | null | undefined; aggregateType?: string | null | undefined; aggregateId?: string | null | undefined; expectedVersion?: string | number | bigint | null | undefined; metadata?: unknown | null | undefined; correlationId?: string | null | undefined; causationId?: string | null | undefined; occurredAt?: Date | null | undefined; typeVersion?: number | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.publish_event', { eventType: ['p_event_type', 'text'], payload: ['p_payload', 'jsonb'], idempotencyKey: ['p_idempotency_key', 'text'], aggregateType: ['p_aggregate_type', 'text'], aggregateId: ['p_aggregate_id', 'text'], expectedVersion: ['p_expected_version', 'bigint'], metadata: ['p_metadata', 'jsonb'], correlationId: ['p_correlation_id', 'uuid'], causationId: ['p_causation_id', 'uuid'], occurredAt: ['p_occurred_at', 'timestamp with time zone'], typeVersion: ['p_type_version', 'integer'] }, args, 'value') as Promise<string | null>,
+  /** Ends a legal hold of the tenant of the transaction; its rows follow the policies again. Recorded in the audit log. Errors: maintenance_hold_unknown, maintenance_hold_invalid, kernel_tenant_required. */
+  releaseLegalHold: (tx: Queryable, args: { holdId: string; reason: string }): Promise<void> =>
+    call(tx, 'plinth.release_legal_hold', { holdId: ['p_hold_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
   /** Sends a delivery that was given up again, from the beginning of the schedule, with the same webhook-id and body. Errors: webhooks_delivery_not_found, webhooks_delivery_not_dead, webhooks_subscription_disabled. */
   resendDelivery: (tx: Queryable, args: { deliveryId: string }): Promise<string | null> =>
     call(tx, 'plinth.resend_delivery', { deliveryId: ['p_delivery_id', 'uuid'] }, args, 'value') as Promise<string | null>,
+  /** Goes back to the policy above: a tenant's to that of the installation, the installation's to that of the module. False when there was nothing to reset. Recorded in the audit log. Errors: maintenance_kind_unknown, kernel_tenant_required. */
+  resetRetentionPolicy: (tx: Queryable, args: { kind: string; reason?: string | null | undefined }): Promise<boolean | null> =>
+    call(tx, 'plinth.reset_retention_policy', { kind: ['p_kind', 'text'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<boolean | null>,
   /** Runs a dead letter again, under its old id, with p_more_attempts more attempts. Returns the id. Errors: jobs_job_not_found, jobs_not_failed, jobs_duplicate. */
   retryJob: (tx: Queryable, args: { id: string; moreAttempts?: number | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.retry_job', { id: ['p_id', 'uuid'], moreAttempts: ['p_more_attempts', 'integer'] }, args, 'value') as Promise<string | null>,
@@ -962,6 +1141,9 @@ export const sqlFunctions = {
   /** Sends an event of type webhooks.test to one subscription, whatever its patterns, with the usual retries; returns the webhook-id, which plinth.event_delivery_log shows as delivery_id. Errors: webhooks_subscription_not_found, webhooks_subscription_disabled. */
   sendTestEvent: (tx: Queryable, args: { subscriptionId: string }): Promise<string | null> =>
     call(tx, 'plinth.send_test_event', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<string | null>,
+  /** Sets how long the tenant of the transaction keeps a kind of record (tenant 00000000-0000-0000-0000-000000000000: everybody without a policy of their own). p_keep: 1 day or more, null is forever. Recorded in the audit log. Errors: maintenance_kind_unknown, maintenance_policy_fixed, maintenance_keep_too_short, kernel_tenant_required. */
+  setRetentionPolicy: (tx: Queryable, args: { kind: string; keep?: string | null | undefined; archive?: boolean | null | undefined; reason?: string | null | undefined }): Promise<void> =>
+    call(tx, 'plinth.set_retention_policy', { kind: ['p_kind', 'text'], keep: ['p_keep', 'interval'], archive: ['p_archive', 'boolean'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
   /** Sends the events whose type matches a pattern to a URL, signed by Standard Webhooks. Patterns: order.created exactly, order.* one more segment, order.# order itself and everything below it, # everything. Returns the id and the signing secret, which cannot be read again. p_secret: one that the receiver already has. Errors: webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_secret_invalid, kernel_tenant_required. */
   subscribe: (tx: Queryable, args: { name: string; patterns: string[]; url: string; description?: string | null | undefined; secret?: string | null | undefined }): Promise<{ subscription_id: string | null; secret: string | null }[]> =>
     call(tx, 'plinth.subscribe', { name: ['p_name', 'text'], patterns: ['p_patterns', 'text[]'], url: ['p_url', 'text'], description: ['p_description', 'text'], secret: ['p_secret', 'text'] }, args, 'rows') as Promise<{ subscription_id: string | null; secret: string | null }[]>,

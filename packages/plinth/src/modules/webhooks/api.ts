@@ -61,15 +61,23 @@ async function subscriptionOf(tx: AnyTransaction, rowId: string): Promise<z.infe
   return found;
 }
 
+/** Refuses at once what the egress policy of this installation will refuse anyway; names are judged when they are resolved. */
+function checkUrl(adapters: Record<string, unknown>, text: string): void {
+  const egress = adapters.egress as { check?: (url: string) => { allowed: boolean } } | undefined;
+  if (egress?.check?.(text).allowed === false) throw fail('url_refused');
+}
+
 const subscribe = procedure({
   rest: 'POST /webhooks/subscriptions',
   permission: WRITE,
   summary: 'Subscribe a URL to events',
-  description: 'The secret is in this answer only.',
+  description: 'The secret is in this answer only; an answer that is repeated under an idempotency key has null instead.',
+  secretFields: ['secret'],
 })
   .input(z.object({ name, patterns, url, description: description.optional(), secret: secret.optional() }))
-  .output(z.object({ id: z.uuid(), secret: z.string() }))
+  .output(z.object({ id: z.uuid(), secret: z.string().nullable() }))
   .mutation(async ({ ctx, input }) => {
+    checkUrl(ctx.adapters, input.url);
     const [made] = await ctx.tx.query<{ id: string; secret: string }>(
       'select subscription_id as id, secret from plinth.subscribe(p_name => $1, p_patterns => $2, p_url => $3, p_description => $4, p_secret => $5)',
       [input.name, input.patterns, input.url, input.description ?? null, input.secret ?? null],
@@ -87,6 +95,7 @@ const update = procedure({ rest: 'PATCH /webhooks/subscriptions/{id}', permissio
   .input(id.extend({ name: name.optional(), patterns: patterns.optional(), url: url.optional(), description: description.optional() }))
   .output(subscription)
   .mutation(async ({ ctx, input }) => {
+    if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
     await ctx.tx.query('select plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5)', [
       input.id,
       input.name ?? null,
@@ -126,13 +135,14 @@ const rotateSecret = procedure({
   rest: 'POST /webhooks/subscriptions/{id}/rotate-secret',
   permission: WRITE,
   summary: 'A new signing secret; the old one signs too for a while',
+  secretFields: ['secret'],
 })
   .input(id.extend({ overlap_seconds: z.number().int().min(0).max(604_800).default(86_400), secret: secret.optional() }))
-  .output(z.object({ secret: z.string() }))
+  .output(z.object({ secret: z.string().nullable() }))
   .mutation(async ({ ctx, input }) => {
     const sql = `select plinth.rotate_subscription_secret(p_subscription_id => $1, p_overlap => $2 * interval '1 second', p_secret => $3) as secret`;
     const [made] = await ctx.tx.query<{ secret: string }>(sql, [input.id, input.overlap_seconds, input.secret ?? null]);
-    return { secret: made?.secret ?? '' };
+    return { secret: made?.secret ?? null };
   });
 
 const sendTest = procedure({

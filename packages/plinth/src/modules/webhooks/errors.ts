@@ -8,6 +8,11 @@ export const errors = {
     title: 'The URL of a subscription is not an absolute http or https URL',
     wayOut: 'Give a URL such as https://example.com/hooks, without user name, at most 2,000 characters.',
   },
+  url_refused: {
+    status: 422,
+    title: 'The URL is not one that may be called',
+    wayOut: 'Use a public https address; the operator can allow others in the egress policy.',
+  },
   pattern_invalid: {
     status: 400,
     title: 'A pattern is not valid',
