@@ -1,5 +1,4 @@
 /** The checks catch what they are there to catch: each fault is planted, and its clean twin passes. */
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -13,15 +12,14 @@ import { importFault, importsOf, publicOwners, readUses, rooms, schemaFaults } f
 import { sqlCode, typescriptCode } from './checks/source-text.ts';
 import { lostExportFaults, lostSqlFaults, moduleShapeFaults } from './checks/tidy.ts';
 import { tidyFaults } from './checks/tidy-rules.ts';
-import { read, root } from './repo.ts';
+import { read, repositoryFiles, root } from './repo.ts';
 
 const folders: string[] = [];
 
-/** A repository of its own with these files. */
+/** A folder of its own with these files. */
 function repository(files: Record<string, string>): string {
   const folder = mkdtempSync(join(tmpdir(), 'plinth-checks-'));
   folders.push(folder);
-  execFileSync('git', ['init', '-q'], { cwd: folder });
   for (const [path, text] of Object.entries(files)) {
     mkdirSync(dirname(join(folder, path)), { recursive: true });
     writeFileSync(join(folder, path), text);
@@ -39,6 +37,24 @@ const uses = new Map([
   ['webhooks', ['events']],
   ['events', []],
 ]);
+
+describe('the files of the repository', () => {
+  test('are those that the .gitignore files let in', () => {
+    const folder = repository({
+      '.gitignore': '# built\ndist/\n*.log\n/top/gone.ts\n',
+      'a.ts': '',
+      'dist/b.ts': '',
+      'c.log': '',
+      'top/gone.ts': '',
+      'top/kept.ts': '',
+      'node_modules/x/index.js': '',
+      'inner/.gitignore': 'made/\n',
+      'inner/made/d.ts': '',
+      'made/e.ts': '',
+    });
+    expect(repositoryFiles(folder)).toEqual(['.gitignore', 'a.ts', 'inner/.gitignore', 'made/e.ts', 'top/kept.ts']);
+  });
+});
 
 describe('every check', () => {
   test.each(checks.map((check) => [check.name, check] as const))('%s fails when it looked at nothing', async (name, check) => {
@@ -286,7 +302,7 @@ describe('dependencies', () => {
 });
 
 describe('programs', () => {
-  const configuration = { 'biome.json': read('biome.json'), '.oxlintrc.json': read('.oxlintrc.json') };
+  const configuration = { '.gitignore': 'node_modules/\n', 'biome.json': read('biome.json'), '.oxlintrc.json': read('.oxlintrc.json') };
 
   test('biome finds a function over 60 lines, a default export and a wrong room', async () => {
     const long = `export function long(): void {\n${'  console.log(1);\n'.repeat(61)}}\n`;
