@@ -1,4 +1,5 @@
 /** Writes docs/errors/: one page for each code of the catalogues, and an index. The address of a page is in every error answer. */
+import { egressErrors } from '../packages/plinth/src/adapters/http/egress-errors.ts';
 import { type ErrorCatalogue, type ErrorEntry, kernelErrors } from '../packages/plinth/src/kernel/errors.ts';
 import { modules } from '../packages/plinth/src/registry.gen.ts';
 import type { Generated } from './generated.ts';
@@ -8,10 +9,14 @@ export const errorPages = 'docs/errors';
 
 export type CatalogueLine = ErrorEntry & { code: string; module: string };
 
-/** Every documented error of the kernel and the modules, by code. */
+/** Every documented error of the kernel, the egress guard and the modules, by code. */
 export function catalogue(): CatalogueLine[] {
   const cards: { name: string; errors?: ErrorCatalogue }[] = Object.values(modules);
-  const catalogues: [string, ErrorCatalogue][] = [['kernel', kernelErrors], ...cards.map((card): [string, ErrorCatalogue] => [card.name, card.errors ?? {}])];
+  const catalogues: [string, ErrorCatalogue][] = [
+    ['kernel', kernelErrors],
+    ['egress', egressErrors],
+    ...cards.map((card): [string, ErrorCatalogue] => [card.name, card.errors ?? {}]),
+  ];
   return catalogues
     .flatMap(([module, errors]) => Object.entries(errors).map(([name, entry]) => ({ ...entry, code: `${module}_${name}`, module })))
     .sort((one, other) => (one.code < other.code ? -1 : 1));
@@ -20,7 +25,8 @@ export function catalogue(): CatalogueLine[] {
 const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 function page(line: CatalogueLine): string {
-  const home = line.module === 'kernel' ? 'kernel/errors.ts' : `modules/${line.module}/errors.ts`;
+  const homes: Record<string, string> = { kernel: 'kernel/errors.ts', egress: 'adapters/http/egress-errors.ts' };
+  const home = homes[line.module] ?? `modules/${line.module}/errors.ts`;
   return [
     `# ${line.code}`,
     '',

@@ -103,7 +103,7 @@ const NAT64 = parseCidr('64:ff9b::/96');
  * The IPv4 address that will really be called: a v4-mapped address is one, and behind a NAT64 gateway (RFC 6052) every
  * IPv4 host looks like this, so it must stay usable. The other transitional forms are refused as such.
  */
-export const embeddedV4 = (address: AddressBytes): AddressBytes | undefined =>
+const embeddedV4 = (address: AddressBytes): AddressBytes | undefined =>
   address.length === 16 && (inCidr(address, V4_MAPPED) || inCidr(address, NAT64)) ? address.subarray(12) : undefined;
 
 /** Interface identifier `0000:5efe` or `0200:5efe` (RFC 5214): a tunnel to the IPv4 address in the last 4 bytes, under any prefix. */
