@@ -1,7 +1,7 @@
 /** The worker process: runs jobs, schedules, readers of the event feed and the modules' long-running parts, until it is stopped. */
 import { hostname } from 'node:os';
-import { pino } from 'pino';
 import { createEgress } from '#adapters/http/egress.ts';
+import { createLog } from '#kernel/log.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Transaction } from '#kernel/transaction.ts';
@@ -21,7 +21,7 @@ export interface WorkerOptions<Modules extends ModuleMap> {
   plinth: Plinth<Modules>;
   /** Handlers of your own kinds, beside those on the modules' cards. */
   handlers?: Record<string, JobDefinition<Transaction<Modules>>>;
-  /** Default: the clock of plinth, pino, every module, and an egress adapter that reaches the public internet only. */
+  /** Default: the clock of plinth, a log on standard error, every module, and an egress adapter that reaches the public internet only. */
   services?: Partial<WorkServices>;
   /** Jobs at a time. Default 10; the pool should have as many connections and a few more. */
   concurrency?: number;
@@ -88,7 +88,7 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
 
 const completed = (given: Partial<WorkServices> | undefined, plinth: Plinth<ModuleMap>, adapters: Record<string, unknown>): WorkServices => ({
   clock: given?.clock ?? plinth.clock,
-  log: given?.log ?? pino({ name: 'plinth-worker' }),
+  log: given?.log ?? createLog({ part: 'worker' }),
   adapters: { ...adapters, ...given?.adapters },
   enabled: given?.enabled ?? (() => true),
 });

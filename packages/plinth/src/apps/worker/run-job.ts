@@ -40,16 +40,14 @@ export async function runJob(deps: RunDeps, running: RunningJob, definition: Job
   const asked: { snoozeMs?: number } = {};
   const context = contextOf(job);
   const run = jobRun(deps, running, context, asked);
-  const span = trace
-    .getTracer('plinth.worker')
-    .startSpan(`job ${job.kind}`, {
-      attributes: {
-        'plinth.job.id': job.id,
-        'plinth.tenant.id': job.tenant_id,
-        'plinth.job.attempt': job.attempt,
-        'plinth.correlation_id': context.correlationId,
-      },
-    });
+  const span = trace.getTracer('plinth.worker').startSpan(`job ${job.kind}`, {
+    attributes: {
+      'plinth.job.id': job.id,
+      'plinth.tenant.id': job.tenant_id,
+      'plinth.job.attempt': job.attempt,
+      'plinth.correlation_id': context.correlationId,
+    },
+  });
   try {
     const result = await untilStopped(
       runInContext(context, async () => definition.handler(run)),
