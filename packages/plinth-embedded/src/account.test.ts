@@ -93,7 +93,7 @@ describe.runIf(asRoot.available)('started by root', () => {
     await chmod(folder, reach === 'plain' ? 0o755 : 0o700);
     const copyFolder = await mkdtemp(join(tmpdir(), 'plinth-copy-'));
     await chmod(copyFolder, 0o755);
-    const options = { account: { allowed: [reach], copyFolder } };
+    const options = { account: { allowed: [reach], copyFolder }, packageFolder: await packageWithoutLinks() };
     try {
       for (const origin of ['created', 'started'] as const) {
         const postgres = await start(options);
@@ -107,9 +107,9 @@ describe.runIf(asRoot.available)('started by root', () => {
     }
   });
 
-  test('a folder that nobody can enter is reached without being asked', async () => {
+  test('programs and data that nobody can enter are reached without being asked', async () => {
     await chmod(folder, 0o700);
-    const postgres = await start();
+    const postgres = await start({ packageFolder: await packageWithoutLinks() });
     expect(await uidOf(postgres.pid)).toBe(nobody);
     expect((await stat(join(folder, 'pg', 'password'))).mode & 0o777).toBe(0o600);
   });

@@ -61,7 +61,8 @@ export function runAs(account: Account, file: string, args: readonly string[]): 
   if (ids === undefined) return { file, args, options: {} };
   if (reach === 'plain' || reach === 'copy') return { file, args, options: ids };
   const capability = reach === 'read_search' ? '+dac_read_search' : '+dac_override';
-  const lend = [`--inh-caps=${capability}`, `--ambient-caps=${capability}`];
+  // The programs ask access(2) about their own files, which leaves capabilities out unless this bit is set.
+  const lend = [`--inh-caps=${capability}`, `--ambient-caps=${capability}`, '--securebits=+no_setuid_fixup'];
   return {
     file: 'setpriv',
     args: [`--reuid=${ids.uid}`, `--regid=${ids.gid}`, '--clear-groups', ...lend, '--', file, ...args],
@@ -98,9 +99,13 @@ async function idsFor(cluster: string): Promise<{ uid: number; gid: number }> {
   );
 }
 
-/** Asks by doing: enter the folder, run the program. Mode bits alone miss ACLs, mount options and missing libraries. */
+/**
+ * Asks by doing: enter the folder, let the server find its own files. Mode bits alone miss ACLs, mount options and missing
+ * libraries. With a data folder that does not exist it comes as far as that and ends with 2; what it cannot find before
+ * that, or a shell that cannot start it, ends otherwise.
+ */
 function canReach(account: Account): boolean {
-  const script = 'cd "$1" && exec "$2" --version';
+  const script = 'cd "$1" || exit 99; exec "$2" -C data_directory -D "$1/no-such-folder"';
   const args = ['-c', script, 'sh', dirname(account.cluster), account.binaries.postgres];
   const command = runAs(account, '/bin/sh', args);
   const probe = spawnSync(command.file, command.args, {
@@ -110,7 +115,7 @@ function canReach(account: Account): boolean {
     stdio: 'ignore',
     timeout: 20_000,
   });
-  return probe.status === 0;
+  return probe.status === 2;
 }
 
 async function copyOut(account: Account, name: string, copyFolder: string): Promise<Account> {
