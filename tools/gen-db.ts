@@ -1,6 +1,6 @@
 /**
  * Writes packages/plinth/src/db.gen.ts (Kysely's Database and typed wrappers of the public SQL functions) and
- * docs/sql/api.lock.sql (every public signature, one line each), from a database that was migrated from nothing.
+ * docs/sql/: api.lock.sql (every public signature, one line each) and a reference for people, from a database migrated from nothing.
  */
 import type pg from 'pg';
 import { type Column, type Parameter, type Relation, readFunctions, readRelations, type SqlFunction } from './catalog.ts';
@@ -134,12 +134,57 @@ export function lockSource(relations: readonly Relation[], functions: readonly S
   ].join('\n');
 }
 
-/** Both files, read from a database that was just migrated. */
+const cell = (text: string | null): string => (text ?? '').replaceAll('|', '\\|').replace(/\s*\n\s*/g, ' ');
+
+/** What a person reads: every public function and view with its comment. */
+export function referenceSource(relations: readonly Relation[], functions: readonly SqlFunction[]): string {
+  const views = relations.filter(({ schema }) => schema === 'plinth');
+  return [
+    '# SQL reference',
+    '',
+    'Generated from the comments in the database; run `npm run gen` instead of editing. Functions write and views read; both act with the',
+    "rights of the caller, and row security shows a tenant's rows only: `set local plinth.tenant_id = '...'` first, in the same transaction.",
+    'Arguments are named, `p_...`; those in brackets may be left out. The exact signatures are in [api.lock.sql](api.lock.sql); in TypeScript',
+    'the functions are `sqlFunctions` of `plinth/sql`.',
+    '',
+    '## Functions',
+    '',
+    ...functions.flatMap((fn) => {
+      const parameters = fn.parameters.map(({ name, type, optional }) => (optional ? `[${name} ${type}]` : `${name} ${type}`));
+      return [
+        `### ${fn.name}`,
+        '',
+        cell(fn.comment),
+        '',
+        '```',
+        `plinth.${fn.name}(${parameters.join(', ')})`,
+        `returns ${fn.signature.split(' returns ').at(-1) ?? fn.returns}`,
+        '```',
+        '',
+      ];
+    }),
+    '## Views',
+    '',
+    ...views.flatMap((view) => [
+      `### ${view.name}`,
+      '',
+      cell(view.comment),
+      '',
+      '| column | type |',
+      '|---|---|',
+      ...view.columns.map(({ name, type, comment }) => `| ${name} | ${type}${comment ? `: ${cell(comment)}` : ''} |`),
+      '',
+    ]),
+  ].join('\n');
+}
+
+/** All files, read from a database that was just migrated. */
 export async function generateDatabase(client: pg.Client): Promise<Generated[]> {
   const relations = await readRelations(client);
   const functions = await readFunctions(client);
   return [
     { path: 'packages/plinth/src/db.gen.ts', text: databaseSource(relations, functions) },
     { path: 'docs/sql/api.lock.sql', text: lockSource(relations, functions) },
+    { path: 'docs/sql/README.md', text: referenceSource(relations, functions) },
   ];
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Relation, SqlFunction } from './catalog.ts';
-import { camel, databaseSource, lockSource, pascal, typescriptType } from './gen-db.ts';
+import { camel, databaseSource, lockSource, pascal, referenceSource, typescriptType } from './gen-db.ts';
 import { catalogue, generateErrorPages } from './gen-errors.ts';
 import { moduleNames, registrySource } from './gen-registry.ts';
 import { orphanFiles, staleFiles, writeFiles } from './generated.ts';
@@ -110,6 +110,31 @@ describe('the types of the database', () => {
   test('the lock file has one sorted line for each public function and view, and none for tables', () => {
     const lines = lockSource([table, view], [fn]).trim().split('\n').slice(2);
     expect(lines).toEqual(['function plinth.add_note(p_text text, p_size bigint DEFAULT 1) returns uuid;', 'view plinth.audit_logs (id uuid, note text);']);
+  });
+});
+
+describe('the SQL reference', () => {
+  test('has every public function and view with its comment', () => {
+    const view: Relation = {
+      schema: 'plinth',
+      name: 'notes',
+      kind: 'view',
+      comment: 'All notes.',
+      columns: [{ name: 'id', type: 'uuid', nullable: false, hasDefault: false, generated: false, comment: 'Key.' }],
+    };
+    const add: SqlFunction = {
+      schema: 'plinth',
+      name: 'add_note',
+      comment: 'Adds a note.',
+      parameters: [{ name: 'p_text', type: 'text', optional: true }],
+      columns: [],
+      returns: 'uuid',
+      returnsSet: false,
+      signature: 'function plinth.add_note(p_text text DEFAULT 1) returns uuid',
+    };
+    const page = referenceSource([view], [add]);
+    for (const part of ['### add_note', 'Adds a note.', 'plinth.add_note([p_text text])\nreturns uuid', '### notes', 'All notes.', '| id | uuid: Key. |'])
+      expect(page).toContain(part);
   });
 });
 
