@@ -1,0 +1,112 @@
+import { existsSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { defineCommand } from 'citty';
+import { createLoginLink, ensureAdminKey } from '#apps/server/index.ts';
+import type { ModuleMap } from '#kernel/module.ts';
+import { modules } from '#registry';
+import type { OpenDatabase } from './database.ts';
+import { openDatabase } from './database.ts';
+import type { Environment } from './environment.ts';
+import { readEnvironment } from './environment.ts';
+import { bold, box, dim, say, seconds, task, told } from './output.ts';
+import type { RunningParts } from './process.ts';
+import { runParts } from './process.ts';
+import type { DevSecrets } from './secrets.ts';
+import { readSecrets, writeSecrets } from './secrets.ts';
+import { untilStopped } from './until-stopped.ts';
+
+/** Root of the clone that this file stands in; undefined where Plinth is installed as a package. */
+const CLONE = new URL('../../../../../', import.meta.url);
+
+/** The example modules of a clone: `demo` and `github`, written like anybody's own. */
+export async function withExamples(): Promise<ModuleMap> {
+  const file = new URL('examples/modules.ts', CLONE);
+  if (!existsSync(file)) return modules;
+  const { examples } = (await import(file.href)) as { examples: ModuleMap };
+  return { ...modules, ...examples };
+}
+
+async function consoleDirectory(): Promise<string | undefined> {
+  const file = new URL('apps/console/build.ts', CLONE);
+  if (!existsSync(file)) return undefined;
+  const { consoleDist } = (await import(file.href)) as { consoleDist: () => Promise<string> };
+  return task('Built the console', consoleDist, () => 'Console is built');
+}
+
+/** The operator key, made once and kept in the data folder so that every start can show it. */
+async function adminKey(environment: Environment, secrets: DevSecrets, running: RunningParts): Promise<{ id: string; key: string }> {
+  const given = environment.adminKey ?? secrets.adminKey;
+  const made = await ensureAdminKey(running.plinth, given);
+  const key = made.secret ?? given ?? '';
+  if (!environment.adminKey && key !== secrets.adminKey) await writeSecrets(environment.dataDir, { ...secrets, adminKey: key });
+  return { id: made.id, key };
+}
+
+/** What other commands (`plinth replay`, `plinth trace`) need to find this process. */
+export interface DevState {
+  pid: number;
+  origin: string;
+  adminKey: string;
+  adminUrl: string;
+}
+export const stateFile = (dataDir: string): string => join(dataDir, 'dev.json');
+
+async function announce(environment: Environment, running: RunningParts, admin: { id: string; key: string }, database: OpenDatabase): Promise<void> {
+  const origin = running.serving?.origin ?? '';
+  const link = await createLoginLink(running.plinth, origin, admin.id);
+  const state: DevState = { pid: process.pid, origin, adminKey: admin.key, adminUrl: database.adminUrl };
+  await writeFile(stateFile(environment.dataDir), JSON.stringify(state), { mode: 0o600 });
+  say();
+  box([
+    ['Console', link],
+    ['API', `${origin}/api/v1`],
+    ['API docs', `${origin}/docs`],
+    ['Database', database.embedded ? database.adminUrl : database.name],
+    ['Admin key', admin.key],
+    ['Next', 'npm run plinth -- replay github'],
+  ]);
+  say(dim('  The console link signs in once, within 15 minutes. Ctrl-C stops everything; the data stay.'));
+}
+
+async function run(environment: Environment): Promise<void> {
+  const started = performance.now();
+  say(`${bold('Plinth')} ${dim(`Node ${process.versions.node} · no data leaves this machine`)}`);
+  const stopping = new AbortController();
+  const secrets = await readSecrets(environment.dataDir);
+  const endedEarly = Promise.withResolvers<unknown>();
+  const stopped = untilStopped(endedEarly.promise);
+  void stopped.then(() => stopping.abort(new Error('stopped')));
+  const all = await withExamples();
+  const database = await openDatabase(environment, all, secrets.serverPassword, stopping.signal);
+  let running: RunningParts | undefined;
+  try {
+    const directory = await consoleDirectory();
+    running = await task(
+      'Started the API and the worker',
+      () =>
+        runParts({
+          environment, modules: all, serverUrl: database.serverUrl, maintenanceUrl: environment.maintenanceUrl ?? database.adminUrl, parts: ['server', 'worker'], sessionSecret: secrets.sessionSecret,
+          consoleDirectory: directory, development: true,
+        }),
+      ({ serving }) => `Serving on ${serving?.origin}${serving?.taken ? `, because port ${serving.taken} is taken` : ''}`,
+    );
+    const admin = await adminKey(environment, secrets, running);
+    await announce(environment, running, admin, database);
+    say(dim(`  Ready in ${seconds(performance.now() - started)}.`));
+    void database.exited.then(endedEarly.resolve);
+    if ((await stopped) === 'ended') say(`\n${bold('The database ended by itself')}; see ${join(environment.dataDir, 'postgres')}.`);
+  } finally {
+    const before = performance.now();
+    await running?.stop();
+    await database.stop();
+    await rm(stateFile(environment.dataDir), { force: true });
+    say(`\n  Stopped in ${seconds(performance.now() - before)}. The data are in ${environment.dataDir}.`);
+  }
+}
+
+export const dev = defineCommand({
+  meta: { name: 'dev', description: 'Start PostgreSQL, migrate, and serve API, worker and console, for development.' },
+  args: { port: { type: 'string', description: 'Port of the API and console (PLINTH_PORT, default 4400); the next free one when it is taken' } },
+  run: ({ args }) => told(() => run(readEnvironment(args.port ? { ...process.env, PLINTH_PORT: args.port } : process.env)))(undefined).then(() => process.exit()),
+});

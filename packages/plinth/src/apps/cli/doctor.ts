@@ -1,0 +1,127 @@
+import { statfs } from 'node:fs/promises';
+import { defineCommand } from 'citty';
+import pg from 'pg';
+import { readiness } from '#apps/server/index.ts';
+import { createKernel } from '#kernel/plinth.ts';
+import { modules } from '#registry';
+import type { Environment } from './environment.ts';
+import { SettingFault, readEnvironment } from './environment.ts';
+import { dim, green, red, say, told } from './output.ts';
+import { devState } from './trace.ts';
+
+interface Finding {
+  check: string;
+  state: 'ok' | 'warning' | 'fault';
+  /** What was seen. */
+  seen: string;
+  wayOut?: string;
+}
+
+const ok = (check: string, seen: string): Finding => ({ check, state: 'ok', seen });
+const fault = (check: string, seen: string, wayOut: string): Finding => ({ check, state: 'fault', seen, wayOut });
+const warning = (check: string, seen: string, wayOut: string): Finding => ({ check, state: 'warning', seen, wayOut });
+
+interface ServerFacts {
+  number: number;
+  version: string;
+  fsync: string;
+  full_page_writes: string;
+  synchronous_commit: string;
+  max_connections: number;
+  prepared: number;
+  autovacuum: string;
+  skew_ms: number;
+  connections: number;
+  oldest_write_s: number | null;
+}
+
+const FACTS = `select current_setting('server_version_num')::int as number, current_setting('server_version') as version, current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes,
+  current_setting('synchronous_commit') as synchronous_commit, current_setting('max_connections')::int as max_connections, current_setting('max_prepared_transactions')::int as prepared,
+  current_setting('autovacuum') as autovacuum, (extract(epoch from clock_timestamp()) * 1000 - $1::float8)::float8 as skew_ms,
+  (select count(*)::int from pg_stat_activity where backend_type = 'client backend') as connections,
+  (select extract(epoch from max(clock_timestamp() - xact_start))::float8 from pg_stat_activity where backend_xid is not null and datname = current_database()) as oldest_write_s`;
+
+function judge(facts: ServerFacts): Finding[] {
+  return [
+    facts.number >= 150_000 ? ok('version', `PostgreSQL ${facts.version}`) : fault('version', `PostgreSQL ${facts.version}`, 'Plinth needs PostgreSQL 15 or newer.'),
+    facts.fsync === 'on' && facts.full_page_writes === 'on' ? ok('durability', `fsync on, synchronous_commit ${facts.synchronous_commit}`) : fault('durability', `fsync ${facts.fsync}, full_page_writes ${facts.full_page_writes}`, 'A crash can lose or corrupt data: set both to on.'),
+    facts.autovacuum === 'on' ? ok('autovacuum', 'on') : fault('autovacuum', facts.autovacuum, 'Set autovacuum = on; tables bloat without it.'),
+    facts.connections < facts.max_connections * 0.8 ? ok('connections', `${facts.connections} of ${facts.max_connections}`) : warning('connections', `${facts.connections} of ${facts.max_connections}`, 'Raise max_connections or put a session pooler in front.'),
+    Math.abs(facts.skew_ms) < 2000 ? ok('clock', `${Math.round(facts.skew_ms)} ms from the database`) : warning('clock', `${Math.round(facts.skew_ms)} ms from the database`, 'Synchronise the clocks (NTP): ids and times of this machine are off.'),
+    (facts.oldest_write_s ?? 0) < 300 ? ok('long writes', 'none open longer than 5 minutes') : warning('long writes', `a transaction has been writing for ${Math.round(facts.oldest_write_s ?? 0)} s`, 'It holds back vacuum and delays its own events: find it in pg_stat_activity.'),
+  ];
+}
+
+async function disk(dataDir: string): Promise<Finding> {
+  const free = await statfs(dataDir).then((stats) => stats.bavail * stats.bsize, () => undefined);
+  if (free === undefined) return warning('disk', `${dataDir} does not exist yet`, 'It is made at the first start; archives and the embedded database go there.');
+  const gib = free / 2 ** 30;
+  return gib >= 2 ? ok('disk', `${gib.toFixed(1)} GiB free for ${dataDir}`) : warning('disk', `${gib.toFixed(1)} GiB free for ${dataDir}`, 'Make room, or point PLINTH_DATA_DIR elsewhere.');
+}
+
+function keys(environment: Environment, development: boolean): Finding[] {
+  const master = environment.masterKey;
+  const jwt = environment.jwtSecret;
+  return [
+    master === undefined
+      ? (development ? ok : (check: string, seen: string) => warning(check, seen, 'Set PLINTH_MASTER_KEY to 32 random bytes in base64 (openssl rand -base64 32); modules that encrypt will need it.'))('master key', 'not set')
+      : Buffer.from(master, 'base64').length >= 32 ? ok('master key', 'set') : fault('master key', 'shorter than 32 bytes', 'Set PLINTH_MASTER_KEY to 32 random bytes in base64: openssl rand -base64 32.'),
+    ...(jwt !== undefined && Buffer.byteLength(jwt) < 32 ? [fault('JWT secret', 'shorter than 32 bytes', 'Set PLINTH_JWT_SECRET to at least 32 bytes.')] : []),
+    ...(['PLINTH_CONTENT_URL', 'PLINTH_OLAP_URL', 'PLINTH_QUEUE_URL', 'PLINTH_NOTIFICATIONS_URL'] as const).flatMap((name) => (process.env[name] ? [warning('tiers', `${name} is set`, 'Tiers in databases of their own are not served by this version yet; everything stays in the main database.')] : [])),
+  ];
+}
+
+/** What readiness looks at (reachable, migrated, role, partitions), as findings. */
+async function served(url: string, development: boolean): Promise<Finding[]> {
+  const plinth = createKernel({ modules, database: { url, max: 2, applicationName: 'plinth doctor' } });
+  try {
+    const state = await readiness(plinth as never, {});
+    return Object.entries(state.tiers).flatMap(([tier, { checks }]) =>
+      checks.map((one) => {
+        if (one.ok) return ok(`${tier}: ${one.name}`, 'as it should be');
+        const [seen = '', ...way] = (one.fault ?? '').split('; ');
+        // plinth dev installs as a superuser and serves as another role.
+        return development && one.name === 'role' ? ok(`${tier}: ${one.name}`, 'plinth dev serves as plinth_server') : fault(`${tier}: ${one.name}`, seen, way.join('; ') || 'Correct it and run plinth doctor again.');
+      }),
+    );
+  } finally {
+    await plinth.close();
+  }
+}
+
+async function examine(environment: Environment): Promise<Finding[]> {
+  const running = await devState(environment.dataDir);
+  const url = environment.databaseUrl ?? running?.adminUrl;
+  if (!url) throw new SettingFault('There is no database to look at: set PLINTH_DATABASE_URL, or start plinth dev in this folder.');
+  const development = environment.databaseUrl === undefined;
+  const client = new pg.Client({ connectionString: url, application_name: 'plinth doctor', connectionTimeoutMillis: 5_000 });
+  const local = [await disk(environment.dataDir), ...keys(environment, development)];
+  try {
+    await client.connect();
+  } catch (error) {
+    return [fault('database', (error as Error).message, 'Start the server, and check host, port, user and password of PLINTH_DATABASE_URL.'), ...local];
+  }
+  try {
+    const { rows } = await client.query<ServerFacts>(FACTS, [Date.now()]);
+    return [...rows.flatMap(judge), ...(await served(url, development)), ...local];
+  } finally {
+    await client.end();
+  }
+}
+
+export const doctor = defineCommand({
+  meta: { name: 'doctor', description: 'Look at database, roles, partitions, clock, disk and keys, and name the way out of each fault.' },
+  args: { json: { type: 'boolean', description: 'For programs' } },
+  run: ({ args }) =>
+    told(async () => {
+      const findings = await examine(readEnvironment());
+      if (findings.some((finding) => finding.state === 'fault')) process.exitCode = 1;
+      if (args.json) return say(JSON.stringify({ ok: process.exitCode !== 1, findings }));
+      const mark = { ok: green('✔'), warning: '!', fault: red('✘') };
+      const width = Math.max(...findings.map((finding) => finding.check.length));
+      for (const { check, state, seen, wayOut } of findings) {
+        say(`  ${mark[state]} ${check.padEnd(width)}  ${seen}`);
+        if (wayOut) say(`    ${' '.repeat(width)}  ${dim(`→ ${wayOut}`)}`);
+      }
+    })(undefined),
+});

@@ -1,0 +1,47 @@
+import { resolve } from 'node:path';
+
+/** What the environment says (design.md section 2); read here and nowhere else. */
+export interface Environment {
+  /** Unset: the embedded server. */
+  databaseUrl: string | undefined;
+  /** Of a role that may act as plinth_owner: detaches partitions without blocking and vacuums. */
+  maintenanceUrl: string | undefined;
+  dataDir: string;
+  port: number;
+  host: string;
+  adminKey: string | undefined;
+  masterKey: string | undefined;
+  jwtSecret: string | undefined;
+  jwksUrl: string | undefined;
+  logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent' | undefined;
+}
+
+/** A setting that cannot be used; the sentence names it and the way out. */
+export class SettingFault extends Error {}
+
+const portOf = (text: string | undefined): number => {
+  if (text === undefined || text === '') return 4400;
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new SettingFault(`PLINTH_PORT is ${JSON.stringify(text)}: give a number from 0 to 65535.`);
+  return port;
+};
+
+const LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+
+export function readEnvironment(env: Record<string, string | undefined> = process.env): Environment {
+  const text = (name: string): string | undefined => env[name] || undefined;
+  const level = text('PLINTH_LOG_LEVEL');
+  if (level && !LEVELS.includes(level as (typeof LEVELS)[number])) throw new SettingFault(`PLINTH_LOG_LEVEL is ${JSON.stringify(level)}: give one of ${LEVELS.join(', ')}.`);
+  return {
+    databaseUrl: text('PLINTH_DATABASE_URL'),
+    maintenanceUrl: text('PLINTH_MAINTENANCE_URL'),
+    dataDir: resolve(text('PLINTH_DATA_DIR') ?? '.plinth'),
+    port: portOf(text('PLINTH_PORT')),
+    host: text('PLINTH_HOST') ?? '127.0.0.1',
+    adminKey: text('PLINTH_ADMIN_KEY'),
+    masterKey: text('PLINTH_MASTER_KEY'),
+    jwtSecret: text('PLINTH_JWT_SECRET'),
+    jwksUrl: text('PLINTH_JWKS_URL'),
+    logLevel: level as Environment['logLevel'],
+  };
+}

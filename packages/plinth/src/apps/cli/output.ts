@@ -1,0 +1,65 @@
+/** What people read: a task list with times, a box, a table. Programs use --json. */
+
+const colour = process.stdout.isTTY && !process.env.NO_COLOR;
+const paint = (code: number, text: string): string => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
+export const dim = (text: string): string => paint(2, text);
+export const bold = (text: string): string => paint(1, text);
+export const green = (text: string): string => paint(32, text);
+export const red = (text: string): string => paint(31, text);
+
+export const say = (text = ''): void => void process.stdout.write(`${text}\n`);
+
+export const seconds = (ms: number): string => (ms < 950 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+
+/** Runs one step of a list and prints it with its time; `said` turns the result into what stands behind the name. */
+export async function task<T>(name: string, run: () => Promise<T>, said?: (result: T) => string): Promise<T> {
+  const started = performance.now();
+  try {
+    const result = await run();
+    const more = said?.(result);
+    say(`  ${green('✔')} ${more ?? name} ${dim(`(${seconds(performance.now() - started)})`)}`);
+    return result;
+  } catch (error) {
+    say(`  ${red('✘')} ${name}`);
+    throw error;
+  }
+}
+
+/** Lines of `label  value` in a frame. */
+export function box(lines: readonly (readonly [string, string])[]): void {
+  const label = Math.max(...lines.map(([name]) => name.length));
+  const rows = lines.map(([name, value]) => ` ${name.padEnd(label)}  ${value} `);
+  const width = Math.max(...rows.map((row) => row.length));
+  say(`┌${'─'.repeat(width)}┐`);
+  for (const row of rows) say(`│${row.padEnd(width)}│`);
+  say(`└${'─'.repeat(width)}┘`);
+}
+
+/** A table with its numbers to the right. */
+export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): void {
+  const text = [head, ...rows].map((row) => row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en') : cell)));
+  const widths = head.map((_, column) => Math.max(...text.map((row) => (row[column] ?? '').length)));
+  text.forEach((row, index) => {
+    const cells = row.map((cell, column) => (index > 0 && typeof rows[index - 1]?.[column] === 'number' ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)));
+    say(`  ${index === 0 ? bold(cells.join('  ')) : cells.join('  ')}`.trimEnd());
+  });
+}
+
+/** Prints an expected failure as sentence and way out, and ends with exit code 1. */
+export function complain(error: unknown): void {
+  const { message, wayOut, hint } = error as { message?: string; wayOut?: string; hint?: string };
+  process.stderr.write(`\n${red('✘')} ${message ?? String(error)}\n`);
+  const way = wayOut ?? hint;
+  if (way) process.stderr.write(`  ${way}\n`);
+  if (process.env.PLINTH_LOG_LEVEL === 'debug' && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
+  process.exitCode = 1;
+}
+
+/** Wraps a command so that what it throws is told and not dumped. */
+export const told = <Args>(run: (args: Args) => Promise<void>) => async (args: Args): Promise<void> => {
+  try {
+    await run(args);
+  } catch (error) {
+    complain(error);
+  }
+};

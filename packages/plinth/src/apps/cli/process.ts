@@ -1,0 +1,73 @@
+import { createEgress, developmentPolicy } from '#adapters/http/egress.ts';
+import { diskStorage } from '#adapters/storage/disk.ts';
+import { createServices, serve, createHandler } from '#apps/server/index.ts';
+import type { Serving } from '#apps/server/index.ts';
+import { startWorker } from '#apps/worker/index.ts';
+import { createKernel } from '#kernel/plinth.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import { ownerAccess } from '#kernel/retention/owner.ts';
+import type { ModuleMap } from '#kernel/module.ts';
+import type { WorkServices } from '#kernel/work.ts';
+import { join } from 'node:path';
+import type { Environment } from './environment.ts';
+
+export interface RunOptions {
+  environment: Environment;
+  modules: ModuleMap;
+  serverUrl: string;
+  /** Of a role that may act as plinth_owner, for maintenance. */
+  maintenanceUrl?: string | undefined;
+  /** Which parts this process is. */
+  parts: readonly ('server' | 'worker')[];
+  sessionSecret?: string | undefined;
+  consoleDirectory?: string | undefined;
+  /** Webhooks and other calls may reach loopback and plain http: development only. */
+  development?: boolean;
+}
+
+export interface RunningParts {
+  plinth: Plinth<ModuleMap>;
+  serving: Serving | undefined;
+  services: WorkServices;
+  /** Stops taking work, waits a little for what runs, closes the connections. At most about 4 s. */
+  stop(): Promise<void>;
+}
+
+/** Server, worker or both in this process, over one pool. */
+export async function runParts(options: RunOptions): Promise<RunningParts> {
+  const { environment, modules } = options;
+  const egress = createEgress(options.development ? { policy: developmentPolicy } : {});
+  const services = createServices({
+    log: { part: options.parts.join('+'), level: environment.logLevel ?? (options.development ? 'warn' : 'info') },
+    adapters: {
+      egress,
+      storage: diskStorage(join(environment.dataDir, 'archive')),
+      ...(options.maintenanceUrl ? { database: ownerAccess(options.maintenanceUrl) } : {}),
+    },
+  });
+  const plinth = createKernel({ modules, database: { url: options.serverUrl, max: 20, applicationName: `plinth ${options.parts.join('+')}` } });
+  const handler = options.parts.includes('server')
+    ? createHandler({
+        plinth,
+        services,
+        auth: {
+          sessionSecret: options.sessionSecret,
+          ...(environment.jwtSecret ? { jwt: { secret: environment.jwtSecret } } : environment.jwksUrl ? { jwt: { jwksUrl: environment.jwksUrl } } : {}),
+        },
+        ...(options.consoleDirectory ? { console: { directory: options.consoleDirectory } } : {}),
+      })
+    : undefined;
+  const serving = handler ? await serve({ fetch: handler, port: environment.port, host: environment.host, graceMs: 2_000 }) : undefined;
+  const worker = options.parts.includes('worker') ? startWorker({ plinth, services }) : undefined;
+  return {
+    plinth,
+    serving,
+    services,
+    async stop() {
+      await Promise.all([serving?.close(), worker?.stop({ graceMs: 1_500 })]);
+      await handler?.settle();
+      egress.close();
+      await plinth.close();
+    },
+  };
+}

@@ -1,0 +1,28 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Secrets that `plinth dev` makes for itself and keeps in the data folder, readable by its owner only. */
+export interface DevSecrets {
+  serverPassword: string;
+  sessionSecret: string;
+  adminKey?: string;
+}
+
+const fileIn = (dataDir: string): string => join(dataDir, 'secrets.json');
+
+export async function readSecrets(dataDir: string): Promise<DevSecrets> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const text = await readFile(fileIn(dataDir), 'utf8').catch(() => undefined);
+  if (text) return JSON.parse(text) as DevSecrets;
+  const made: DevSecrets = { serverPassword: randomBytes(24).toString('base64url'), sessionSecret: randomBytes(32).toString('base64url') };
+  await writeSecrets(dataDir, made);
+  return made;
+}
+
+/** Whole or not at all: a kill in between leaves the old file. */
+export async function writeSecrets(dataDir: string, secrets: DevSecrets): Promise<void> {
+  const fresh = `${fileIn(dataDir)}.${process.pid}`;
+  await writeFile(fresh, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600 });
+  await rename(fresh, fileIn(dataDir));
+}
