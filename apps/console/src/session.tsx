@@ -1,7 +1,7 @@
 import { keepPreviousData, type QueryClient, queryOptions, useQuery, useQueryClient } from '@tanstack/react-query';
 import { createContext, type ReactNode, use, useCallback, useMemo, useState } from 'react';
 import { type Access, api } from './api/client.ts';
-import type { ListMeta, Me, Page, Row, Tenant, Trace } from './api/types.ts';
+import type { ListMeta, Me, Page, Row, Tenant, Trace, TraceRow } from './api/types.ts';
 import { store, stored } from './storage.ts';
 
 /** Who is signed in, in which tenant they look, and everything that asks the API in that tenant. */
@@ -9,6 +9,7 @@ export interface Session {
   me: Me;
   /** Those that may be chosen: for operators the newest 200, otherwise one's own. */
   tenants: readonly Tenant[];
+  /** Undefined for operators who look at all of them. */
   tenant: Tenant | undefined;
   access: Access;
   reason: string;
@@ -37,8 +38,12 @@ export const meQuery = queryOptions({
   staleTime: 60_000,
 });
 
+/** What stands for all tenants in the URL. */
+export const allTenants = 'all';
+
 const chooseTenant = (tenants: readonly Tenant[], asked: string | undefined): Tenant | undefined => {
   for (const id of [asked, stored('tenant')]) {
+    if (id === allTenants) return undefined;
     const found = id ? tenants.find((tenant) => tenant.id === id) : undefined;
     if (found) return found;
     // An operator may follow a link into a tenant beyond those that were listed.
@@ -75,10 +80,7 @@ export function useLists() {
   const { access } = useSession();
   return useQuery({
     queryKey: ['lists', access.tenant],
-    queryFn: async ({ signal }) => {
-      const answer = await api<readonly ListMeta[] | { lists: readonly ListMeta[] }>(access, '/lists', { signal });
-      return 'lists' in answer ? answer.lists : answer;
-    },
+    queryFn: async ({ signal }) => (await api<{ lists: readonly ListMeta[] }>(access, '/lists', { signal })).lists,
     staleTime: 5 * 60_000,
   });
 }
@@ -124,12 +126,17 @@ export function useItem(module: string, list: string, id: string, everyMs: numbe
   });
 }
 
+type Untitled = Omit<Trace, 'rows'> & { rows: readonly (Omit<TraceRow, 'title'> & { title: string | null })[] };
+
 /** The story of one correlation id; asked again after as many milliseconds as `again` says. */
 export function useTrace(id: string, again: (trace: Trace) => number | false) {
   const { access } = useSession();
   return useQuery({
     queryKey: ['trace', access.tenant, id],
-    queryFn: ({ signal }) => api<Trace>(access, `/traces/${encodeURIComponent(id)}`, { signal }),
+    queryFn: async ({ signal }): Promise<Trace> => {
+      const told = await api<Untitled>(access, `/traces/${encodeURIComponent(id)}`, { signal });
+      return { ...told, rows: told.rows.map((row) => ({ ...row, title: row.title ?? row.kind })) };
+    },
     refetchInterval: (query) => (query.state.data ? again(query.state.data) : false),
   });
 }

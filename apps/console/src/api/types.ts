@@ -20,10 +20,11 @@ export interface ColumnMeta {
 }
 
 export interface ActionMeta {
+  /** With its module: `jobs.cancel`. */
   procedure: string;
   label: string;
-  when?: { column: string; in: readonly string[] } | null;
-  danger?: boolean;
+  when: { column: string; in: readonly string[] } | null;
+  danger: boolean;
 }
 
 export interface ListMeta {
@@ -37,20 +38,25 @@ export interface ListMeta {
   actions: readonly ActionMeta[];
 }
 
+/** A row of a list has the columns of the list, its id, tenant, time and correlation; one on its own page has every column of its view. */
 export type Row = Record<string, unknown> & { id: string };
 
 export interface Page {
   rows: readonly Row[];
   nextCursor: string | null;
+  /** Only when it was asked for. */
+  count?: { rows: number; capped: boolean };
 }
 
 export interface Hit {
   module: string;
   list: string;
   id: string;
+  tenantId: string;
   title: string;
-  correlationId?: string | null;
-  at?: string | null;
+  correlationId: string | null;
+  at: string | null;
+  status: string | null;
 }
 
 export interface TraceRow {
@@ -60,6 +66,7 @@ export interface TraceRow {
   at: string;
   ended_at: string | null;
   status: string | null;
+  /** Its kind where a module gave none. */
   title: string;
   entity: string | null;
   parent_id: string | null;

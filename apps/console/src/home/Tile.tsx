@@ -33,11 +33,11 @@ const newestAt = (rows: readonly Row[]): string | undefined => {
 };
 
 function Count({ page, error }: { page: Page | undefined; error: Error | null | undefined }): ReactNode {
-  if (page) return `${page.rows.length}${page.nextCursor ? '+' : ''}`;
+  if (page?.count) return `${page.count.rows.toLocaleString('en')}${page.count.capped ? '+' : ''}`;
   return error ? '?' : '–';
 }
 
-/** How much a list holds, counted no further than one page, and the state of its newest rows. */
+/** How much a list holds, as far as the API counts, and the state of its newest rows. */
 export function Tile({ meta, page, error }: { meta: ListMeta; page: Page | undefined; error: Error | null | undefined }): ReactNode {
   const states = page ? statesOf(meta, page.rows) : [];
   const at = page ? newestAt(page.rows) : undefined;
@@ -57,6 +57,7 @@ export function Tile({ meta, page, error }: { meta: ListMeta; page: Page | undef
         <Count page={page} error={error} />
       </p>
       <p className="mt-auto flex flex-wrap gap-x-2.5 text-xs text-soft">
+        {states.length > 0 && page?.nextCursor ? <span>latest {page.rows.length}:</span> : null}
         {states.map(([state, count]) => (
           <span key={state} className={toneText[toneOf(state)]}>
             {count} {state.replaceAll('_', ' ')}

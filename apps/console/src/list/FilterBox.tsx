@@ -82,7 +82,8 @@ export function FilterBox({ meta, q, apply }: { meta: ListMeta; q: string; apply
           </button>
         ))}
         <span>
-          · a value that ends in <code className="font-mono">*</code> is a beginning
+          · <code className="font-mono">start*</code> begins with, <code className="font-mono">a,b</code> any of, <code className="font-mono">-column:</code>{' '}
+          not, <code className="font-mono">since:7d</code> newer than
         </span>
       </div>
       <Chips q={q} apply={apply} />

@@ -5,6 +5,7 @@ import { shortId, words } from '../format.ts';
 import { Actions, actionsFor } from '../parts/Actions.tsx';
 import { Icon } from '../parts/icons.tsx';
 import { Value } from '../parts/Value.tsx';
+import { useSession } from '../session.tsx';
 import { useShortcut } from '../shortcuts.ts';
 
 const rightAligned = /^(?:integer|bigint|smallint|numeric|double precision|real)/;
@@ -67,11 +68,24 @@ function useRowKeys(body: React.RefObject<HTMLTableSectionElement | null>): void
   useShortcut('k', () => move(-1));
 }
 
+/** Whose row it is, where rows of all tenants stand together. */
+function TenantCell({ row }: { row: Row }): ReactNode {
+  const { tenants } = useSession();
+  const id = String(row.tenant_id ?? '');
+  return (
+    <td className="px-3 py-1.5 text-soft" title={id}>
+      {tenants.find((tenant) => tenant.id === id)?.name ?? shortId(id)}
+    </td>
+  );
+}
+
 /** Rows of any list: columns in the order of the card; actions and, when the card's columns leave it out, the trace stay in sight at the end. */
 export function RowsTable({ meta, rows }: { meta: ListMeta; rows: readonly Row[] }): ReactNode {
   const body = useRef<HTMLTableSectionElement>(null);
   useRowKeys(body);
   const { correlation } = meta;
+  const { me, tenant } = useSession();
+  const allTenants = me.operator && tenant === undefined;
   const extraTrace = correlation !== null && !meta.columns.some((column) => column.name === correlation);
   const withActions = rows.some((row) => actionsFor(meta, row).length > 0);
   const withEnd = extraTrace || withActions;
@@ -87,6 +101,11 @@ export function RowsTable({ meta, rows }: { meta: ListMeta; rows: readonly Row[]
                 {words(column.name)}
               </th>
             ))}
+            {allTenants ? (
+              <th scope="col" className={`${head} text-left`}>
+                Tenant
+              </th>
+            ) : null}
             {withEnd ? (
               <th scope="col" className={`${head} text-right sm:sticky sm:right-0`}>
                 {withActions ? 'Actions' : 'Trace'}
@@ -100,6 +119,7 @@ export function RowsTable({ meta, rows }: { meta: ListMeta; rows: readonly Row[]
               {meta.columns.map((column, index) => (
                 <Cell key={column.name} meta={meta} row={row} column={column} first={index === firstLink} />
               ))}
+              {allTenants ? <TenantCell row={row} /> : null}
               {withEnd ? (
                 <td className="bg-panel py-1 pr-4 pl-3 sm:sticky sm:right-0">
                   <div className="flex items-center justify-end gap-2">

@@ -22,7 +22,7 @@ function useNewest(lists: readonly ListMeta[]) {
   return useQueries({
     queries: lists.map(({ module, list }) => ({
       queryKey: ['newest', access.tenant, module, list],
-      queryFn: ({ signal }: { signal: AbortSignal }) => api<Page>(access, `/lists/${module}/${list}?limit=${usualLimit}`, { signal }),
+      queryFn: ({ signal }: { signal: AbortSignal }) => api<Page>(access, `/lists/${module}/${list}?limit=${usualLimit}&count=true`, { signal }),
       refetchInterval: every,
     })),
   });
@@ -44,7 +44,7 @@ export function HomePage(): ReactNode {
       <div className="mb-4">
         <h1 className="text-lg font-semibold">Overview</h1>
         <p className="text-soft">
-          {tenant ? `Tenant ${tenant.name}` : 'No tenant yet'}, signed in as {me.actor.type.replaceAll('_', ' ')} {shortId(me.actor.id)}
+          {tenant ? `Tenant ${tenant.name}` : 'All tenants'}, signed in as {me.actor.type.replaceAll('_', ' ')} {shortId(me.actor.id)}
         </p>
       </div>
       <Demo />

@@ -26,7 +26,7 @@ export function SignInPage({ failed }: { failed: unknown }): ReactNode {
         <Logo size={28} />
         <h1 className="text-lg font-semibold">Sign in to Plinth</h1>
       </div>
-      {trouble ? <Trouble error={trouble} /> : null}
+      {trouble ? <Trouble error={trouble} signedOut /> : null}
       <form method="post" className="card flex flex-col gap-3 p-5" onSubmit={submit}>
         {/* For password managers, which keep a secret under a name. */}
         <input type="text" autoComplete="username" defaultValue="Plinth" hidden />

@@ -1,6 +1,6 @@
 import { useMutation } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
-import { act } from '../api/client.ts';
+import { type Access, act } from '../api/client.ts';
 import type { ActionMeta, ListMeta, Row } from '../api/types.ts';
 import { useRefresh, useSession } from '../session.tsx';
 import { Dialog } from './Dialog.tsx';
@@ -18,6 +18,12 @@ interface ActionProps {
   small: boolean;
 }
 
+/** Looking at all tenants, an action still happens in the tenant of its row. */
+const accessTo = (access: Access, row: Row): Access => ({
+  ...access,
+  tenant: access.tenant ?? (typeof row.tenant_id === 'string' ? row.tenant_id : undefined),
+});
+
 /** Dangerous actions ask first; every failure is told with its way out, in the same dialog. */
 function ActionButton({ meta, action, row, small }: ActionProps): ReactNode {
   const { access } = useSession();
@@ -25,7 +31,7 @@ function ActionButton({ meta, action, row, small }: ActionProps): ReactNode {
   const refresh = useRefresh();
   const toast = useToast();
   const run = useMutation({
-    mutationFn: () => act(access, `${meta.module}.${action.procedure}`, { id: row.id }),
+    mutationFn: () => act(accessTo(access, row), action.procedure, { id: row.id }),
     onSuccess: () => {
       setAsking(false);
       toast({ text: `${action.label}: done` });

@@ -22,7 +22,7 @@ const subscribe = (listener: () => void): (() => void) => {
 };
 
 /** Milliseconds since 1970, renewed every 5 s. */
-export const useNow = (): number => useSyncExternalStore(subscribe, () => now);
+const useNow = (): number => useSyncExternalStore(subscribe, () => now);
 
 /** How long ago, with the full time as title; or the full time itself. */
 export function Time({ at, full = false }: { at: string; full?: boolean }): ReactNode {

@@ -5,7 +5,7 @@ import { shortId } from '../format.ts';
 import { Icon } from './icons.tsx';
 
 /** What failed, the way out, and the story of the failed call. */
-export function Trouble({ error, retry }: { error: unknown; retry?: (() => void) | undefined }): ReactNode {
+export function Trouble({ error, retry, signedOut = false }: { error: unknown; retry?: (() => void) | undefined; signedOut?: boolean }): ReactNode {
   const problem = asProblem(error);
   return (
     <div role="alert" className="card flex gap-3 border-bad p-4">
@@ -22,7 +22,8 @@ export function Trouble({ error, retry }: { error: unknown; retry?: (() => void)
             </button>
           ) : null}
           <span className="font-mono text-xs text-soft">{problem.code}</span>
-          {problem.correlationId ? (
+          {problem.correlationId && signedOut ? <span className="font-mono text-xs break-all text-soft">{problem.correlationId}</span> : null}
+          {problem.correlationId && !signedOut ? (
             <Link to="/trace/$id" params={{ id: problem.correlationId }} className="link underline">
               Trace {shortId(problem.correlationId)}
             </Link>

@@ -2,13 +2,13 @@ import { useNavigate } from '@tanstack/react-router';
 import { type FormEvent, type ReactNode, useId, useState } from 'react';
 import { Dialog } from '../parts/Dialog.tsx';
 import { Icon } from '../parts/icons.tsx';
-import { useSession } from '../session.tsx';
+import { allTenants, useSession } from '../session.tsx';
 import { store } from '../storage.ts';
 
 /** Operators choose the tenant they look into and say why; the API writes both into the audit log. */
 function TenantDialog({ onClose }: { onClose: () => void }): ReactNode {
   const { tenants, tenant, reason, setReason } = useSession();
-  const [chosen, setChosen] = useState(tenant?.id ?? '');
+  const [chosen, setChosen] = useState(tenant?.id ?? allTenants);
   const [why, setWhy] = useState(reason);
   const navigate = useNavigate();
   const [tenantField, reasonField] = [useId(), useId()];
@@ -16,7 +16,7 @@ function TenantDialog({ onClose }: { onClose: () => void }): ReactNode {
     event.preventDefault();
     setReason(why.trim());
     store('tenant', chosen);
-    if (chosen !== tenant?.id) void navigate({ to: '/', search: { tenant: chosen } });
+    if (chosen !== (tenant?.id ?? allTenants)) void navigate({ to: '/', search: { tenant: chosen } });
     onClose();
   };
   return (
@@ -26,6 +26,7 @@ function TenantDialog({ onClose }: { onClose: () => void }): ReactNode {
           Look into
         </label>
         <select id={tenantField} className="field" value={chosen} onChange={(event) => setChosen(event.target.value)}>
+          <option value={allTenants}>All tenants</option>
           {tenants.map((each) => (
             <option key={each.id} value={each.id}>
               {each.name}
@@ -55,13 +56,12 @@ function TenantDialog({ onClose }: { onClose: () => void }): ReactNode {
 export function TenantButton(): ReactNode {
   const { me, tenant } = useSession();
   const [open, setOpen] = useState(false);
-  if (!tenant) return null;
-  if (!me.operator) return <span className="px-2 font-medium max-sm:hidden">{tenant.name}</span>;
+  if (!me.operator) return tenant && <span className="px-2 font-medium max-sm:hidden">{tenant.name}</span>;
   return (
     <>
       <button type="button" className="btn btn-quiet max-w-40" onClick={() => setOpen(true)}>
         <span className="sr-only">Tenant: </span>
-        <span className="truncate">{tenant.name}</span>
+        <span className="truncate">{tenant?.name ?? 'All tenants'}</span>
         <Icon name="down" size={12} />
       </button>
       {open ? <TenantDialog onClose={() => setOpen(false)} /> : null}
