@@ -15,6 +15,8 @@ export interface Leaving {
   relation: number;
   lowerId: string;
   upperId: string;
+  /** The uuid v7 column by which the table is partitioned. */
+  rangeColumn: string;
   state: string;
   archives: boolean;
   archiveKey: string | null;
@@ -28,6 +30,7 @@ export interface Manifest extends RowFacts {
   partition: string;
   /** Ids of the partition: from the first up to but not including the second. */
   range: [lowerId: string, upperId: string];
+  rangeColumn: string;
   columns: ArchiveColumn[];
   file: { key: string; sizeBytes: number; sha256: string };
 }
@@ -68,12 +71,12 @@ export async function archivePartition(services: RetentionServices, storage: Sto
   const columns = await services.asWorker((tx) => tx.query<KeyedColumn>('select name, type, key_place from plinth_kernel.partition_columns($1)', [leaving.relation]));
   const described = columns.map(({ name, type }) => ({ name, type }));
   const key = keyOf(leaving);
-  const fold = rowFold(described);
+  const fold = rowFold(described, leaving.rangeColumn);
   const body = parquetBytes(described, partitionRows(services, leaving, columns), fold.add, { plinth_kind: leaving.kind, plinth_partition: leaving.partition });
   const file = await storage.put(key, body);
   const facts = fold.facts();
-  const { kind, table, partition, lowerId, upperId } = leaving;
-  const manifest: Manifest = { version: 1, kind, table, partition, range: [lowerId, upperId], ...facts, columns: described, file: { key, ...file } };
+  const { kind, table, partition, lowerId, upperId, rangeColumn } = leaving;
+  const manifest: Manifest = { version: 1, kind, table, partition, range: [lowerId, upperId], rangeColumn, ...facts, columns: described, file: { key, ...file } };
   await storage.put(manifestKey(key), oneChunk(`${JSON.stringify(manifest, null, 2)}\n`));
   await services.asWorker((tx) =>
     tx.query('select plinth_kernel.partition_archived($1, $2, $3, $4, $5, $6)', [leaving.id, key, file.sizeBytes, file.sha256, facts.rows, facts.rowsSha256]),
@@ -104,7 +107,7 @@ async function checkArchive(storage: Storage, key: string): Promise<{ manifest: 
   await using object = await opened(storage, key);
   const sha256 = await checksum(object);
   if (sha256 !== manifest.file.sha256) throw fail('archive_mismatch', { message: `The archive ${key} is not the file that was written: its checksum differs` });
-  const fold = rowFold(manifest.columns);
+  const fold = rowFold(manifest.columns, manifest.rangeColumn);
   for await (const row of parquetRows(manifest.columns, object)) fold.add(row);
   return { manifest, facts: fold.facts() };
 }

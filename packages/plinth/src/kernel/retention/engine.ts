@@ -45,7 +45,7 @@ export const planRetention = (services: Pick<RetentionServices, 'asWorker'>, opt
   services.asWorker((tx) => tx.query<PlanItem>(PLAN, [options.kinds ?? null, exact]));
 
 const LEAVING = `select id, kind, table_name as table, partition_name as partition, relation, lower_id as "lowerId", upper_id as "upperId", state,
-    archive_key as "archiveKey", plinth_kernel.retention_archives(kind) as archives
+    plinth_kernel.partition_column(table_name::regclass) as "rangeColumn", archive_key as "archiveKey", plinth_kernel.retention_archives(kind) as archives
   from plinth_kernel.retention_partitions`;
 
 async function begin(services: RetentionServices, item: PlanItem): Promise<Leaving | undefined> {

@@ -38,7 +38,7 @@ async function detach(services: RetentionServices, leaving: Leaving): Promise<st
       state = await settle(services, leaving, true);
     } catch (error) {
       if (!isTimeout(error)) throw error;
-      await pause(50 * 2 ** attempt);
+      await pause(25 * 2 ** attempt);
     }
   }
   if (state === 'attached' || state === 'pending')

@@ -13,15 +13,16 @@ export type Row = readonly (string | null)[];
 /** What was written or read, for comparison: the same rows in the same order have the same checksum. */
 export interface RowFacts {
   rows: number;
+  /** Of the partitioning column. */
   minId: string | null;
   maxId: string | null;
   rowsSha256: string;
 }
 
 /** Counts rows and folds them into a checksum: each value as its length and text, null as `-`. */
-export function rowFold(columns: readonly ArchiveColumn[]) {
+export function rowFold(columns: readonly ArchiveColumn[], rangeColumn: string) {
   const hash = createHash('sha256');
-  const idAt = columns.findIndex((column) => column.name === 'id');
+  const idAt = columns.findIndex((column) => column.name === rangeColumn);
   const facts: Omit<RowFacts, 'rowsSha256'> = { rows: 0, minId: null, maxId: null };
   return {
     add(row: Row): void {

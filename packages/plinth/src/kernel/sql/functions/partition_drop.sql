@@ -17,7 +17,7 @@ begin
   if _blocker is not null then
     return _blocker;
   end if;
-  select * into _have from plinth_kernel.partition_count(_row.relation);
+  select * into _have from plinth_kernel.partition_count(_row.relation, plinth_kernel.partition_column(_row.table_name::regclass));
   if _have.row_count > 0 and (_have.max_id >= _row.upper_id or (plinth_kernel.retention_archives(_row.kind) and (_row.state <> 'verified'
     or (_have.row_count, _have.min_id, _have.max_id) is distinct from (_row.row_count, _row.min_id, _row.max_id)))) then
     raise exception 'partition % has no verified archive of its % rows', _row.partition_name, _have.row_count

@@ -12,7 +12,7 @@ begin
   elsif _row.state is distinct from 'archived' then
     raise exception 'partition % is not archived', p_id using errcode = 'PL409', detail = '{"code":"kernel_partition_state"}', hint = 'Archive it first.';
   end if;
-  select * into _have from plinth_kernel.partition_count(_row.relation);
+  select * into _have from plinth_kernel.partition_count(_row.relation, plinth_kernel.partition_column(_row.table_name::regclass));
   if (_have.row_count, _have.min_id, _have.max_id) is distinct from (p_rows, p_min_id, p_max_id) or p_rows_sha256 is distinct from _row.rows_sha256 then
     raise exception 'the archive of % does not match it: % rows there, % here', _row.partition_name, p_rows, _have.row_count
       using errcode = 'PL409', detail = '{"code":"kernel_archive_mismatch"}', hint = 'The partition is kept; look at the storage, then run retention again to archive it anew.';

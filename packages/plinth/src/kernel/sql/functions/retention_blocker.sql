@@ -35,7 +35,8 @@ begin
   end if;
   if _kind.tenancy = 'tenant' then
     execute format('select p.tenant_id, p.keep, true as kept from plinth_kernel.retention_policies as p where p.kind = %1$L and p.tenant_id <> %2$L
-      and exists (select from %3$s as r where r.tenant_id = p.tenant_id and r.id >= plinth_kernel.retention_cutoff(%1$L, p.tenant_id)) limit 1', p_kind, _nil, p_relation::regclass)
+      and exists (select from %3$s as r where r.tenant_id = p.tenant_id and r.%4$I >= plinth_kernel.retention_cutoff(%1$L, p.tenant_id)) limit 1',
+      p_kind, _nil, p_relation::regclass, plinth_kernel.partition_column(_kind.table_name::regclass))
       into _found;
     if _found.kept then
       return format('tenant %s keeps it %s', _found.tenant_id, coalesce('for ' || _found.keep::text, 'forever'));

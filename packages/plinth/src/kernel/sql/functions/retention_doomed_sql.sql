@@ -8,12 +8,14 @@ declare
   _kind plinth_kernel.retention_kinds;
   _keep interval := plinth_kernel.retention_keep(p_kind, coalesce(p_tenant_id, '00000000-0000-0000-0000-000000000000'));
   _key text;
+  _age text;
   _where text[] := '{}';
 begin
   select * into _kind from plinth_kernel.retention_kinds as k where k.kind = p_kind;
   if not found or _kind.method = 'forever' or _keep is null then
     return null;
   end if;
+  _age := case _kind.method when 'partition' then plinth_kernel.partition_column(_kind.table_name::regclass) else _kind.age_column end;
   select string_agg(format('r.%I', c.name), ', ' order by c.key_place) into _key
   from plinth_kernel.partition_columns(_kind.table_name::regclass) as c where c.key_place is not null;
   if _kind.tenancy = 'tenant' and p_tenant_id is not null then
@@ -25,9 +27,9 @@ begin
     if p_tenant_id is null then
       return null;
     end if;
-    _where := _where || format('r.id >= %L and r.id < %L', p_lower_id, least(p_upper_id, plinth_kernel.retention_cutoff(p_kind, p_tenant_id)));
+    _where := _where || format('r.%1$I >= %2$L and r.%1$I < %3$L', _age, p_lower_id, least(p_upper_id, plinth_kernel.retention_cutoff(p_kind, p_tenant_id)));
   else
-    _where := _where || format('r.%I < %L', _kind.age_column, now() - _keep) || coalesce('(' || _kind.condition || ')', 'true');
+    _where := _where || format('r.%I < %L', _age, now() - _keep) || coalesce('(' || _kind.condition || ')', 'true');
   end if;
   if exists (select from plinth_kernel.retention_holds as h where h.released_at is null and (h.kind is null or h.kind = p_kind)) then
     _where := _where || format('not exists (select from plinth_kernel.retention_holds as plinth_hold where plinth_hold.released_at is null
@@ -35,7 +37,7 @@ begin
       p_kind, _nil, case _kind.tenancy when 'tenant' then 'plinth_hold.tenant_id = r.tenant_id' else 'false' end, (_kind.entity is null)::text);
   end if;
   return format('select %s from %s as r cross join lateral (select (%s)::text as plinth_entity) as e where %s order by r.%I', _key, _kind.table_name::regclass,
-    coalesce(_kind.entity, 'null'), array_to_string(_where, ' and '), case _kind.method when 'partition' then 'id' else _kind.age_column end);
+    coalesce(_kind.entity, 'null'), array_to_string(_where, ' and '), _age);
 end
 $$;
 comment on function plinth_kernel.retention_doomed_sql(text, uuid, uuid, uuid) is

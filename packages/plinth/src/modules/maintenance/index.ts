@@ -1,0 +1,2 @@
+export type { MaintainOptions, MaintenanceServices, PartitionHealth, RunReport, Task } from './maintain.ts';
+export { maintain, partitionHealth, partitionWarnings } from './maintain.ts';
