@@ -36,10 +36,13 @@ export interface Batch {
   events: FeedEvent[];
   claims: Claim[];
   full: boolean;
+  /** Events of each claim, in their order. */
+  handled: string[];
 }
 
 const DEFAULT_BATCH = 500;
 const LONGEST_BATCH_MS = 60_000;
+const MOST_EMPTY_CLAIMS = 16;
 
 const columnsOf = (card: FeedCard): Record<keyof FeedEvent, string> => ({
   tenantId: 'e.tenant_id',
@@ -83,7 +86,7 @@ type Row = FeedEvent & { at: string; shard: number };
  * Claims free cursors of a consumer for this transaction (role plinth_worker, read committed) and reads one batch, at most
  * `batchSize` events (default 500; one while a shard recovers from a failure). No claims means that others hold all of them.
  */
-export async function readBatch(tx: AnyTransaction, feed: Feed, input: { consumer: string; batchSize?: number }): Promise<Batch & { handled: string[] }> {
+export async function readBatch(tx: AnyTransaction, feed: Feed, input: { consumer: string; batchSize?: number }): Promise<Batch> {
   const claims = await tx.query<Claim>('select * from plinth_kernel.feed_claim($1, $2)', [feed.name, input.consumer]);
   if (claims.length === 0) return { events: [], claims, full: false, handled: [] };
   const limit = claims.some((claim) => claim.failures > 0) ? 1 : (input.batchSize ?? DEFAULT_BATCH);
@@ -94,7 +97,7 @@ export async function readBatch(tx: AnyTransaction, feed: Feed, input: { consume
 }
 
 /** Moves the claimed cursors past a batch, in the same transaction as what was done with it. */
-export async function checkpoint(tx: AnyTransaction, feed: Feed, consumer: string, batch: Batch & { handled: string[] }): Promise<void> {
+export async function checkpoint(tx: AnyTransaction, feed: Feed, consumer: string, batch: Batch): Promise<void> {
   if (batch.claims.length === 0 || (batch.events.length === 0 && !batch.claims.some((claim) => claim.move))) return;
   await tx.query('select plinth_kernel.feed_checkpoint($1, $2, $3, $4, $5, $6, $7)', [
     feed.name,
@@ -126,6 +129,15 @@ async function start<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: F
 export async function consumeOnce<Modules extends ModuleMap>(plinth: Plinth<Modules>, name: string, consumer: Consumer): Promise<number> {
   const feed = feedOf(plinth.modules);
   await start(plinth, feed, name, consumer.from ?? 'beginning');
+  // A claim of idle shards that ends a window of theirs says nothing about the other shards, so it is followed by another.
+  for (let claims = 0; claims < MOST_EMPTY_CLAIMS; claims++) {
+    const { handled, moved } = await attempt(plinth, feed, name, consumer);
+    if (handled > 0 || !moved) return handled;
+  }
+  return 0;
+}
+
+async function attempt<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: Feed, name: string, consumer: Consumer): Promise<{ handled: number; moved: boolean }> {
   let failing: readonly number[] = [];
   try {
     return await plinth.asWorker({ timeoutMs: LONGEST_BATCH_MS }, async (tx) => {
@@ -135,7 +147,7 @@ export async function consumeOnce<Modules extends ModuleMap>(plinth: Plinth<Modu
         await consumer.handle(tx, batch.events);
       }
       await checkpoint(tx, feed, name, batch);
-      return batch.events.length;
+      return { handled: batch.events.length, moved: batch.claims.some((claim) => claim.move) };
     });
   } catch (error) {
     if (failing.length > 0 && blamesHandler(error)) await noteFailure(plinth, feed, name, failing, error);

@@ -34,15 +34,11 @@ const stored = async (tenantId: string, id: string): Promise<StoredEvent | undef
   (await asTenant(tenantId, (tx) => tx.query<StoredEvent>('select * from plinth.event_store where id = $1', [id])))[0];
 const stream = (tenantId: string, id: string) =>
   asTenant(tenantId, (tx) => tx.query<StoredEvent>(`select * from plinth.get_aggregate_events('order', $1)`, [id]));
-const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: { code?: string; detail?: unknown }) => {
-      const detail =
-        typeof error.detail === 'string' ? (JSON.parse(error.detail) as { code?: string }) : ((error.detail ?? {}) as { effect_code?: string; code?: string });
-      return ('effect_code' in detail && detail.effect_code) || detail.code || String(error.code);
-    },
-  );
+const codeOf = (error: { code?: string; detail?: unknown }): string => {
+  const detail = (typeof error.detail === 'string' ? JSON.parse(error.detail) : (error.detail ?? {})) as { effect_code?: string; code?: string };
+  return detail.effect_code ?? detail.code ?? String(error.code);
+};
+const code = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'no error', codeOf);
 
 describe('publish', () => {
   test('commits and rolls back with the transaction, and carries who and the correlation', async () => {

@@ -1,0 +1,240 @@
+/** The kernel's feed cursor on the event log: what a consumer gets, when, and what holds it up. The long run is bench/feed-torture.ts. */
+import pg from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Plinth } from '../../index.ts';
+import { checkpoint, consumeOnce, feedOf, readBatch } from '#kernel/feed.ts';
+import type { Consumer, FeedEvent } from '#kernel/work.ts';
+import type { TestDatabase } from '#testing/database.ts';
+import { testDatabase } from '#testing/database.ts';
+
+const FEED = 'plinth_events.events';
+let database: TestDatabase;
+let plinth: Plinth;
+let a: string;
+let b: string;
+let seen: FeedEvent[] = [];
+let open: pg.Client[] = [];
+const collect: Consumer = { summary: 'collects', from: 'now', handle: async (_tx, events) => void seen.push(...events) };
+
+beforeAll(async () => {
+  database = await testDatabase('feed');
+  plinth = database.plinth;
+  a = database.tenantA;
+  b = database.tenantB;
+});
+afterAll(() => database.drop());
+beforeEach(() => {
+  seen = [];
+});
+afterEach(async () => {
+  await Promise.all(open.map((client) => client.end()));
+  open = [];
+  const { rows } = await database.admin.query<{ gid: string }>('select gid from pg_prepared_xacts where database = current_database()');
+  for (const { gid } of rows) await database.admin.query(`rollback prepared '${gid}'`);
+  await database.admin.query('delete from plinth_kernel.feed_cursors where consumer like $1', ['test.%']);
+});
+
+/** A transaction that the test holds open. */
+async function held(tenantId: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: database.serverUrl });
+  open.push(client);
+  await client.connect();
+  await client.query(`begin; set local role plinth_app; set local plinth.tenant_id = '${tenantId}'; select pg_current_xact_id()`);
+  return client;
+}
+const append = (client: pg.Client, note: string, stream = 's') => client.query(`select plinth.append_event($1, 'feed', 'feed.tested', jsonb_build_object('note', $2::text))`, [stream, note]);
+const publish = (tenantId: string, note: string, stream?: string): Promise<string> =>
+  plinth.transaction({ tenantId }, async (tx) => tx.events.publish('feed.tested', { note }, stream === undefined ? {} : { stream: { type: 'feed', id: stream } }));
+const drain = async (name: string, consumer: Consumer = collect): Promise<string[]> => {
+  while ((await consumeOnce(plinth, name, consumer)) > 0);
+  return seen.map((event) => String(event.data.note));
+};
+
+describe('a consumer', () => {
+  test('that starts from now gets what commits later, of every tenant, once', async () => {
+    await publish(a, 'before');
+    await drain('test.now');
+    await publish(a, 'one');
+    await publish(b, 'two');
+    expect((await drain('test.now')).sort()).toEqual(['one', 'two']);
+    expect(new Set(seen.map((event) => event.tenantId))).toEqual(new Set([a, b]));
+    expect(await drain('test.now')).toHaveLength(2);
+  });
+
+  test('that starts from the beginning gets everything that is kept', async () => {
+    await publish(a, 'old');
+    expect(await drain('test.all', { ...collect, from: 'beginning' })).toContain('old');
+  });
+
+  test('gets events with stream, position, correlation and cause', async () => {
+    await drain('test.fields');
+    const id = await plinth.transaction({ tenantId: a, correlationId: '018f0000-0000-7000-8000-0000000000c1', causationId: '018f0000-0000-7000-8000-0000000000c2' }, async (tx) =>
+      tx.events.publish('feed.tested', { note: 'x' }, { stream: { type: 'order', id: '7' } }));
+    await drain('test.fields');
+    expect(seen).toEqual([{
+      id, tenantId: a, type: 'feed.tested', streamId: 'order:7', data: { note: 'x' }, correlationId: '018f0000-0000-7000-8000-0000000000c1',
+      causationId: '018f0000-0000-7000-8000-0000000000c2', position: expect.stringMatching(/^\d+$/), createdAt: expect.any(Date),
+    }]);
+  });
+
+  test('does not wait for a transaction that is open, and gets its events when they commit', async () => {
+    await drain('test.open');
+    const long = await held(a);
+    await append(long, 'long');
+    await publish(a, 'quick');
+    expect(await drain('test.open')).toEqual(['quick']);
+    await publish(a, 'quicker');
+    expect(await drain('test.open')).toEqual(['quick', 'quicker']);
+    await long.query('commit');
+    expect(await drain('test.open')).toEqual(['quick', 'quicker', 'long']);
+    expect(await drain('test.open')).toHaveLength(3);
+  });
+
+  test('gets a stream in the order of its versions, even when the later version has the older transaction id', async () => {
+    await drain('test.order');
+    const older = await held(a);
+    await publish(a, 'first', 'inverted');
+    await append(older, 'second', 'inverted');
+    await older.query('commit');
+    expect(await drain('test.order')).toEqual(['first', 'second']);
+  });
+
+  test('never gets what was rolled back, to a savepoint or whole, and gets a prepared transaction when it commits', async () => {
+    await drain('test.rolled');
+    const client = await held(a);
+    await client.query('savepoint one');
+    await append(client, 'undone');
+    await client.query('rollback to savepoint one');
+    await client.query('savepoint two');
+    await append(client, 'kept');
+    await client.query(`prepare transaction 'feed test'`);
+    await publish(a, 'meanwhile');
+    expect(await drain('test.rolled')).toEqual(['meanwhile']);
+    await client.query('set role plinth_app');
+    await client.query(`commit prepared 'feed test'`);
+    expect(await drain('test.rolled')).toEqual(['meanwhile', 'kept']);
+  });
+
+  test('goes through a backlog in batches, in order, without repeating any', async () => {
+    await drain('test.backlog');
+    await plinth.transaction({ tenantId: a }, async (tx) => {
+      for (let n = 0; n < 95; n++) tx.events.publish('feed.tested', { note: String(n) });
+    });
+    const sizes: number[] = [];
+    const notes = await drain('test.backlog', { ...collect, batchSize: 10, handle: async (_tx, events) => void (sizes.push(events.length), seen.push(...events)) });
+    expect(notes).toEqual(Array.from({ length: 95 }, (_, n) => String(n)));
+    expect(sizes).toEqual([10, 10, 10, 10, 10, 10, 10, 10, 10, 5]);
+  });
+
+  test('is a group: what one process holds another does not get, and what it drops is read again', async () => {
+    await drain('test.group');
+    await publish(a, 'shared');
+    const feed = feedOf(plinth.modules);
+    await expect(plinth.asWorker({}, async (tx) => {
+      expect((await readBatch(tx, feed, { consumer: 'test.group' })).events).toHaveLength(1);
+      expect(await consumeOnce(plinth, 'test.group', collect)).toBe(0);
+      throw new Error('died');
+    })).rejects.toThrow('died');
+    expect(await drain('test.group')).toEqual(['shared']);
+  });
+});
+
+describe('a handler that fails', () => {
+  test('rolls its batch back, and lets the events before the bad one and other tenants pass', async () => {
+    await drain('test.fails');
+    for (const note of ['good', 'bad', 'behind']) await publish(a, note);
+    await publish(b, 'elsewhere');
+    const fussy: Consumer = {
+      ...collect,
+      handle: async (_tx, events) => {
+        if (events.some((event) => event.data.note === 'bad')) throw new Error('bad event');
+        seen.push(...events);
+      },
+    };
+    for (let n = 0; n < 6; n++) await consumeOnce(plinth, 'test.fails', fussy).catch((error: Error) => expect(error.message).toBe('bad event'));
+    expect(seen.map((event) => event.data.note).sort()).toEqual(['elsewhere', 'good']);
+    const { rows } = await database.admin.query(`select waiting::int, failures, last_error, retry_at > now() as waits from plinth_kernel.feed_status($1) where consumer = 'test.fails' and failures > 0`, [FEED]);
+    expect(rows).toEqual([{ waiting: 2, failures: 2, last_error: 'bad event', waits: true }]);
+    const [pending] = await plinth.transaction({ tenantId: a }, (tx) => tx.query<{ next_retry_at: Date; retry_count: number }>(`select * from plinth.events where payload ->> 'note' = 'behind' and status = 'pending'`));
+    expect(pending).toMatchObject({ retry_count: 2, next_retry_at: expect.any(Date) });
+    await database.admin.query(`update plinth_kernel.feed_cursors set retry_at = null where consumer = 'test.fails'`);
+    expect((await drain('test.fails')).sort()).toEqual(['bad', 'behind', 'elsewhere', 'good']);
+  });
+});
+
+describe('the log', () => {
+  test('shows an event as pending until every consumer has handled it', async () => {
+    const status = async (id: string) => (await plinth.transaction({ tenantId: a }, (tx) => tx.query<{ status: string }>('select status from plinth.events where id = $1', [id]))).map((row) => row.status);
+    // Consumers of the cards would keep it pending: nobody runs them here.
+    await database.admin.query(`delete from plinth_kernel.feed_cursors`);
+    await plinth.asWorker({}, (tx) => tx.query(`select plinth_kernel.feed_start($1, 'test.status', 'now')`, [FEED]));
+    const id = await publish(a, 'watched');
+    expect(await status(id)).toEqual(['pending']);
+    await drain('test.status');
+    expect(await status(id)).toEqual(['completed']);
+  });
+
+  test('is held back for a consumer that has not read it, until it has or is forgotten', async () => {
+    const holds = async () => (await database.admin.query<{ consumer: string }>('select distinct consumer from plinth_kernel.feed_holds($1)', [FEED])).rows.map((row) => row.consumer).filter((name) => name.startsWith('test.'));
+    await drain('test.holds');
+    expect(await holds()).toEqual([]);
+    await publish(a, 'unread');
+    expect(await holds()).toEqual(['test.holds']);
+    await drain('test.holds');
+    expect(await holds()).toEqual([]);
+    await publish(a, 'unread');
+    expect((await database.admin.query('select plinth_kernel.feed_stop($1, $2) as cursors', [FEED, 'test.holds'])).rows).toEqual([{ cursors: 8 }]);
+    expect(await holds()).toEqual([]);
+  });
+
+  test('that was restored into another cluster is read on without loss or repetition', async () => {
+    await drain('test.restored');
+    await publish(a, 'read before the dump');
+    await drain('test.restored');
+    await publish(a, 'unread at the dump');
+    // As after a restore: the rows' transaction ids are of another cluster, far ahead of this one's, and so is the cursor.
+    await database.admin.query(`alter table plinth_events.events disable trigger append_only`);
+    const shift = '1000000000000';
+    await database.admin.query(`update plinth_events.events set xact = (xact::text::numeric + ${shift})::text::xid8`);
+    await database.admin.query(`update plinth_kernel.feed_cursors set s1 = (select string_agg(case when part ~ '^[0-9]+$' then (part::numeric + ${shift})::text else part end, '' order by nth)
+      from regexp_split_to_table(regexp_replace(s1::text, '([:,])', ' \\1 ', 'g'), ' ') with ordinality as p (part, nth))::pg_snapshot where consumer = 'test.restored'`);
+    await database.admin.query(`alter table plinth_events.events enable trigger append_only`);
+    await database.admin.query('delete from plinth_kernel.feed_epochs');
+    await database.admin.query(`insert into plinth_kernel.feed_epochs (feed, epoch, after_position, system_identifier) values ($1, 1, 0, 42)`, [FEED]);
+    await publish(a, 'written before the first reader came');
+    expect((await database.admin.query('select plinth_kernel.feed_epoch($1) as epoch', [FEED])).rows).toEqual([{ epoch: 2 }]);
+    await publish(a, 'written after');
+    for (let n = 0; n < 4; n++) await drain('test.restored');
+    expect(seen.map((event) => event.data.note)).toEqual(['read before the dump', 'unread at the dump', 'written before the first reader came', 'written after']);
+    expect((await database.admin.query(`select distinct epoch from plinth_kernel.feed_cursors where consumer = 'test.restored'`)).rows).toEqual([{ epoch: 2 }]);
+  });
+
+  test('refuses a start and an isolation level under which it would lose events', async () => {
+    await expect(plinth.asWorker({}, (tx) => tx.query(`select plinth_kernel.feed_start($1, 'test.x', 'tomorrow')`, [FEED]))).rejects.toMatchObject({ code: 'kernel_invalid_input' });
+    await expect(plinth.asWorker({ isolation: 'repeatable read' }, (tx) => readBatch(tx, feedOf(plinth.modules), { consumer: 'test.x' }))).rejects.toMatchObject({ code: 'kernel_internal' });
+  });
+
+  test('is read through its index, however much lies before the cursor', async () => {
+    await drain('test.plan');
+    await database.admin.query(`insert into plinth_events.events (tenant_id, shard, type, payload) select $1, plinth_kernel.shard_of($1), 'feed.bulk', '{}' from generate_series(1, 20000)`, [a]);
+    await drain('test.plan');
+    await database.admin.query('analyze plinth_events.events');
+    await publish(a, 'needle');
+    const plan = await plinth.asWorker({}, async (tx) => {
+      const lines: string[] = [];
+      const spy = { ...tx, query: async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> => {
+        if (text.includes('unnest')) lines.push(...(await tx.query<{ 'QUERY PLAN': string }>(`explain (analyze, timing off, summary off) ${text}`, values)).map((row) => row['QUERY PLAN']));
+        return tx.query<Row>(text, values);
+      } };
+      const feed = feedOf(plinth.modules);
+      const batch = await readBatch(spy, feed, { consumer: 'test.plan' });
+      await checkpoint(spy, feed, 'test.plan', batch);
+      expect(batch.events.map((event) => event.data.note)).toEqual(['needle']);
+      return lines.join('\n');
+    });
+    expect(plan).toMatch(/shard_xact_position|events.*_shard_.*idx/);
+    // Partitions without a row are scanned whole: nothing is cheaper.
+    expect(plan).not.toMatch(/Seq Scan on .*actual rows=[1-9]/);
+    expect(plan).not.toMatch(/Rows Removed by Filter: \d{3,}/);
+  });
+});
