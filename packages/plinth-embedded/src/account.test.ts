@@ -114,6 +114,14 @@ describe.runIf(asRoot.available)('started by root', () => {
     expect((await stat(join(folder, 'pg', 'password'))).mode & 0o777).toBe(0o600);
   });
 
+  test('a root without its powers is told to start as an ordinary user', async () => {
+    const hold = join(import.meta.dirname, 'hold.fixture.ts');
+    const child = spawn('setpriv', ['--bounding-set=-all', process.execPath, hold, join(folder, 'pg')]);
+    const output = await text(child.stderr);
+    expect(output).toContain('this root lacks CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID');
+    expect(output).toContain('Start as an ordinary user');
+  });
+
   test('data that root came to own are given back to the server', async () => {
     const first = await start();
     await first.stop();

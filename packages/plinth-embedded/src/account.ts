@@ -45,6 +45,7 @@ export async function chooseAccount(binaries: Binaries, dataFolder: string, opti
   const name = join(dataFolder, 'data');
   const cluster = await readlink(name).catch(() => name);
   if (process.getuid?.() !== 0) return { ids: undefined, reach: 'plain', binaries, cluster };
+  await checkPowers();
   const ids = await idsFor(cluster);
   const allowed = options.allowed ?? ['plain', 'read_search', 'override', 'copy'];
   for (const reach of ['plain', 'read_search', 'override'] as const) {
@@ -81,6 +82,21 @@ export async function giveAll(account: Account, folder: string): Promise<void> {
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isSymbolicLink()) await give(account, join(entry.parentPath, entry.name));
   }
+}
+
+/** A root without these (a container with all capabilities dropped) can neither become another account nor read its files. */
+async function checkPowers(): Promise<void> {
+  const status = await readFile('/proc/self/status', 'utf8').catch(() => '');
+  const effective = /^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1];
+  if (effective === undefined) return;
+  const needed = { chown: 0n, dac_override: 1n, setgid: 6n, setuid: 7n };
+  const lacking = Object.entries(needed).filter(([, bit]) => ((BigInt(`0x${effective}`) >> bit) & 1n) === 0n);
+  if (lacking.length === 0) return;
+  throw new EmbeddedPostgresError(
+    'account_missing',
+    `PostgreSQL refuses to run as root, and this root lacks ${lacking.map(([name]) => `CAP_${name.toUpperCase()}`).join(', ')}.`,
+    `Start as an ordinary user. Or: ${ownServer}`,
+  );
 }
 
 async function idsFor(cluster: string): Promise<{ uid: number; gid: number }> {
