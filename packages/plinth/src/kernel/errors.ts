@@ -50,6 +50,8 @@ export function raiser<C extends ErrorCatalogue>(moduleName: string, catalogue: 
 export const kernelErrors = {
   internal: { status: 500, title: 'Plinth failed in a way it did not expect', wayOut: 'Try again; if it persists, look for the correlation id in the server log.' },
   invalid_input: { status: 400, title: 'The input is not valid', wayOut: 'Correct the fields that are named and send it again.' },
+  filter_invalid: { status: 400, title: 'The filter is not valid', wayOut: 'Write column:value, -column:value, column:a,b, column:start*, column>number, since:7d or until:2026-01-31, with columns of the list.' },
+  list_unknown: { status: 404, title: 'There is no such list', wayOut: 'GET /api/v1/lists names all of them.' },
   malformed_body: { status: 400, title: 'The body is not valid JSON', wayOut: 'Send well-formed JSON with content type application/json.' },
   too_deep: { status: 400, title: 'The JSON is nested too deeply', wayOut: 'Send JSON with at most 64 levels.' },
   body_too_large: { status: 413, title: 'The body is too large', wayOut: 'Send less at once; the limit is named in the detail.' },

@@ -12,5 +12,5 @@ export const ensureAdminKey = <M extends ModuleMap>(plinth: Plinth<M>, given?: s
 /** A link into the console that works once, for 15 minutes. The token stands behind the # so that no proxy or log ever sees it. */
 export async function createLoginLink<M extends ModuleMap>(plinth: Plinth<M>, origin: string, operatorKeyId: string): Promise<string> {
   const token = await plinth.asWorker({}, (tx) => makeLoginLink(tx, operatorKeyId));
-  return `${origin}/console/login#${token}`;
+  return `${origin}/console#token=${token}`;
 }

@@ -5,7 +5,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Principal } from '#kernel/rpc.ts';
 import type { FoundKey } from '#modules/access';
-import { accessErrors, checkKey, checkTenant, customRoles, findKey, findMember, findOperatorKey, keyHash, permissionsOf, touchKeys } from '#modules/access';
+import { accessErrors, checkKey, checkTenant, customRoles, findKey, findMember, findKeyById, keyHash, permissionsOf, touchKeys } from '#modules/access';
 import type { TokenFacts } from './jwt.ts';
 import { createTokenVerifier } from './jwt.ts';
 import type { AuthOptions } from './options.ts';
@@ -27,6 +27,8 @@ export interface Authenticator {
   readonly sessions: Sessions;
   /** Errors: access_*, kernel_header_invalid. No credential at all is no error; procedures refuse it. */
   authenticate(request: Request): Promise<Credential>;
+  /** The key with this secret, if it may be used. Errors: access_key_*. */
+  keyOf(secret: string): Promise<FoundKey>;
   /** Forgets what was found about keys, tenants and members. */
   forget(): void;
   /** Resolves when notes of use that are under way are written. */
@@ -108,8 +110,8 @@ export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOpti
     return found(hash.toString('base64'), () => plinth.asWorker({ readOnly: true }, (tx) => findKey(tx, hash)));
   };
   const bySession = async (cookie: string): Promise<FoundKey> => {
-    const id = await sessions.read(cookie);
-    return found(`id:${id}`, () => plinth.asWorker({ readOnly: true }, (tx) => findOperatorKey(tx, id)));
+    const { id, tenantId } = await sessions.read(cookie);
+    return found(`id:${id}`, () => plinth.asWorker({ readOnly: true }, (tx) => findKeyById(tx, id, tenantId)));
   };
 
   const byToken = async (token: string): Promise<Principal> => {
@@ -140,6 +142,7 @@ export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOpti
 
   return {
     sessions,
+    keyOf: byKey,
     async authenticate(request) {
       const tenantId = readTenant(request);
       const reason = readReason(request);

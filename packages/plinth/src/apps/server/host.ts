@@ -3,6 +3,8 @@ import type { Context as HonoContext, Hono } from 'hono';
 import { fail } from '#kernel/errors.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
+import type { Records } from '#kernel/records.ts';
+import { createRecords } from '#kernel/records.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import { createAuthenticator } from './authenticate.ts';
 import type { CallHost } from './call.ts';
@@ -36,6 +38,7 @@ export interface Host {
   log: WorkServices['log'];
   calls: CallHost;
   router: AnyRouter;
+  records: Records;
   routes: readonly RestRoute[];
   bodyBytes: number;
   requestMs: number;
@@ -46,13 +49,15 @@ export function createHost(options: ServerOptions): Host {
   const { plinth, services } = options;
   const authenticator = createAuthenticator(plinth, options.auth ?? {});
   const requestMs = options.limits?.requestMs ?? DEFAULT_REQUEST_MS;
-  const router = createRouter(plinth.modules);
+  const records = createRecords(plinth.modules);
+  const router = createRouter(plinth.modules, records, options.api ?? {});
   return {
     options,
     plinth,
     log: services.log,
     calls: createCallHost(plinth, authenticator, services.adapters, requestMs),
     router,
+    records,
     routes: restRoutes(router),
     bodyBytes: options.limits?.bodyBytes ?? DEFAULT_BODY_BYTES,
     requestMs,

@@ -1,10 +1,14 @@
+import { z } from 'zod';
 import { fail, raiser } from '#kernel/errors.ts';
 import { idempotencyErrors } from '#modules/idempotency';
 import { json } from './answer.ts';
 import { readJsonBody } from './body.ts';
 import type { CallFacts } from './call.ts';
 import { callContext } from './call.ts';
+import { exportList } from './export.ts';
 import type { Exchange, Host, Server } from './host.ts';
+import { only } from './host.ts';
+import { readQuery } from './query.ts';
 import { callRoute, matchRoute } from './rest.ts';
 import { TRPC_PATH, answerTrpc } from './trpc.ts';
 
@@ -27,6 +31,15 @@ export async function callFacts(host: Host, request: Request, exchange: Exchange
   return { credential, traffic: exchange.traffic, idempotencyKey: key, signal: exchange.signal };
 }
 
+const exportInput = z.object({ format: z.enum(['csv', 'ndjson']).default('csv'), q: z.string().max(2000).default('') });
+
+/** Errors: kernel_invalid_input, kernel_forbidden_text. */
+function exportQuery(query: URLSearchParams): z.infer<typeof exportInput> {
+  const read = exportInput.safeParse(readQuery(query, exportInput));
+  if (!read.success) throw fail('invalid_input', { detail: { issues: read.error.issues.map((issue) => ({ field: issue.path.join('.'), message: issue.message })) } });
+  return read.data;
+}
+
 /** The same procedures under both roofs: /api/trpc/system.<module>.<procedure> and /api/v1/<address>. */
 export function mountApi(app: Server, host: Host): void {
   app.all(`${TRPC_PATH}/*`, (c) => {
@@ -42,6 +55,12 @@ export function mountApi(app: Server, host: Host): void {
         if (error.status >= 500) host.log.error({ error: error.cause ?? error, code: error.code }, 'a call failed');
       },
     });
+  });
+  only(app, 'GET', '/api/v1/lists/:module/:list/export', async (c) => {
+    const facts = await callFacts(host, c.req.raw, c.env);
+    const { module, list } = c.req.param();
+    const { format, q } = exportQuery(new URL(c.req.url).searchParams);
+    return exportList(host, facts, { module: module ?? '', list: list ?? '', format, q });
   });
   app.all('/api/v1/*', async (c) => {
     const request = c.req.raw;

@@ -1,4 +1,4 @@
-import type { ModuleMap } from '#kernel/module.ts';
+import type { ApiRecord, ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import type { JwtOptions } from './jwt.ts';
@@ -16,6 +16,8 @@ export interface ServerOptions<Modules extends ModuleMap = ModuleMap> {
   plinth: Plinth<Modules>;
   services: WorkServices;
   auth?: AuthOptions | undefined;
+  /** Procedures of the application beside those of the modules, by name: `{ demo: { orders: procedure({ rest: 'POST /demo/orders', ... }) } }`. */
+  api?: Record<string, ApiRecord> | undefined;
   /** Folder with the built console; served at /console. */
   console?: { directory: string } | undefined;
   limits?:

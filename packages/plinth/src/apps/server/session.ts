@@ -10,14 +10,20 @@ const COOKIE = 'plinth_session';
 const AUDIENCE = 'plinth-console';
 const LIFE_S = 8 * 3600;
 
-/** Sessions of the console: a short-lived signed note of which operator key was let in. The key is looked up again on every request. */
+/** The key that a session stands for; without a tenant it is an operator's. */
+export interface SessionKey {
+  id: string;
+  tenantId: string | undefined;
+}
+
+/** Sessions of the console: a short-lived signed note of which key was let in. The key is looked up again on every request. */
 export interface Sessions {
   /** The Set-Cookie value of a new session. */
-  open(operatorKeyId: string, secure: boolean): Promise<string>;
+  open(key: SessionKey, secure: boolean): Promise<string>;
   /** The Set-Cookie value that ends a session. */
   close(secure: boolean): string;
-  /** The operator key of a session. Errors: access_session_invalid. */
-  read(cookie: string): Promise<string>;
+  /** The key of a session. Errors: access_session_invalid. */
+  read(cookie: string): Promise<SessionKey>;
   /** Errors: access_cross_site. */
   checkOrigin(request: Request): void;
 }
@@ -38,10 +44,10 @@ export function createSessions(given: string | Uint8Array | undefined, nowMs: ()
   if (secret.byteLength < 32) throw new Error('the session secret is shorter than 32 bytes');
   const nowS = () => Math.floor(nowMs() / 1000);
   return {
-    async open(operatorKeyId, secure) {
-      const token = await new SignJWT({})
+    async open(key, secure) {
+      const token = await new SignJWT(key.tenantId ? { tenant: key.tenantId } : {})
         .setProtectedHeader({ alg: 'HS256' })
-        .setSubject(operatorKeyId)
+        .setSubject(key.id)
         .setAudience(AUDIENCE)
         .setIssuedAt(nowS())
         .setExpirationTime(nowS() + LIFE_S)
@@ -51,9 +57,9 @@ export function createSessions(given: string | Uint8Array | undefined, nowMs: ()
     close: (secure) => cookieText('', 0, secure),
     async read(cookie) {
       const read = await jwtVerify(cookie, secret, { algorithms: ['HS256'], audience: AUDIENCE, requiredClaims: ['exp', 'sub'], currentDate: new Date(nowMs()) }).catch(() => undefined);
-      const subject = read?.payload.sub;
-      if (!subject || !isUuid(subject)) throw fail('session_invalid');
-      return subject;
+      const { sub, tenant } = read?.payload ?? {};
+      if (!sub || !isUuid(sub)) throw fail('session_invalid');
+      return { id: sub, tenantId: typeof tenant === 'string' ? tenant : undefined };
     },
     checkOrigin(request) {
       // Browsers send Sec-Fetch-Site on every request and Origin on every one that can change something; a page cannot forge either.

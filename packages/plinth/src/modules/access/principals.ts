@@ -27,13 +27,18 @@ export function keyHash(secret: string): Buffer {
 export const findKey = async (tx: Queryable, hash: Buffer): Promise<FoundKey | undefined> =>
   (await tx.query<FoundKey>('select * from plinth_access.key_by_hash($1)', [hash]))[0];
 
-/** The operator key with this id, or undefined. `tx` runs as plinth_worker. */
-export const findOperatorKey = async (tx: Queryable, id: string): Promise<FoundKey | undefined> =>
+/** The key with this id, of a tenant or (without one) of an operator; undefined when there is none. `tx` runs as plinth_worker. */
+export const findKeyById = async (tx: Queryable, id: string, tenantId: string | undefined): Promise<FoundKey | undefined> =>
   (
-    await tx.query<FoundKey>(
-      `select 'operator' as kind, id, null as tenant_id, name, scopes, expires_at, revoked_at, null as tenant_status from plinth_access.operator_keys where id = $1`,
-      [id],
-    )
+    await (tenantId === undefined
+      ? tx.query<FoundKey>(
+          `select 'operator' as kind, id, null as tenant_id, name, scopes, expires_at, revoked_at, null as tenant_status from plinth_access.operator_keys where id = $1`, [id],
+        )
+      : tx.query<FoundKey>(
+          `select 'tenant' as kind, k.id, k.tenant_id, k.name, k.scopes, k.expires_at, k.revoked_at, t.status as tenant_status
+           from plinth_access.api_keys as k join plinth_kernel.tenants as t on t.id = k.tenant_id where k.tenant_id = $2 and k.id = $1`,
+          [id, tenantId],
+        ))
   )[0];
 
 /** Refuses a key that may not be used at this moment. Errors: access_key_unknown, access_key_revoked, access_key_expired, access_tenant_suspended. */

@@ -1,0 +1,250 @@
+import { identifier } from './database.ts';
+import { fail } from './errors.ts';
+import type { FilterTarget } from './filter-sql.ts';
+import { Conditions, addFilter, uuidRange } from './filter-sql.ts';
+import { isUuid, v7Time } from './ids.ts';
+import type { ListCard, ModuleMap } from './module.ts';
+import type { AnyTransaction } from './transaction.ts';
+
+/**
+ * The lists of the cards: pages newest first, one record, any record by what somebody holds in their hand. They read public views in the
+ * transaction of the caller, so row security decides what is seen; the tenant is sent as a literal predicate besides, which Citus prunes by.
+ */
+
+export interface ListMeta {
+  module: string;
+  list: string;
+  title: string;
+  columns: { name: string; type: string }[];
+  filters: string[];
+  empty: string;
+  /** Column that links to a trace. */
+  correlation: string | null;
+  actions: { procedure: string; label: string; when: { column: string; in: string[] } | null; danger: boolean }[];
+}
+
+export type Row = Record<string, unknown> & { id: string };
+
+export interface Page {
+  rows: Row[];
+  nextCursor: string | null;
+  /** Only when it was asked for. Counted up to MOST_COUNTED; `capped` says that there are more. */
+  count?: { rows: number; capped: boolean };
+}
+
+export interface PageAsk {
+  q?: string | undefined;
+  cursor?: string | undefined;
+  /** Default 50, at most 200. */
+  limit?: number | undefined;
+  count?: boolean | undefined;
+  /** Every column of the view, as the detail page and exports have it. Default: those of the list. */
+  allColumns?: boolean | undefined;
+}
+
+export interface Hit {
+  module: string;
+  list: string;
+  id: string;
+  tenantId: string;
+  title: string;
+  correlationId: string | null;
+  at: string | null;
+  status: string | null;
+}
+
+export const MOST_COUNTED = 1_000;
+const MOST_ROWS = 1_000;
+const HITS_PER_LIST = 5;
+
+interface List {
+  module: string;
+  name: string;
+  card: ListCard;
+}
+
+interface View extends FilterTarget {
+  columns: readonly string[];
+  correlation: string | null;
+}
+
+export interface Records {
+  /** Every list that `mayRead` lets through, in the order of the modules. */
+  index(tx: AnyTransaction, mayRead: (module: string) => boolean): Promise<ListMeta[]>;
+  /** Errors: kernel_list_unknown, kernel_filter_invalid, kernel_invalid_input (cursor). */
+  page(tx: AnyTransaction, module: string, list: string, ask: PageAsk): Promise<Page>;
+  /** Names of the columns of the view, in order. Errors: kernel_list_unknown. */
+  columns(tx: AnyTransaction, module: string, list: string): Promise<readonly string[]>;
+  /** One record with every column of its view. Errors: kernel_list_unknown, kernel_not_found. */
+  item(tx: AnyTransaction, module: string, list: string, id: string): Promise<Row>;
+  /** Records by id, start of an id, correlation id or `type:id` of an entity, over all lists that may be read. */
+  find(tx: AnyTransaction, q: string, mayRead: (module: string) => boolean): Promise<Hit[]>;
+}
+
+export function createRecords(modules: ModuleMap): Records {
+  const lists: List[] = Object.entries(modules).flatMap(([module, card]) => Object.entries(card.lists ?? {}).map(([name, one]) => ({ module, name, card: one })));
+  // A view changes only with a migration, and a process that serves is restarted after one.
+  const views = new Map<string, View>();
+
+  const viewOf = async (tx: AnyTransaction, { card }: List): Promise<View> => {
+    const known = views.get(card.view);
+    if (known) return known;
+    const columns = await tx.query<{ name: string; type: string }>(
+      `select attname as name, format_type(atttypid, null) as type from pg_catalog.pg_attribute where attrelid = to_regclass($1) and attnum > 0 and not attisdropped order by attnum`,
+      [`plinth.${identifier(card.view)}`],
+    );
+    const types = new Map(columns.map(({ name, type }) => [name, type]));
+    const view: View = { types, columns: columns.map(({ name }) => name), filters: card.filters, correlation: card.correlation ?? (types.has('correlation_id') ? 'correlation_id' : null) };
+    if (columns.length > 0) views.set(card.view, view);
+    return view;
+  };
+
+  const listOf = (module: string, name: string): List => {
+    const list = lists.find((one) => one.module === module && one.name === name);
+    if (!list) throw fail('list_unknown', { message: `There is no list ${module.slice(0, 60)}/${name.slice(0, 60)}` });
+    return list;
+  };
+
+  const item: Records['item'] = async (tx, module, name, id) => {
+    const list = listOf(module, name);
+    const view = await viewOf(tx, list);
+    const where = inTenant(tx);
+    const missing = () => fail('not_found', { message: `There is no ${list.card.title.toLowerCase()} record with this id`, detail: { list: `${module}/${name}` } });
+    if (view.types.get('id') === 'uuid' && !isUuid(id)) throw missing();
+    where.add(`id = ${where.parameter(id, view.types.get('id') ?? 'text')}`);
+    const [row] = await tx.query<Row>(`select * from plinth.${identifier(list.card.view)} ${where.where} limit 1`, where.values);
+    if (!row) throw missing();
+    return row;
+  };
+
+  return {
+    item,
+    async index(tx, mayRead) {
+      const metas: ListMeta[] = [];
+      for (const list of lists) if (mayRead(list.module)) metas.push(metaOf(list, await viewOf(tx, list)));
+      return metas;
+    },
+    columns: async (tx, module, name) => (await viewOf(tx, listOf(module, name))).columns,
+    async page(tx, module, name, ask) {
+      const list = listOf(module, name);
+      return pageOf(tx, list, await viewOf(tx, list), ask);
+    },
+    async find(tx, q, mayRead) {
+      const readable: [List, View][] = [];
+      for (const list of lists) if (mayRead(list.module)) readable.push([list, await viewOf(tx, list)]);
+      return findIn(tx, readable, q.trim());
+    },
+  };
+}
+
+/** The tenant of the transaction as a literal; an operator outside every tenant has none. */
+function inTenant(tx: AnyTransaction): Conditions {
+  const where = new Conditions();
+  const { tenantId } = tx.context;
+  // Checked when the context was made: nothing but a UUID gets here.
+  if (tenantId) where.add(`tenant_id = '${tenantId}'::uuid`);
+  return where;
+}
+
+function metaOf({ module, name, card }: List, view: View): ListMeta {
+  return {
+    module,
+    list: name,
+    title: card.title,
+    columns: card.columns.map((column) => ({ name: column, type: view.types.get(column) ?? 'text' })),
+    filters: [...card.filters],
+    empty: card.empty,
+    correlation: view.correlation,
+    actions: (card.actions ?? []).map(({ procedure, label, when, danger }) => ({
+      procedure: `${module}.${procedure}`, label, when: when ? { column: when.column, in: [...when.in] } : null, danger: danger ?? false,
+    })),
+  };
+}
+
+/** Columns of the list, and what rows always have: ids, time, what actions depend on. */
+function shownColumns(card: ListCard, view: View): string[] {
+  const always = ['id', 'tenant_id', 'created_at', ...(view.correlation ? [view.correlation] : []), ...(card.actions ?? []).flatMap(({ when }) => (when ? [when.column] : []))];
+  return [...new Set([...card.columns, ...always])].filter((column) => view.types.has(column));
+}
+
+async function pageOf(tx: AnyTransaction, list: List, view: View, ask: PageAsk): Promise<Page> {
+  const limit = Math.min(Math.max(1, ask.limit ?? 50), MOST_ROWS);
+  const newestFirst = view.types.get('id') === 'uuid';
+  const where = inTenant(tx);
+  addFilter(where, view, ask.q ?? '', tx.now().getTime());
+  const count = ask.count ? await counted(tx, list, where) : undefined;
+  if (ask.cursor !== undefined) {
+    if (newestFirst && !isUuid(ask.cursor)) throw fail('invalid_input', { message: 'The cursor is not one that a page gave', detail: { issues: [{ field: 'cursor', message: 'unknown cursor' }] } });
+    where.add(`id ${newestFirst ? '<' : '>'} ${where.parameter(ask.cursor, newestFirst ? 'uuid' : 'text')}`);
+  }
+  const columns = ask.allColumns ? '*' : shownColumns(list.card, view).map(identifier).join(', ');
+  const found = await tx.query<Row>(`select ${columns} from plinth.${identifier(list.card.view)} ${where.where} order by id ${newestFirst ? 'desc' : ''} limit ${limit + 1}`, where.values);
+  const rows = found.slice(0, limit);
+  return { rows, nextCursor: found.length > limit ? (rows.at(-1)?.id ?? null) : null, ...(count ? { count } : {}) };
+}
+
+async function counted(tx: AnyTransaction, list: List, where: Conditions): Promise<{ rows: number; capped: boolean }> {
+  const [row] = await tx.query<{ n: number }>(
+    `select count(*)::int as n from (select 1 from plinth.${identifier(list.card.view)} ${where.where} limit ${MOST_COUNTED + 1}) as counted`, where.values,
+  );
+  const n = row?.n ?? 0;
+  return { rows: Math.min(n, MOST_COUNTED), capped: n > MOST_COUNTED };
+}
+
+/** Pairs `order_type`, `order_id` of a view: how it names things of the application. */
+const entityPairs = (view: View): [type: string, id: string][] =>
+  view.columns.flatMap((column): [string, string][] => {
+    const other = `${column.slice(0, -'_type'.length)}_id`;
+    return column.endsWith('_type') && view.filters.includes(column) && view.filters.includes(other) ? [[column, other]] : [];
+  });
+
+/** What the text can mean in one list, as SQL; empty when it can mean nothing there. */
+function meanings(to: Conditions, view: View, q: string): string[] {
+  const found: string[] = [];
+  const digits = q.replaceAll('-', '');
+  const range = digits.length >= 6 ? uuidRange(q) : undefined;
+  const inRange = (column: string): string =>
+    range ? `${identifier(column)} between ${to.parameter(range.low, 'uuid')} and ${to.parameter(range.high, 'uuid')}` : '';
+  if (view.types.get('id') !== 'uuid') found.push(`id like ${to.parameter(`${q.replaceAll(/[\\%_]/g, '\\$&')}%`, 'text')}`);
+  else if (range) found.push(inRange('id'));
+  if (range && view.correlation && view.types.get(view.correlation) === 'uuid') found.push(inRange(view.correlation));
+  const [, type, id] = /^([^\s:]{1,200}):(.{1,500})$/s.exec(q) ?? [];
+  if (type && id) {
+    for (const [typeColumn, idColumn] of entityPairs(view)) {
+      const idType = view.types.get(idColumn) === 'uuid' ? 'uuid' : 'text';
+      if (idType === 'uuid' && !isUuid(id)) continue;
+      found.push(`(${identifier(typeColumn)} = ${to.parameter(type, 'text')} and ${identifier(idColumn)} = ${to.parameter(id, idType)})`);
+    }
+  }
+  return found;
+}
+
+/** The first text among the columns of a list names a record to people. */
+const titleColumn = (card: ListCard, view: View): string =>
+  card.columns.find((column) => view.types.get(column) === 'text' && column !== 'status' && !column.startsWith('actor_') && column !== view.correlation) ?? 'id';
+
+async function findIn(tx: AnyTransaction, lists: readonly [List, View][], q: string): Promise<Hit[]> {
+  if (q.length < 2 || q.length > 700 || q.includes('\0')) return [];
+  const all = new Conditions();
+  const branches = lists.flatMap(([list, view]) => {
+    if (!view.types.has('id')) return [];
+    const tenant = inTenant(tx).texts;
+    const meant = meanings(all, view, q);
+    const column = (name: string, type: string): string => (view.types.has(name) ? `${identifier(name)}::${type}` : `null::${type}`);
+    // Ids are unique, correlation ids are not; each meaning is looked up in its own index, and none may crowd out another.
+    return meant.map(
+      (condition) => `(select ${all.parameter(list.module, 'text')} as module, ${all.parameter(list.name, 'text')} as list, id::text as id, tenant_id::text as "tenantId",
+        coalesce(${identifier(titleColumn(list.card, view))}::text, '') as title, ${view.correlation ? column(view.correlation, 'text') : 'null::text'} as "correlationId",
+        ${column('created_at', 'timestamptz')} as at, ${column('status', 'text')} as status
+      from plinth.${identifier(list.card.view)} where ${[...tenant, condition].join(' and ')} order by id ${view.types.get('id') === 'uuid' ? 'desc' : ''} limit ${HITS_PER_LIST})`,
+    );
+  });
+  if (branches.length === 0) return [];
+  const rows = await tx.query<Omit<Hit, 'at'> & { at: Date | null }>(branches.join('\nunion all\n'), all.values);
+  const seen = new Map<string, Hit>();
+  for (const row of rows) {
+    const made = row.at?.getTime() ?? v7Time(row.id);
+    seen.set(`${row.module}/${row.list}/${row.tenantId}/${row.id}`, { ...row, at: made === undefined ? null : new Date(made).toISOString() });
+  }
+  return [...seen.values()];
+}
