@@ -9,7 +9,12 @@ test('a feed loses, repeats and reorders nothing and waits for no long transacti
   const seed = Number(process.env.PLINTH_SEED ?? Date.now() % 1_000_000);
   console.log(`feed torture: seed ${seed} (PLINTH_SEED=${seed} repeats the choices, though not the schedule)`);
   const result = await torture({
-    adminUrl: database.url, serverUrl: database.serverUrl, tenants: [database.tenantA, database.tenantB], events: 3_000, seed, longMs: 1_500,
+    adminUrl: database.url,
+    serverUrl: database.serverUrl,
+    tenants: [database.tenantA, database.tenantB],
+    events: 3_000,
+    seed,
+    longMs: 1_500,
   });
   console.log(JSON.stringify(result));
   expect(result.committed).toBeGreaterThanOrEqual(3_000);

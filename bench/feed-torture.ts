@@ -3,10 +3,11 @@
  * connections are killed in the middle of a batch; and an oracle that compares what was committed with what the readers did.
  */
 import pg from 'pg';
+import { createPlinth } from '../packages/plinth/src/index.ts';
 import { toPlinthError } from '../packages/plinth/src/kernel/errors.ts';
 import { consumeOnce } from '../packages/plinth/src/kernel/feed.ts';
+import type { AnyTransaction } from '../packages/plinth/src/kernel/transaction.ts';
 import type { FeedEvent } from '../packages/plinth/src/kernel/work.ts';
-import { createPlinth } from '../packages/plinth/src/index.ts';
 import type { BenchContext, Report } from './harness.ts';
 
 export interface TortureOptions {
@@ -186,7 +187,8 @@ async function writeLong(run: Run, client: pg.Client, random: () => number): Pro
     await client.query(`insert into torture.work (tenant_id, note) values ('${tenant}', 'long')`);
     const ids = [await append(client, `select plinth.append_event('long-${run.longTransactions}', 'torture', 'torture.happened') as id`)];
     await pause(run.options.longMs ?? 3_000);
-    for (let n = 0; n < 3; n++) ids.push(await append(client, `select plinth.append_event('hot-${run.longTransactions % 6}', 'torture', 'torture.happened', '{"long":true}') as id`));
+    for (let n = 0; n < 3; n++)
+      ids.push(await append(client, `select plinth.append_event('hot-${run.longTransactions % 6}', 'torture', 'torture.happened', '{"long":true}') as id`));
     await end(run, client, 'commit', ids, random);
     run.longTransactions++;
   }
@@ -198,7 +200,7 @@ const recordEffects = `insert into torture.effects (event_id, stream, version)
 
 async function reader(run: Run, random: () => number): Promise<void> {
   const plinth = createPlinth({ database: { url: run.options.serverUrl, max: 2, applicationName: READER_APP } });
-  const handle = async (tx: { query(text: string, values?: readonly unknown[]): Promise<unknown> }, events: readonly FeedEvent[]): Promise<void> => {
+  const handle = async (tx: AnyTransaction, events: readonly FeedEvent[]): Promise<void> => {
     await tx.query(recordEffects, [events.map((event) => event.tenantId), events.map((event) => event.id)]);
     // Time in which a kill finds the effects written and the cursor not yet moved.
     await tx.query('select pg_sleep($1)', [random() * 0.01]);
@@ -206,7 +208,11 @@ async function reader(run: Run, random: () => number): Promise<void> {
   while (run.reading) {
     let handling = false;
     try {
-      const done = await consumeOnce(plinth, CONSUMER, { summary: 'counts', batchSize: 200, handle: (tx, events) => ((handling = true), handle(tx, events)) });
+      const counted = (tx: AnyTransaction, events: readonly FeedEvent[]): Promise<void> => {
+        handling = true;
+        return handle(tx, events);
+      };
+      const done = await consumeOnce(plinth, CONSUMER, { summary: 'counts', batchSize: 200, handle: counted });
       if (done === 0) await pause(10);
     } catch (error) {
       if (toPlinthError(error).code !== 'kernel_unavailable') throw error;
@@ -242,7 +248,9 @@ const VERDICT = `select
 
 async function judge(run: Run, admin: pg.Client, tookMs: number): Promise<TortureResult> {
   const { rows } = await admin.query<Verdict>(VERDICT);
-  const { rows: effects } = await admin.query<{ event_id: string; at: number }>('select event_id, extract(epoch from at)::float8 * 1000 as at from torture.effects');
+  const { rows: effects } = await admin.query<{ event_id: string; at: number }>(
+    'select event_id, extract(epoch from at)::float8 * 1000 as at from torture.effects',
+  );
   const { rows: truth } = await admin.query<{ id: string }>('select id from plinth_events.events');
   const known = new Set(truth.map((row) => row.id));
   const vanished = [...run.committed.keys()].filter((id) => !known.has(id)).length;
@@ -268,7 +276,19 @@ async function judge(run: Run, admin: pg.Client, tookMs: number): Promise<Tortur
 export async function torture(options: TortureOptions): Promise<TortureResult> {
   const random = randomOf(options.seed);
   const fork = (): (() => number) => randomOf(Math.floor(random() * 4294967296));
-  const run: Run = { options, committed: new Map(), rolledBack: 0, prepared: 0, longTransactions: 0, kills: 0, killedBatches: 0, handled: 0, writing: true, reading: true, transactionNo: 0 };
+  const run: Run = {
+    options,
+    committed: new Map(),
+    rolledBack: 0,
+    prepared: 0,
+    longTransactions: 0,
+    kills: 0,
+    killedBatches: 0,
+    handled: 0,
+    writing: true,
+    reading: true,
+    transactionNo: 0,
+  };
   const admin = new pg.Client({ connectionString: options.adminUrl });
   await admin.connect();
   await admin.query(SETUP);
@@ -283,7 +303,10 @@ export async function torture(options: TortureOptions): Promise<TortureResult> {
     while (run.writing || run.handled < run.committed.size) {
       if (run.committed.size >= options.events) run.writing = false;
       // From the cursors: a reader that is killed right after its COMMIT does not know of it.
-      const { rows } = await admin.query<{ handled: number }>('select coalesce(sum(handled), 0)::int as handled from plinth_kernel.feed_cursors where consumer = $1', [CONSUMER]);
+      const { rows } = await admin.query<{ handled: number }>(
+        'select coalesce(sum(handled), 0)::int as handled from plinth_kernel.feed_cursors where consumer = $1',
+        [CONSUMER],
+      );
       run.handled = rows[0]?.handled ?? 0;
       if (run.handled !== last) {
         last = run.handled;

@@ -137,7 +137,12 @@ export async function consumeOnce<Modules extends ModuleMap>(plinth: Plinth<Modu
   return 0;
 }
 
-async function attempt<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: Feed, name: string, consumer: Consumer): Promise<{ handled: number; moved: boolean }> {
+async function attempt<Modules extends ModuleMap>(
+  plinth: Plinth<Modules>,
+  feed: Feed,
+  name: string,
+  consumer: Consumer,
+): Promise<{ handled: number; moved: boolean }> {
   let failing: readonly number[] = [];
   try {
     return await plinth.asWorker({ timeoutMs: LONGEST_BATCH_MS }, async (tx) => {

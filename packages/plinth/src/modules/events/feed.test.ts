@@ -1,11 +1,12 @@
 /** The kernel's feed cursor on the event log: what a consumer gets, when, and what holds it up. The long run is bench/feed-torture.ts. */
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Plinth } from '../../index.ts';
 import { checkpoint, consumeOnce, feedOf, readBatch } from '#kernel/feed.ts';
+import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { Consumer, FeedEvent } from '#kernel/work.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import type { Plinth } from '../../index.ts';
 
 const FEED = 'plinth_events.events';
 let database: TestDatabase;
@@ -42,9 +43,12 @@ async function held(tenantId: string): Promise<pg.Client> {
   await client.query(`begin; set local role plinth_app; set local plinth.tenant_id = '${tenantId}'; select pg_current_xact_id()`);
   return client;
 }
-const append = (client: pg.Client, note: string, stream = 's') => client.query(`select plinth.append_event($1, 'feed', 'feed.tested', jsonb_build_object('note', $2::text))`, [stream, note]);
+const append = (client: pg.Client, note: string, stream = 's') =>
+  client.query(`select plinth.append_event($1, 'feed', 'feed.tested', jsonb_build_object('note', $2::text))`, [stream, note]);
 const publish = (tenantId: string, note: string, stream?: string): Promise<string> =>
-  plinth.transaction({ tenantId }, async (tx) => tx.events.publish('feed.tested', { note }, stream === undefined ? {} : { stream: { type: 'feed', id: stream } }));
+  plinth.transaction({ tenantId }, async (tx) =>
+    tx.events.publish('feed.tested', { note }, stream === undefined ? {} : { stream: { type: 'feed', id: stream } }),
+  );
 const drain = async (name: string, consumer: Consumer = collect): Promise<string[]> => {
   while ((await consumeOnce(plinth, name, consumer)) > 0);
   return seen.map((event) => String(event.data.note));
@@ -68,13 +72,24 @@ describe('a consumer', () => {
 
   test('gets events with stream, position, correlation and cause', async () => {
     await drain('test.fields');
-    const id = await plinth.transaction({ tenantId: a, correlationId: '018f0000-0000-7000-8000-0000000000c1', causationId: '018f0000-0000-7000-8000-0000000000c2' }, async (tx) =>
-      tx.events.publish('feed.tested', { note: 'x' }, { stream: { type: 'order', id: '7' } }));
+    const id = await plinth.transaction(
+      { tenantId: a, correlationId: '018f0000-0000-7000-8000-0000000000c1', causationId: '018f0000-0000-7000-8000-0000000000c2' },
+      async (tx) => tx.events.publish('feed.tested', { note: 'x' }, { stream: { type: 'order', id: '7' } }),
+    );
     await drain('test.fields');
-    expect(seen).toEqual([{
-      id, tenantId: a, type: 'feed.tested', streamId: 'order:7', data: { note: 'x' }, correlationId: '018f0000-0000-7000-8000-0000000000c1',
-      causationId: '018f0000-0000-7000-8000-0000000000c2', position: expect.stringMatching(/^\d+$/), createdAt: expect.any(Date),
-    }]);
+    expect(seen).toEqual([
+      {
+        id,
+        tenantId: a,
+        type: 'feed.tested',
+        streamId: 'order:7',
+        data: { note: 'x' },
+        correlationId: '018f0000-0000-7000-8000-0000000000c1',
+        causationId: '018f0000-0000-7000-8000-0000000000c2',
+        position: expect.stringMatching(/^\d+$/),
+        createdAt: expect.any(Date),
+      },
+    ]);
   });
 
   test('does not wait for a transaction that is open, and gets its events when they commit', async () => {
@@ -121,7 +136,11 @@ describe('a consumer', () => {
       for (let n = 0; n < 95; n++) tx.events.publish('feed.tested', { note: String(n) });
     });
     const sizes: number[] = [];
-    const notes = await drain('test.backlog', { ...collect, batchSize: 10, handle: async (_tx, events) => void (sizes.push(events.length), seen.push(...events)) });
+    const measure = async (_tx: AnyTransaction, events: readonly FeedEvent[]): Promise<void> => {
+      sizes.push(events.length);
+      seen.push(...events);
+    };
+    const notes = await drain('test.backlog', { ...collect, batchSize: 10, handle: measure });
     expect(notes).toEqual(Array.from({ length: 95 }, (_, n) => String(n)));
     expect(sizes).toEqual([10, 10, 10, 10, 10, 10, 10, 10, 10, 5]);
   });
@@ -130,20 +149,26 @@ describe('a consumer', () => {
     await drain('test.group');
     await publish(a, 'shared');
     const feed = feedOf(plinth.modules);
-    await expect(plinth.asWorker({}, async (tx) => {
-      expect((await readBatch(tx, feed, { consumer: 'test.group' })).events).toHaveLength(1);
-      expect(await consumeOnce(plinth, 'test.group', collect)).toBe(0);
-      throw new Error('died');
-    })).rejects.toThrow('died');
+    await expect(
+      plinth.asWorker({}, async (tx) => {
+        expect((await readBatch(tx, feed, { consumer: 'test.group' })).events).toHaveLength(1);
+        expect(await consumeOnce(plinth, 'test.group', collect)).toBe(0);
+        throw new Error('died');
+      }),
+    ).rejects.toThrow('died');
     expect(await drain('test.group')).toEqual(['shared']);
   });
 });
 
 describe('a handler that fails', () => {
-  test('rolls its batch back, and lets the events before the bad one and other tenants pass', async () => {
+  test('rolls its batch back, and lets the events before the bad one and those of other shards pass', async () => {
     await drain('test.fails');
     for (const note of ['good', 'bad', 'behind']) await publish(a, note);
-    await publish(b, 'elsewhere');
+    const { rows: others } = await database.admin.query<{ id: string }>(
+      'select o.id from (select plinth_kernel.uuid_v7() as id from generate_series(1, 100)) as o where plinth_kernel.shard_of(o.id) <> plinth_kernel.shard_of($1) limit 1',
+      [a],
+    );
+    await publish(others[0]?.id ?? b, 'elsewhere');
     const fussy: Consumer = {
       ...collect,
       handle: async (_tx, events) => {
@@ -153,9 +178,14 @@ describe('a handler that fails', () => {
     };
     for (let n = 0; n < 6; n++) await consumeOnce(plinth, 'test.fails', fussy).catch((error: Error) => expect(error.message).toBe('bad event'));
     expect(seen.map((event) => event.data.note).sort()).toEqual(['elsewhere', 'good']);
-    const { rows } = await database.admin.query(`select waiting::int, failures, last_error, retry_at > now() as waits from plinth_kernel.feed_status($1) where consumer = 'test.fails' and failures > 0`, [FEED]);
+    const { rows } = await database.admin.query(
+      `select waiting::int, failures, last_error, retry_at > now() as waits from plinth_kernel.feed_status($1) where consumer = 'test.fails' and failures > 0`,
+      [FEED],
+    );
     expect(rows).toEqual([{ waiting: 2, failures: 2, last_error: 'bad event', waits: true }]);
-    const [pending] = await plinth.transaction({ tenantId: a }, (tx) => tx.query<{ next_retry_at: Date; retry_count: number }>(`select * from plinth.events where payload ->> 'note' = 'behind' and status = 'pending'`));
+    const [pending] = await plinth.transaction({ tenantId: a }, (tx) =>
+      tx.query<{ next_retry_at: Date; retry_count: number }>(`select * from plinth.events where payload ->> 'note' = 'behind' and status = 'pending'`),
+    );
     expect(pending).toMatchObject({ retry_count: 2, next_retry_at: expect.any(Date) });
     await database.admin.query(`update plinth_kernel.feed_cursors set retry_at = null where consumer = 'test.fails'`);
     expect((await drain('test.fails')).sort()).toEqual(['bad', 'behind', 'elsewhere', 'good']);
@@ -164,7 +194,10 @@ describe('a handler that fails', () => {
 
 describe('the log', () => {
   test('shows an event as pending until every consumer has handled it', async () => {
-    const status = async (id: string) => (await plinth.transaction({ tenantId: a }, (tx) => tx.query<{ status: string }>('select status from plinth.events where id = $1', [id]))).map((row) => row.status);
+    const status = async (id: string) =>
+      (await plinth.transaction({ tenantId: a }, (tx) => tx.query<{ status: string }>('select status from plinth.events where id = $1', [id]))).map(
+        (row) => row.status,
+      );
     // Consumers of the cards would keep it pending: nobody runs them here.
     await database.admin.query(`delete from plinth_kernel.feed_cursors`);
     await plinth.asWorker({}, (tx) => tx.query(`select plinth_kernel.feed_start($1, 'test.status', 'now')`, [FEED]));
@@ -175,7 +208,10 @@ describe('the log', () => {
   });
 
   test('is held back for a consumer that has not read it, until it has or is forgotten', async () => {
-    const holds = async () => (await database.admin.query<{ consumer: string }>('select distinct consumer from plinth_kernel.feed_holds($1)', [FEED])).rows.map((row) => row.consumer).filter((name) => name.startsWith('test.'));
+    const holds = async () =>
+      (await database.admin.query<{ consumer: string }>('select distinct consumer from plinth_kernel.feed_holds($1)', [FEED])).rows
+        .map((row) => row.consumer)
+        .filter((name) => name.startsWith('test.'));
     await drain('test.holds');
     expect(await holds()).toEqual([]);
     await publish(a, 'unread');
@@ -205,27 +241,45 @@ describe('the log', () => {
     expect((await database.admin.query('select plinth_kernel.feed_epoch($1) as epoch', [FEED])).rows).toEqual([{ epoch: 2 }]);
     await publish(a, 'written after');
     for (let n = 0; n < 4; n++) await drain('test.restored');
-    expect(seen.map((event) => event.data.note)).toEqual(['read before the dump', 'unread at the dump', 'written before the first reader came', 'written after']);
+    expect(seen.map((event) => event.data.note)).toEqual([
+      'read before the dump',
+      'unread at the dump',
+      'written before the first reader came',
+      'written after',
+    ]);
     expect((await database.admin.query(`select distinct epoch from plinth_kernel.feed_cursors where consumer = 'test.restored'`)).rows).toEqual([{ epoch: 2 }]);
   });
 
   test('refuses a start and an isolation level under which it would lose events', async () => {
-    await expect(plinth.asWorker({}, (tx) => tx.query(`select plinth_kernel.feed_start($1, 'test.x', 'tomorrow')`, [FEED]))).rejects.toMatchObject({ code: 'kernel_invalid_input' });
-    await expect(plinth.asWorker({ isolation: 'repeatable read' }, (tx) => readBatch(tx, feedOf(plinth.modules), { consumer: 'test.x' }))).rejects.toMatchObject({ code: 'kernel_internal' });
+    await expect(plinth.asWorker({}, (tx) => tx.query(`select plinth_kernel.feed_start($1, 'test.x', 'tomorrow')`, [FEED]))).rejects.toMatchObject({
+      code: 'kernel_invalid_input',
+    });
+    await expect(
+      plinth.asWorker({ isolation: 'repeatable read' }, (tx) => readBatch(tx, feedOf(plinth.modules), { consumer: 'test.x' })),
+    ).rejects.toMatchObject({ code: 'kernel_internal' });
   });
 
   test('is read through its index, however much lies before the cursor', async () => {
     await drain('test.plan');
-    await database.admin.query(`insert into plinth_events.events (tenant_id, shard, type, payload) select $1, plinth_kernel.shard_of($1), 'feed.bulk', '{}' from generate_series(1, 20000)`, [a]);
+    await database.admin.query(
+      `insert into plinth_events.events (tenant_id, shard, type, payload) select $1, plinth_kernel.shard_of($1), 'feed.bulk', '{}' from generate_series(1, 20000)`,
+      [a],
+    );
     await drain('test.plan');
     await database.admin.query('analyze plinth_events.events');
     await publish(a, 'needle');
     const plan = await plinth.asWorker({}, async (tx) => {
       const lines: string[] = [];
-      const spy = { ...tx, query: async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> => {
-        if (text.includes('unnest')) lines.push(...(await tx.query<{ 'QUERY PLAN': string }>(`explain (analyze, timing off, summary off) ${text}`, values)).map((row) => row['QUERY PLAN']));
-        return tx.query<Row>(text, values);
-      } };
+      const spy = {
+        ...tx,
+        query: async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> => {
+          if (text.includes('unnest'))
+            lines.push(
+              ...(await tx.query<{ 'QUERY PLAN': string }>(`explain (analyze, timing off, summary off) ${text}`, values)).map((row) => row['QUERY PLAN']),
+            );
+          return tx.query<Row>(text, values);
+        },
+      };
       const feed = feedOf(plinth.modules);
       const batch = await readBatch(spy, feed, { consumer: 'test.plan' });
       await checkpoint(spy, feed, 'test.plan', batch);
