@@ -42,7 +42,7 @@ const planned = z.object({
   lowerId: z.uuid(), upperId: z.uuid(), reason: z.string().nullable(),
 });
 
-/** Runs `body` as the application, for the installation as a whole or for a system tenant, and puts the operator's transaction back as it was. */
+/** Runs `body` in another tenant and role, those of the installation, and puts the operator's transaction back as it was. */
 async function inTenant<T>(tx: AnyTransaction, tenantId: string, role: 'plinth_app' | 'plinth_worker', body: () => Promise<T>): Promise<T> {
   const [before] = await tx.query<{ role: string; tenant: string }>(`select current_user::text as role, coalesce(current_setting('plinth.tenant_id', true), '') as tenant`);
   const enter = 'select set_config($1, $2, true), set_config($3, $4, true)';
@@ -169,12 +169,12 @@ const runs = {
     .input(z.object({ kind: kind.optional() }))
     .output(z.object({ plan: z.array(planned) }))
     .query(async ({ ctx, input }) => {
-      const services = { asWorker: <T>(body: (tx: AnyTransaction) => Promise<T>): Promise<T> => body(ctx.tx) };
+      const services = { asWorker: <T>(body: (tx: AnyTransaction) => Promise<T>): Promise<T> => inTenant(ctx.tx, '', 'plinth_worker', () => body(ctx.tx)) };
       const kinds = input.kind === undefined ? undefined : [input.kind];
       await assertKinds(services, kinds);
       return { plan: await planRetention(services, { kinds }, true) };
     }),
-  start: procedure({ rest: 'POST /maintenance/runs', permission: 'maintenance.admin', operator: true, summary: 'Enqueues a task of maintenance', description: 'With dry_run nothing is enqueued: GET /maintenance/plan tells what retention would do.' })
+  start: procedure({ rest: 'POST /maintenance/runs', permission: 'maintenance.admin', operator: true, summary: 'Enqueues a task of maintenance' })
     .input(z.object({ task: z.enum(['daily', 'weekly', 'monthly', 'retention', 'premake']), kinds: z.array(kind).max(100).optional() }))
     .output(z.object({ job_id: z.uuid() }))
     .mutation(async ({ ctx, input }) => {
