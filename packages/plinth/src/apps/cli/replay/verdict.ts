@@ -1,0 +1,107 @@
+import { readFile } from 'node:fs/promises';
+import pg from 'pg';
+import type { Received } from './child.ts';
+import type { Payload } from './payloads.ts';
+import { isSubscribed } from './payloads.ts';
+
+/** What must add up when everything has come to rest. */
+export interface Verdict {
+  payloads: number;
+  acknowledged: number;
+  rows: number;
+  entries: number;
+  events: number;
+  jobs: number;
+  summarised: number;
+  attempts: number;
+  verified: number;
+  /** Acknowledged, and not delivered to the receiver. */
+  lost: number;
+  /** One event delivered under two webhook ids. */
+  twice: number;
+  /** Payloads of which some records exist and others do not, or more than one of a kind. */
+  halfDone: number;
+  /** Payloads whose job took effect in the database more or less than once. */
+  notOnce: number;
+  badSignatures: number;
+  traces: string[];
+}
+
+const COUNTS = `
+with ids as (select unnest($1::uuid[]) as id),
+per as (
+  select i.id,
+    (select count(*) from plinth_github.deliveries d where d.id = i.id)::int as rows,
+    (select coalesce(sum(d.summarised), 0) from plinth_github.deliveries d where d.id = i.id)::int as summarised
+  from ids i),
+entries as (select metadata ->> 'delivery_id' as id, count(*)::int as n from plinth.audit_logs where metadata ->> 'delivery_id' = any ($1::text[]) group by 1),
+events as (select idempotency_key as id, count(*)::int as n from plinth.event_store where idempotency_key = any ($1::text[]) group by 1),
+jobs as (select payload ->> 'delivery_id' as id, count(*)::int as n from plinth.background_jobs where job_type = 'github.summarise' and payload ->> 'delivery_id' = any ($1::text[]) group by 1)
+select per.id::text, per.rows, per.summarised, coalesce(en.n, 0) as entries, coalesce(ev.n, 0) as events, coalesce(j.n, 0) as jobs
+from per left join entries en on en.id = per.id::text left join events ev on ev.id = per.id::text left join jobs j on j.id = per.id::text`;
+
+interface Counted {
+  id: string;
+  rows: number;
+  summarised: number;
+  entries: number;
+  events: number;
+  jobs: number;
+}
+
+const sum = (counted: readonly Counted[], of: (one: Counted) => number): number => counted.reduce((total, one) => total + of(one), 0);
+
+async function withAdmin<T>(url: string, body: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url, application_name: 'plinth replay' });
+  await client.connect();
+  try {
+    return await body(client);
+  } finally {
+    await client.end();
+  }
+}
+
+/** How many of the run's jobs have not taken effect yet. */
+export const unfinished = (adminUrl: string, payloads: readonly Payload[]): Promise<number> =>
+  withAdmin(adminUrl, async (client) => (await client.query<{ n: number }>('select count(*)::int as n from plinth_github.deliveries where id = any ($1::uuid[]) and summarised = 0', [payloads.map(({ id }) => id)])).rows[0]?.n ?? 0);
+
+export const readReceived = async (notes: string): Promise<Received[]> =>
+  (await readFile(notes, 'utf8').catch(() => '')).split('\n').filter(Boolean).map((line) => JSON.parse(line) as Received);
+
+/** Counts everything of the run, in the database and at the receiver. */
+export async function judge(adminUrl: string, notes: string, payloads: readonly Payload[], acknowledged: ReadonlyMap<string, string>): Promise<Verdict> {
+  const ids = payloads.map(({ id }) => id);
+  const received = await readReceived(notes);
+  const webhookIds = new Map<string, Set<string>>();
+  for (const { deliveryId, webhookId, verified } of received) if (verified) webhookIds.set(deliveryId, (webhookIds.get(deliveryId) ?? new Set()).add(webhookId));
+  const wanted = payloads.filter((payload) => isSubscribed(payload) && acknowledged.has(payload.id));
+  return withAdmin(adminUrl, async (client) => {
+    const { rows: counted } = await client.query<Counted>(COUNTS, [ids]);
+    const { rows: attempts } = await client.query<{ n: number }>(
+      `select count(*)::int as n from plinth_webhooks.attempts a where a.event_id in (select id from plinth.event_store where idempotency_key = any ($1::text[]))`, [ids]);
+    const whole = (one: Counted): boolean => one.rows === 1 && one.entries === 1 && one.events === 1 && one.jobs === 1;
+    const nothing = (one: Counted): boolean => one.rows + one.entries + one.events + one.jobs === 0;
+    return {
+      payloads: payloads.length,
+      acknowledged: acknowledged.size,
+      rows: sum(counted, (one) => one.rows),
+      entries: sum(counted, (one) => one.entries),
+      events: sum(counted, (one) => one.events),
+      jobs: sum(counted, (one) => one.jobs),
+      summarised: sum(counted, (one) => one.summarised),
+      attempts: attempts[0]?.n ?? 0,
+      verified: webhookIds.size,
+      lost: wanted.filter(({ id }) => !webhookIds.has(id)).length + counted.filter((one) => acknowledged.has(one.id) && nothing(one)).length,
+      twice: [...webhookIds.values()].filter((set) => set.size > 1).length,
+      halfDone: counted.filter((one) => !whole(one) && !nothing(one)).length,
+      notOnce: counted.filter((one) => acknowledged.has(one.id) && one.summarised !== 1).length,
+      badSignatures: received.filter(({ verified }) => !verified).length,
+      traces: [...(wanted.length > 0 ? wanted : payloads)].slice(0, 3).flatMap(({ id }) => acknowledged.get(id) ?? []),
+    };
+  });
+}
+
+/** True when nothing was lost, halved or doubled. */
+export const addsUp = (verdict: Verdict): boolean =>
+  verdict.acknowledged === verdict.payloads && verdict.rows === verdict.payloads && verdict.entries === verdict.payloads && verdict.events === verdict.payloads &&
+  verdict.jobs === verdict.payloads && verdict.summarised === verdict.payloads && verdict.lost === 0 && verdict.twice === 0 && verdict.halfDone === 0 && verdict.notOnce === 0 && verdict.badSignatures === 0;
