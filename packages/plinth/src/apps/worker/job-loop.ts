@@ -87,6 +87,7 @@ interface State {
   stopping: boolean;
   /** True when the last claim was filled: there is probably more. */
   more: boolean;
+  soon?: NodeJS.Timeout | undefined;
   ended: Set<() => void>;
 }
 
@@ -129,7 +130,15 @@ async function work(state: State, job: ClaimedJob): Promise<void> {
   options.stats.running = running.size;
   options.metrics.running.add(-1);
   for (const listener of state.ended) listener();
-  if (state.more) state.claims?.nudge();
+  if (state.more) claimSoon(state);
+}
+
+/** Slots come free in batches, as outcomes are stored in batches: a moment later one claim fills them all. */
+function claimSoon(state: State): void {
+  state.soon ??= setTimeout(() => {
+    state.soon = undefined;
+    state.claims?.nudge();
+  }, 2);
 }
 
 /** Counts and logs the end of an attempt; `end` is undefined when it was refused. */

@@ -294,6 +294,23 @@ describe('a worker', () => {
     expect(calls).toEqual(['start function function function', 'stop']);
   });
 
+  test('gives the events of every tenant to the consumers of the cards, and the next batch at a hint', async () => {
+    const seen: string[] = [];
+    const extra: AnyModule = defineModule({
+      name: 'extra',
+      summary: 's',
+      tables: {},
+      consumers: { seen: { summary: 's', handle: async (_tx, events) => void seen.push(...events.map((event) => `${event.tenantId} ${event.type}`)) } },
+    });
+    const worker = startWorker({ plinth: { ...plinth, modules: { ...plinth.modules, extra } as Plinth['modules'] }, services, pollMs: 60_000 });
+    started.push(worker);
+    for (const tenantId of [a, b]) {
+      await plinth.transaction({ tenantId }, async (tx) => void tx.events.publish('worker.tested', {}));
+      await expect.poll(() => seen.includes(`${tenantId} worker.tested`), { timeout: 10_000 }).toBe(true);
+    }
+    await expect.poll(() => worker.stats.eventsConsumed).toBe(2);
+  });
+
   test('refuses two handlers for one kind', () => {
     expect(() => startWorker({ plinth, services, handlers: { 'jobs.purge_failed': { summary: 's', handler: async () => {} } } })).toThrow('two handlers');
   });

@@ -75,7 +75,7 @@ const BATCH = 100;
 export async function runDueSchedules(tx: AnyTransaction): Promise<{ jobIds: string[]; nextInMs: number | undefined }> {
   const due = await tx.query<DueSchedule>(
     `select tenant_id, id, cron, time_zone, next_run_at::text as tick, clock_timestamp() as now from plinth_jobs.schedules
-     where enabled and (next_run_at is null or next_run_at <= clock_timestamp()) and error is null
+     where enabled and (next_run_at is null or next_run_at <= (select clock_timestamp())) and error is null
      order by next_run_at nulls first limit ${BATCH} for update skip locked`,
   );
   const jobIds: string[] = [];

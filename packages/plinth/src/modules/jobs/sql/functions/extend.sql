@@ -1,6 +1,6 @@
 create or replace function plinth_jobs.extend(p_tenants uuid[], p_ids uuid[], p_run_ids uuid[], p_lease interval default interval '15 seconds')
 returns table (run_id uuid, cancel_requested boolean)
-language sql volatile security invoker set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+language sql volatile security invoker set search_path = '' set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
   update plinth_jobs.jobs j set lease_until = clock_timestamp() + p_lease
   from unnest(p_tenants, p_ids, p_run_ids) as g (tenant_id, id, run_id)

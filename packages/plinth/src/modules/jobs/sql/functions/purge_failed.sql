@@ -3,7 +3,7 @@ language sql volatile security invoker set search_path = ''
 as $$
   with old as materialized (
     select j.tenant_id, j.id from plinth_jobs.jobs j
-    where j.status = 'failed' and j.finished_at < clock_timestamp() - p_older_than
+    where j.status = 'failed' and j.finished_at < (select clock_timestamp()) - p_older_than
     limit p_limit for update skip locked
   ), gone as (
     delete from plinth_jobs.jobs j using old o where j.status = 'failed' and j.tenant_id = o.tenant_id and j.id = o.id returning 1

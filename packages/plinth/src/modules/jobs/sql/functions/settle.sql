@@ -8,7 +8,7 @@
 --   snoozed                          -> scheduled after delay_ms; the attempt is not counted
 --   returned                         -> pending at once, as if it had not been claimed
 create or replace function plinth_jobs.settle(p_rows jsonb) returns setof uuid
-language sql volatile security invoker set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+language sql volatile security invoker set search_path = '' set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
   with given as materialized (
     select * from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, run_id uuid, outcome text, result jsonb, error text, delay_ms double precision, final boolean)
