@@ -1,0 +1,105 @@
+/** The API as its callers see it: answers, errors, permissions, and that another tenant finds nothing. */
+import type { TRPCError } from '@trpc/server';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { CallContext } from '#kernel/rpc.ts';
+import { createCaller, router, rpcFailure } from '#kernel/rpc.ts';
+import type { TestDatabase } from '#testing/database.ts';
+import { testDatabase } from '#testing/database.ts';
+import { api } from './api.ts';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await testDatabase('events_api');
+});
+afterAll(() => database.drop());
+
+const caller = (tenantId: string, scopes = ['events.*']) => {
+  const actor = { type: 'user', id: 'ada' } as const;
+  const context: CallContext = {
+    principal: { actor, tenantId, roles: [], scopes, operator: false },
+    correlationId: database.plinth.newId(),
+    adapters: {},
+    run: (call, body) => database.plinth.transaction({ tenantId, actor, readOnly: call.type === 'query' }, body),
+  };
+  return createCaller(router(api))(context);
+};
+const code = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'no error',
+    (error: TRPCError) => String(rpcFailure(error).detail.effect_code ?? rpcFailure(error).code),
+  );
+
+describe('events', () => {
+  test('are published, read alone and as a stream; another tenant finds nothing', async () => {
+    const a = caller(database.tenantA);
+    const stream = { type: 'order', id: 'o/1' };
+    const { id } = await a.publish({ type: 'order.created', data: { total: 5 }, stream, expected_version: 'none', metadata: { from: 'api' } });
+    await a.publish({ type: 'order.paid', stream, expected_version: 1, causation_id: id, occurred_at: '2026-01-01T00:00:00Z' });
+    expect(await a.get({ id })).toMatchObject({
+      id,
+      event_type: 'order.created',
+      version: 1,
+      payload: { total: 5 },
+      metadata: { from: 'api' },
+      actor_id: 'ada',
+    });
+    const page = await a.stream({ ...stream, limit: 1 });
+    expect(page).toMatchObject({ events: [{ version: 1 }], next_version: 2 });
+    expect(await a.stream({ ...stream, from_version: 2 })).toMatchObject({
+      events: [{ version: 2, causation_id: id, occurred_at: new Date('2026-01-01') }],
+      next_version: null,
+    });
+    const b = caller(database.tenantB);
+    expect(await code(b.get({ id }))).toBe('events_event_not_found');
+    expect(await code(a.get({ id: database.plinth.newId() }))).toBe('events_event_not_found');
+    expect(await b.stream(stream)).toEqual({ events: [], next_version: null });
+  });
+
+  test('under one idempotency key are one event, whose id every answer names', async () => {
+    const a = caller(database.tenantA);
+    const input = { type: 'order.paid', data: { n: 1 }, idempotency_key: 'pay-1' };
+    const first = await a.publish(input);
+    expect(first.duplicate).toBe(false);
+    expect(await a.publish(input)).toEqual({ id: first.id, duplicate: true });
+    expect(await code(a.publish({ ...input, data: { n: 2 } }))).toBe('events_idempotency_conflict');
+    expect((await caller(database.tenantB).publish(input)).duplicate).toBe(false);
+  });
+
+  test('that are not valid, conflict or are not allowed get the documented error', async () => {
+    const a = caller(database.tenantA);
+    expect(await code(a.publish({ type: 'not a type' }))).toBe('events_event_invalid');
+    expect(await code(a.publish({ type: '' }))).toBe('kernel_invalid_input');
+    expect(await code(a.publish({ type: 'x', expected_version: 3 }))).toBe('events_event_invalid');
+    expect(await code(a.publish({ type: 'x', stream: { type: 'order', id: 'none' }, expected_version: 'exists' }))).toBe('events_version_conflict');
+    expect(await code(a.publish({ type: 'x', data: { text: 'a\0b' } }))).toBe('kernel_invalid_input');
+    expect(await code(caller(database.tenantA, ['events.read']).publish({ type: 'x' }))).toBe('kernel_forbidden');
+    expect(await code(caller(database.tenantA, ['events.write']).types({}))).toBe('kernel_forbidden');
+  });
+});
+
+describe('event types', () => {
+  const schema = { type: 'object', required: ['total'] };
+
+  test('are registered in versions, checked at once, listed and removed', async () => {
+    const a = caller(database.tenantA);
+    expect(await a.publish({ type: 'typed.one' })).toMatchObject({ duplicate: false });
+    expect(await a.putType({ name: 'typed.one', schema, example: { total: 1 }, description: 'One' })).toEqual({ name: 'typed.one', version: 1 });
+    expect(await code(a.publish({ type: 'typed.one' }))).toBe('events_payload_rejected');
+    expect(await a.putType({ name: 'typed.one', schema: {}, mode: 'warn' })).toEqual({ name: 'typed.one', version: 2 });
+    expect(await a.type({ name: 'typed.one' })).toMatchObject({ versions: [{ version: 2, mode: 'warn', description: 'One', common: false }, { version: 1 }] });
+    expect((await a.types({})).types.map((type) => [type.name, type.version])).toEqual([['typed.one', 2]]);
+    const b = caller(database.tenantB);
+    expect(await b.types({})).toEqual({ types: [], next: null });
+    expect(await code(b.deleteType({ name: 'typed.one' }))).toBe('events_type_unknown');
+    expect(await a.deleteType({ name: 'typed.one' })).toEqual({ name: 'typed.one', versions: 2 });
+    expect(await code(a.publish({ type: 'typed.one' }))).toBe('no error');
+  });
+
+  test('that do not compile or whose example does not fit are refused', async () => {
+    const a = caller(database.tenantA);
+    expect(await code(a.putType({ name: 'bad', schema: { type: 'objekt' } }))).toBe('events_type_invalid');
+    expect(await code(a.putType({ name: 'bad', schema, example: {} }))).toBe('events_type_invalid');
+    expect(await code(a.putType({ name: 'a b', schema }))).toBe('events_type_invalid');
+    expect(await code(a.type({ name: 'bad' }))).toBe('events_type_unknown');
+  });
+});
