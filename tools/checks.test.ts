@@ -123,6 +123,16 @@ describe('rooms', () => {
     expect(schemaFaults('audit', 'select plinth.publish_event(), plinth.trace()', uses, owners)).toHaveLength(1);
   });
 
+  test('a file may read what it says it reads only when it is installed', async () => {
+    const view = (head: string) => ({
+      [`${audit}/module.ts`]: `export default { name: 'audit' };\n`,
+      [`${audit}/sql/functions/a.sql`]: `${head}create or replace function plinth_audit.a() ... execute 'x'; select plinth_events.x();\n`,
+      'packages/plinth/src/modules/events/module.ts': `export default { name: 'events' };\n`,
+    });
+    expect((await rooms.run(repository(view('')))).faults).toHaveLength(1);
+    expect((await rooms.run(repository(view('-- when installed: events\n')))).faults).toEqual([]);
+  });
+
   test('SQL inside TypeScript counts, comments do not, and imports inside templates are text', () => {
     const text = "// plinth_events.a\nawait tx.query(`select * from plinth_events.entries`);\nconst t = `\nimport x from './gone.ts';\n`;\n";
     expect(schemaFaults('audit', typescriptCode(text, 'texts'), uses)).toHaveLength(1);

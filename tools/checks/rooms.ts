@@ -21,6 +21,9 @@ export type Uses = ReadonlyMap<string, readonly string[]>;
 /** Which module a public function or view belongs to, read from the names of the files. */
 export type Owners = ReadonlyMap<string, string>;
 
+/** Tests, and the programs that they run. */
+const ofTests = /\.(?:test|fixture)\.tsx?$/;
+
 const folders: Record<string, Room> = {
   kernel: 'kernel',
   modules: 'module',
@@ -55,7 +58,7 @@ export function importFault(from: string, specifier: string, uses: Uses): string
   if (!target) return undefined;
   const here = placeOf(from);
   const there = placeOf(target);
-  const isTest = /\.test\.tsx?$/.test(from);
+  const isTest = ofTests.test(from);
   if (rank[there.room] > rank[here.room] && !isTest) {
     return `a ${here.room} may not import the ${there.room} file ${target}`;
   }
@@ -81,8 +84,14 @@ export function importsOf(source: string): { specifier: string; line: number }[]
  * What SQL of `owner` may name: its own schema, the kernel's, those of the modules it uses, and the public functions and views
  * of the same. `code` has its comments blanked; SQL inside TypeScript counts as well.
  */
-export function schemaFaults(owner: string, code: string, uses: Uses, owners: Owners = new Map()): { line: number; message: string }[] {
-  const may = (module: string): boolean => module === owner || !uses.has(module) || (uses.get(owner)?.includes(module) ?? false);
+export function schemaFaults(
+  owner: string,
+  code: string,
+  uses: Uses,
+  owners: Owners = new Map(),
+  whenInstalled: readonly string[] = [],
+): { line: number; message: string }[] {
+  const may = (module: string): boolean => module === owner || !uses.has(module) || (uses.get(owner) ?? []).includes(module) || whenInstalled.includes(module);
   const faults: { line: number; message: string }[] = [];
   const add = (offset: number, module: string, name: string): void => {
     const who = owner === 'kernel' ? 'the kernel names no module' : `${owner} does not say on its card that it uses ${module}`;
@@ -96,6 +105,13 @@ export function schemaFaults(owner: string, code: string, uses: Uses, owners: Ow
   }
   return faults;
 }
+
+/**
+ * Modules that a file says it reads only where they are installed: a comment line `when installed: webhooks`. The file asks first and
+ * runs its SQL as text, so that it works without them.
+ */
+const whenInstalled = (text: string): string[] =>
+  [...text.matchAll(/^\s*(?:--|\/\/|\*)\s*when installed: ([a-z, ]+)$/gm)].flatMap((match) => (match[1] ?? '').split(/[ ,]+/));
 
 /** The owners of public names, from the files that create them. */
 export function publicOwners(files: readonly string[], readText: (path: string) => string): Map<string, string> {
@@ -153,10 +169,11 @@ async function run(folder: string): Promise<Outcome> {
       const fault = importFault(path, specifier, uses) ?? missingTarget(path, specifier, folder);
       if (fault) faults.push(`${path}:${line}: ${fault}`);
     }
-    if (!(isSql || room === 'kernel' || room === 'module') || /\.test\.tsx?$/.test(path)) continue;
+    if (!(isSql || room === 'kernel' || room === 'module') || ofTests.test(path)) continue;
     const code = isSql ? sqlCode(text) : typescriptCode(text, 'texts');
     looked += code.match(/\bplinth(?:_[a-z0-9_]+)?\s*\./g)?.length ?? 0;
-    for (const { line, message } of schemaFaults(room === 'kernel' ? 'kernel' : name, code, uses, owners)) faults.push(`${path}:${line}: ${message}`);
+    for (const { line, message } of schemaFaults(room === 'kernel' ? 'kernel' : name, code, uses, owners, whenInstalled(text)))
+      faults.push(`${path}:${line}: ${message}`);
   }
   return { looked, what: 'imports and schema names', faults };
 }

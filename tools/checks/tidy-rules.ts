@@ -7,7 +7,8 @@ export type Rule = { name: string; applies: (path: string) => boolean; faults: (
 const isGenerated = (path: string): boolean => /\.gen\.[a-z]+$/.test(path);
 const isCode = (path: string): boolean => /\.(ts|tsx|mjs|sql|css)$/.test(path) && !isGenerated(path);
 const isTypescript = (path: string): boolean => /\.(ts|tsx|mjs)$/.test(path) && !isGenerated(path);
-const isTest = (path: string): boolean => /\.test\.tsx?$/.test(path);
+/** A fixture is a program that a test runs: it is of the test, not of the module beside it. */
+const isTest = (path: string): boolean => /\.(?:test|fixture)\.tsx?$/.test(path);
 const inModules = (path: string): boolean => path.startsWith('packages/plinth/src/modules/') && /\.tsx?$/.test(path) && !isTest(path);
 const sqlKind = (path: string): string | undefined => /\/sql\/(migrations|functions|views)\/[^/]+\.sql$/.exec(path)?.[1];
 
@@ -62,7 +63,7 @@ const noOutsideWorld: Rule = {
 };
 
 const forbiddenSyntax: [RegExp, string][] = [
-  [/(?<=[:<,|&(]\s*|\bas\s+)any\b(?!\s*[(:.])/g, 'any switches the checker off: parse, or use unknown'],
+  [/(?<=[:<,|&]\s*|\bas\s+)any\b(?!\s*[(:.])/g, 'any switches the checker off: parse, or use unknown'],
   [/^\s*(?:export\s+)?(?:declare\s+)?(?:const\s+)?enum\s+\w+/gm, 'enum is not erasable: use a union of literals'],
   [/^\s*(?:export\s+)?(?:declare\s+)?namespace\s+\w+/gm, 'namespace is not erasable: a file is a namespace'],
   [/(?<=[\w)\]])!(?=[.;,)\]\s[](?!=))(?!=)/g, '! overrules the checker: narrow the value or throw'],
@@ -98,7 +99,7 @@ const leftovers: Rule = {
 
 const sleepingTests: Rule = {
   name: 'tests wait for signals',
-  applies: isTest,
+  applies: (path) => /\.test\.tsx?$/.test(path),
   faults: (text) =>
     every(
       typescriptCode(text),

@@ -1,3 +1,4 @@
+-- when installed: webhooks
 -- The view belongs to a module that an installation may lack, hence the look-up by name.
 create or replace function plinth_maintenance.review_webhooks() returns jsonb
 language plpgsql stable security invoker set search_path = ''
