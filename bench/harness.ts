@@ -2,9 +2,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import { createServerRole, migrateUp } from '../packages/plinth/src/kernel/migrate/index.ts';
 import type { Plinth } from '../packages/plinth/src/index.ts';
 import { createPlinth } from '../packages/plinth/src/index.ts';
+import { createServerRole, migrateUp } from '../packages/plinth/src/kernel/migrate/index.ts';
 import { modules } from '../packages/plinth/src/registry.gen.ts';
 
 /** A bar of an issue: `value` is a ratio of two variants of the same run. */
@@ -98,7 +98,10 @@ export async function timeOf(once: () => Promise<unknown>): Promise<number> {
 }
 
 /** A fresh, migrated database on the server of `serverUrl`, with two tenants and a serving role. */
-export async function benchContext(serverUrl: string, options: { rounds: number; quick: boolean; args: Record<string, string> }): Promise<BenchContext & { close(): Promise<void> }> {
+export async function benchContext(
+  serverUrl: string,
+  options: { rounds: number; quick: boolean; args: Record<string, string> },
+): Promise<BenchContext & { close(): Promise<void> }> {
   const root = new pg.Client({ connectionString: serverUrl });
   await root.connect();
   await root.query('drop database if exists plinth_bench with (force)');
@@ -138,7 +141,8 @@ const show = (value: number): string => (value >= 100 ? Math.round(value).toLoca
 export function publish(report: Report): boolean {
   process.stdout.write(`\n${report.title}\n${report.settings.map((line) => `  ${line}\n`).join('')}\n`);
   const width = Math.max(...report.rows.map((row) => row.variant.length));
-  for (const row of report.rows) process.stdout.write(`  ${row.variant.padEnd(width)}  ${show(row.median).padStart(10)} ${row.unit}  (${show(row.least)} to ${show(row.most)})\n`);
+  for (const row of report.rows)
+    process.stdout.write(`  ${row.variant.padEnd(width)}  ${show(row.median).padStart(10)} ${row.unit}  (${show(row.least)} to ${show(row.most)})\n`);
   process.stdout.write('\n');
   let met = true;
   for (const bar of report.bars) {

@@ -19,9 +19,20 @@ export const api = {
       const number = `D-${id.slice(-6).toUpperCase()}`;
       const cents = input.total_cents ?? 4200;
       const customer = input.customer ?? CUSTOMERS[Number.parseInt(id.slice(-4), 16) % CUSTOMERS.length] ?? 'Ana Lima';
-      await tx.query('insert into plinth_demo.orders (tenant_id, id, number, customer, total_cents, currency) values ($1, $2, $3, $4, $5, $6)', [tx.context.tenantId, id, number, customer, cents, 'EUR']);
+      await tx.query('insert into plinth_demo.orders (tenant_id, id, number, customer, total_cents, currency) values ($1, $2, $3, $4, $5, $6)', [
+        tx.context.tenantId,
+        id,
+        number,
+        customer,
+        cents,
+        'EUR',
+      ]);
       tx.audit.record({ action: 'order.placed', entityType: 'order', entityId: number, after: { number, customer, total_cents: cents, status: 'placed' } });
-      const eventId = tx.events.publish('demo.order.placed', { number, customer, total_cents: cents, currency: 'EUR' }, { stream: { type: 'order', id: number } });
+      const eventId = tx.events.publish(
+        'demo.order.placed',
+        { number, customer, total_cents: cents, currency: 'EUR' },
+        { stream: { type: 'order', id: number } },
+      );
       tx.jobs.enqueue('demo.fulfil', { id, number }, { name: `Fulfil ${number}`, causationId: eventId });
       return { id, number, correlationId: tx.context.correlationId };
     }),

@@ -8,10 +8,17 @@ export const summarise: JobDefinition = {
   handler: (run) =>
     run.transaction(async (tx) => {
       const { delivery_id: deliveryId, event_id: eventId } = run.payload as { delivery_id: string; event_id: string };
-      const [event] = await tx.query<{ type: string; payload: Record<string, unknown> }>('select event_type as type, payload from plinth.event_store where tenant_id = $1 and id = $2', [tx.context.tenantId, eventId]);
+      const [event] = await tx.query<{ type: string; payload: Record<string, unknown> }>(
+        'select event_type as type, payload from plinth.event_store where tenant_id = $1 and id = $2',
+        [tx.context.tenantId, eventId],
+      );
       if (!event) throw new Error(`event ${eventId} is not there`);
       const summary = sentenceOf(event.type, event.payload);
-      await tx.query('update plinth_github.deliveries set summary = $3, summarised = summarised + 1 where tenant_id = $1 and id = $2', [tx.context.tenantId, deliveryId, summary]);
+      await tx.query('update plinth_github.deliveries set summary = $3, summarised = summarised + 1 where tenant_id = $1 and id = $2', [
+        tx.context.tenantId,
+        deliveryId,
+        summary,
+      ]);
       await run.completeIn(tx, { summary });
     }),
 };

@@ -10,7 +10,13 @@ export default defineModule({
     deliveries: {
       tenancy: 'tenant',
       keep: 'forever',
-      trace: { kind: 'payload', title: 'type', status: `case when summarised > 0 then 'summarised' else 'received' end`, entity: `kind || ':' || entity_id`, parent: 'null' },
+      trace: {
+        kind: 'payload',
+        title: 'type',
+        status: `case when summarised > 0 then 'summarised' else 'received' end`,
+        entity: `kind || ':' || entity_id`,
+        parent: 'null',
+      },
     },
     repositories: { tenancy: 'tenant', keep: 'forever' },
     issues: { tenancy: 'tenant', keep: 'forever' },

@@ -21,7 +21,8 @@ export function subjectOf(event: string, payload: Json): Subject {
   const issue = object(payload.issue);
   if (issue) return { table: 'issues', kind: 'issue', id: text(issue.id) ?? 'unknown', title: text(issue.title) ?? '', state: text(issue.state) };
   const repository = object(payload.repository);
-  if (repository) return { table: 'repositories', kind: 'repository', id: text(repository.id) ?? 'unknown', title: text(repository.full_name) ?? '', state: null };
+  if (repository)
+    return { table: 'repositories', kind: 'repository', id: text(repository.id) ?? 'unknown', title: text(repository.full_name) ?? '', state: null };
   const sender = object(payload.sender) ?? object(payload.organization) ?? object(payload.installation);
   return { table: 'others', kind: 'other', id: `${event}:${text(sender?.id) ?? 'unknown'}`, title: event, state: null };
 }

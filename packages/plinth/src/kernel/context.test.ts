@@ -37,7 +37,10 @@ test.each([
   ['a NUL byte', { actor: { type: 'user' as const, id: 'a\0b' } }, /NUL byte/],
   ['a novel as reason', { reason: 'x'.repeat(1001) }, /longer than 1000/],
 ])('%s is refused before anything is sent', async (_, input, message) => {
-  await expect(plinth.transaction(input, (tx) => tx.query('select 1'))).rejects.toMatchObject({ code: 'kernel_context_invalid', message: expect.stringMatching(message) });
+  await expect(plinth.transaction(input, (tx) => tx.query('select 1'))).rejects.toMatchObject({
+    code: 'kernel_context_invalid',
+    message: expect.stringMatching(message),
+  });
   expect(plinth.pool.totalCount - plinth.pool.idleCount).toBe(0);
 });
 

@@ -63,7 +63,8 @@ function valueCondition(to: Conditions, column: string, type: string, value: { t
   if (type.endsWith('[]')) return `${to.parameter(text, 'text')} = any (${name}::text[])`;
   if (type === 'uuid') return uuidCondition(to, name, column, value);
   if (prefix) {
-    if (NUMERIC.has(type) || TIMES.has(type) || type === 'boolean') throw invalid(`${column} is no text: ${text.slice(0, 60)}* cannot be asked of it`, { column });
+    if (NUMERIC.has(type) || TIMES.has(type) || type === 'boolean')
+      throw invalid(`${column} is no text: ${text.slice(0, 60)}* cannot be asked of it`, { column });
     return `${name}::text like ${to.parameter(likeStart(text), 'text')}`;
   }
   if (type === 'boolean') {
@@ -97,7 +98,8 @@ function addTerm(to: Conditions, target: FilterTarget, term: FilterTerm, nowMs: 
     throw invalid(`There is no filter ${term.column.slice(0, 60)}`, { column: term.column.slice(0, 60), filters: target.filters });
   }
   if (NO_FILTER.has(type)) throw invalid(`${term.column} cannot be filtered`, { column: term.column, filters: target.filters });
-  const text = term.operator === '=' ? term.values.map((value) => valueCondition(to, term.column, type, value, nowMs)).join(' or ') : comparison(to, term, type, nowMs);
+  const text =
+    term.operator === '=' ? term.values.map((value) => valueCondition(to, term.column, type, value, nowMs)).join(' or ') : comparison(to, term, type, nowMs);
   // What is not known (null) is not what was asked for, so the negation holds for it.
   to.add(term.negated ? `(${text}) is not true` : `(${text})`);
 }

@@ -56,7 +56,11 @@ export function createLog(options: LogOptions = {}): Log {
       mixin: () => {
         const context = currentContext();
         return context
-          ? { correlation_id: context.correlationId, ...(context.tenantId ? { tenant_id: context.tenantId } : {}), ...(context.requestId ? { request_id: context.requestId } : {}) }
+          ? {
+              correlation_id: context.correlationId,
+              ...(context.tenantId ? { tenant_id: context.tenantId } : {}),
+              ...(context.requestId ? { request_id: context.requestId } : {}),
+            }
           : {};
       },
       hooks: {

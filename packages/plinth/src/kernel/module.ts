@@ -44,7 +44,11 @@ export interface TableCard {
   /** Columns that hold personal data. */
   personal?: readonly string[];
   /** Default for app: select, insert, update, delete. Append-only tables say select, insert. */
-  grants?: { app?: readonly Privilege[]; worker?: readonly Privilege[]; /** False for tables that operators may not read either, such as secrets. Default true. */ reader?: boolean };
+  grants?: {
+    app?: readonly Privilege[];
+    worker?: readonly Privilege[] /** False for tables that operators may not read either, such as secrets. Default true. */;
+    reader?: boolean;
+  };
   /** True when plinth_worker works on this table across tenants (claims, feeds). */
   worker?: boolean;
   trace?: TraceCard;

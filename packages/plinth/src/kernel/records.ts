@@ -1,7 +1,7 @@
 import { identifier } from './database.ts';
 import { fail } from './errors.ts';
 import type { FilterTarget } from './filter-sql.ts';
-import { Conditions, addFilter, uuidRange } from './filter-sql.ts';
+import { addFilter, Conditions, uuidRange } from './filter-sql.ts';
 import { isUuid, v7Time } from './ids.ts';
 import type { ListCard, ModuleMap } from './module.ts';
 import type { AnyTransaction } from './transaction.ts';
@@ -82,7 +82,9 @@ export interface Records {
 }
 
 export function createRecords(modules: ModuleMap): Records {
-  const lists: List[] = Object.entries(modules).flatMap(([module, card]) => Object.entries(card.lists ?? {}).map(([name, one]) => ({ module, name, card: one })));
+  const lists: List[] = Object.entries(modules).flatMap(([module, card]) =>
+    Object.entries(card.lists ?? {}).map(([name, one]) => ({ module, name, card: one })),
+  );
   // A view changes only with a migration, and a process that serves is restarted after one.
   const views = new Map<string, View>();
 
@@ -94,7 +96,12 @@ export function createRecords(modules: ModuleMap): Records {
       [`plinth.${identifier(card.view)}`],
     );
     const types = new Map(columns.map(({ name, type }) => [name, type]));
-    const view: View = { types, columns: columns.map(({ name }) => name), filters: card.filters, correlation: card.correlation ?? (types.has('correlation_id') ? 'correlation_id' : null) };
+    const view: View = {
+      types,
+      columns: columns.map(({ name }) => name),
+      filters: card.filters,
+      correlation: card.correlation ?? (types.has('correlation_id') ? 'correlation_id' : null),
+    };
     if (columns.length > 0) views.set(card.view, view);
     return view;
   };
@@ -109,7 +116,8 @@ export function createRecords(modules: ModuleMap): Records {
     const list = listOf(module, name);
     const view = await viewOf(tx, list);
     const where = inTenant(tx);
-    const missing = () => fail('not_found', { message: `There is no ${list.card.title.toLowerCase()} record with this id`, detail: { list: `${module}/${name}` } });
+    const missing = () =>
+      fail('not_found', { message: `There is no ${list.card.title.toLowerCase()} record with this id`, detail: { list: `${module}/${name}` } });
     if (view.types.get('id') === 'uuid' && !isUuid(id)) throw missing();
     where.add(`id = ${where.parameter(id, view.types.get('id') ?? 'text')}`);
     const [row] = await tx.query<Row>(`select * from plinth.${identifier(list.card.view)} ${where.where} limit 1`, where.values);
@@ -156,14 +164,23 @@ function metaOf({ module, name, card }: List, view: View): ListMeta {
     empty: card.empty,
     correlation: view.correlation,
     actions: (card.actions ?? []).map(({ procedure, label, when, danger }) => ({
-      procedure: `${module}.${procedure}`, label, when: when ? { column: when.column, in: [...when.in] } : null, danger: danger ?? false,
+      procedure: `${module}.${procedure}`,
+      label,
+      when: when ? { column: when.column, in: [...when.in] } : null,
+      danger: danger ?? false,
     })),
   };
 }
 
 /** Columns of the list, and what rows always have: ids, time, what actions depend on. */
 function shownColumns(card: ListCard, view: View): string[] {
-  const always = ['id', 'tenant_id', 'created_at', ...(view.correlation ? [view.correlation] : []), ...(card.actions ?? []).flatMap(({ when }) => (when ? [when.column] : []))];
+  const always = [
+    'id',
+    'tenant_id',
+    'created_at',
+    ...(view.correlation ? [view.correlation] : []),
+    ...(card.actions ?? []).flatMap(({ when }) => (when ? [when.column] : [])),
+  ];
   return [...new Set([...card.columns, ...always])].filter((column) => view.types.has(column));
 }
 
@@ -174,18 +191,23 @@ async function pageOf(tx: AnyTransaction, list: List, view: View, ask: PageAsk):
   addFilter(where, view, ask.q ?? '', tx.now().getTime());
   const count = ask.count ? await counted(tx, list, where) : undefined;
   if (ask.cursor !== undefined) {
-    if (newestFirst && !isUuid(ask.cursor)) throw fail('invalid_input', { message: 'The cursor is not one that a page gave', detail: { issues: [{ field: 'cursor', message: 'unknown cursor' }] } });
+    if (newestFirst && !isUuid(ask.cursor))
+      throw fail('invalid_input', { message: 'The cursor is not one that a page gave', detail: { issues: [{ field: 'cursor', message: 'unknown cursor' }] } });
     where.add(`id ${newestFirst ? '<' : '>'} ${where.parameter(ask.cursor, newestFirst ? 'uuid' : 'text')}`);
   }
   const columns = ask.allColumns ? '*' : shownColumns(list.card, view).map(identifier).join(', ');
-  const found = await tx.query<Row>(`select ${columns} from plinth.${identifier(list.card.view)} ${where.where} order by id ${newestFirst ? 'desc' : ''} limit ${limit + 1}`, where.values);
+  const found = await tx.query<Row>(
+    `select ${columns} from plinth.${identifier(list.card.view)} ${where.where} order by id ${newestFirst ? 'desc' : ''} limit ${limit + 1}`,
+    where.values,
+  );
   const rows = found.slice(0, limit);
   return { rows, nextCursor: found.length > limit ? (rows.at(-1)?.id ?? null) : null, ...(count ? { count } : {}) };
 }
 
 async function counted(tx: AnyTransaction, list: List, where: Conditions): Promise<{ rows: number; capped: boolean }> {
   const [row] = await tx.query<{ n: number }>(
-    `select count(*)::int as n from (select 1 from plinth.${identifier(list.card.view)} ${where.where} limit ${MOST_COUNTED + 1}) as counted`, where.values,
+    `select count(*)::int as n from (select 1 from plinth.${identifier(list.card.view)} ${where.where} limit ${MOST_COUNTED + 1}) as counted`,
+    where.values,
   );
   const n = row?.n ?? 0;
   return { rows: Math.min(n, MOST_COUNTED), capped: n > MOST_COUNTED };
@@ -221,7 +243,8 @@ function meanings(to: Conditions, view: View, q: string): string[] {
 
 /** The first text among the columns of a list names a record to people. */
 const titleColumn = (card: ListCard, view: View): string =>
-  card.columns.find((column) => view.types.get(column) === 'text' && column !== 'status' && !column.startsWith('actor_') && column !== view.correlation) ?? 'id';
+  card.columns.find((column) => view.types.get(column) === 'text' && column !== 'status' && !column.startsWith('actor_') && column !== view.correlation) ??
+  'id';
 
 async function findIn(tx: AnyTransaction, lists: readonly [List, View][], q: string): Promise<Hit[]> {
   if (q.length < 2 || q.length > 700 || q.includes('\0')) return [];
@@ -233,7 +256,9 @@ async function findIn(tx: AnyTransaction, lists: readonly [List, View][], q: str
     const column = (name: string, type: string): string => (view.types.has(name) ? `${identifier(name)}::${type}` : `null::${type}`);
     // Ids are unique, correlation ids are not; each meaning is looked up in its own index, and none may crowd out another.
     return meant.map(
-      (condition) => `(select ${all.parameter(list.module, 'text')} as module, ${all.parameter(list.name, 'text')} as list, id::text as id, tenant_id::text as "tenantId",
+      (
+        condition,
+      ) => `(select ${all.parameter(list.module, 'text')} as module, ${all.parameter(list.name, 'text')} as list, id::text as id, tenant_id::text as "tenantId",
         coalesce(${identifier(titleColumn(list.card, view))}::text, '') as title, ${view.correlation ? column(view.correlation, 'text') : 'null::text'} as "correlationId",
         ${column('created_at', 'timestamptz')} as at, ${column('status', 'text')} as status
       from plinth.${identifier(list.card.view)} where ${[...tenant, condition].join(' and ')} order by id ${view.types.get('id') === 'uuid' ? 'desc' : ''} limit ${HITS_PER_LIST})`,

@@ -1,8 +1,8 @@
-import { TRPCError, initTRPC } from '@trpc/server';
+import { initTRPC, TRPCError } from '@trpc/server';
 import { middlewareMarker } from '@trpc/server/unstable-core-do-not-import';
 import type { OpenApiMeta } from 'trpc-to-openapi';
 import type { Actor } from './context.ts';
-import { PlinthError, fail, toPlinthError, toProblem } from './errors.ts';
+import { fail, PlinthError, toPlinthError, toProblem } from './errors.ts';
 import type { AnyTransaction } from './transaction.ts';
 
 /** Who called, as far as procedures need to know. */
@@ -58,7 +58,11 @@ const t = initTRPC
     isDev: false,
     errorFormatter: ({ shape, error, ctx }) => {
       const known = rpcFailure(error);
-      return { ...shape, message: known.message, data: { code: shape.data.code, httpStatus: known.status, path: shape.data.path, problem: toProblem(known, ctx?.correlationId) } };
+      return {
+        ...shape,
+        message: known.message,
+        data: { code: shape.data.code, httpStatus: known.status, path: shape.data.path, problem: toProblem(known, ctx?.correlationId) },
+      };
     },
   });
 
@@ -97,7 +101,18 @@ const matches = (scope: string, permission: string): boolean =>
   (scope.startsWith('*.') && permission.endsWith(scope.slice(1)));
 
 const STATUS: Record<number, TRPCError['code']> = {
-  400: 'BAD_REQUEST', 401: 'UNAUTHORIZED', 403: 'FORBIDDEN', 404: 'NOT_FOUND', 405: 'METHOD_NOT_SUPPORTED', 409: 'CONFLICT', 413: 'PAYLOAD_TOO_LARGE', 415: 'UNSUPPORTED_MEDIA_TYPE', 422: 'UNPROCESSABLE_CONTENT', 429: 'TOO_MANY_REQUESTS', 503: 'SERVICE_UNAVAILABLE', 504: 'GATEWAY_TIMEOUT',
+  400: 'BAD_REQUEST',
+  401: 'UNAUTHORIZED',
+  403: 'FORBIDDEN',
+  404: 'NOT_FOUND',
+  405: 'METHOD_NOT_SUPPORTED',
+  409: 'CONFLICT',
+  413: 'PAYLOAD_TOO_LARGE',
+  415: 'UNSUPPORTED_MEDIA_TYPE',
+  422: 'UNPROCESSABLE_CONTENT',
+  429: 'TOO_MANY_REQUESTS',
+  503: 'SERVICE_UNAVAILABLE',
+  504: 'GATEWAY_TIMEOUT',
 };
 
 /** What a procedure may throw, as tRPC wants it: the PlinthError is the cause. */
@@ -113,7 +128,14 @@ const guarded = (options: RouteOptions) =>
     const { principal, adapters } = ctx;
     if (!principal) throw toRpcError(fail('unauthenticated'));
     refuse(principal, options);
-    const call: Call = { type, path, input: await getRawInput(), secretFields: options.secretFields ?? [], operator: options.operator ?? false, records: options.records ?? !options.operator };
+    const call: Call = {
+      type,
+      path,
+      input: await getRawInput(),
+      secretFields: options.secretFields ?? [],
+      operator: options.operator ?? false,
+      records: options.records ?? !options.operator,
+    };
     const inside = async (tx: AnyTransaction) => {
       const result = await next({ ctx: { tx, principal, adapters } });
       // tRPC returns errors instead of throwing them; the transaction must see one to roll back.
@@ -168,7 +190,14 @@ export const procedure = (options: RouteOptions) => {
   return guarded(options).meta({
     permission: options.permission,
     operator: options.operator ?? false,
-    openapi: { method, path, summary: options.summary, ...(options.description ? { description: options.description } : {}), tags: [path.split('/')[1] ?? 'system'], protect: true },
+    openapi: {
+      method,
+      path,
+      summary: options.summary,
+      ...(options.description ? { description: options.description } : {}),
+      tags: [path.split('/')[1] ?? 'system'],
+      protect: true,
+    },
   });
 };
 

@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import type { Clock } from './clock.ts';
 import type { Context, ContextInput } from './context.ts';
 import { contextStatements, makeContext, runInContext } from './context.ts';
@@ -5,10 +6,9 @@ import type { Queryable } from './database.ts';
 import { literal } from './database.ts';
 import type { Effect, EffectBuffer, EffectCheck } from './effects.ts';
 import { attachEffects, effectBuffer, effectsDocument } from './effects.ts';
-import { PlinthError, fail, isLostConnection, kernelErrors, toPlinthError } from './errors.ts';
+import { fail, isLostConnection, kernelErrors, PlinthError, toPlinthError } from './errors.ts';
 import type { IdSource } from './ids.ts';
 import type { EffectsOf, ModuleMap } from './module.ts';
-import type pg from 'pg';
 
 /** A transaction as every module sees it. */
 export interface AnyTransaction extends Queryable {
@@ -165,7 +165,11 @@ async function commit(deps: TransactionDeps, client: pg.PoolClient, begun: Promi
   await begun;
   const ended = await sent.catch((error: unknown) => (effects.length > 0 ? explain(deps, tx.context, effects, error) : Promise.reject(error)));
   const last = Array.isArray(ended) ? (ended.at(-1) as pg.QueryResult) : ended;
-  if (last.command !== 'COMMIT') throw fail('conflict', { message: 'The transaction had failed before its end and was rolled back', wayOut: 'Let the error of the failed statement reach the end of the transaction.' });
+  if (last.command !== 'COMMIT')
+    throw fail('conflict', {
+      message: 'The transaction had failed before its end and was rolled back',
+      wayOut: 'Let the error of the failed statement reach the end of the transaction.',
+    });
 }
 
 /**
@@ -207,12 +211,16 @@ async function explain(deps: TransactionDeps, context: Context, effects: readonl
   const named = await firstFailing(deps, context, effects).catch(() => undefined);
   if (!named) throw base;
   const message = `Effect ${named.index + 1} of ${effects.length}, ${named.effect.label}, failed: ${named.error.message}`;
-  throw new PlinthError('kernel_effect_failed', { ...kernelErrors.effect_failed, status: named.error.status }, {
-    message,
-    wayOut: named.error.wayOut,
-    detail: { ...named.error.detail, effect: named.effect.label, effect_index: named.index, effect_code: named.error.code },
-    cause,
-  });
+  throw new PlinthError(
+    'kernel_effect_failed',
+    { ...kernelErrors.effect_failed, status: named.error.status },
+    {
+      message,
+      wayOut: named.error.wayOut,
+      detail: { ...named.error.detail, effect: named.effect.label, effect_index: named.index, effect_code: named.error.code },
+      cause,
+    },
+  );
 }
 
 async function firstFailing(deps: TransactionDeps, context: Context, effects: readonly Effect[]) {

@@ -47,7 +47,9 @@ async function ask<Row extends pg.QueryResultRow>(url: string, text: string): Pr
 
 async function startEmbedded(environment: Environment, signal: AbortSignal) {
   const { startPostgres } = await import('plinth-embedded').catch((error: unknown) => {
-    throw Object.assign(new Error('The embedded PostgreSQL is not installed', { cause: error }), { wayOut: 'Install plinth-embedded, or set PLINTH_DATABASE_URL to a PostgreSQL 15 to 18 of yours.' });
+    throw Object.assign(new Error('The embedded PostgreSQL is not installed', { cause: error }), {
+      wayOut: 'Install plinth-embedded, or set PLINTH_DATABASE_URL to a PostgreSQL 15 to 18 of yours.',
+    });
   });
   const server = await startPostgres({ dataDir: join(environment.dataDir, 'postgres'), signal });
   const found = await ask(server.url, `select 1 from pg_database where datname = 'plinth'`);
@@ -61,15 +63,36 @@ async function reach(environment: Environment, signal: AbortSignal): Promise<Omi
     const { server, url } = await task(
       'Started PostgreSQL',
       () => startEmbedded(environment, signal),
-      ({ server: started }) => `${{ created: 'Created a database and started', started: 'Started', adopted: 'Took over the running' }[started.origin]} PostgreSQL ${started.version} on ${started.host}:${started.port}`,
+      ({ server: started }) =>
+        `${{ created: 'Created a database and started', started: 'Started', adopted: 'Took over the running' }[started.origin]} PostgreSQL ${started.version} on ${started.host}:${started.port}`,
     );
-    return { adminUrl: url, name: `PostgreSQL ${server.version} on ${server.host}:${server.port}`, embedded: true, exited: server.exited, stop: () => server.stop() };
+    return {
+      adminUrl: url,
+      name: `PostgreSQL ${server.version} on ${server.host}:${server.port}`,
+      embedded: true,
+      exited: server.exited,
+      stop: () => server.stop(),
+    };
   }
   const url = environment.databaseUrl;
-  const [row] = await task('Reached the database', () => ask<{ version: string; number: number }>(url, `select current_setting('server_version') as version, current_setting('server_version_num')::int as number`), ([found]) => `Reached PostgreSQL ${found?.version ?? ''}`);
+  const [row] = await task(
+    'Reached the database',
+    () =>
+      ask<{ version: string; number: number }>(
+        url,
+        `select current_setting('server_version') as version, current_setting('server_version_num')::int as number`,
+      ),
+    ([found]) => `Reached PostgreSQL ${found?.version ?? ''}`,
+  );
   if ((row?.number ?? 0) < 150_000) throw Object.assign(new Error(`PostgreSQL ${row?.version} is too old`), { wayOut: 'Plinth needs PostgreSQL 15 or newer.' });
   const { host, port } = new URL(url);
-  return { adminUrl: url, name: `PostgreSQL ${row?.version ?? ''} on ${host || `localhost:${port || 5432}`}`, embedded: false, exited: new Promise(() => {}), stop: async () => {} };
+  return {
+    adminUrl: url,
+    name: `PostgreSQL ${row?.version ?? ''} on ${host || `localhost:${port || 5432}`}`,
+    embedded: false,
+    exited: new Promise(() => {}),
+    stop: async () => {},
+  };
 }
 
 /**
@@ -79,12 +102,16 @@ async function reach(environment: Environment, signal: AbortSignal): Promise<Omi
 export async function openDatabase(environment: Environment, modules: ModuleMap, password: string, signal: AbortSignal): Promise<OpenDatabase> {
   const reached = await reach(environment, signal);
   try {
-    const [role] = await ask<{ installs: boolean }>(reached.adminUrl, `select rolsuper or rolcreaterole as installs from pg_roles where rolname = current_user`);
+    const [role] = await ask<{ installs: boolean }>(
+      reached.adminUrl,
+      `select rolsuper or rolcreaterole as installs from pg_roles where rolname = current_user`,
+    );
     if (!role?.installs) return { ...reached, serverUrl: reached.adminUrl };
     await task(
       'Migrated',
       () => migrateUp({ url: reached.adminUrl, modules }),
-      ({ applied, repeatables }) => (applied.length > 0 ? `Applied ${applied.length} migrations` : repeatables ? 'Applied changed functions and views' : 'Schema is up to date'),
+      ({ applied, repeatables }) =>
+        applied.length > 0 ? `Applied ${applied.length} migrations` : repeatables ? 'Applied changed functions and views' : 'Schema is up to date',
     );
     await createServerRole({ url: reached.adminUrl, name: SERVER_ROLE, password });
     return { ...reached, serverUrl: as(reached.adminUrl, SERVER_ROLE, password) };

@@ -86,8 +86,14 @@ async function run(environment: Environment): Promise<void> {
       'Started the API and the worker',
       () =>
         runParts({
-          environment, modules: all, serverUrl: database.serverUrl, maintenanceUrl: environment.maintenanceUrl ?? database.adminUrl, parts: ['server', 'worker'], sessionSecret: secrets.sessionSecret,
-          consoleDirectory: directory, development: true,
+          environment,
+          modules: all,
+          serverUrl: database.serverUrl,
+          maintenanceUrl: environment.maintenanceUrl ?? database.adminUrl,
+          parts: ['server', 'worker'],
+          sessionSecret: secrets.sessionSecret,
+          consoleDirectory: directory,
+          development: true,
         }),
       ({ serving }) => `Serving on ${serving?.origin}${serving?.taken ? `, because port ${serving.taken} is taken` : ''}`,
     );
@@ -108,5 +114,6 @@ async function run(environment: Environment): Promise<void> {
 export const dev = defineCommand({
   meta: { name: 'dev', description: 'Start PostgreSQL, migrate, and serve API, worker and console, for development.' },
   args: { port: { type: 'string', description: 'Port of the API and console (PLINTH_PORT, default 4400); the next free one when it is taken' } },
-  run: ({ args }) => told(() => run(readEnvironment(args.port ? { ...process.env, PLINTH_PORT: args.port } : process.env)))(undefined).then(() => process.exit()),
+  run: ({ args }) =>
+    told(() => run(readEnvironment(args.port ? { ...process.env, PLINTH_PORT: args.port } : process.env)))(undefined).then(() => process.exit()),
 });

@@ -5,7 +5,7 @@ import { readiness } from '#apps/server/index.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import { modules } from '#registry';
 import type { Environment } from './environment.ts';
-import { SettingFault, readEnvironment } from './environment.ts';
+import { readEnvironment, SettingFault } from './environment.ts';
 import { dim, green, red, say, told } from './output.ts';
 import { devState } from './trace.ts';
 
@@ -43,20 +43,40 @@ const FACTS = `select current_setting('server_version_num')::int as number, curr
 
 function judge(facts: ServerFacts): Finding[] {
   return [
-    facts.number >= 150_000 ? ok('version', `PostgreSQL ${facts.version}`) : fault('version', `PostgreSQL ${facts.version}`, 'Plinth needs PostgreSQL 15 or newer.'),
-    facts.fsync === 'on' && facts.full_page_writes === 'on' ? ok('durability', `fsync on, synchronous_commit ${facts.synchronous_commit}`) : fault('durability', `fsync ${facts.fsync}, full_page_writes ${facts.full_page_writes}`, 'A crash can lose or corrupt data: set both to on.'),
+    facts.number >= 150_000
+      ? ok('version', `PostgreSQL ${facts.version}`)
+      : fault('version', `PostgreSQL ${facts.version}`, 'Plinth needs PostgreSQL 15 or newer.'),
+    facts.fsync === 'on' && facts.full_page_writes === 'on'
+      ? ok('durability', `fsync on, synchronous_commit ${facts.synchronous_commit}`)
+      : fault('durability', `fsync ${facts.fsync}, full_page_writes ${facts.full_page_writes}`, 'A crash can lose or corrupt data: set both to on.'),
     facts.autovacuum === 'on' ? ok('autovacuum', 'on') : fault('autovacuum', facts.autovacuum, 'Set autovacuum = on; tables bloat without it.'),
-    facts.connections < facts.max_connections * 0.8 ? ok('connections', `${facts.connections} of ${facts.max_connections}`) : warning('connections', `${facts.connections} of ${facts.max_connections}`, 'Raise max_connections or put a session pooler in front.'),
-    Math.abs(facts.skew_ms) < 2000 ? ok('clock', `${Math.round(facts.skew_ms)} ms from the database`) : warning('clock', `${Math.round(facts.skew_ms)} ms from the database`, 'Synchronise the clocks (NTP): ids and times of this machine are off.'),
-    (facts.oldest_write_s ?? 0) < 300 ? ok('long writes', 'none open longer than 5 minutes') : warning('long writes', `a transaction has been writing for ${Math.round(facts.oldest_write_s ?? 0)} s`, 'It holds back vacuum and delays its own events: find it in pg_stat_activity.'),
+    facts.connections < facts.max_connections * 0.8
+      ? ok('connections', `${facts.connections} of ${facts.max_connections}`)
+      : warning('connections', `${facts.connections} of ${facts.max_connections}`, 'Raise max_connections or put a session pooler in front.'),
+    Math.abs(facts.skew_ms) < 2000
+      ? ok('clock', `${Math.round(facts.skew_ms)} ms from the database`)
+      : warning('clock', `${Math.round(facts.skew_ms)} ms from the database`, 'Synchronise the clocks (NTP): ids and times of this machine are off.'),
+    (facts.oldest_write_s ?? 0) < 300
+      ? ok('long writes', 'none open longer than 5 minutes')
+      : warning(
+          'long writes',
+          `a transaction has been writing for ${Math.round(facts.oldest_write_s ?? 0)} s`,
+          'It holds back vacuum and delays its own events: find it in pg_stat_activity.',
+        ),
   ];
 }
 
 async function disk(dataDir: string): Promise<Finding> {
-  const free = await statfs(dataDir).then((stats) => stats.bavail * stats.bsize, () => undefined);
-  if (free === undefined) return warning('disk', `${dataDir} does not exist yet`, 'It is made at the first start; archives and the embedded database go there.');
+  const free = await statfs(dataDir).then(
+    (stats) => stats.bavail * stats.bsize,
+    () => undefined,
+  );
+  if (free === undefined)
+    return warning('disk', `${dataDir} does not exist yet`, 'It is made at the first start; archives and the embedded database go there.');
   const gib = free / 2 ** 30;
-  return gib >= 2 ? ok('disk', `${gib.toFixed(1)} GiB free for ${dataDir}`) : warning('disk', `${gib.toFixed(1)} GiB free for ${dataDir}`, 'Make room, or point PLINTH_DATA_DIR elsewhere.');
+  return gib >= 2
+    ? ok('disk', `${gib.toFixed(1)} GiB free for ${dataDir}`)
+    : warning('disk', `${gib.toFixed(1)} GiB free for ${dataDir}`, 'Make room, or point PLINTH_DATA_DIR elsewhere.');
 }
 
 function keys(environment: Environment, development: boolean): Finding[] {
@@ -64,10 +84,22 @@ function keys(environment: Environment, development: boolean): Finding[] {
   const jwt = environment.jwtSecret;
   return [
     master === undefined
-      ? (development ? ok : (check: string, seen: string) => warning(check, seen, 'Set PLINTH_MASTER_KEY to 32 random bytes in base64 (openssl rand -base64 32); modules that encrypt will need it.'))('master key', 'not set')
-      : Buffer.from(master, 'base64').length >= 32 ? ok('master key', 'set') : fault('master key', 'shorter than 32 bytes', 'Set PLINTH_MASTER_KEY to 32 random bytes in base64: openssl rand -base64 32.'),
+      ? (development
+          ? ok
+          : (check: string, seen: string) =>
+              warning(check, seen, 'Set PLINTH_MASTER_KEY to 32 random bytes in base64 (openssl rand -base64 32); modules that encrypt will need it.'))(
+          'master key',
+          'not set',
+        )
+      : Buffer.from(master, 'base64').length >= 32
+        ? ok('master key', 'set')
+        : fault('master key', 'shorter than 32 bytes', 'Set PLINTH_MASTER_KEY to 32 random bytes in base64: openssl rand -base64 32.'),
     ...(jwt !== undefined && Buffer.byteLength(jwt) < 32 ? [fault('JWT secret', 'shorter than 32 bytes', 'Set PLINTH_JWT_SECRET to at least 32 bytes.')] : []),
-    ...(['PLINTH_CONTENT_URL', 'PLINTH_OLAP_URL', 'PLINTH_QUEUE_URL', 'PLINTH_NOTIFICATIONS_URL'] as const).flatMap((name) => (process.env[name] ? [warning('tiers', `${name} is set`, 'Tiers in databases of their own are not served by this version yet; everything stays in the main database.')] : [])),
+    ...(['PLINTH_CONTENT_URL', 'PLINTH_OLAP_URL', 'PLINTH_QUEUE_URL', 'PLINTH_NOTIFICATIONS_URL'] as const).flatMap((name) =>
+      process.env[name]
+        ? [warning('tiers', `${name} is set`, 'Tiers in databases of their own are not served by this version yet; everything stays in the main database.')]
+        : [],
+    ),
   ];
 }
 
@@ -81,7 +113,9 @@ async function served(url: string, development: boolean): Promise<Finding[]> {
         if (one.ok) return ok(`${tier}: ${one.name}`, 'as it should be');
         const [seen = '', ...way] = (one.fault ?? '').split('; ');
         // plinth dev installs as a superuser and serves as another role.
-        return development && one.name === 'role' ? ok(`${tier}: ${one.name}`, 'plinth dev serves as plinth_server') : fault(`${tier}: ${one.name}`, seen, way.join('; ') || 'Correct it and run plinth doctor again.');
+        return development && one.name === 'role'
+          ? ok(`${tier}: ${one.name}`, 'plinth dev serves as plinth_server')
+          : fault(`${tier}: ${one.name}`, seen, way.join('; ') || 'Correct it and run plinth doctor again.');
       }),
     );
   } finally {

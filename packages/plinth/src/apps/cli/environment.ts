@@ -31,7 +31,8 @@ const LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export function readEnvironment(env: Record<string, string | undefined> = process.env): Environment {
   const text = (name: string): string | undefined => env[name] || undefined;
   const level = text('PLINTH_LOG_LEVEL');
-  if (level && !LEVELS.includes(level as (typeof LEVELS)[number])) throw new SettingFault(`PLINTH_LOG_LEVEL is ${JSON.stringify(level)}: give one of ${LEVELS.join(', ')}.`);
+  if (level && !LEVELS.includes(level as (typeof LEVELS)[number]))
+    throw new SettingFault(`PLINTH_LOG_LEVEL is ${JSON.stringify(level)}: give one of ${LEVELS.join(', ')}.`);
   return {
     databaseUrl: text('PLINTH_DATABASE_URL'),
     maintenanceUrl: text('PLINTH_MAINTENANCE_URL'),

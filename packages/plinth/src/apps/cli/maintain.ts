@@ -8,7 +8,7 @@ import { ownerAccess } from '#kernel/retention/owner.ts';
 import type { Task } from '#modules/maintenance';
 import { maintain as runMaintenance } from '#modules/maintenance';
 import { modules } from '#registry';
-import { SettingFault, readEnvironment } from './environment.ts';
+import { readEnvironment, SettingFault } from './environment.ts';
 import { say, table, told } from './output.ts';
 import { devState } from './trace.ts';
 
@@ -28,13 +28,29 @@ async function run(task: string, dryRun: boolean, json: boolean): Promise<void> 
       const items = await planRetention({ asWorker: asWorker as never }, {}, true);
       if (json) say(JSON.stringify(items));
       else if (items.length === 0) say('  Nothing is past its time.');
-      else table(Object.keys(items[0] ?? {}), items.map((item) => Object.values(item).map((value) => (typeof value === 'number' ? value : String(value ?? '')))));
+      else
+        table(
+          Object.keys(items[0] ?? {}),
+          items.map((item) => Object.values(item).map((value) => (typeof value === 'number' ? value : String(value ?? '')))),
+        );
       return;
     }
     const storage = diskStorage(join(environment.dataDir, 'archive'));
-    const report = await runMaintenance({ asWorker: asWorker as never, log: createLog({ part: 'maintain', level: environment.logLevel ?? 'info' }), storage, owner: admin ? ownerAccess(admin) : undefined }, { task: chosen });
+    const report = await runMaintenance(
+      {
+        asWorker: asWorker as never,
+        log: createLog({ part: 'maintain', level: environment.logLevel ?? 'info' }),
+        storage,
+        owner: admin ? ownerAccess(admin) : undefined,
+      },
+      { task: chosen },
+    );
     if (report.status === 'failed') process.exitCode = 1;
-    say(json ? JSON.stringify(report) : `  ${report.status}: ${report.partitionsMade} partitions made, ${report.partitionsDropped} dropped, ${report.rowsSwept} rows swept.`);
+    say(
+      json
+        ? JSON.stringify(report)
+        : `  ${report.status}: ${report.partitionsMade} partitions made, ${report.partitionsDropped} dropped, ${report.rowsSwept} rows swept.`,
+    );
     if (!json) for (const warning of report.warnings) say(`  ! ${warning}`);
   } finally {
     await plinth.close();

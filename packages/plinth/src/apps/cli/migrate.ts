@@ -1,30 +1,47 @@
 import { defineCommand } from 'citty';
 import { createServerRole, migratePlan, migrateSql, migrateUp } from '#kernel/migrate/index.ts';
 import { modules } from '#registry';
-import { SettingFault, readEnvironment } from './environment.ts';
+import { readEnvironment, SettingFault } from './environment.ts';
 import { dim, green, red, say, seconds, told } from './output.ts';
 
 const ACTIONS = ['plan', 'up', 'status', 'sql'] as const;
 
 const urlOf = (given: string | undefined): string => {
   const url = given ?? readEnvironment().maintenanceUrl ?? readEnvironment().databaseUrl;
-  if (!url) throw new SettingFault('No database is named. Give --url, or set PLINTH_MAINTENANCE_URL or PLINTH_DATABASE_URL to a role that may create roles and schemas.');
+  if (!url)
+    throw new SettingFault(
+      'No database is named. Give --url, or set PLINTH_MAINTENANCE_URL or PLINTH_DATABASE_URL to a role that may create roles and schemas.',
+    );
   return url;
 };
 
 async function show(url: string, json: boolean, all: boolean): Promise<void> {
   const plan = await migratePlan({ url, modules });
-  const rows = plan.migrations.filter((migration) => all || migration.state !== 'applied').map(({ module, name, state, breaking, appliedAt }) => ({ module, name, state, breaking, appliedAt }));
+  const rows = plan.migrations
+    .filter((migration) => all || migration.state !== 'applied')
+    .map(({ module, name, state, breaking, appliedAt }) => ({ module, name, state, breaking, appliedAt }));
   if (json) return say(JSON.stringify({ migrations: rows, repeatablesStale: plan.repeatablesStale, unknown: plan.unknown }));
-  for (const row of rows) say(`  ${row.state === 'changed' ? red(row.state) : row.state === 'applied' ? green(row.state) : row.state}  ${row.module}/${row.name}${row.breaking ? '  breaking' : ''}`);
+  for (const row of rows)
+    say(
+      `  ${row.state === 'changed' ? red(row.state) : row.state === 'applied' ? green(row.state) : row.state}  ${row.module}/${row.name}${row.breaking ? '  breaking' : ''}`,
+    );
   if (rows.length === 0) say('  No migration is pending.');
-  say(plan.repeatablesStale ? '  Functions, views and what the cards derive will be applied again.' : '  Functions, views and what the cards derive are up to date.');
+  say(
+    plan.repeatablesStale
+      ? '  Functions, views and what the cards derive will be applied again.'
+      : '  Functions, views and what the cards derive are up to date.',
+  );
   for (const row of plan.unknown) say(`  ${red('unknown here')}  ${row.module}/${row.name}${row.breaking ? '  breaking' : ''}`);
 }
 
 async function up(url: string, json: boolean, expose: string | undefined, serverRole: string | undefined): Promise<void> {
   if (expose && expose !== 'public') throw new SettingFault(`--expose ${expose}: only public can be exposed to.`);
-  const result = await migrateUp({ url, modules, ...(expose ? { exposePublic: true } : {}), onStep: (step, ms) => (json ? undefined : say(`  ${green('✔')} ${step} ${dim(`(${seconds(ms)})`)}`)) });
+  const result = await migrateUp({
+    url,
+    modules,
+    ...(expose ? { exposePublic: true } : {}),
+    onStep: (step, ms) => (json ? undefined : say(`  ${green('✔')} ${step} ${dim(`(${seconds(ms)})`)}`)),
+  });
   if (serverRole) {
     const password = process.env.PLINTH_SERVER_PASSWORD;
     if (!password) throw new SettingFault('PLINTH_SERVER_PASSWORD is not set: --server-role needs the password that the role is to have.');

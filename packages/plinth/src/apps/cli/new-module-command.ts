@@ -4,7 +4,10 @@ import { dim, green, say, told } from './output.ts';
 
 export const newModuleCommand = defineCommand({
   meta: { name: 'new-module', description: 'Write a module that passes every check.' },
-  args: { name: { type: 'positional', required: true, description: 'Lower case letters and digits, a letter first' }, json: { type: 'boolean', description: 'For programs' } },
+  args: {
+    name: { type: 'positional', required: true, description: 'Lower case letters and digits, a letter first' },
+    json: { type: 'boolean', description: 'For programs' },
+  },
   run: ({ args }) =>
     told(async () => {
       const files = await newModule({ root: process.cwd(), name: args.name });

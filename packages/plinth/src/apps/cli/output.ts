@@ -40,7 +40,9 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
   const text = [head, ...rows].map((row) => row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en') : cell)));
   const widths = head.map((_, column) => Math.max(...text.map((row) => (row[column] ?? '').length)));
   text.forEach((row, index) => {
-    const cells = row.map((cell, column) => (index > 0 && typeof rows[index - 1]?.[column] === 'number' ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)));
+    const cells = row.map((cell, column) =>
+      index > 0 && typeof rows[index - 1]?.[column] === 'number' ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
+    );
     say(`  ${index === 0 ? bold(cells.join('  ')) : cells.join('  ')}`.trimEnd());
   });
 }
@@ -56,10 +58,12 @@ export function complain(error: unknown): void {
 }
 
 /** Wraps a command so that what it throws is told and not dumped. */
-export const told = <Args>(run: (args: Args) => Promise<void>) => async (args: Args): Promise<void> => {
-  try {
-    await run(args);
-  } catch (error) {
-    complain(error);
-  }
-};
+export const told =
+  <Args>(run: (args: Args) => Promise<void>) =>
+  async (args: Args): Promise<void> => {
+    try {
+      await run(args);
+    } catch (error) {
+      complain(error);
+    }
+  };

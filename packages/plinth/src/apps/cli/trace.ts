@@ -4,7 +4,7 @@ import pg from 'pg';
 import { isUuid } from '#kernel/ids.ts';
 import type { DevState } from './dev.ts';
 import { stateFile } from './dev.ts';
-import { SettingFault, readEnvironment } from './environment.ts';
+import { readEnvironment, SettingFault } from './environment.ts';
 import { bold, dim, say, seconds, told } from './output.ts';
 
 interface TraceRow {
@@ -31,7 +31,9 @@ async function rowsOf(url: string, correlationId: string): Promise<TraceRow[]> {
   await client.connect();
   try {
     await client.query('begin read only; set local role plinth_reader');
-    return (await client.query<TraceRow>('select kind, id, at, ended_at, status, title, entity, parent_id, xact, attempt from plinth.trace($1)', [correlationId])).rows;
+    return (
+      await client.query<TraceRow>('select kind, id, at, ended_at, status, title, entity, parent_id, xact, attempt from plinth.trace($1)', [correlationId])
+    ).rows;
   } finally {
     await client.end();
   }
@@ -47,7 +49,9 @@ export function traceLines(rows: readonly TraceRow[]): string[] {
   const print = (row: TraceRow, depth: number): void => {
     const took = row.ended_at ? ` ran ${seconds(row.ended_at.getTime() - row.at.getTime())}` : '';
     const tries = row.attempt ? ` try ${row.attempt}` : '';
-    lines.push(`${letters.get(row.xact ?? '') ?? ' '} ${`+${row.at.getTime() - first} ms`.padStart(10)}  ${'  '.repeat(depth)}${row.kind.padEnd(10)} ${row.title}${row.entity ? `  ${row.entity}` : ''}${row.status ? `  ${row.status}` : ''}${tries}${took}`);
+    lines.push(
+      `${letters.get(row.xact ?? '') ?? ' '} ${`+${row.at.getTime() - first} ms`.padStart(10)}  ${'  '.repeat(depth)}${row.kind.padEnd(10)} ${row.title}${row.entity ? `  ${row.entity}` : ''}${row.status ? `  ${row.status}` : ''}${tries}${took}`,
+    );
     if (depth < 20) for (const child of rows.filter((candidate) => candidate.parent_id === row.id && candidate !== row)) print(child, depth + 1);
   };
   for (const row of rows) if (!row.parent_id || !known.has(row.parent_id)) print(row, 0);
@@ -56,7 +60,11 @@ export function traceLines(rows: readonly TraceRow[]): string[] {
 
 export const trace = defineCommand({
   meta: { name: 'trace', description: 'Tell the whole story of a correlation id.' },
-  args: { id: { type: 'positional', required: true, description: 'Correlation id' }, url: { type: 'string', description: 'Database URL; default the running plinth dev, else PLINTH_DATABASE_URL' }, json: { type: 'boolean', description: 'For programs' } },
+  args: {
+    id: { type: 'positional', required: true, description: 'Correlation id' },
+    url: { type: 'string', description: 'Database URL; default the running plinth dev, else PLINTH_DATABASE_URL' },
+    json: { type: 'boolean', description: 'For programs' },
+  },
   run: ({ args }) =>
     told(async () => {
       if (!isUuid(args.id)) {

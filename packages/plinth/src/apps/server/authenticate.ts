@@ -1,11 +1,11 @@
 import { LRUCache } from 'lru-cache';
-import { PlinthError, fail, raiser } from '#kernel/errors.ts';
+import { fail, PlinthError, raiser } from '#kernel/errors.ts';
 import { isUuid } from '#kernel/ids.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Principal } from '#kernel/rpc.ts';
 import type { FoundKey } from '#modules/access';
-import { accessErrors, checkKey, checkTenant, customRoles, findKey, findMember, findKeyById, keyHash, permissionsOf, touchKeys } from '#modules/access';
+import { accessErrors, checkKey, checkTenant, customRoles, findKey, findKeyById, findMember, keyHash, permissionsOf, touchKeys } from '#modules/access';
 import type { TokenFacts } from './jwt.ts';
 import { createTokenVerifier } from './jwt.ts';
 import type { AuthOptions } from './options.ts';
@@ -50,14 +50,16 @@ function readReason(request: Request): string | undefined {
   } catch {
     // A stray percent sign: the text is meant as it stands.
   }
-  if (reason.length > 500 || reason.includes('\0')) throw fail('header_invalid', { message: 'X-Plinth-Reason is longer than 500 characters', detail: { header: 'X-Plinth-Reason' } });
+  if (reason.length > 500 || reason.includes('\0'))
+    throw fail('header_invalid', { message: 'X-Plinth-Reason is longer than 500 characters', detail: { header: 'X-Plinth-Reason' } });
   return reason;
 }
 
 function readTenant(request: Request): string | undefined {
   const text = request.headers.get('x-plinth-tenant')?.trim();
   if (!text) return undefined;
-  if (!isUuid(text)) throw fail('header_invalid', { message: 'X-Plinth-Tenant is not a UUID', wayOut: 'Send the id of the tenant.', detail: { header: 'X-Plinth-Tenant' } });
+  if (!isUuid(text))
+    throw fail('header_invalid', { message: 'X-Plinth-Tenant is not a UUID', wayOut: 'Send the id of the tenant.', detail: { header: 'X-Plinth-Tenant' } });
   return text.toLowerCase();
 }
 
@@ -148,7 +150,10 @@ export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOpti
       const reason = readReason(request);
       const principal = await principalOf(request, tenantId);
       if (principal && tenantId && principal.tenantId !== tenantId) {
-        throw fail('forbidden', { message: 'The credential belongs to another tenant than X-Plinth-Tenant', wayOut: 'Leave X-Plinth-Tenant out; only operator keys choose their tenant.' });
+        throw fail('forbidden', {
+          message: 'The credential belongs to another tenant than X-Plinth-Tenant',
+          wayOut: 'Leave X-Plinth-Tenant out; only operator keys choose their tenant.',
+        });
       }
       return { principal, reason };
     },
@@ -167,7 +172,8 @@ export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOpti
 async function readMember(plinth: Plinth<ModuleMap>, facts: TokenFacts): Promise<Member> {
   return plinth.asWorker({ tenantId: facts.tenantId, readOnly: true }, async (tx) => {
     await checkTenant(tx, facts.tenantId, false).catch((error: unknown) => {
-      if (error instanceof PlinthError && error.status === 404) throw failAccess('token_invalid', { message: 'The token names no tenant of this installation' });
+      if (error instanceof PlinthError && error.status === 404)
+        throw failAccess('token_invalid', { message: 'The token names no tenant of this installation' });
       throw error;
     });
     const member = await findMember(tx, facts.tenantId, facts.userId);

@@ -87,7 +87,13 @@ function scopeOf(call: Call, { actor }: Principal): string {
   return scope.length <= LONGEST_SCOPE ? scope : `${call.path} ${createHash('sha256').update(scope).digest('hex')}`;
 }
 
-async function doOnce(facts: CallFacts, principal: Principal, call: Call, tx: AnyTransaction, body: (tx: AnyTransaction) => Promise<unknown>): Promise<unknown> {
+async function doOnce(
+  facts: CallFacts,
+  principal: Principal,
+  call: Call,
+  tx: AnyTransaction,
+  body: (tx: AnyTransaction) => Promise<unknown>,
+): Promise<unknown> {
   const key = facts.idempotencyKey;
   if (key === undefined || call.type !== 'mutation') return body(tx);
   const { replayed, answer } = await once(
@@ -100,7 +106,9 @@ async function doOnce(facts: CallFacts, principal: Principal, call: Call, tx: An
 }
 
 const withoutSecrets = (answer: unknown, secretFields: readonly string[]): unknown =>
-  secretFields.length > 0 && answer !== null && typeof answer === 'object' ? { ...answer, ...Object.fromEntries(secretFields.map((field) => [field, null])) } : answer;
+  secretFields.length > 0 && answer !== null && typeof answer === 'object'
+    ? { ...answer, ...Object.fromEntries(secretFields.map((field) => [field, null])) }
+    : answer;
 
 /**
  * Writes down, before anything is shown, that an operator enters a tenant; committed on its own, so that a call that fails leaves it.

@@ -48,10 +48,18 @@ const read = <T>(host: Host, facts: CallFacts, body: (tx: AnyTransaction) => Pro
 export async function exportList(host: Host, facts: CallFacts, ask: ExportAsk): Promise<Response> {
   const { principal } = facts.credential;
   if (!principal) throw fail('unauthenticated');
-  if (!allows(principal.scopes, `${ask.module}.read`)) throw fail('forbidden', { message: `The credential lacks the permission ${ask.module.slice(0, 60)}.read`, detail: { permission: `${ask.module.slice(0, 60)}.read` } });
+  if (!allows(principal.scopes, `${ask.module}.read`))
+    throw fail('forbidden', {
+      message: `The credential lacks the permission ${ask.module.slice(0, 60)}.read`,
+      detail: { permission: `${ask.module.slice(0, 60)}.read` },
+    });
   const pageAfter = (cursor: string | undefined) => (tx: AnyTransaction) =>
     host.records.page(tx, ask.module, ask.list, { q: ask.q, cursor, limit: ROWS_AT_A_TIME, allColumns: true });
-  const [columns, first] = await read(host, facts, async (tx) => [await host.records.columns(tx, ask.module, ask.list), await pageAfter(undefined)(tx)] as const);
+  const [columns, first] = await read(
+    host,
+    facts,
+    async (tx) => [await host.records.columns(tx, ask.module, ask.list), await pageAfter(undefined)(tx)] as const,
+  );
   const encoder = new TextEncoder();
   let next: typeof first | undefined = first;
   const body = new ReadableStream<Uint8Array>({

@@ -1,6 +1,6 @@
 import type { JWTPayload, JWTVerifyGetKey } from 'jose';
 import { createLocalJWKSet, createRemoteJWKSet, customFetch, errors as joseErrors, jwtVerify } from 'jose';
-import { PlinthError, fail as kernelFail, raiser } from '#kernel/errors.ts';
+import { fail as kernelFail, PlinthError, raiser } from '#kernel/errors.ts';
 import { isUuid } from '#kernel/ids.ts';
 import { accessErrors } from '#modules/access';
 
@@ -36,7 +36,14 @@ const TOLERANCE_S = 60;
 const claimOf = (payload: JWTPayload, names: string | readonly string[]): unknown => {
   for (const name of typeof names === 'string' ? [names] : names) {
     // A namespaced claim may hold dots itself (https://example.org/tenant); the whole name is tried first.
-    const found = Object.hasOwn(payload, name) ? payload[name] : name.split('.').reduce<unknown>((inner, part) => (inner !== null && typeof inner === 'object' && Object.hasOwn(inner, part) ? (inner as Record<string, unknown>)[part] : undefined), payload);
+    const found = Object.hasOwn(payload, name)
+      ? payload[name]
+      : name
+          .split('.')
+          .reduce<unknown>(
+            (inner, part) => (inner !== null && typeof inner === 'object' && Object.hasOwn(inner, part) ? (inner as Record<string, unknown>)[part] : undefined),
+            payload,
+          );
     if (found !== undefined && found !== null) return found;
   }
   return undefined;
@@ -52,7 +59,10 @@ function rolesOf(value: unknown): string[] | undefined {
 /** Keys from a JWK set that is fetched when needed: an unknown kid asks again at most every 30 s; when it cannot be reached the last good set serves. */
 function remoteKeys(url: string, fetchSet: typeof fetch | undefined): JWTVerifyGetKey {
   const remote = createRemoteJWKSet(new URL(url), {
-    cooldownDuration: 30_000, cacheMaxAge: 600_000, timeoutDuration: 5_000, ...(fetchSet ? { [customFetch]: fetchSet } : {}),
+    cooldownDuration: 30_000,
+    cacheMaxAge: 600_000,
+    timeoutDuration: 5_000,
+    ...(fetchSet ? { [customFetch]: fetchSet } : {}),
   });
   return async (header, token) => {
     try {
@@ -61,7 +71,11 @@ function remoteKeys(url: string, fetchSet: typeof fetch | undefined): JWTVerifyG
       if (error instanceof joseErrors.JWKSNoMatchingKey || error instanceof joseErrors.JWKSMultipleMatchingKeys) throw error;
       const last = remote.jwks();
       if (last) return createLocalJWKSet(last)(header, token);
-      throw kernelFail('unavailable', { message: 'The key set that signs tokens cannot be reached', wayOut: 'Try again; check PLINTH_JWKS_URL.', cause: error });
+      throw kernelFail('unavailable', {
+        message: 'The key set that signs tokens cannot be reached',
+        wayOut: 'Try again; check PLINTH_JWKS_URL.',
+        cause: error,
+      });
     }
   };
 }
@@ -94,7 +108,8 @@ export function createTokenVerifier(options: JwtOptions, nowMs: () => number): (
     const tenantId = claimOf(payload, options.claims?.tenant ?? 'tenant_id');
     const userId = claimOf(payload, options.claims?.user ?? 'sub');
     if (typeof tenantId !== 'string' || !isUuid(tenantId)) throw fail('token_invalid', { message: 'The token names no tenant', detail: { claim: 'tenant' } });
-    if (typeof userId !== 'string' || !/^[^\0]{1,200}$/.test(userId)) throw fail('token_invalid', { message: 'The token names no user', detail: { claim: 'user' } });
+    if (typeof userId !== 'string' || !/^[^\0]{1,200}$/.test(userId))
+      throw fail('token_invalid', { message: 'The token names no user', detail: { claim: 'user' } });
     return { tenantId: tenantId.toLowerCase(), userId, roles: rolesOf(claimOf(payload, options.claims?.roles ?? 'roles')) };
   };
 }

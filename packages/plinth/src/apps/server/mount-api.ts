@@ -10,7 +10,7 @@ import type { Exchange, Host, Server } from './host.ts';
 import { only } from './host.ts';
 import { readQuery } from './query.ts';
 import { callRoute, matchRoute } from './rest.ts';
-import { TRPC_PATH, answerTrpc } from './trpc.ts';
+import { answerTrpc, TRPC_PATH } from './trpc.ts';
 
 const failIdempotency = raiser('idempotency', idempotencyErrors);
 const KEY = /^[\x21-\x7e]{1,255}$/;
@@ -36,7 +36,8 @@ const exportInput = z.object({ format: z.enum(['csv', 'ndjson']).default('csv'),
 /** Errors: kernel_invalid_input, kernel_forbidden_text. */
 function exportQuery(query: URLSearchParams): z.infer<typeof exportInput> {
   const read = exportInput.safeParse(readQuery(query, exportInput));
-  if (!read.success) throw fail('invalid_input', { detail: { issues: read.error.issues.map((issue) => ({ field: issue.path.join('.'), message: issue.message })) } });
+  if (!read.success)
+    throw fail('invalid_input', { detail: { issues: read.error.issues.map((issue) => ({ field: issue.path.join('.'), message: issue.message })) } });
   return read.data;
 }
 

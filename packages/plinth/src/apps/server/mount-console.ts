@@ -14,8 +14,17 @@ export const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 const TYPES: Record<string, string> = {
-  '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.png': 'image/png', '.ico': 'image/x-icon',
-  '.json': 'application/json; charset=utf-8', '.webmanifest': 'application/manifest+json', '.woff2': 'font/woff2', '.txt': 'text/plain; charset=utf-8', '.map': 'application/json; charset=utf-8',
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.png': 'image/png',
+  '.ico': 'image/x-icon',
+  '.json': 'application/json; charset=utf-8',
+  '.webmanifest': 'application/manifest+json',
+  '.woff2': 'font/woff2',
+  '.txt': 'text/plain; charset=utf-8',
+  '.map': 'application/json; charset=utf-8',
 };
 
 /** A file below the folder; undefined when there is none, also when the path or a link leads out of the folder. */
@@ -33,14 +42,22 @@ async function fileIn(directory: string, path: string): Promise<{ body: Buffer<A
 
 async function page(host: Host, path: string): Promise<Response> {
   const directory = host.options.console?.directory;
-  if (!directory) throw fail('unknown_route', { message: 'The console is not part of this installation', wayOut: 'Build it with npm run build -w apps/console, or give its folder to createHandler.' });
+  if (!directory)
+    throw fail('unknown_route', {
+      message: 'The console is not part of this installation',
+      wayOut: 'Build it with npm run build -w apps/console, or give its folder to createHandler.',
+    });
   const asset = path === '' || path === '/' ? undefined : await fileIn(directory, decodeURIComponent(path));
   // Addresses of pages are the console's own business; whatever is no file is answered with the one page there is.
   const found = asset ?? (extname(path) === '' ? await fileIn(directory, 'index.html') : undefined);
   if (!found) throw fail('unknown_route', { message: `There is no file ${path.slice(0, 200)} in the console` });
   const lasting = asset && path.startsWith('/assets/');
   return new Response(found.body, {
-    headers: { 'content-type': found.type, 'content-security-policy': PAGE_POLICY, 'cache-control': lasting ? 'public, max-age=31536000, immutable' : 'no-cache' },
+    headers: {
+      'content-type': found.type,
+      'content-security-policy': PAGE_POLICY,
+      'cache-control': lasting ? 'public, max-age=31536000, immutable' : 'no-cache',
+    },
   });
 }
 
@@ -64,7 +81,11 @@ export function mountConsole(app: Server, host: Host): void {
   only(app, 'POST', '/api/v1/console/login', async (c) => {
     sessions.checkOrigin(c.req.raw);
     const given = credential.safeParse(await readJsonBody(c.req.raw, 4096));
-    if (!given.success) throw fail('invalid_input', { message: 'The body holds neither a token nor a key', detail: { issues: [{ field: 'token', message: 'required, or key' }] } });
+    if (!given.success)
+      throw fail('invalid_input', {
+        message: 'The body holds neither a token nor a key',
+        detail: { issues: [{ field: 'token', message: 'required, or key' }] },
+      });
     const key = await keyFor(host, given.data, c.env);
     return json({ signedIn: true }, 200, { 'set-cookie': await sessions.open(key, isSecure(c.req.raw)) });
   });

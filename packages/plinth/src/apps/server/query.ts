@@ -32,14 +32,19 @@ export function readQuery(query: URLSearchParams, schema: unknown): Record<strin
   const input: Record<string, unknown> = {};
   for (const name of new Set(query.keys())) {
     checkText(name);
-    if (!Object.hasOwn(shape, name)) throw fail('invalid_input', { message: `There is no parameter ${name.slice(0, 100)}`, detail: { issues: [{ field: name.slice(0, 100), message: 'unknown parameter' }], known: Object.keys(shape) } });
+    if (!Object.hasOwn(shape, name))
+      throw fail('invalid_input', {
+        message: `There is no parameter ${name.slice(0, 100)}`,
+        detail: { issues: [{ field: name.slice(0, 100), message: 'unknown parameter' }], known: Object.keys(shape) },
+      });
     const values = query.getAll(name);
     for (const value of values) checkText(value);
     const { kind, element } = kindOf(shape[name]);
     if (kind === 'array') {
       const inner = kindOf(element).kind;
       input[name] = values.map((value) => typed(value, inner));
-    } else if (values.length > 1) throw fail('invalid_input', { message: `The parameter ${name} was given twice`, detail: { issues: [{ field: name, message: 'given twice' }] } });
+    } else if (values.length > 1)
+      throw fail('invalid_input', { message: `The parameter ${name} was given twice`, detail: { issues: [{ field: name, message: 'given twice' }] } });
     else input[name] = typed(values[0] ?? '', kind);
   }
   return input;

@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import { assertMigrated } from '#kernel/migrate/index.ts';
 import { partitionedTables } from '#kernel/migrate/derive.ts';
+import { assertMigrated } from '#kernel/migrate/index.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import { inOrder } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
@@ -79,7 +79,16 @@ export async function readiness(plinth: Plinth<ModuleMap>, tiers: Record<string,
   const late = async (): Promise<Check[]> => [{ name: 'database', ok: false, fault: `the database did not answer within ${CHECK_MS} ms` }];
   const entries = await Promise.all([
     within(mainChecks(plinth), late).then((checks) => ['oltp', checks] as const),
-    ...Object.entries(tiers).map(async ([name, tier]) => [name, await within(check('database', async () => void (await tier.check())).then((one) => [one]), late)] as const),
+    ...Object.entries(tiers).map(
+      async ([name, tier]) =>
+        [
+          name,
+          await within(
+            check('database', async () => void (await tier.check())).then((one) => [one]),
+            late,
+          ),
+        ] as const,
+    ),
   ]);
   const states = entries.map(([name, checks]) => [name, { ready: checks.every((one) => one.ok), checks }] as const);
   return { ready: states.every(([, state]) => state.ready), tiers: Object.fromEntries(states) };

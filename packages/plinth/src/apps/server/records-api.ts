@@ -23,13 +23,30 @@ const listMeta = z.object({
 });
 
 const hit = z.object({
-  module: z.string(), list: z.string(), id: z.string(), tenantId: z.string(), title: z.string(), correlationId: z.string().nullable(), at: z.string().nullable(),
+  module: z.string(),
+  list: z.string(),
+  id: z.string(),
+  tenantId: z.string(),
+  title: z.string(),
+  correlationId: z.string().nullable(),
+  at: z.string().nullable(),
   status: z.string().nullable(),
 });
 
 const traceRow = z.object({
-  kind: z.string(), id: z.string(), tenant_id: z.uuid(), at: z.date(), ended_at: z.date().nullable(), status: z.string().nullable(), title: z.string().nullable(),
-  entity: z.string().nullable(), parent_id: z.string().nullable(), xact: z.string().nullable(), attempt: z.number().nullable(), data: z.unknown(), module: z.string(),
+  kind: z.string(),
+  id: z.string(),
+  tenant_id: z.uuid(),
+  at: z.date(),
+  ended_at: z.date().nullable(),
+  status: z.string().nullable(),
+  title: z.string().nullable(),
+  entity: z.string().nullable(),
+  parent_id: z.string().nullable(),
+  xact: z.string().nullable(),
+  attempt: z.number().nullable(),
+  data: z.unknown(),
+  module: z.string(),
 });
 
 const reader =
@@ -39,7 +56,11 @@ const reader =
 
 /** Errors: kernel_forbidden. */
 export function mustRead(principal: Principal, module: string): void {
-  if (!reader(principal)(module)) throw fail('forbidden', { message: `The credential lacks the permission ${module.slice(0, 60)}.read`, detail: { permission: `${module.slice(0, 60)}.read` } });
+  if (!reader(principal)(module))
+    throw fail('forbidden', {
+      message: `The credential lacks the permission ${module.slice(0, 60)}.read`,
+      detail: { permission: `${module.slice(0, 60)}.read` },
+    });
 }
 
 export const FILTER_HELP =
@@ -51,11 +72,21 @@ export const recordsApi = (records: Records): ApiRecord => ({
     index: procedure({ rest: 'GET /lists', permission: undefined, tenant: false, records: false, summary: 'All lists with their columns, filters and actions' })
       .output(z.object({ lists: z.array(listMeta) }))
       .query(async ({ ctx }) => ({ lists: await records.index(ctx.tx, reader(ctx.principal)) })),
-    page: procedure({ rest: 'GET /lists/{module}/{list}', permission: undefined, tenant: false, summary: 'A page of a list, newest first', description: FILTER_HELP })
+    page: procedure({
+      rest: 'GET /lists/{module}/{list}',
+      permission: undefined,
+      tenant: false,
+      summary: 'A page of a list, newest first',
+      description: FILTER_HELP,
+    })
       .input(
         z.object({
-          module: name, list: name, q: z.string().max(2000).default('').meta({ description: FILTER_HELP }), cursor: z.string().max(200).optional(),
-          limit: z.number().int().min(1).max(200).default(50), count: z.boolean().default(false).meta({ description: 'Also count, up to 1,000' }),
+          module: name,
+          list: name,
+          q: z.string().max(2000).default('').meta({ description: FILTER_HELP }),
+          cursor: z.string().max(200).optional(),
+          limit: z.number().int().min(1).max(200).default(50),
+          count: z.boolean().default(false).meta({ description: 'Also count, up to 1,000' }),
         }),
       )
       .output(z.object({ rows: z.array(row), nextCursor: z.string().nullable(), count: z.object({ rows: z.number(), capped: z.boolean() }).optional() }))
@@ -73,19 +104,28 @@ export const recordsApi = (records: Records): ApiRecord => ({
   },
   find: {
     any: procedure({
-      rest: 'GET /find', permission: undefined, tenant: false, summary: 'Records by id, start of an id (6 digits or more), correlation id, or type:id of an entity, over all lists',
+      rest: 'GET /find',
+      permission: undefined,
+      tenant: false,
+      summary: 'Records by id, start of an id (6 digits or more), correlation id, or type:id of an entity, over all lists',
     })
       .input(z.object({ q: z.string().min(1).max(700) }))
       .output(z.object({ hits: z.array(hit) }))
       .query(async ({ ctx, input }) => ({ hits: await records.find(ctx.tx, input.q, reader(ctx.principal)) })),
   },
   traces: {
-    get: procedure({ rest: 'GET /traces/{id}', permission: undefined, tenant: false, summary: 'Everything recorded under one correlation id, oldest first, at most 10,000 records' })
+    get: procedure({
+      rest: 'GET /traces/{id}',
+      permission: undefined,
+      tenant: false,
+      summary: 'Everything recorded under one correlation id, oldest first, at most 10,000 records',
+    })
       .input(z.object({ id: z.string().min(1).max(100).meta({ description: 'A UUID or 32 hexadecimal digits' }) }))
       .output(z.object({ correlationId: z.uuid(), rows: z.array(traceRow) }))
       .query(async ({ ctx, input }) => {
         const correlationId = readCorrelationId(input.id);
-        if (!correlationId) throw fail('invalid_input', { message: 'The correlation id is not a UUID', detail: { issues: [{ field: 'id', message: 'not a UUID' }] } });
+        if (!correlationId)
+          throw fail('invalid_input', { message: 'The correlation id is not a UUID', detail: { issues: [{ field: 'id', message: 'not a UUID' }] } });
         const rows = await ctx.tx.query<z.infer<typeof traceRow>>('select * from plinth.trace($1)', [correlationId]);
         const mayRead = reader(ctx.principal);
         return { correlationId, rows: rows.filter(({ module }) => mayRead(module)) };

@@ -61,7 +61,8 @@ export function matchRoute(routes: readonly RestRoute[], method: string, path: s
 }
 
 const fits = (route: RestRoute, segments: readonly string[]): boolean =>
-  route.segments.length === segments.length && route.segments.every((segment, index) => (isParameter(segment) ? segments[index] !== '' : segment === segments[index]));
+  route.segments.length === segments.length &&
+  route.segments.every((segment, index) => (isParameter(segment) ? segments[index] !== '' : segment === segments[index]));
 
 function decoded(segment: string): string {
   try {
@@ -80,7 +81,8 @@ type Caller = (input: unknown) => Promise<unknown>;
 export async function callRoute(router: AnyRouter, match: RestMatch, context: CallContext, query: URLSearchParams, body: unknown): Promise<unknown> {
   const { route, parameters } = match;
   const bodied = route.method !== 'GET' && route.method !== 'DELETE';
-  if (bodied && body !== undefined && (body === null || typeof body !== 'object' || Array.isArray(body))) throw fail('invalid_input', { message: 'The body is not a JSON object' });
+  if (bodied && body !== undefined && (body === null || typeof body !== 'object' || Array.isArray(body)))
+    throw fail('invalid_input', { message: 'The body is not a JSON object' });
   const given = bodied ? (body as Record<string, unknown> | undefined) : readQuery(query, route.input);
   const input = route.input === undefined ? undefined : { ...given, ...parameters };
   const caller = router.createCaller(context) as unknown as Record<string, unknown>;

@@ -1,6 +1,6 @@
+import { systemClock } from '#kernel/clock.ts';
 import type { LogOptions } from '#kernel/log.ts';
 import { createLog } from '#kernel/log.ts';
-import { systemClock } from '#kernel/clock.ts';
 import type { WorkServices } from '#kernel/work.ts';
 
 /** Services of a process with the defaults of production: the system's clock and a log on standard error. */

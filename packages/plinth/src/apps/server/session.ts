@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { SignJWT, jwtVerify } from 'jose';
+import { jwtVerify, SignJWT } from 'jose';
 import { raiser } from '#kernel/errors.ts';
 import { isUuid } from '#kernel/ids.ts';
 import { accessErrors } from '#modules/access';
@@ -56,7 +56,12 @@ export function createSessions(given: string | Uint8Array | undefined, nowMs: ()
     },
     close: (secure) => cookieText('', 0, secure),
     async read(cookie) {
-      const read = await jwtVerify(cookie, secret, { algorithms: ['HS256'], audience: AUDIENCE, requiredClaims: ['exp', 'sub'], currentDate: new Date(nowMs()) }).catch(() => undefined);
+      const read = await jwtVerify(cookie, secret, {
+        algorithms: ['HS256'],
+        audience: AUDIENCE,
+        requiredClaims: ['exp', 'sub'],
+        currentDate: new Date(nowMs()),
+      }).catch(() => undefined);
       const { sub, tenant } = read?.payload ?? {};
       if (!sub || !isUuid(sub)) throw fail('session_invalid');
       return { id: sub, tenantId: typeof tenant === 'string' ? tenant : undefined };

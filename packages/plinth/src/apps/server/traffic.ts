@@ -51,7 +51,11 @@ export function readTraffic(request: Request, peer: Peer, trustProxy: boolean, n
     },
     fault:
       given !== null && !correlationId
-        ? fail('header_invalid', { message: 'X-Correlation-Id is not a UUID', wayOut: 'Send a UUID or 32 hexadecimal digits, or leave the header out.', detail: { header: 'X-Correlation-Id' } })
+        ? fail('header_invalid', {
+            message: 'X-Correlation-Id is not a UUID',
+            wayOut: 'Send a UUID or 32 hexadecimal digits, or leave the header out.',
+            detail: { header: 'X-Correlation-Id' },
+          })
         : undefined,
   };
 }

@@ -61,7 +61,9 @@ export const partitionedTables = (ordered: readonly AnyModule[]): [string, strin
 export function writeEffects(ordered: readonly AnyModule[]): string {
   const offering = ordered.filter((card) => card.effects);
   // Assignments rather than PERFORM: plpgsql evaluates a plain function call in an assignment without starting a query for it.
-  const calls = offering.map((card) => `  if p_effects ? ${literal(card.name)} then _done := plinth_${card.name}.write_effects(p_effects -> ${literal(card.name)}); end if;`);
+  const calls = offering.map(
+    (card) => `  if p_effects ? ${literal(card.name)} then _done := plinth_${card.name}.write_effects(p_effects -> ${literal(card.name)}); end if;`,
+  );
   return `create or replace procedure plinth.write_effects(p_effects jsonb) language plpgsql as $body$
 declare
   _done text;
@@ -71,9 +73,14 @@ end
 $body$`;
 }
 
-const TRACE_COLUMNS = 'kind text, id text, tenant_id uuid, at timestamptz, ended_at timestamptz, status text, title text, entity text, parent_id text, xact text, attempt integer, data jsonb, module text';
+const TRACE_COLUMNS =
+  'kind text, id text, tenant_id uuid, at timestamptz, ended_at timestamptz, status text, title text, entity text, parent_id text, xact text, attempt integer, data jsonb, module text';
 
-const traceBranch = (module: string, table: string, trace: TraceCard): string => `  select ${literal(trace.kind)}::text, (${trace.id ?? 'id'})::text, tenant_id, ${trace.at ?? 'created_at'}, (${trace.endedAt ?? 'null'})::timestamptz,
+const traceBranch = (
+  module: string,
+  table: string,
+  trace: TraceCard,
+): string => `  select ${literal(trace.kind)}::text, (${trace.id ?? 'id'})::text, tenant_id, ${trace.at ?? 'created_at'}, (${trace.endedAt ?? 'null'})::timestamptz,
     (${trace.status ?? 'null'})::text, (${trace.title})::text, (${trace.entity ?? 'null'})::text, (${trace.parent ?? 'causation_id'})::text, (${trace.xact ?? 'xact'})::text,
     (${trace.attempt ?? 'null'})::integer, (${trace.data ?? 'null'})::jsonb, ${literal(module)}::text
   from plinth_${module}.${table} where correlation_id = p_correlation_id`;
@@ -83,7 +90,12 @@ export function traceFunction(ordered: readonly AnyModule[]): string {
   const branches = ordered.flatMap((card) =>
     Object.entries(card.tables).flatMap(([table, tableCard]) => (tableCard.trace ? [traceBranch(card.name, table, tableCard.trace)] : [])),
   );
-  const body = branches.length > 0 ? branches.join('\n  union all\n') : `  select ${TRACE_COLUMNS.split(', ').map((column) => `null::${column.split(' ')[1]}`).join(', ')} where false`;
+  const body =
+    branches.length > 0
+      ? branches.join('\n  union all\n')
+      : `  select ${TRACE_COLUMNS.split(', ')
+          .map((column) => `null::${column.split(' ')[1]}`)
+          .join(', ')} where false`;
   return `create or replace function plinth.trace(p_correlation_id uuid) returns table (${TRACE_COLUMNS}) language sql stable set search_path = '' as $body$
   select * from (
 ${body}

@@ -1,4 +1,4 @@
-import { mkdtempSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -23,7 +23,12 @@ function scratchModule(files: Record<string, string>) {
   for (const folder of ['migrations', 'functions', 'views']) mkdirSync(join(root, folder));
   const write = (path: string, text: string): void => writeFileSync(join(root, path), text);
   for (const [path, text] of Object.entries(files)) write(path, text);
-  const card = defineModule({ name: 'scratch', summary: 'A module of a test.', tables: { things: { tenancy: 'tenant', keep: 'forever' } }, sql: pathToFileURL(`${root}/`) });
+  const card = defineModule({
+    name: 'scratch',
+    summary: 'A module of a test.',
+    tables: { things: { tenancy: 'tenant', keep: 'forever' } },
+    sql: pathToFileURL(`${root}/`),
+  });
   return { modules: { scratch: card }, write };
 }
 
@@ -52,7 +57,8 @@ describe('migrateUp', () => {
     const database = await empty('repeatable');
     const scratch = scratchModule({
       'migrations/0001_create_things.sql': THINGS,
-      'functions/a_first.sql': 'create or replace function plinth_scratch.a_first() returns int language sql begin atomic select plinth_scratch.b_second(); end;',
+      'functions/a_first.sql':
+        'create or replace function plinth_scratch.a_first() returns int language sql begin atomic select plinth_scratch.b_second(); end;',
       'functions/b_second.sql': 'create or replace function plinth_scratch.b_second() returns int language sql return 1;',
       'views/things.sql': 'create or replace view plinth.things with (security_invoker = true) as select id, name from plinth_scratch.things;',
     });
@@ -86,7 +92,10 @@ describe('migrateUp', () => {
     const client = new pg.Client({ connectionString: url });
     await client.connect();
     const add = (breaking: boolean): Promise<unknown> =>
-      admin.query(`insert into plinth_kernel.migrations (module, number, name, checksum, breaking, took_ms) values ('audit', 9000, '9000_from_the_future', 'x', $1, 1) on conflict (module, number) do update set breaking = excluded.breaking`, [breaking]);
+      admin.query(
+        `insert into plinth_kernel.migrations (module, number, name, checksum, breaking, took_ms) values ('audit', 9000, '9000_from_the_future', 'x', $1, 1) on conflict (module, number) do update set breaking = excluded.breaking`,
+        [breaking],
+      );
     await add(false);
     await expect(assertMigrated(client, modules)).resolves.toBeUndefined();
     await add(true);

@@ -68,7 +68,9 @@ async function* partitionRows(services: RetentionServices, leaving: Leaving, col
 
 /** Writes the archive of a detached partition and its manifest, and records both. Repeating it writes them anew. */
 export async function archivePartition(services: RetentionServices, storage: Storage, leaving: Leaving): Promise<{ rows: number; bytes: number; key: string }> {
-  const columns = await services.asWorker((tx) => tx.query<KeyedColumn>('select name, type, key_place from plinth_kernel.partition_columns($1)', [leaving.relation]));
+  const columns = await services.asWorker((tx) =>
+    tx.query<KeyedColumn>('select name, type, key_place from plinth_kernel.partition_columns($1)', [leaving.relation]),
+  );
   const described = columns.map(({ name, type }) => ({ name, type }));
   const key = keyOf(leaving);
   const fold = rowFold(described, leaving.rangeColumn);
@@ -76,7 +78,17 @@ export async function archivePartition(services: RetentionServices, storage: Sto
   const file = await storage.put(key, body);
   const facts = fold.facts();
   const { kind, table, partition, lowerId, upperId, rangeColumn } = leaving;
-  const manifest: Manifest = { version: 1, kind, table, partition, range: [lowerId, upperId], rangeColumn, ...facts, columns: described, file: { key, ...file } };
+  const manifest: Manifest = {
+    version: 1,
+    kind,
+    table,
+    partition,
+    range: [lowerId, upperId],
+    rangeColumn,
+    ...facts,
+    columns: described,
+    file: { key, ...file },
+  };
   await storage.put(manifestKey(key), oneChunk(`${JSON.stringify(manifest, null, 2)}\n`));
   await services.asWorker((tx) =>
     tx.query('select plinth_kernel.partition_archived($1, $2, $3, $4, $5, $6)', [leaving.id, key, file.sizeBytes, file.sha256, facts.rows, facts.rowsSha256]),
@@ -98,7 +110,9 @@ export async function verifyArchive(services: RetentionServices, storage: Storag
   if (facts.rows !== manifest.rows || facts.rowsSha256 !== manifest.rowsSha256) {
     throw fail('archive_mismatch', { message: `The archive ${key} holds other rows than its manifest says: ${facts.rows} of ${manifest.rows}` });
   }
-  await services.asWorker((tx) => tx.query('select plinth_kernel.partition_verified($1, $2, $3, $4, $5)', [leaving.id, facts.rows, facts.minId, facts.maxId, facts.rowsSha256]));
+  await services.asWorker((tx) =>
+    tx.query('select plinth_kernel.partition_verified($1, $2, $3, $4, $5)', [leaving.id, facts.rows, facts.minId, facts.maxId, facts.rowsSha256]),
+  );
   return { rows: facts.rows };
 }
 

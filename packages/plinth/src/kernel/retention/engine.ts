@@ -57,7 +57,9 @@ async function begin(services: RetentionServices, item: PlanItem): Promise<Leavi
 }
 
 const leftBehind = async (services: RetentionServices, item: PlanItem): Promise<Leaving | undefined> => {
-  const rows = await services.asWorker((tx) => tx.query<Leaving>(`${LEAVING} where kind = $1 and partition_name = $2 and state not in ('dropped', 'returned')`, [item.kind, item.target]));
+  const rows = await services.asWorker((tx) =>
+    tx.query<Leaving>(`${LEAVING} where kind = $1 and partition_name = $2 and state not in ('dropped', 'returned')`, [item.kind, item.target]),
+  );
   return rows[0];
 };
 
@@ -95,7 +97,11 @@ export async function runRetention(services: RetentionServices, options: Retenti
     } catch (error) {
       services.signal?.throwIfAborted();
       const known = toPlinthError(error);
-      result.failures.push({ target: item.target, code: known.code, message: known.code === 'kernel_internal' ? String((error as Error).message) : known.message });
+      result.failures.push({
+        target: item.target,
+        code: known.code,
+        message: known.code === 'kernel_internal' ? String((error as Error).message) : known.message,
+      });
     }
   }
   for (const kind of touched) await services.asWorker((tx) => tx.query('select plinth_kernel.retention_analyze($1)', [kind])).catch(() => {});
@@ -111,7 +117,9 @@ async function carryOut(services: RetentionServices, item: PlanItem, options: Re
     return false;
   }
   if (item.action === 'sweep') {
-    const swept = await services.step({ kind, action: 'sweep', target, tenantId: item.tenantId ?? undefined }, async () => ({ rows: await sweep(services, item, options.batch ?? 5_000) }));
+    const swept = await services.step({ kind, action: 'sweep', target, tenantId: item.tenantId ?? undefined }, async () => ({
+      rows: await sweep(services, item, options.batch ?? 5_000),
+    }));
     result.rowsSwept += swept.rows ?? 0;
     return (swept.rows ?? 0) > 0;
   }

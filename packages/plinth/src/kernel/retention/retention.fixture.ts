@@ -14,7 +14,8 @@ export const twoYearsAgo = `${new Date().getUTCFullYear() - 2}-03-10`;
 export const yesterday = new Date(Date.now() - 86_400_000).toISOString();
 
 /** An SQL expression: a uuid v7 of that moment, with a random tail. */
-export const idAt = (moment: string): string => `overlay(gen_random_uuid()::text placing left(plinth_kernel.v7_floor(${moment})::text, 14) || '7' from 1 for 15)::uuid`;
+export const idAt = (moment: string): string =>
+  `overlay(gen_random_uuid()::text placing left(plinth_kernel.v7_floor(${moment})::text, 14) || '7' from 1 for 15)::uuid`;
 
 /** Old audit months, rows in them, policies and holds, and services over a storage folder of its own. */
 export interface RetentionPlace {
@@ -42,7 +43,11 @@ export async function retentionPlace(database: TestDatabase): Promise<RetentionP
   const steps: string[] = [];
   const asOwner = (statement: string): Promise<unknown> => admin.query(`begin; set local role plinth_owner; ${statement}; commit`);
   const months = async (): Promise<string[]> =>
-    (await admin.query<{ name: string }>(`select name from plinth_kernel.partition_list('plinth_audit.entries') where lower_id < plinth_kernel.v7_floor(now() - interval '6 months')`)).rows.map((row) => row.name);
+    (
+      await admin.query<{ name: string }>(
+        `select name from plinth_kernel.partition_list('plinth_audit.entries') where lower_id < plinth_kernel.v7_floor(now() - interval '6 months')`,
+      )
+    ).rows.map((row) => row.name);
   return {
     storage,
     folder,
@@ -65,7 +70,8 @@ export async function retentionPlace(database: TestDatabase): Promise<RetentionP
            '{gdpr,"a b"}', '${day}'::timestamptz + n * interval '1 microsecond' from generate_series(1, $3::int) as n`,
         [tenantId, entityType, count],
       ),
-    countOf: async (tenantId) => (await admin.query<{ n: number }>('select count(*)::int as n from plinth_audit.entries where tenant_id = $1', [tenantId])).rows[0]?.n ?? 0,
+    countOf: async (tenantId) =>
+      (await admin.query<{ n: number }>('select count(*)::int as n from plinth_audit.entries where tenant_id = $1', [tenantId])).rows[0]?.n ?? 0,
     months,
     setPolicy: (tenantId, keep, archive) =>
       admin.query(
@@ -74,13 +80,22 @@ export async function retentionPlace(database: TestDatabase): Promise<RetentionP
         [tenantId, keep, archive ?? null],
       ),
     hold: (tenantId, reason, entity, kind = 'audit.entries') =>
-      admin.query('insert into plinth_kernel.retention_holds (tenant_id, kind, entity, reason) values ($1, $2, $3, $4)', [tenantId, kind, entity ?? null, reason]),
+      admin.query('insert into plinth_kernel.retention_holds (tenant_id, kind, entity, reason) values ($1, $2, $3, $4)', [
+        tenantId,
+        kind,
+        entity ?? null,
+        reason,
+      ]),
     async clear() {
       steps.length = 0;
-      const { rows: left } = await admin.query<{ name: string }>(`select format('%s', relation::regclass) as name from plinth_kernel.retention_partitions where state not in ('dropped', 'returned')`);
+      const { rows: left } = await admin.query<{ name: string }>(
+        `select format('%s', relation::regclass) as name from plinth_kernel.retention_partitions where state not in ('dropped', 'returned')`,
+      );
       for (const name of [...(await months()), ...left.map((row) => row.name)]) await admin.query(`drop table if exists ${name}`);
       await admin.query('set local role plinth_owner; delete from plinth_audit.entries');
-      await admin.query('delete from plinth_kernel.retention_policies; delete from plinth_kernel.retention_holds; delete from plinth_kernel.retention_partitions');
+      await admin.query(
+        'delete from plinth_kernel.retention_policies; delete from plinth_kernel.retention_holds; delete from plinth_kernel.retention_partitions',
+      );
     },
     async dispose() {
       await database.drop();

@@ -31,16 +31,24 @@ describe('a month past its time', () => {
     ]);
     expect(await runRetention(services())).toMatchObject({ partitionsDropped: 2, failures: [], rowsSwept: 0 });
     expect(await months()).toEqual([]);
-    expect(steps).toEqual(['01', '02'].flatMap((month) => ['detach', 'archive', 'verify', 'drop'].map((action) => `${action} plinth_audit.entries_2010_${month}`)));
+    expect(steps).toEqual(
+      ['01', '02'].flatMap((month) => ['detach', 'archive', 'verify', 'drop'].map((action) => `${action} plinth_audit.entries_2010_${month}`)),
+    );
     const left = await ledger();
-    expect(left).toMatchObject([{ state: 'dropped', row_count: '5300' }, { state: 'dropped', row_count: '0' }]);
+    expect(left).toMatchObject([
+      { state: 'dropped', row_count: '5300' },
+      { state: 'dropped', row_count: '0' },
+    ]);
     expect(await restored(String(left[0]?.archive_key))).toEqual(before);
   });
 
   test('waits while its archive has nowhere to go, and goes unarchived where the installation wants that', async () => {
     await makeMonth('2010-01-15');
     await addEntries(tenantA, '2010-01-15', 3);
-    expect(await runRetention(services({ storage: undefined }))).toMatchObject({ partitionsDropped: 0, failures: [{ target: january, code: 'kernel_partition_kept' }] });
+    expect(await runRetention(services({ storage: undefined }))).toMatchObject({
+      partitionsDropped: 0,
+      failures: [{ target: january, code: 'kernel_partition_kept' }],
+    });
     expect(await countOf(tenantA)).toBe(3);
     await setPolicy(NIL, '1 year', false);
     expect(await runRetention(services({ storage: undefined }))).toMatchObject({ partitionsDropped: 1, failures: [] });
@@ -114,7 +122,10 @@ describe('an archive', () => {
     await makeMonth('2010-01-15');
     await addEntries(tenantA, '2010-01-15', 50);
     const lossy: Storage = { ...place.storage, put: (key, body) => place.storage.put(key, key.endsWith('.parquet') ? half(body) : body) };
-    expect(await runRetention(services({ storage: lossy }))).toMatchObject({ partitionsDropped: 0, failures: [{ target: january, code: expect.stringMatching(/^kernel_archive_/) }] });
+    expect(await runRetention(services({ storage: lossy }))).toMatchObject({
+      partitionsDropped: 0,
+      failures: [{ target: january, code: expect.stringMatching(/^kernel_archive_/) }],
+    });
     expect(await ledger()).toMatchObject([{ state: 'archived' }]);
     expect(await runRetention(services())).toMatchObject({ partitionsDropped: 1, failures: [] });
   });
@@ -125,7 +136,14 @@ describe('an archive', () => {
     await runRetention(services());
     const key = String((await ledger())[0]?.archive_key);
     const manifest = JSON.parse(await readFile(join(place.folder, `${key}.manifest.json`), 'utf8'));
-    expect(manifest).toMatchObject({ version: 1, kind: 'audit.entries', partition: january, rows: 7, rangeColumn: 'id', file: { key, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) } });
+    expect(manifest).toMatchObject({
+      version: 1,
+      kind: 'audit.entries',
+      partition: january,
+      rows: 7,
+      rangeColumn: 'id',
+      file: { key, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
+    });
     expect(manifest.columns).toContainEqual({ name: 'id', type: 'uuid' });
   });
 });
@@ -145,7 +163,10 @@ describe('a hold', () => {
     await addEntries(tenantA, '2010-01-15', 5);
     await placeHold();
     const result = await runRetention(services());
-    expect(result).toMatchObject({ partitionsDropped: 0, partitionsKept: [{ partition: january, reason: expect.stringMatching(/^held for (every tenant|tenant [0-9a-f-]+) since .*: matter 1$/) }] });
+    expect(result).toMatchObject({
+      partitionsDropped: 0,
+      partitionsKept: [{ partition: january, reason: expect.stringMatching(/^held for (every tenant|tenant [0-9a-f-]+) since .*: matter 1$/) }],
+    });
     expect(await countOf(tenantA)).toBe(5);
     await admin.query('update plinth_kernel.retention_holds set released_at = now()');
     expect(await runRetention(services())).toMatchObject({ partitionsDropped: 1 });
@@ -221,7 +242,12 @@ describe('a tenant with a policy of its own', () => {
 });
 
 const thisMonth = async (table = 'plinth_audit.entries'): Promise<string> =>
-  (await admin.query<{ name: string }>(`select name from plinth_kernel.partition_list($1) where plinth_kernel.v7_floor(now()) >= lower_id and plinth_kernel.v7_floor(now()) < upper_id`, [table])).rows[0]?.name ?? '';
+  (
+    await admin.query<{ name: string }>(
+      `select name from plinth_kernel.partition_list($1) where plinth_kernel.v7_floor(now()) >= lower_id and plinth_kernel.v7_floor(now()) < upper_id`,
+      [table],
+    )
+  ).rows[0]?.name ?? '';
 
 describe('what a worker can do is judged in SQL', () => {
   const asWorker = (text: string, values: unknown[] = []): Promise<unknown> => plinth.asWorker({}, (tx) => tx.query(text, values));
@@ -245,13 +271,20 @@ describe('what a worker can do is judged in SQL', () => {
   test('it cannot sweep a row that is within its time, whatever bounds it gives', async () => {
     await addEntries(tenantA, yesterday, 3);
     await setPolicy(tenantB, '1 day');
-    expect(await asWorker(`select plinth_kernel.retention_sweep('audit.entries', $1, '${NIL}', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 1000000) as n`, [tenantA])).toEqual([{ n: 0 }]);
+    expect(
+      await asWorker(`select plinth_kernel.retention_sweep('audit.entries', $1, '${NIL}', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 1000000) as n`, [tenantA]),
+    ).toEqual([{ n: 0 }]);
     expect(await countOf(tenantA)).toBe(3);
   });
 
   test('it cannot start, detach or drop a partition that is within its time, nor one without a verified archive', async () => {
-    await expect(asWorker(`select plinth_kernel.partition_begin('audit.entries', '${await thisMonth()}')`)).rejects.toMatchObject({ code: 'kernel_partition_kept', status: 409 });
-    await expect(asWorker(`select plinth_kernel.partition_begin('audit.entries', 'plinth_kernel.tenants')`)).rejects.toMatchObject({ code: 'kernel_not_found' });
+    await expect(asWorker(`select plinth_kernel.partition_begin('audit.entries', '${await thisMonth()}')`)).rejects.toMatchObject({
+      code: 'kernel_partition_kept',
+      status: 409,
+    });
+    await expect(asWorker(`select plinth_kernel.partition_begin('audit.entries', 'plinth_kernel.tenants')`)).rejects.toMatchObject({
+      code: 'kernel_not_found',
+    });
     await makeMonth('2010-01-15');
     await addEntries(tenantA, '2010-01-15', 3);
     const [begun] = (await asWorker(`select plinth_kernel.partition_begin('audit.entries', '${january}') as id`)) as [{ id: string }];
@@ -260,12 +293,16 @@ describe('what a worker can do is judged in SQL', () => {
     await asWorker('select plinth_kernel.partition_detach($1, true)', [begun.id]);
     await expect(asWorker('select plinth_kernel.partition_drop($1)', [begun.id])).rejects.toMatchObject({ code: 'kernel_archive_mismatch' });
     await asWorker(`select plinth_kernel.partition_archived($1, 'k', 1, 'x', 2, 'y')`, [begun.id]);
-    await expect(asWorker(`select plinth_kernel.partition_verified($1, 2, '${NIL}', '${NIL}', 'y')`, [begun.id])).rejects.toMatchObject({ code: 'kernel_archive_mismatch' });
+    await expect(asWorker(`select plinth_kernel.partition_verified($1, 2, '${NIL}', '${NIL}', 'y')`, [begun.id])).rejects.toMatchObject({
+      code: 'kernel_archive_mismatch',
+    });
     expect((await admin.query(`select 1 from ${january}`)).rowCount).toBe(3);
   });
 
   test('the application can do none of it', async () => {
-    const names = await admin.query<{ call: string }>(`select p.oid::regprocedure::text as call from pg_proc p where p.pronamespace = 'plinth_kernel'::regnamespace and prosecdef and proname ~ '^(retention|partition)_'`);
+    const names = await admin.query<{ call: string }>(
+      `select p.oid::regprocedure::text as call from pg_proc p where p.pronamespace = 'plinth_kernel'::regnamespace and prosecdef and proname ~ '^(retention|partition)_'`,
+    );
     expect(names.rows.length).toBeGreaterThan(9);
     const { rows } = await admin.query(
       `select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'plinth_kernel'::regnamespace and prosecdef and proname ~ '^(retention|partition)_'
@@ -278,12 +315,16 @@ describe('what a worker can do is judged in SQL', () => {
 
 test('a partition that a reader of the feed has not read is kept', async () => {
   await admin.query(`begin; set local role plinth_owner; select plinth_kernel.partition_make('plinth_events.events', 'month', '2010-01-15'); commit`);
-  const { rows } = await admin.query<{ why: string | null }>(`select plinth_kernel.retention_blocker('events.events', 'plinth_events.events_2010_01'::regclass, lower_id, upper_id) as why
+  const { rows } = await admin.query<{
+    why: string | null;
+  }>(`select plinth_kernel.retention_blocker('events.events', 'plinth_events.events_2010_01'::regclass, lower_id, upper_id) as why
     from plinth_kernel.partition_list('plinth_events.events') where name = 'plinth_events.events_2010_01'`);
   expect(rows).toEqual([{ why: null }]);
   await plinth.transaction({ tenantId: tenantA }, async (tx) => tx.events.publish('order.created', { n: 1 }));
   await admin.query(`begin; set local role plinth_owner; select plinth_kernel.feed_start('plinth_events.events', 'test.reader', 'beginning'); commit`);
-  const { rows: held } = await admin.query<{ held: string | null }>(`select plinth_kernel.retention_feed_hold($1::regclass) as held`, [await thisMonth('plinth_events.events')]);
+  const { rows: held } = await admin.query<{ held: string | null }>(`select plinth_kernel.retention_feed_hold($1::regclass) as held`, [
+    await thisMonth('plinth_events.events'),
+  ]);
   expect(held[0]?.held).toMatch(/test\.reader \(shard \d\)/);
 });
 
@@ -292,7 +333,10 @@ test('a sweep finds its rows by index, not by reading the table', async () => {
   await addEntries(tenantB, yesterday, 20_000);
   await setPolicy(tenantA, '1 day');
   await admin.query('analyze plinth_audit.entries');
-  const { rows: text } = await admin.query<{ sql: string }>(`select plinth_kernel.retention_doomed_sql('audit.entries', $1, $2, 'ffffffff-ffff-ffff-ffff-ffffffffffff') as sql`, [tenantA, NIL]);
+  const { rows: text } = await admin.query<{ sql: string }>(
+    `select plinth_kernel.retention_doomed_sql('audit.entries', $1, $2, 'ffffffff-ffff-ffff-ffff-ffffffffffff') as sql`,
+    [tenantA, NIL],
+  );
   const { rows: plan } = await admin.query(`explain ${text[0]?.sql} limit 5000`);
   const lines = plan.map((row) => Object.values(row as object)[0]).join('\n');
   expect(lines).toMatch(/Index (Only )?Scan/);

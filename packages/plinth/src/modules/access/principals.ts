@@ -32,7 +32,8 @@ export const findKeyById = async (tx: Queryable, id: string, tenantId: string | 
   (
     await (tenantId === undefined
       ? tx.query<FoundKey>(
-          `select 'operator' as kind, id, null as tenant_id, name, scopes, expires_at, revoked_at, null as tenant_status from plinth_access.operator_keys where id = $1`, [id],
+          `select 'operator' as kind, id, null as tenant_id, name, scopes, expires_at, revoked_at, null as tenant_status from plinth_access.operator_keys where id = $1`,
+          [id],
         )
       : tx.query<FoundKey>(
           `select 'tenant' as kind, k.id, k.tenant_id, k.name, k.scopes, k.expires_at, k.revoked_at, t.status as tenant_status

@@ -37,7 +37,8 @@ const list = procedure({ rest: 'GET /tenants', permission: 'tenants.read', opera
   .output(z.object({ tenants: z.array(tenant), next_cursor: z.uuid().nullable() }))
   .query(async ({ ctx, input }) => {
     const tenants = await ctx.tx.query<Tenant>(`select ${COLUMNS} from plinth_kernel.tenants where $1::uuid is null or id < $1 order by id desc limit $2`, [
-      input.cursor ?? null, input.limit + 1,
+      input.cursor ?? null,
+      input.limit + 1,
     ]);
     const page = tenants.slice(0, input.limit);
     return { tenants: page, next_cursor: tenants.length > input.limit ? (page.at(-1)?.id ?? null) : null };
@@ -50,18 +51,33 @@ const create = procedure({ rest: 'POST /tenants', permission: 'tenants.write', o
     const tx = ctx.tx as AccessTransaction;
     const [made] = await tx
       .query<Tenant>(`insert into plinth_kernel.tenants (id, slug, name, attributes) values ($1, $2, $3, $4) returning ${COLUMNS}`, [
-        input.id ?? tx.newId(), input.slug, input.name, JSON.stringify(input.attributes),
+        input.id ?? tx.newId(),
+        input.slug,
+        input.name,
+        JSON.stringify(input.attributes),
       ])
-      .catch((error: unknown) => Promise.reject((error as { code?: unknown }).code === '23505' ? fail('tenant_exists', { detail: { slug: input.slug } }) : error));
+      .catch((error: unknown) =>
+        Promise.reject((error as { code?: unknown }).code === '23505' ? fail('tenant_exists', { detail: { slug: input.slug } }) : error),
+      );
     if (!made) throw fail('tenant_exists');
     await recordIn(tx, made.id, { action: 'tenant.created', entityType: 'tenant', entityId: made.id, after: { slug: made.slug, name: made.name } });
     return made;
   });
 
-const update = procedure({ rest: 'PATCH /tenants/{id}', permission: 'tenants.write', operator: true, summary: 'Renames, suspends, closes or activates a tenant' })
-  .input(z.object({
-    id: z.uuid(), name: z.string().min(1).max(200).optional(), status: z.enum(['active', 'suspended', 'closed']).optional(), attributes: z.record(z.string(), z.unknown()).optional(),
-  }))
+const update = procedure({
+  rest: 'PATCH /tenants/{id}',
+  permission: 'tenants.write',
+  operator: true,
+  summary: 'Renames, suspends, closes or activates a tenant',
+})
+  .input(
+    z.object({
+      id: z.uuid(),
+      name: z.string().min(1).max(200).optional(),
+      status: z.enum(['active', 'suspended', 'closed']).optional(),
+      attributes: z.record(z.string(), z.unknown()).optional(),
+    }),
+  )
   .output(tenant)
   .mutation(async ({ ctx, input }) => {
     const tx = ctx.tx as AccessTransaction;
@@ -73,8 +89,11 @@ const update = procedure({ rest: 'PATCH /tenants/{id}', permission: 'tenants.wri
     );
     if (!before || !after) throw fail('tenant_unknown', { detail: { id: input.id } });
     await recordIn(tx, input.id, {
-      action: 'tenant.updated', entityType: 'tenant', entityId: input.id,
-      before: { name: before.name, status: before.status, attributes: before.attributes }, after: { name: after.name, status: after.status, attributes: after.attributes },
+      action: 'tenant.updated',
+      entityType: 'tenant',
+      entityId: input.id,
+      before: { name: before.name, status: before.status, attributes: before.attributes },
+      after: { name: after.name, status: after.status, attributes: after.attributes },
     });
     return after;
   });

@@ -9,5 +9,9 @@ export async function assertKinds(services: Pick<RetentionServices, 'asWorker'>,
   if (!kinds) return;
   const known = await services.asWorker((tx) => tx.query<{ kind: string }>(`select kind from plinth_kernel.retention_kinds order by kind`));
   const unknown = kinds.find((kind) => !known.some((one) => one.kind === kind));
-  if (unknown !== undefined) throw fail('kind_unknown', { message: `There is no kind of record called ${JSON.stringify(unknown.slice(0, 100))}`, detail: { kinds: known.map((one) => one.kind) } });
+  if (unknown !== undefined)
+    throw fail('kind_unknown', {
+      message: `There is no kind of record called ${JSON.stringify(unknown.slice(0, 100))}`,
+      detail: { kinds: known.map((one) => one.kind) },
+    });
 }

@@ -4,8 +4,8 @@ import { planRetention, runRetention } from '#kernel/retention/engine.ts';
 import type { RetentionServices, Step } from '#kernel/retention/services.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import { assertKinds } from './kinds.ts';
-import { alone, closeRun, openRun, recordStep } from './run-record.ts';
 import { monthlyReports, vacuum, weeklyReports } from './reviews.ts';
+import { alone, closeRun, openRun, recordStep } from './run-record.ts';
 
 /** `daily`, `weekly` and `monthly` are what the schedules run; `retention` and `premake` are parts of them, by hand. */
 export type Task = 'daily' | 'weekly' | 'monthly' | 'retention' | 'premake';
@@ -41,7 +41,16 @@ export interface RunReport extends Omit<RetentionResult, 'plan'> {
 const LEAST_AHEAD = 2;
 
 const emptyReport = (task: Task, id?: string): RunReport => ({
-  id, task, status: 'planned', plan: [], partitionsMade: 0, partitionsDropped: 0, partitionsKept: [], rowsSwept: 0, failures: [], warnings: [],
+  id,
+  task,
+  status: 'planned',
+  plan: [],
+  partitionsMade: 0,
+  partitionsDropped: 0,
+  partitionsKept: [],
+  rowsSwept: 0,
+  failures: [],
+  warnings: [],
 });
 
 /**
@@ -108,7 +117,9 @@ export interface PartitionHealth {
 }
 
 export const partitionHealth = (services: Pick<MaintenanceServices, 'asWorker'>): Promise<PartitionHealth[]> =>
-  services.asWorker((tx) => tx.query<PartitionHealth>('select kind, every, partitions, ahead, detach_pending as "detachPending" from plinth_kernel.partition_health()'));
+  services.asWorker((tx) =>
+    tx.query<PartitionHealth>('select kind, every, partitions, ahead, detach_pending as "detachPending" from plinth_kernel.partition_health()'),
+  );
 
 /** Sentences for what is wrong with partitions; none when all is well. */
 export const partitionWarnings = (health: readonly PartitionHealth[]): string[] =>

@@ -7,7 +7,9 @@ const VACUUM_TIMEOUT_MS = 3_600_000;
 
 /** Vacuums and analyses every table of the cards; without an owner connection it only analyses, and autovacuum vacuums. */
 export async function vacuum(services: RetentionServices): Promise<void> {
-  const tables = await services.asWorker((tx) => tx.query<{ kind: string; table: string }>('select kind, table_name as table from plinth_kernel.retention_kinds order by kind'));
+  const tables = await services.asWorker((tx) =>
+    tx.query<{ kind: string; table: string }>('select kind, table_name as table from plinth_kernel.retention_kinds order by kind'),
+  );
   for (const { kind, table } of tables) {
     services.signal?.throwIfAborted();
     await services.step({ kind, action: 'vacuum', target: table }, async (): Promise<StepOutcome> => {

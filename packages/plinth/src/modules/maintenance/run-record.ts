@@ -1,7 +1,7 @@
-import type { Step, StepOutcome } from '#kernel/retention/services.ts';
 import { raiser, toPlinthError } from '#kernel/errors.ts';
-import type { MaintenanceServices, RunReport, Task } from './maintain.ts';
+import type { Step, StepOutcome } from '#kernel/retention/services.ts';
 import { errors } from './errors.ts';
+import type { MaintenanceServices, RunReport, Task } from './maintain.ts';
 
 const fail = raiser('maintenance', errors);
 
@@ -34,14 +34,19 @@ export async function alone<T>(services: MaintenanceServices, body: () => Promis
 /** Opens the record of a run; those that still say running have no process any more. */
 export const openRun = (services: MaintenanceServices, id: string, task: Task, kinds: readonly string[] | undefined): Promise<unknown> =>
   services.asWorker(async (tx) => {
-    await tx.query(`update plinth_maintenance.runs set status = 'interrupted', ended_at = clock_timestamp(), error = 'its process ended' where status = 'running'`);
+    await tx.query(
+      `update plinth_maintenance.runs set status = 'interrupted', ended_at = clock_timestamp(), error = 'its process ended' where status = 'running'`,
+    );
     await tx.query('insert into plinth_maintenance.runs (id, task, kinds) values ($1, $2, $3)', [id, task, kinds ?? null]);
   });
 
 export const closeRun = (services: MaintenanceServices, report: RunReport): Promise<unknown> =>
   services.asWorker((tx) =>
     tx.query('update plinth_maintenance.runs set status = $2, report = $3, error = $4, ended_at = clock_timestamp() where id = $1', [
-      report.id, report.status, JSON.stringify(summaryOf(report)), report.error?.slice(0, 2000) ?? null,
+      report.id,
+      report.status,
+      JSON.stringify(summaryOf(report)),
+      report.error?.slice(0, 2000) ?? null,
     ]),
   );
 
@@ -56,7 +61,12 @@ const summaryOf = (report: RunReport): Record<string, unknown> => ({
 });
 
 /** Records a step before it begins and how it ended. */
-export async function recordStep(services: MaintenanceServices, runId: string, step: Omit<Step, 'action'> & { action: Step['action'] | 'report' }, body: () => Promise<StepOutcome>): Promise<StepOutcome> {
+export async function recordStep(
+  services: MaintenanceServices,
+  runId: string,
+  step: Omit<Step, 'action'> & { action: Step['action'] | 'report' },
+  body: () => Promise<StepOutcome>,
+): Promise<StepOutcome> {
   const tenantId = step.tenantId ?? INSTALLATION;
   const [row] = await services.asWorker((tx) =>
     tx.query<{ id: string }>(
