@@ -1,13 +1,14 @@
 import { keepPreviousData, type QueryClient, queryOptions, useQuery, useQueryClient } from '@tanstack/react-query';
 import { createContext, type ReactNode, use, useCallback, useMemo, useState } from 'react';
 import { type Access, api } from './api/client.ts';
-import type { ListMeta, Me, Page, Row, Tenant, Trace, TraceRow } from './api/types.ts';
-import { store, stored } from './storage.ts';
+import type { ListMeta, Me, Page, Principal, Row, Tenant, Trace, TraceRow } from './api/types.ts';
+import { keepReason, keptReason } from './reason.ts';
+import { stored } from './storage.ts';
 
 /** Who is signed in, in which tenant they look, and everything that asks the API in that tenant. */
 export interface Session {
-  me: Me;
-  /** Those that may be chosen: for operators the newest 200, otherwise one's own. */
+  principal: Principal;
+  /** Those that may be chosen. */
   tenants: readonly Tenant[];
   /** Undefined for operators who look at all of them. */
   tenant: Tenant | undefined;
@@ -28,12 +29,7 @@ const nobody: Access = { tenant: undefined, reason: undefined };
 
 export const meQuery = queryOptions({
   queryKey: ['me'],
-  queryFn: async ({ signal }) => {
-    const me = await api<Me>(nobody, '/me', { signal });
-    if (!me.operator) return { me, tenants: me.tenant ? [me.tenant] : [] };
-    const { tenants } = await api<{ tenants: readonly Tenant[] }>(nobody, '/tenants?limit=200', { signal });
-    return { me, tenants };
-  },
+  queryFn: ({ signal }) => api<Me>(nobody, '/me', { signal }),
   retry: false,
   staleTime: 60_000,
 });
@@ -52,26 +48,24 @@ const chooseTenant = (tenants: readonly Tenant[], asked: string | undefined): Te
   return tenants[0];
 };
 
-interface SessionProviderProps {
-  me: Me;
-  tenants: readonly Tenant[];
+interface SessionProviderProps extends Me {
   /** The tenant that the URL names. */
   asked: string | undefined;
   children: ReactNode;
 }
 
 /** Gives the session to the pages. */
-export function SessionProvider({ me, tenants, asked, children }: SessionProviderProps): ReactNode {
-  const [reason, setReasonState] = useState(() => stored('reason') ?? '');
+export function SessionProvider({ principal, tenants, asked, children }: SessionProviderProps): ReactNode {
+  const [reason, setReasonState] = useState(keptReason);
   const setReason = useCallback((next: string) => {
-    store('reason', next === '' ? undefined : next);
+    keepReason(next);
     setReasonState(next);
   }, []);
   const value = useMemo<Session>(() => {
-    const tenant = me.operator ? chooseTenant(tenants, asked) : (me.tenant ?? undefined);
-    const access = me.operator ? { tenant: tenant?.id, reason: reason === '' ? undefined : reason } : nobody;
-    return { me, tenants, tenant, reason, setReason, access };
-  }, [me, tenants, asked, reason, setReason]);
+    const tenant = principal.operator ? chooseTenant(tenants, asked) : tenants[0];
+    const access = principal.operator ? { tenant: tenant?.id, reason: reason === '' ? undefined : reason } : nobody;
+    return { principal, tenants, tenant, reason, setReason, access };
+  }, [principal, tenants, asked, reason, setReason]);
   return <SessionContext value={value}>{children}</SessionContext>;
 }
 

@@ -5,12 +5,16 @@ export interface Tenant {
   name: string;
 }
 
-export interface Me {
+export interface Principal {
   actor: { type: string; id: string };
-  /** Null for operators, who choose one. */
-  tenant: Tenant | null;
-  roles: readonly string[];
+  tenantId: string | null;
   operator: boolean;
+}
+
+export interface Me {
+  principal: Principal;
+  /** The tenant of the credential; for operators the 200 newest. */
+  tenants: readonly Tenant[];
 }
 
 export interface ColumnMeta {

@@ -22,10 +22,10 @@ function NoDemo(): ReactNode {
 
 /** The shortest way from nothing to a story. */
 export function Demo(): ReactNode {
-  const { access } = useSession();
+  const { access, tenants } = useSession();
   const navigate = useNavigate();
   const run = useMutation({
-    mutationFn: () => api<{ correlationId: string }>(access, '/demo/orders', { method: 'POST', body: {} }),
+    mutationFn: () => api<{ correlationId: string }>({ ...access, tenant: access.tenant ?? tenants[0]?.id }, '/demo/orders', { method: 'POST', body: {} }),
     onSuccess: ({ correlationId }) => navigate({ to: '/trace/$id', params: { id: correlationId } }),
   });
   const missing = run.error instanceof Problem && run.error.status === 404;
@@ -37,8 +37,8 @@ export function Demo(): ReactNode {
             See one transaction become a story
           </h2>
           <p className="mt-0.5 max-w-2xl text-soft">
-            Places an order in the demo tenant. The order, its audit entry, its event and its job commit together; what follows from them arrives while you
-            watch, under one correlation id.
+            Places an order. The order, its audit entry, its event and its job commit together; what follows from them arrives while you watch, under one
+            correlation id.
           </p>
         </div>
         <button type="button" className="btn btn-main min-h-9 px-4" disabled={run.isPending || missing} onClick={() => run.mutate()}>

@@ -84,8 +84,8 @@ export function RowsTable({ meta, rows }: { meta: ListMeta; rows: readonly Row[]
   const body = useRef<HTMLTableSectionElement>(null);
   useRowKeys(body);
   const { correlation } = meta;
-  const { me, tenant } = useSession();
-  const allTenants = me.operator && tenant === undefined;
+  const { principal, tenant } = useSession();
+  const allTenants = principal.operator && tenant === undefined;
   const extraTrace = correlation !== null && !meta.columns.some((column) => column.name === correlation);
   const withActions = rows.some((row) => actionsFor(meta, row).length > 0);
   const withEnd = extraTrace || withActions;

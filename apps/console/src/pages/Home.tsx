@@ -30,7 +30,7 @@ function useNewest(lists: readonly ListMeta[]) {
 
 export function HomePage(): ReactNode {
   useTitle('Overview');
-  const { tenant, me } = useSession();
+  const { tenant, principal } = useSession();
   const lists = useLists();
   const metas = lists.data ?? [];
   const newest = useNewest(metas);
@@ -44,7 +44,7 @@ export function HomePage(): ReactNode {
       <div className="mb-4">
         <h1 className="text-lg font-semibold">Overview</h1>
         <p className="text-soft">
-          {tenant ? `Tenant ${tenant.name}` : 'All tenants'}, signed in as {me.actor.type.replaceAll('_', ' ')} {shortId(me.actor.id)}
+          {tenant ? `Tenant ${tenant.name}` : 'All tenants'}, signed in as {principal.actor.type.replaceAll('_', ' ')} {shortId(principal.actor.id)}
         </p>
       </div>
       <Demo />

@@ -7,6 +7,7 @@ import { LiveProvider } from '../live.tsx';
 import { SignInPage } from '../pages/SignIn.tsx';
 import { Trouble } from '../parts/Trouble.tsx';
 import { meQuery, SessionProvider } from '../session.tsx';
+import { ReasonGate } from './Reason.tsx';
 import { Shell } from './Shell.tsx';
 
 /** The one-time token of the link, taken out of the address at once so that it is in no history and no screenshot. */
@@ -46,11 +47,13 @@ export function Gate(): ReactNode {
   if (me.data && !isSignedOut(me.error)) {
     return (
       <SessionProvider {...me.data} asked={tenant}>
-        <LiveProvider>
-          <Shell>
-            <Outlet />
-          </Shell>
-        </LiveProvider>
+        <ReasonGate>
+          <LiveProvider>
+            <Shell>
+              <Outlet />
+            </Shell>
+          </LiveProvider>
+        </ReasonGate>
       </SessionProvider>
     );
   }

@@ -40,6 +40,7 @@ function TenantDialog({ onClose }: { onClose: () => void }): ReactNode {
           id={reasonField}
           className="field"
           value={why}
+          required
           maxLength={200}
           placeholder="Ticket or question"
           onChange={(event) => setWhy(event.target.value)}
@@ -54,9 +55,9 @@ function TenantDialog({ onClose }: { onClose: () => void }): ReactNode {
 }
 
 export function TenantButton(): ReactNode {
-  const { me, tenant } = useSession();
+  const { principal, tenant } = useSession();
   const [open, setOpen] = useState(false);
-  if (!me.operator) return tenant && <span className="px-2 font-medium max-sm:hidden">{tenant.name}</span>;
+  if (!principal.operator) return tenant && <span className="px-2 font-medium max-sm:hidden">{tenant.name}</span>;
   return (
     <>
       <button type="button" className="btn btn-quiet max-w-40" onClick={() => setOpen(true)}>

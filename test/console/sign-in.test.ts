@@ -1,0 +1,63 @@
+/** Coming in: by the link that `npm start` prints, by a key, and what stands in the way of everybody else. */
+import { chromium } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { needs } from '../../packages/plinth/src/testing/needs.ts';
+import { openWorld, settled, type World } from './fixture/world.ts';
+
+const browserAt = needs('chromium');
+
+describe.runIf(browserAt.available)('signing in', { timeout: 90_000 }, () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await openWorld(browserAt.at);
+  });
+  afterAll(() => world?.close());
+
+  test('the link signs in once, and its token leaves the address', async () => {
+    const browser = await chromium.launch({ executablePath: browserAt.at, args: ['--no-sandbox', '--disable-gpu'] });
+    const page = await browser.newPage();
+    const link = await world.link();
+    await page.goto(link);
+    await page.getByRole('heading', { name: 'Overview' }).waitFor();
+    expect(page.url()).not.toContain('plk_');
+    const [cookie] = await page.context().cookies();
+    expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Strict' });
+    const other = await browser.newPage();
+    await other.goto(link);
+    await other.getByRole('alert').waitFor();
+    expect(await other.getByRole('heading', { name: 'Sign in to Plinth' }).count()).toBe(1);
+    await browser.close();
+  });
+
+  test('a key signs in on the page that was asked for, and signing out ends it', async () => {
+    const { page, context, faults } = await world.visit('/');
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('API key').fill('plk_operator_wrong');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('alert').waitFor();
+    await page.goto(`${world.origin}/console/lists/parcels/parcels?tenant=${world.tenantA}`);
+    await page.getByLabel('API key').fill(world.adminKey);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Parcels' }).waitFor();
+    expect(await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }))).not.toContain('plk_');
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('heading', { name: 'Sign in to Plinth' }).waitFor();
+    expect(await context.cookies()).toEqual([]);
+    expect(faults).toEqual([]);
+  });
+
+  test("away from one's own machine an operator says why before anything is shown", async () => {
+    const { page } = await world.visit('/');
+    const address = world.origin.replace('127.0.0.1', 'plinth.test');
+    await page.goto((await world.link()).replace('127.0.0.1', 'plinth.test'));
+    await page.getByRole('heading', { name: 'Why do you look?' }).waitFor();
+    await page.getByLabel('Reason').fill('Ticket 77: größere Rechnung');
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await page.getByRole('heading', { name: 'Overview' }).waitFor();
+    await page.goto(`${address}/console/lists/parcels/parcels?tenant=${world.tenantA}`);
+    await settled(page);
+    const { rows } = (await world.call(world.tenantA, 'GET', '/lists/audit/entries?q=action:operator.accessed')) as { rows: { reason?: string; id: string }[] };
+    const whole = await Promise.all(rows.map(({ id }) => world.call(world.tenantA, 'GET', `/lists/audit/entries/${id}`)));
+    expect(whole).toContainEqual(expect.objectContaining({ reason: 'Ticket 77: größere Rechnung' }));
+  });
+});
