@@ -345,6 +345,20 @@ describe('workers that come and go', () => {
   });
 });
 
+describe('between polls', () => {
+  test('a backlog is worked off as places become free, and what comes meanwhile is not left to the next poll', async () => {
+    await subscribe(database.tenantA, 'orders', ['#']);
+    await subscribe(database.tenantB, 'orders', ['#']);
+    start({ pollMs: 60_000, concurrency: 4, perSubscription: 3 });
+    for (let round = 0; round < 5; round++) {
+      await happen(database.tenantA, ...Array.from({ length: 10 }, () => 'order.created'));
+      await happen(database.tenantB, ...Array.from({ length: 10 }, () => 'order.created'));
+    }
+    await receiver.waitFor(100);
+    await until(async () => (await queue()).length === 0, 'the queue is empty');
+  });
+});
+
 describe('secrets', () => {
   test('during a rotation both secrets sign, afterwards only the new one, and the old one is forgotten', async () => {
     const { id } = await subscribe(database.tenantA, 'orders', ['#']);

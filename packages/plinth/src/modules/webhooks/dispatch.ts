@@ -1,5 +1,6 @@
 import { toPlinthError } from '#kernel/errors.ts';
 import { FEED_SIGNAL } from '#kernel/feed.ts';
+import { measured } from '#kernel/telemetry.ts';
 import type { WorkerPart, WorkerRuntime } from '#kernel/work.ts';
 import type { ClaimedDelivery, Settlement } from './attempt.ts';
 import { attemptDelivery } from './attempt.ts';
@@ -109,22 +110,43 @@ class Dispatcher {
         .map((delivery) => delivery.subscription_id)
         .sort()
         .at(-1) ?? null;
+    const from = this.#after;
     this.#after = claimed.length === free ? last : null;
-    return claimed;
+    // Nothing behind the place where the last claim ended: what is due may be before it.
+    return claimed.length === 0 && from !== null ? this.#claim() : claimed;
   }
 
   #start(delivery: ClaimedDelivery): void {
     const startedAt = this.#runtime.services.clock.now();
-    const { clock } = this.#runtime.services;
-    const attempt = attemptDelivery(delivery, {
-      sender: this.#sender,
-      clock,
-      timeoutMs: this.#options.timeoutMs,
-      signal: this.#callBack.signal,
-      onFailure: (failed, error) => this.#tellOperator(failed, error),
-    }).then((settlement) => this.#finish(settlement, startedAt));
-    const running: Promise<void> = attempt.finally(() => this.#running.delete(running));
+    const attempt = this.#attempt(delivery).then((settlement) => this.#finish(settlement, startedAt));
+    const running: Promise<void> = attempt.finally(() => {
+      this.#running.delete(running);
+      this.#progress.abort();
+    });
     this.#running.add(running);
+  }
+
+  #attempt(delivery: ClaimedDelivery): Promise<Settlement> {
+    const facts = {
+      'plinth.delivery_id': delivery.id,
+      'plinth.subscription_id': delivery.subscription_id,
+      'plinth.attempt': delivery.attempt,
+      ...(delivery.correlation_id ? { 'plinth.correlation_id': delivery.correlation_id } : {}),
+    };
+    return measured({ kind: 'delivery', labels: {}, facts }, async (note) => {
+      const settlement = await attemptDelivery(delivery, {
+        sender: this.#sender,
+        clock: this.#runtime.services.clock,
+        timeoutMs: this.#options.timeoutMs,
+        signal: this.#callBack.signal,
+        onFailure: (failed, error) => this.#tellOperator(failed, error),
+      });
+      note({
+        'plinth.outcome': settlement.outcome,
+        ...(settlement.response_code === undefined ? {} : { 'http.response.status_code': settlement.response_code }),
+      });
+      return settlement;
+    });
   }
 
   #tellOperator(delivery: ClaimedDelivery, error: unknown): void {
@@ -150,7 +172,6 @@ class Dispatcher {
     if (this.#results.length === 0) return;
     this.#flushing = this.#flush().finally(() => {
       this.#flushing = undefined;
-      this.#progress.abort();
     });
     await this.#flushing;
   }
