@@ -37,12 +37,17 @@ export function rowFold(columns: readonly ArchiveColumn[], rangeColumn: string) 
 }
 
 /** A row group is written when it has this many rows or bytes of text, so memory does not grow with the partition. */
-const GROUP_ROWS = 20_000;
+const GROUP_ROWS = 10_000;
 const GROUP_BYTES = 16 * 1024 * 1024;
 
 /** Rows as the bytes of a Parquet file, row group by row group. `onRow` sees each row once, in order. */
-export async function* parquetBytes(columns: readonly ArchiveColumn[], rows: AsyncIterable<Row>, onRow: (row: Row) => void, notes: Record<string, string>): AsyncGenerator<Uint8Array> {
-  const bytes = new ByteWriter(GROUP_BYTES);
+export async function* parquetBytes(
+  columns: readonly ArchiveColumn[],
+  rows: AsyncIterable<Row>,
+  onRow: (row: Row) => void,
+  notes: Record<string, string>,
+): AsyncGenerator<Uint8Array> {
+  const bytes = new ByteWriter(64 * 1024);
   const kvMetadata = Object.entries(notes).map(([key, value]) => ({ key, value }));
   const writer = new ParquetWriter({ writer: bytes, schema: parquetSchema(columns), createdBy: 'plinth', kvMetadata });
   const drain = (): Uint8Array => {
@@ -53,7 +58,14 @@ export async function* parquetBytes(columns: readonly ArchiveColumn[], rows: Asy
   let group: Row[] = [];
   let size = 0;
   const writeGroup = (): void => {
-    const columnData = columns.map((column, at) => ({ name: column.name, data: storeColumn(column, group.map((row) => row[at] ?? null)), statistics: hasStatistics(column) }));
+    const columnData = columns.map((column, at) => ({
+      name: column.name,
+      data: storeColumn(
+        column,
+        group.map((row) => row[at] ?? null),
+      ),
+      statistics: hasStatistics(column),
+    }));
     void writer.write({ columnData, rowGroupSize: group.length });
     group = [];
     size = 0;
@@ -81,7 +93,7 @@ const parsers: Partial<ParquetParsers> = { timestampFromMicroseconds: (micros) =
 export async function* parquetRows(columns: readonly ArchiveColumn[], object: StorageReader): AsyncGenerator<Row> {
   const file: AsyncBuffer = {
     byteLength: object.sizeBytes,
-    slice: async (start, end) => (await object.read(start, end ?? object.sizeBytes)).buffer as ArrayBuffer,
+    slice: async (start, end) => wholeBuffer(await object.read(start, end ?? object.sizeBytes)),
   };
   try {
     const metadata = await parquetMetadataAsync(file);
@@ -97,6 +109,10 @@ export async function* parquetRows(columns: readonly ArchiveColumn[], object: St
   }
 }
 
+/** A storage may hand out a view into a larger buffer. */
+const wholeBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): ArrayBuffer =>
+  (byteLength === buffer.byteLength ? buffer : buffer.slice(byteOffset, byteOffset + byteLength)) as ArrayBuffer;
+
 type GroupRange = Pick<Parameters<typeof parquetRead>[0], 'file' | 'metadata' | 'rowStart' | 'rowEnd'>;
 
 async function readGroup(columns: readonly ArchiveColumn[], range: GroupRange): Promise<(string | null)[][]> {
@@ -105,5 +121,10 @@ async function readGroup(columns: readonly ArchiveColumn[], range: GroupRange): 
     rows = found;
   };
   await parquetRead({ ...range, columns: columns.map((column) => column.name), parsers, rowFormat: 'array', onComplete });
-  return columns.map((column, at) => textColumn(column, rows.map((row) => row[at])));
+  return columns.map((column, at) =>
+    textColumn(
+      column,
+      rows.map((row) => row[at]),
+    ),
+  );
 }

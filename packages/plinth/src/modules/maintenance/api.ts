@@ -11,40 +11,85 @@ import { INSTALLATION } from './run-record.ts';
 const fail = raiser('maintenance', errors);
 const reason = z.string().min(1).max(1000);
 const kind = z.string().min(1).max(200).meta({ description: 'module.table, for example audit.entries' });
-const keep = z.string().regex(/^(?:forever|[1-9]\d{0,5} (?:day|month|year)s?)$/).meta({ description: '`90 days`, `18 months`, `7 years` or `forever`' });
+const keep = z
+  .string()
+  .regex(/^(?:forever|[1-9]\d{0,5} (?:day|month|year)s?)$/)
+  .meta({ description: '`90 days`, `18 months`, `7 years` or `forever`' });
 
 const policy = z.object({
-  id: z.uuid(), tenant_id: z.uuid(), kind: z.string(), method: z.enum(['forever', 'partition', 'delete']), keep: z.string(), retention_days: z.number().nullable(), archive: z.boolean(),
-  source: z.enum(['module', 'installation', 'tenant']), reason: z.string().nullable(), set_by: z.string().nullable(), updated_at: z.date().nullable(),
+  id: z.uuid(),
+  tenant_id: z.uuid(),
+  kind: z.string(),
+  method: z.enum(['forever', 'partition', 'delete']),
+  keep: z.string(),
+  retention_days: z.number().nullable(),
+  archive: z.boolean(),
+  source: z.enum(['module', 'installation', 'tenant']),
+  reason: z.string().nullable(),
+  set_by: z.string().nullable(),
+  updated_at: z.date().nullable(),
 });
 type Policy = z.infer<typeof policy>;
 const POLICY = `select id, tenant_id, kind, method, coalesce(keep::text, 'forever') as keep, retention_days, archive, source, reason, set_by, updated_at from plinth.retention_policies`;
 
 const hold = z.object({
-  id: z.uuid(), status: z.enum(['open', 'released']), kind: z.string().nullable(), entity: z.string().nullable(), reason: z.string(), placed_by: z.string(), placed_at: z.date(),
-  released_at: z.date().nullable(), released_by: z.string().nullable(), release_reason: z.string().nullable(),
+  id: z.uuid(),
+  status: z.enum(['open', 'released']),
+  kind: z.string().nullable(),
+  entity: z.string().nullable(),
+  reason: z.string(),
+  placed_by: z.string(),
+  placed_at: z.date(),
+  released_at: z.date().nullable(),
+  released_by: z.string().nullable(),
+  release_reason: z.string().nullable(),
 });
 
 const run = z.object({
-  id: z.uuid(), task: z.string(), status: z.enum(['running', 'completed', 'failed', 'interrupted']), kinds: z.array(z.string()).nullable(), started_at: z.date(), ended_at: z.date().nullable(),
-  report: z.record(z.string(), z.unknown()), error: z.string().nullable(), correlation_id: z.uuid().nullable(),
+  id: z.uuid(),
+  task: z.string(),
+  status: z.enum(['running', 'completed', 'failed', 'interrupted']),
+  kinds: z.array(z.string()).nullable(),
+  started_at: z.date(),
+  ended_at: z.date().nullable(),
+  report: z.record(z.string(), z.unknown()),
+  error: z.string().nullable(),
+  correlation_id: z.uuid().nullable(),
 });
 type Run = z.infer<typeof run>;
 const RUN = 'select id, task, status, kinds, started_at, ended_at, report, error, correlation_id from plinth_maintenance.runs';
 
 const step = z.object({
-  id: z.uuid(), tenant_id: z.uuid(), kind: z.string(), action: z.string(), target: z.string(), status: z.enum(['running', 'completed', 'failed']), row_count: z.number().nullable(),
-  size_bytes: z.number().nullable(), note: z.string().nullable(), created_at: z.date(), ended_at: z.date().nullable(),
+  id: z.uuid(),
+  tenant_id: z.uuid(),
+  kind: z.string(),
+  action: z.string(),
+  target: z.string(),
+  status: z.enum(['running', 'completed', 'failed']),
+  row_count: z.number().nullable(),
+  size_bytes: z.number().nullable(),
+  note: z.string().nullable(),
+  created_at: z.date(),
+  ended_at: z.date().nullable(),
 });
 
 const planned = z.object({
-  kind: z.string(), action: z.enum(['drop', 'keep', 'sweep', 'finish']), target: z.string(), tenantId: z.uuid().nullable(), rows: z.number().nullable(), bytes: z.number().nullable(),
-  lowerId: z.uuid(), upperId: z.uuid(), reason: z.string().nullable(),
+  kind: z.string(),
+  action: z.enum(['drop', 'keep', 'sweep', 'finish']),
+  target: z.string(),
+  tenantId: z.uuid().nullable(),
+  rows: z.number().nullable(),
+  bytes: z.number().nullable(),
+  lowerId: z.guid(),
+  upperId: z.guid(),
+  reason: z.string().nullable(),
 });
 
 /** Runs `body` in another tenant and role, those of the installation, and puts the operator's transaction back as it was. */
 async function inTenant<T>(tx: AnyTransaction, tenantId: string, role: 'plinth_app' | 'plinth_worker', body: () => Promise<T>): Promise<T> {
-  const [before] = await tx.query<{ role: string; tenant: string }>(`select current_user::text as role, coalesce(current_setting('plinth.tenant_id', true), '') as tenant`);
+  const [before] = await tx.query<{ role: string; tenant: string }>(
+    `select current_user::text as role, coalesce(current_setting('plinth.tenant_id', true), '') as tenant`,
+  );
   const enter = 'select set_config($1, $2, true), set_config($3, $4, true)';
   await tx.query(enter, ['role', role, 'plinth.tenant_id', tenantId]);
   const result = await body();
@@ -59,17 +104,27 @@ const policyOf = async (tx: AnyTransaction, tenantId: string | undefined, name: 
 };
 
 const setPolicy = (tx: AnyTransaction, input: { kind: string; keep: string; archive?: boolean | undefined; reason?: string | undefined }): Promise<unknown> =>
-  tx.query('select plinth.set_retention_policy($1, $2::interval, $3, $4)', [input.kind, input.keep === 'forever' ? null : input.keep, input.archive ?? null, input.reason ?? null]);
+  tx.query('select plinth.set_retention_policy($1, $2::interval, $3, $4)', [
+    input.kind,
+    input.keep === 'forever' ? null : input.keep,
+    input.archive ?? null,
+    input.reason ?? null,
+  ]);
 
 const HOLDS = 'select id, status, kind, entity, reason, placed_by, placed_at, released_at, released_by, release_reason from plinth.legal_holds';
 type Hold = z.infer<typeof hold>;
-const holdsOf = (tx: AnyTransaction, tenantId: string | undefined): Promise<Hold[]> => tx.query<Hold>(`${HOLDS} where tenant_id = $1 order by id desc limit 1000`, [tenantId]);
+const holdsOf = (tx: AnyTransaction, tenantId: string | undefined): Promise<Hold[]> =>
+  tx.query<Hold>(`${HOLDS} where tenant_id = $1 order by id desc limit 1000`, [tenantId]);
 const placeHold = async (tx: AnyTransaction, input: { reason: string; kind?: string | undefined; entity?: string | undefined }): Promise<{ id: string }> => {
   const [placed] = await tx.query<{ id: string }>('select plinth.place_legal_hold($1, $2, $3) as id', [input.reason, input.kind ?? null, input.entity ?? null]);
   return { id: placed?.id ?? '' };
 };
 
-const holdInput = z.object({ reason, kind: kind.optional(), entity: z.string().min(1).max(500).optional().meta({ description: 'LIKE pattern over entities: order:47%' }) });
+const holdInput = z.object({
+  reason,
+  kind: kind.optional(),
+  entity: z.string().min(1).max(500).optional().meta({ description: 'LIKE pattern over entities: order:47%' }),
+});
 const policyInput = z.object({ kind, keep, reason: reason.optional() });
 const released = z.object({ id: z.uuid() });
 
@@ -81,7 +136,11 @@ const policies = {
     .input(z.object({ kind }))
     .output(policy)
     .query(({ ctx, input }) => policyOf(ctx.tx, ctx.tx.context.tenantId, input.kind)),
-  set: procedure({ rest: 'PUT /maintenance/policies/{kind}', permission: 'maintenance.admin', summary: 'Keeps a kind of record for another time, for this tenant' })
+  set: procedure({
+    rest: 'PUT /maintenance/policies/{kind}',
+    permission: 'maintenance.admin',
+    summary: 'Keeps a kind of record for another time, for this tenant',
+  })
     .input(policyInput)
     .output(policy)
     .mutation(async ({ ctx, input }) => {
@@ -115,7 +174,12 @@ const holds = {
 };
 
 const installation = {
-  setPolicy: procedure({ rest: 'PUT /maintenance/installation/policies/{kind}', permission: 'maintenance.admin', operator: true, summary: 'Keeps a kind of record for another time, for every tenant without a policy of its own' })
+  setPolicy: procedure({
+    rest: 'PUT /maintenance/installation/policies/{kind}',
+    permission: 'maintenance.admin',
+    operator: true,
+    summary: 'Keeps a kind of record for another time, for every tenant without a policy of its own',
+  })
     .input(policyInput.extend({ archive: z.boolean().optional() }))
     .output(policy)
     .mutation(({ ctx, input }) =>
@@ -124,7 +188,12 @@ const installation = {
         return policyOf(ctx.tx, INSTALLATION, input.kind);
       }),
     ),
-  resetPolicy: procedure({ rest: 'DELETE /maintenance/installation/policies/{kind}', permission: 'maintenance.admin', operator: true, summary: 'Goes back to the policy of the module' })
+  resetPolicy: procedure({
+    rest: 'DELETE /maintenance/installation/policies/{kind}',
+    permission: 'maintenance.admin',
+    operator: true,
+    summary: 'Goes back to the policy of the module',
+  })
     .input(z.object({ kind }))
     .output(policy)
     .mutation(({ ctx, input }) =>
@@ -133,11 +202,21 @@ const installation = {
         return policyOf(ctx.tx, INSTALLATION, input.kind);
       }),
     ),
-  placeHold: procedure({ rest: 'POST /maintenance/installation/holds', permission: 'maintenance.admin', operator: true, summary: 'Keeps rows of every tenant whatever the policies say' })
+  placeHold: procedure({
+    rest: 'POST /maintenance/installation/holds',
+    permission: 'maintenance.admin',
+    operator: true,
+    summary: 'Keeps rows of every tenant whatever the policies say',
+  })
     .input(holdInput)
     .output(released)
     .mutation(({ ctx, input }) => inTenant(ctx.tx, INSTALLATION, 'plinth_app', () => placeHold(ctx.tx, input))),
-  releaseHold: procedure({ rest: 'POST /maintenance/installation/holds/{id}/release', permission: 'maintenance.admin', operator: true, summary: 'Ends a legal hold of every tenant' })
+  releaseHold: procedure({
+    rest: 'POST /maintenance/installation/holds/{id}/release',
+    permission: 'maintenance.admin',
+    operator: true,
+    summary: 'Ends a legal hold of every tenant',
+  })
     .input(z.object({ id: z.uuid(), reason }))
     .output(released)
     .mutation(({ ctx, input }) =>
@@ -165,7 +244,12 @@ const runs = {
       );
       return { run: found, steps };
     }),
-  plan: procedure({ rest: 'GET /maintenance/plan', permission: 'maintenance.read', operator: true, summary: 'What retention would remove now, to the row; removes nothing' })
+  plan: procedure({
+    rest: 'GET /maintenance/plan',
+    permission: 'maintenance.read',
+    operator: true,
+    summary: 'What retention would remove now, to the row; removes nothing',
+  })
     .input(z.object({ kind: kind.optional() }))
     .output(z.object({ plan: z.array(planned) }))
     .query(async ({ ctx, input }) => {
@@ -180,7 +264,10 @@ const runs = {
     .mutation(async ({ ctx, input }) => {
       await assertKinds({ asWorker: (body) => body(ctx.tx) }, input.kinds);
       const [job] = await inTenant(ctx.tx, SYSTEM_TENANT, 'plinth_worker', () =>
-        ctx.tx.query<{ id: string }>(`select plinth.schedule_job(p_job_type => 'maintenance.run', p_job_name => $1, p_payload => $2, p_unique_key => $1) as id`, [input.task, JSON.stringify(input)]),
+        ctx.tx.query<{ id: string }>(
+          `select plinth.schedule_job(p_job_type => 'maintenance.run', p_job_name => $1, p_payload => $2, p_unique_key => $1) as id`,
+          [input.task, JSON.stringify(input)],
+        ),
       );
       ctx.tx.signal(JOB_SIGNALS.enqueued);
       return { job_id: job?.id ?? '' };

@@ -54,7 +54,9 @@ describe('a run', () => {
     const report = await maintain(services(), { task: 'daily' });
     expect(report).toMatchObject({ status: 'completed', task: 'daily', partitionsDropped: 1, rowsSwept: 25, failures: [], warnings: [] });
     await nothingLost();
-    const steps = await rowsOf(`select action, target, tenant_id, status, row_count from plinth_maintenance.steps where kind in ('all', 'audit.entries') order by id`);
+    const steps = await rowsOf(
+      `select action, target, tenant_id, status, row_count from plinth_maintenance.steps where kind in ('all', 'audit.entries') order by id`,
+    );
     expect(steps).toMatchObject([
       { action: 'premake', status: 'completed' },
       { action: 'detach', target: january, tenant_id: NIL },
@@ -102,7 +104,10 @@ describe('a run', () => {
     await oldRows();
     let second: unknown;
     const first = await maintain(
-      services({ onStep: (step, phase) => void (step.action === 'detach' && phase === 'begin' && (second = maintain(services(), { task: 'retention' }).catch((error: unknown) => error))) }),
+      services({
+        onStep: (step, phase) =>
+          void (step.action === 'detach' && phase === 'begin' && (second = maintain(services(), { task: 'retention' }).catch((error: unknown) => error))),
+      }),
       { task: 'retention', kinds },
     );
     expect(await second).toMatchObject({ code: 'maintenance_busy', status: 409 });
@@ -111,7 +116,8 @@ describe('a run', () => {
 
   test('of a kind that is not there is refused, with the kinds that are', async () => {
     await expect(maintain(services(), { task: 'retention', kinds: ['audit.nothing'] })).rejects.toMatchObject({
-      code: 'maintenance_kind_unknown', detail: { kinds: expect.arrayContaining(['audit.entries']) },
+      code: 'maintenance_kind_unknown',
+      detail: { kinds: expect.arrayContaining(['audit.entries']) },
     });
   });
 
@@ -155,7 +161,9 @@ describe('a run that is cut off', () => {
       },
       onStep: (step, phase) => {
         if (phase !== 'begin' || step.action !== action || cut) return;
-        cut = admin.query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and usename = 'plinth_test_server'`);
+        cut = admin.query(
+          `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and usename = 'plinth_test_server'`,
+        );
       },
     });
     // Whether it survives or not, nothing may be lost and the next run must end the work.
@@ -181,12 +189,17 @@ describe('the scheduled tasks', () => {
 
   test('daily, weekly and monthly are on the clock', () => {
     expect(Object.entries(jobDefinitions).map(([kind, { schedule }]) => [kind, schedule?.cron])).toEqual([
-      ['maintenance.daily', '0 3 * * *'], ['maintenance.weekly', '0 4 * * 0'], ['maintenance.monthly', '0 5 1 * *'], ['maintenance.run', undefined],
+      ['maintenance.daily', '0 3 * * *'],
+      ['maintenance.weekly', '0 4 * * 0'],
+      ['maintenance.monthly', '0 5 1 * *'],
+      ['maintenance.run', undefined],
     ]);
   });
 
   test('daily expires what is kept by delete, and nothing younger', async () => {
-    await admin.query(`insert into plinth_maintenance.runs (task, status, started_at) values ('daily', 'completed', now() - interval '3 years'), ('daily', 'completed', now() - interval '23 months')`);
+    await admin.query(
+      `insert into plinth_maintenance.runs (task, status, started_at) values ('daily', 'completed', now() - interval '3 years'), ('daily', 'completed', now() - interval '23 months')`,
+    );
     expect(await run('maintenance.daily')).toMatchObject({ rows_swept: 1 });
     expect(await rowsOf(`select 1 from plinth_maintenance.runs where started_at < now() - interval '1 month'`)).toHaveLength(1);
   });
@@ -218,7 +231,10 @@ describe('the scheduled tasks', () => {
     await admin.query(`drop table ${newest}`);
     expect(await run('maintenance.monthly')).toMatchObject({ partitions_made: 1 });
     const [report] = await rowsOf(`select data from plinth.maintenance_reports where name = 'storage'`);
-    expect(report?.data).toMatchObject({ database_bytes: expect.any(Number), kinds: expect.arrayContaining([expect.objectContaining({ kind: 'audit.entries', partitions: 5 })]) });
+    expect(report?.data).toMatchObject({
+      database_bytes: expect.any(Number),
+      kinds: expect.arrayContaining([expect.objectContaining({ kind: 'audit.entries', partitions: 5 })]),
+    });
   });
 
   test('what an operator asked for runs too', async () => {
@@ -226,7 +242,9 @@ describe('the scheduled tasks', () => {
   });
 
   test('too few partitions ahead are a warning that names the way out', async () => {
-    const ahead = await rowsOf(`select name from plinth_kernel.partition_list('plinth_audit.entries') where lower_id > plinth_kernel.v7_floor(now()) order by lower_id offset 1`);
+    const ahead = await rowsOf(
+      `select name from plinth_kernel.partition_list('plinth_audit.entries') where lower_id > plinth_kernel.v7_floor(now()) order by lower_id offset 1`,
+    );
     for (const { name } of ahead) await admin.query(`drop table ${name}`);
     expect(partitionWarnings(await partitionHealth(services()))).toEqual(['audit.entries has partitions for only 1 months ahead: run plinth maintain premake']);
     const warned = vi.fn();

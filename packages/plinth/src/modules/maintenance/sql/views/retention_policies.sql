@@ -1,7 +1,7 @@
 -- One row a kind for the tenant of the transaction; without a tenant (workers, operators) one for the installation and one for each tenant that
--- differs. The id is made from tenant and kind, so that it stays the same whether there is a stored row or not.
+-- differs. The id (uuid v8) is made from tenant and kind, so that it stays the same whether there is a stored row or not.
 create or replace view plinth.retention_policies with (security_invoker = true) as
-select md5(s.tenant_id::text || k.kind)::uuid as id, s.tenant_id, k.kind, k.method,
+select overlay(overlay(md5(s.tenant_id::text || k.kind) placing '8' from 13) placing 'a' from 17)::uuid as id, s.tenant_id, k.kind, k.method,
   plinth_kernel.retention_keep(k.kind, s.tenant_id) as keep,
   (extract(epoch from plinth_kernel.retention_keep(k.kind, s.tenant_id)) / 86400)::integer as retention_days,
   plinth_kernel.retention_archives(k.kind) as archive,
