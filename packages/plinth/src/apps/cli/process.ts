@@ -1,6 +1,6 @@
 import { createEgress, developmentPolicy } from '#adapters/http/egress.ts';
 import { diskStorage } from '#adapters/storage/disk.ts';
-import { createServices, serve, createHandler } from '#apps/server/index.ts';
+import { createHandler, createServices, prometheusMetrics, serve } from '#apps/server/index.ts';
 import type { Serving } from '#apps/server/index.ts';
 import { startWorker } from '#apps/worker/index.ts';
 import { createKernel } from '#kernel/plinth.ts';
@@ -50,6 +50,7 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
     ? createHandler({
         plinth,
         services,
+        metrics: prometheusMetrics({ pool: plinth.pool }),
         auth: {
           sessionSecret: options.sessionSecret,
           ...(environment.jwtSecret ? { jwt: { secret: environment.jwtSecret } } : environment.jwksUrl ? { jwt: { jwksUrl: environment.jwksUrl } } : {}),

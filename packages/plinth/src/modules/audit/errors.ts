@@ -6,12 +6,11 @@ export const errors = {
     title: 'The audit entry is not valid',
     wayOut: 'Give an action, and an entity type with every entity id; before and after are JSON objects.',
   },
-  append_only: {
+  append_only: { status: 403, title: 'Audit entries cannot be changed or deleted', wayOut: 'Write a new entry that corrects the old one; old entries leave by the retention policy.' },
     status: 403,
     title: 'Audit entries cannot be changed or deleted',
     wayOut: 'Write a new entry that corrects the old one; old entries leave by the retention policy.',
   },
-  table_unknown: { status: 404, title: 'There is no such table to audit', wayOut: 'Name an existing ordinary or partitioned table that you own.' },
   table_unsupported: {
     status: 422,
     title: 'This table cannot be captured',

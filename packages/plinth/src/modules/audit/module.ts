@@ -1,4 +1,5 @@
 import { defineModule } from '#kernel/module.ts';
+import { api } from './api.ts';
 import { auditEffects } from './audit.ts';
 import { errors } from './errors.ts';
 
@@ -22,6 +23,7 @@ export default defineModule({
     },
   },
   effects: auditEffects,
+  api,
   lists: {
     entries: {
       title: 'Audit log',

@@ -61,9 +61,16 @@ async function withAdmin<T>(url: string, body: (client: pg.Client) => Promise<T>
   }
 }
 
-/** How many of the run's jobs have not taken effect yet. */
+/** How many of the run's jobs have not taken effect yet, and how many of its deliveries are not settled. */
 export const unfinished = (adminUrl: string, payloads: readonly Payload[]): Promise<number> =>
-  withAdmin(adminUrl, async (client) => (await client.query<{ n: number }>('select count(*)::int as n from plinth_github.deliveries where id = any ($1::uuid[]) and summarised = 0', [payloads.map(({ id }) => id)])).rows[0]?.n ?? 0);
+  withAdmin(adminUrl, async (client) => {
+    const { rows } = await client.query<{ n: number }>(
+      `select (select count(*) from plinth_github.deliveries where id = any ($1::uuid[]) and summarised = 0)::int
+        + (select count(*) from plinth_webhooks.deliveries d where d.status <> 'failed' and d.event_id in (select id from plinth.event_store where idempotency_key = any ($1::text[])))::int as n`,
+      [payloads.map(({ id }) => id)],
+    );
+    return rows[0]?.n ?? 0;
+  });
 
 export const readReceived = async (notes: string): Promise<Received[]> =>
   (await readFile(notes, 'utf8').catch(() => '')).split('\n').filter(Boolean).map((line) => JSON.parse(line) as Received);

@@ -35,7 +35,7 @@ begin
   return format($text$create or replace function %I.%I() returns trigger language plpgsql set search_path = '' as $capture$
 begin%s
   if tg_op = 'TRUNCATE' then
-    perform plinth.log_audit_event(p_action := %L, p_resource_type := %L);
+    insert into plinth_audit.entries (tenant_id, action, entity_type, source) select c.tenant_id, %L, %L, 'capture' from plinth_kernel.current_context() as c;
   end if;
   return null;
 end

@@ -1,0 +1,191 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createHandler, createServices, ensureAdminKey } from '#apps/server/index.ts';
+import { testDatabase } from '#testing/database.ts';
+
+const database = await testDatabase('audit');
+const { plinth, tenantA, tenantB, admin } = database;
+afterAll(() => database.drop());
+
+interface Row {
+  action: string;
+  entity_id: string | null;
+  changes: Record<string, { before: unknown; after: unknown }> | null;
+}
+
+const rows = <T = Row>(where: string, values: unknown[] = []): Promise<T[]> => admin.query(`select * from plinth.audit_logs where ${where} order by id`, values).then((result) => result.rows as T[]);
+
+/** One statement of the application, as its role, in its tenant. */
+const write = (text: string, tenantId = tenantA): Promise<unknown> => plinth.transaction({ tenantId, actor: { type: 'user', id: 'ana' }, reason: 'stock take' }, (tx) => tx.query(text));
+
+describe('log_audit_event', () => {
+  test('runs as seed 003 writes it and takes the rest from the context', async () => {
+    const [made] = await plinth.transaction({ tenantId: tenantA, actor: { type: 'service', id: 'cron' }, ip: '203.0.113.9', reason: 'audit' }, (tx) =>
+      tx.query<{ id: string }>(`select plinth.log_audit_event(p_actor_type := 'user', p_actor_identifier := 'u-1', p_action := 'trip_created', p_resource_type := 'trip', p_resource_id := 'trip-123') as id`),
+    );
+    const [row] = await rows<Record<string, unknown>>('id = $1', [made?.id]);
+    expect(row).toMatchObject({ tenant_id: tenantA, org_id: tenantA, actor_type: 'user', actor_id: 'u-1', action: 'trip_created', entity_type: 'trip', entity_id: 'trip-123', ip: '203.0.113.9', reason: 'audit', severity: 'info', source: 'api' });
+  });
+
+  test.each([
+    ['no action', `p_actor_type := 'user'`, 'audit_entry_invalid'],
+    ['an id without a type', `p_action := 'x', p_resource_id := '1'`, 'audit_entry_invalid'],
+  ])('%s is refused with the way out', async (_, args, code) => {
+    await expect(write(`select plinth.log_audit_event(${args})`)).rejects.toMatchObject({ code, status: 422, wayOut: expect.stringMatching(/\w/) });
+  });
+
+  test('without a tenant it is refused', async () => {
+    await expect(plinth.transaction({}, (tx) => tx.query(`select plinth.log_audit_event(p_action := 'x')`))).rejects.toMatchObject({ code: 'kernel_tenant_required' });
+  });
+});
+
+describe('the log is append only', () => {
+  beforeAll(() => plinth.transaction({ tenantId: tenantA }, async (tx) => void tx.audit.record({ action: 'kept' })));
+
+  test.each(['update plinth_audit.entries set action = $1', 'delete from plinth_audit.entries where action <> $1', 'truncate plinth_audit.entries -- $1'])('%s is refused to the application', async (text) => {
+    await expect(plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(text.replace('$1', `'x'`)))).rejects.toMatchObject({ code: '42501' });
+  });
+
+  test.each([`update plinth_audit.entries set action = 'x'`, 'delete from plinth_audit.entries'])('%s is refused even to a superuser', async (text) => {
+    await expect(admin.query(text)).rejects.toMatchObject({ code: 'PL403', detail: '{"code":"audit_append_only"}' });
+    expect(await rows(`action = 'kept'`)).toHaveLength(1);
+  });
+});
+
+describe('audit_table', () => {
+  beforeEach(async () => {
+    await admin.query(`drop schema if exists shop cascade; create schema shop; grant usage on schema shop to plinth_app;
+      create table shop.orders (id int primary key, tenant_id uuid not null, n int, secret text);
+      create table shop.lines (order_id int, no int, note json, primary key (order_id, no));
+      grant all on all tables in schema shop to plinth_app`);
+    await admin.query(`select plinth.audit_table('shop.orders', '{secret}'), plinth.audit_table('shop.lines', p_entity_type := 'order_line')`);
+  });
+  const captured = async (type: string): Promise<[string, string | null, unknown][]> =>
+    (await rows(`source = 'capture' and entity_type = $1 and xact > (select coalesce(max(xact), '0') from plinth_audit.entries where action = 'mark')`, [type])).map(({ action, entity_id, changes }) => [action, entity_id, changes]);
+  beforeEach(() => plinth.transaction({ tenantId: tenantA }, async (tx) => void tx.audit.record({ action: 'mark' })));
+
+  test('records inserts, updates and deletes with their difference, and who and why', async () => {
+    await write(`insert into shop.orders values (1, '${tenantA}', 5, 'x')`);
+    await write('update shop.orders set n = 6');
+    await write('delete from shop.orders');
+    expect(await captured('orders')).toEqual([
+      ['orders.inserted', '1', expect.objectContaining({ n: { before: null, after: 5 } })],
+      ['orders.updated', '1', { n: { before: 5, after: 6 } }],
+      ['orders.deleted', '1', expect.objectContaining({ n: { before: 6, after: null } })],
+    ]);
+    expect(await rows(`action = 'orders.updated' and entity_id = '1'`)).toMatchObject([{ actor_type: 'user', actor_id: 'ana', reason: 'stock take', tenant_id: tenantA }]);
+  });
+
+  test('never shows a redacted column', async () => {
+    await write(`insert into shop.orders values (2, '${tenantA}', 1, 'hunter2')`);
+    await write(`update shop.orders set secret = 'hunter3', n = 2`);
+    await write('delete from shop.orders');
+    const found = await rows(`entity_type = 'orders'`);
+    expect(JSON.stringify(found)).not.toMatch(/hunter/);
+    expect(JSON.stringify(found)).toMatch(/\[redacted\]/);
+  });
+
+  test('a statement over many rows writes one entry a row; one that changes nothing writes none', async () => {
+    await write(`insert into shop.orders select g, '${tenantA}', g, null from generate_series(10, 29) g`);
+    await write('update shop.orders set n = n');
+    await write('update shop.orders set n = n + 1 where id < 15');
+    const found = await captured('orders');
+    expect(found.map(([action]) => action)).toEqual([...Array.from({ length: 20 }, () => 'orders.inserted'), ...Array.from({ length: 5 }, () => 'orders.updated')]);
+  });
+
+  test('a changed primary key shows as a delete and an insert; compound keys are joined; truncate is told', async () => {
+    await write(`insert into shop.orders values (3, '${tenantA}', 1, null)`);
+    await write('update shop.orders set id = 4');
+    expect((await captured('orders')).slice(1).sort()).toEqual([['orders.deleted', '3', expect.anything()], ['orders.inserted', '4', expect.anything()]]);
+    await write(`insert into shop.lines values (1, 2, '{"a": 1}')`);
+    await write('truncate shop.lines');
+    expect((await captured('order_line')).map(([action, id]) => [action, id])).toEqual([['order_line.inserted', '1,2'], ['order_line.truncated', null]]);
+  });
+
+  test('rolls back with the business write', async () => {
+    await expect(plinth.transaction({ tenantId: tenantA }, async (tx) => {
+      await tx.query(`insert into shop.orders values (5, '${tenantA}', 1, null)`);
+      throw new Error('no');
+    })).rejects.toThrow('no');
+    expect(await captured('orders')).toEqual([]);
+  });
+
+  test('a row of another tenant cannot be written in by way of capture', async () => {
+    await expect(write(`insert into shop.orders values (6, '${tenantB}', 1, null)`)).rejects.toMatchObject({ code: '42501' });
+  });
+
+  test('a table without a tenant column needs a tenant in the context', async () => {
+    await expect(plinth.transaction({}, (tx) => tx.query(`insert into shop.lines values (9, 9, null)`))).rejects.toMatchObject({ code: 'kernel_tenant_required' });
+  });
+
+  test('is listed, can be changed and can be stopped', async () => {
+    const list = async (): Promise<unknown[]> => (await plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(`select * from plinth.audited_tables where table_name like 'shop.%' order by 1`)));
+    expect(await list()).toEqual([
+      { table_name: 'shop.lines', entity_type: 'order_line', redacted: [], enabled: true },
+      { table_name: 'shop.orders', entity_type: 'orders', redacted: ['secret'], enabled: true },
+    ]);
+    await admin.query(`select plinth.unaudit_table('shop.orders')`);
+    expect(await list()).toHaveLength(1);
+    await write(`insert into shop.orders values (7, '${tenantA}', 1, null)`);
+    expect(await captured('orders')).toEqual([]);
+  });
+
+  test.each([
+    ['a view', `create view shop.v as select 1; select plinth.audit_table('shop.v')`],
+    ['a table without a primary key', `create table shop.bare (n int); select plinth.audit_table('shop.bare')`],
+    ['a column that is not there', `select plinth.audit_table('shop.orders', '{nope}')`],
+  ])('%s is refused', async (_, text) => {
+    await expect(admin.query(text)).rejects.toMatchObject({ code: 'PL422', detail: '{"code":"audit_table_unsupported"}' });
+  });
+});
+
+describe('history and API', () => {
+  const handler = createHandler({ plinth: plinth as never, services: createServices({ log: { level: 'silent' } }) });
+  const post = async (path: string, headers: Record<string, string>, body: unknown): Promise<Record<string, unknown>> => {
+    const response = await handler(new Request(`http://localhost/api/v1${path}`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }));
+    return { status: response.status, ...((await response.json()) as object) };
+  };
+  let operator: string | undefined;
+  const keyOf = async (tenantId: string): Promise<string> => {
+    operator ??= (await ensureAdminKey(plinth)).secret;
+    const made = await post('/keys', { authorization: `Bearer ${operator}`, 'x-plinth-tenant': tenantId, 'x-plinth-reason': 'test' }, { name: 'test', scopes: ['audit.*'] });
+    return String(made.secret);
+  };
+  const get = async (key: string, path: string): Promise<{ status: number; body: Record<string, unknown> }> => {
+    const response = await handler(new Request(`http://localhost/api/v1${path}`, { headers: { authorization: `Bearer ${key}` } }));
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+  };
+  let keyA: string;
+  let keyB: string;
+  beforeAll(async () => {
+    keyA = await keyOf(tenantA);
+    keyB = await keyOf(tenantB);
+    await plinth.transaction({ tenantId: tenantA }, async (tx) => {
+      const parent = tx.audit.record({ action: 'import.started', entityType: 'import', entityId: 'i-1', complianceFlags: ['gdpr'] });
+      for (let i = 0; i < 5; i++) tx.audit.record({ action: 'contact.changed', entityType: 'contact', entityId: 'c/1', before: { n: i }, after: { n: i + 1 }, parentId: parent });
+    });
+  });
+
+  test('pages through the history of an entity, newest first, with differences', async () => {
+    const first = await get(keyA, `/audit/history/contact/${encodeURIComponent('c/1')}?limit=3`);
+    const second = await get(keyA, `/audit/history/contact/${encodeURIComponent('c/1')}?limit=3&cursor=${String(first.body.next_cursor)}`);
+    const changes = [first, second].flatMap(({ body }) => (body.entries as { changes: unknown }[]).map((entry) => entry.changes));
+    expect(changes).toEqual([4, 3, 2, 1, 0].map((n) => ({ n: { before: n, after: n + 1 } })));
+    expect(second.body.next_cursor).toBeNull();
+  });
+
+  test('shows an entry and its parts; to another tenant it is as if it were not there', async () => {
+    const [parent] = await rows<{ id: string }>(`action = 'import.started'`);
+    const own = await get(keyA, `/audit/entries/${parent?.id}`);
+    expect(own).toMatchObject({ status: 200, body: { action: 'import.started', compliance_flags: ['gdpr'] } });
+    expect(((await get(keyA, `/audit/entries/${parent?.id}/children`)).body.entries as unknown[]).length).toBe(5);
+    const foreign = await get(keyB, `/audit/entries/${parent?.id}`);
+    const missing = await get(keyB, '/audit/entries/018f0000-0000-7000-8000-000000000000');
+    expect([foreign.status, foreign.body.code]).toEqual([404, missing.body.code]);
+    expect((await get(keyB, `/audit/entries/${parent?.id}/children`)).body.entries).toEqual([]);
+  });
+
+  test('records over REST with the key as actor', async () => {
+    expect(await post('/audit/entries', { authorization: `Bearer ${keyA}` }, { action: 'report.exported', entity_type: 'report', entity_id: '7' })).toMatchObject({ status: 200 });
+    expect(await rows(`action = 'report.exported'`)).toMatchObject([{ tenant_id: tenantA, actor_type: 'api_key', entity_id: '7' }]);
+  });
+});
