@@ -58,7 +58,7 @@ export const kernelErrors = {
   unknown_route: { status: 404, title: 'There is no such address', wayOut: 'See /docs for the addresses of the API.' },
   method_not_allowed: { status: 405, title: 'This address does not take this method', wayOut: 'Use one of the methods in the Allow header.' },
   unsupported_media_type: { status: 415, title: 'The body has the wrong content type', wayOut: 'Send JSON with content type application/json.' },
-  forbidden_text: { status: 400, title: 'The request holds a NUL byte or a forbidden key', wayOut: 'Leave out NUL bytes (\\u0000) and the key __proto__; neither can be stored safely.' },
+  forbidden_text: { status: 400, title: 'The request holds a NUL byte, half a surrogate pair or a forbidden key', wayOut: 'Leave out NUL bytes (\\u0000), unpaired surrogates (\\ud800 to \\udfff) and the key __proto__; none of them can be stored safely.' },
   header_invalid: { status: 400, title: 'A request header is not valid', wayOut: 'Correct the header that is named.' },
   unauthenticated: { status: 401, title: 'No valid credential was given', wayOut: 'Send Authorization: Bearer with an API key (plk_...) or a JWT.' },
   forbidden: { status: 403, title: 'The credential does not allow this', wayOut: 'Use a credential that has the permission named in the detail.' },

@@ -8,6 +8,7 @@ import type { IdSource } from './ids.ts';
 import { uuidV7Source } from './ids.ts';
 import type { EffectCheck } from './effects.ts';
 import type { ModuleMap } from './module.ts';
+import { measured } from './telemetry.ts';
 import type { Transaction, TransactionDeps, TransactionInput } from './transaction.ts';
 import { joinTransaction, runTransaction } from './transaction.ts';
 import type { Wake } from './wake.ts';
@@ -55,7 +56,9 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
   const deps: TransactionDeps = { pool, modules: options.modules, clock, newId, checks: checksOf(options.modules, wake), onSignal: (signals) => wake.signal(signals) };
   const appRole = options.appRole === undefined ? 'plinth_app' : options.appRole;
   const run = <T>(role: string | null, input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T> =>
-    runTransaction<Modules, T>(deps, { role, ...input }, body);
+    measured({ kind: 'transaction', labels: { 'plinth.role': role ?? 'connection' }, ...(input.correlationId ? { facts: { 'plinth.correlation_id': input.correlationId } } : {}) }, () =>
+      runTransaction<Modules, T>(deps, { role, ...input }, body),
+    );
   return {
     modules: options.modules,
     pool,

@@ -3,7 +3,7 @@ import { fail } from '#kernel/errors.ts';
 export const DEEPEST_JSON = 64;
 
 /**
- * Refuses what no caller may store: NUL bytes, which Postgres cannot hold, the key __proto__, and more than 64 levels. Walks without
+ * Refuses what no caller may store: NUL bytes, which Postgres cannot hold, halves of surrogate pairs, the key __proto__, and more than 64 levels. Walks without
  * recursion, so that no nesting exhausts the stack. Errors: kernel_forbidden_text, kernel_too_deep.
  */
 export function checkJson(value: unknown): void {
@@ -24,6 +24,8 @@ export function checkJson(value: unknown): void {
 /** Errors: kernel_forbidden_text. */
 export function checkText(text: string): void {
   if (text.includes('\0')) throw fail('forbidden_text', { message: 'The request holds a NUL byte' });
+  // Half a surrogate pair is no character: as UTF-8 it would be stored as another one.
+  if (!text.isWellFormed()) throw fail('forbidden_text', { message: 'The request holds half a surrogate pair' });
 }
 
 /** JSON that may be worked with. Errors: kernel_malformed_body, and those of checkJson. */

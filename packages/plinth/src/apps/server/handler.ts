@@ -8,6 +8,7 @@ import { finish, problem } from './answer.ts';
 import type { Exchange, Host, Server } from './host.ts';
 import { createHost } from './host.ts';
 import { mountApi } from './mount-api.ts';
+import { mountDocs } from './mount-docs.ts';
 import { mountConsole } from './mount-console.ts';
 import { mountOperations } from './mount-operations.ts';
 import type { ServerOptions } from './options.ts';
@@ -34,6 +35,7 @@ export function createHandler<Modules extends ModuleMap>(options: ServerOptions<
   const host = createHost(options as unknown as ServerOptions);
   const app: Server = new Hono();
   mountOperations(app, host);
+  mountDocs(app, host);
   mountConsole(app, host);
   mountApi(app, host);
   app.notFound((c) => problem(told(host, fail('unknown_route', { message: `There is no address ${c.req.path.slice(0, 200)}` })), c.env.traffic.correlationId));

@@ -9,7 +9,8 @@ import type { WorkServices } from '#kernel/work.ts';
 import { createAuthenticator } from './authenticate.ts';
 import type { CallHost } from './call.ts';
 import { createCallHost } from './call.ts';
-import type { ServerOptions } from './options.ts';
+import { egressOf, guardedFetch } from './jwks-fetch.ts';
+import type { AuthOptions, ServerOptions } from './options.ts';
 import { DEFAULT_BODY_BYTES, DEFAULT_REQUEST_MS } from './options.ts';
 import type { RestRoute } from './rest.ts';
 import { restRoutes } from './rest.ts';
@@ -45,9 +46,15 @@ export interface Host {
   trustProxy: boolean;
 }
 
+/** Key sets are fetched through the egress guard where the process has one. */
+function guardedAuth({ auth, services }: ServerOptions): AuthOptions {
+  const egress = egressOf(services.adapters);
+  return auth?.jwt && !auth.jwt.fetch && egress ? { ...auth, jwt: { ...auth.jwt, fetch: guardedFetch(egress) } } : (auth ?? {});
+}
+
 export function createHost(options: ServerOptions): Host {
   const { plinth, services } = options;
-  const authenticator = createAuthenticator(plinth, options.auth ?? {});
+  const authenticator = createAuthenticator(plinth, guardedAuth(options));
   const requestMs = options.limits?.requestMs ?? DEFAULT_REQUEST_MS;
   const records = createRecords(plinth.modules);
   const router = createRouter(plinth.modules, records, options.api ?? {});

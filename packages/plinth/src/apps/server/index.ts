@@ -8,3 +8,4 @@ export { createLoginLink, ensureAdminKey } from './admin.ts';
 export { createServices } from './services.ts';
 export type { Serving } from '#adapters/http/serve.ts';
 export { serve } from '#adapters/http/serve.ts';
+export { prometheusMetrics } from '#adapters/telemetry/prometheus.ts';

@@ -1,0 +1,184 @@
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { prometheusMetrics } from './index.ts';
+import type { TestServer } from './server.fixture.ts';
+import { testServer } from './server.fixture.ts';
+
+let server: TestServer;
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'plinth-console-'));
+  await mkdir(join(folder, 'console/assets'), { recursive: true });
+  await writeFile(join(folder, 'console/index.html'), '<!doctype html><title>console</title>');
+  await writeFile(join(folder, 'console/assets/main.js'), 'export {};');
+  await writeFile(join(folder, 'secret.txt'), 'not yours');
+  await symlink(join(folder, 'secret.txt'), join(folder, 'console/link.txt'));
+  server = await testServer('server', { console: { directory: join(folder, 'console') }, metrics: prometheusMetrics() });
+});
+afterAll(async () => {
+  await server.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe('what keeps the process alive', () => {
+  test('/livez answers without a database', async () => {
+    const other = await testServer('livez');
+    await other.close();
+    expect(await other.call('/livez')).toMatchObject({ status: 200, body: { alive: true } });
+    expect(await other.call('/readyz')).toMatchObject({ status: 503, body: { ready: false, tiers: { oltp: { ready: false } } } });
+  });
+
+  test('/readyz looks at the database, its schema, the role and the partitions ahead', async () => {
+    const { status, body } = await server.call('/readyz');
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ ready: true, tiers: { oltp: { checks: [{ name: 'database', ok: true }, { name: 'migrated', ok: true }, { name: 'role', ok: true }, { name: 'partitions', ok: true }] } } });
+  });
+
+  test('/readyz refuses a database that was not migrated, and partitions that are missing ahead', async () => {
+    await using other = await testServerFor('unready');
+    const { admin } = other.server.database;
+    const { rows } = await admin.query<{ name: string }>(
+      `select 'plinth_audit.' || to_char((date_trunc('month', now() at time zone 'UTC') + interval '1 month'), '"entries_"YYYY"_"MM') as name`,
+    );
+    await admin.query(`alter table plinth_audit.entries detach partition ${rows[0]?.name}; drop table ${rows[0]?.name}`);
+    expect(await other.server.call('/readyz')).toMatchObject({ status: 503, body: { ready: false } });
+    expect((await other.server.call('/readyz')).text).toMatch(/partitions ahead are missing for plinth_audit.entries/);
+    await admin.query(`delete from plinth_kernel.migrations where module = 'jobs'`);
+    expect((await other.server.call('/readyz')).text).toMatch(/migrations are pending/);
+  });
+
+  test('/metrics counts requests by route and transactions by role, without ids', async () => {
+    await server.call(`/api/v1/users/${crypto.randomUUID()}`, { key: server.keyA });
+    const { status, text, headers } = await server.call('/metrics');
+    expect(status).toBe(200);
+    expect(headers.get('content-type')).toContain('text/plain');
+    expect(text).toMatch(/plinth_http_requests_total\{http_request_method="GET",http_route="\/api\/v1\/users\/\{id\}",http_response_status_code="404",plinth_outcome="ok"\} \d+/);
+    expect(text).toMatch(/plinth_transactions_total\{plinth_role="plinth_app",plinth_outcome="ok"\} \d+/);
+    expect(text).not.toContain(server.database.tenantA);
+  });
+});
+
+async function testServerFor(name: string): Promise<{ server: TestServer } & AsyncDisposable> {
+  const made = await testServer(name);
+  return { server: made, [Symbol.asyncDispose]: () => made.close() };
+}
+
+describe('one story', () => {
+  test('a correlation id that was sent comes back and stands on what was written', async () => {
+    const id = '0192f7e0-1111-7222-8333-444455556666';
+    const made = await server.call('/api/v1/users', { method: 'POST', key: server.keyA, headers: { 'x-correlation-id': id.replaceAll('-', '').toUpperCase() }, body: { id: 'story', name: 'Ada' } });
+    expect(made.headers.get('x-correlation-id')).toBe(id);
+    const trace = await server.call(`/api/v1/traces/${id}`, { key: server.keyA });
+    expect(trace.body).toMatchObject({ correlationId: id, rows: [{ kind: 'audit', title: 'user.created' }] });
+    expect(await server.call(`/api/v1/traces/${id}`, { key: server.keyB })).toMatchObject({ status: 200, body: { rows: [] } });
+    const across = await server.call(`/api/v1/traces/${id}`, { key: server.operator, headers: { 'x-plinth-reason': 'a question of the customer' } });
+    expect(across.body).toMatchObject({ rows: [{ kind: 'audit' }] });
+  });
+
+  test.each([
+    ['a valid traceparent gives its trace id', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', '4bf92f35-77b3-4da6-a3ce-929d0e0e4736'],
+    ['a later version of it too', 'cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes', '4bf92f35-77b3-4da6-a3ce-929d0e0e4736'],
+    ['zeros are ignored', '00-00000000000000000000000000000000-00f067aa0ba902b7-01', undefined],
+    ['version ff is ignored', 'ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', undefined],
+    ['nonsense is ignored', 'hello', undefined],
+  ])('%s', async (_what, traceparent, expected) => {
+    const { headers, status } = await server.call('/livez', { headers: { traceparent } });
+    expect(status).toBe(200);
+    if (expected) expect(headers.get('x-correlation-id')).toBe(expected);
+    else expect(headers.get('x-correlation-id')).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
+  });
+
+  test('X-Correlation-Id wins over traceparent, and a request id comes back', async () => {
+    const id = '0192f7e0-1111-7222-8333-444455557777';
+    const { headers } = await server.call('/livez', { headers: { 'x-correlation-id': id, traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'x-request-id': 'gateway-7' } });
+    expect(headers.get('x-correlation-id')).toBe(id);
+    expect(headers.get('x-request-id')).toBe('gateway-7');
+  });
+});
+
+describe('the description of the API', () => {
+  test('/openapi.json is valid OpenAPI 3.1 and holds every procedure', async () => {
+    const { body, status } = await server.call('/openapi.json');
+    expect(status).toBe(200);
+    const checked = await new Validator().validate(structuredClone(body) as object);
+    expect(checked).toMatchObject({ valid: true });
+    expect(body).toMatchObject({ openapi: '3.1.0' });
+    const { paths } = body as { paths: Record<string, Record<string, { responses: object; parameters: object[] }>> };
+    expect(Object.keys(paths).length).toBeGreaterThan(20);
+    for (const operations of Object.values(paths)) {
+      for (const [method, operation] of Object.entries(operations)) {
+        expect(Object.keys(operation.responses)).toContain('default');
+        const keyed = JSON.stringify(operation.parameters).includes('IdempotencyKey');
+        expect(keyed).toBe(method !== 'get');
+      }
+    }
+  });
+
+  test.each(['/docs', '/docs/errors', '/docs/errors/kernel_not_found'])('%s is a page without script that asks nobody else for anything', async (path) => {
+    const { status, text, headers } = await server.call(path);
+    expect(status).toBe(200);
+    expect(headers.get('content-security-policy')).toMatch(/^default-src 'none'; style-src 'self'/);
+    expect(text).not.toMatch(/<script|onclick=|style=|@import|src="http|href="http/);
+    expect(text).toContain('<html lang="en">');
+    expect(text).toContain('color-scheme');
+  });
+
+  test('/docs names every address, and its anchors are unique', async () => {
+    const [{ body }, { text }] = await Promise.all([server.call('/openapi.json'), server.call('/docs')]);
+    for (const path of Object.keys((body as { paths: object }).paths)) expect(text).toContain(`<code>${path}</code>`);
+    const ids = [...text.matchAll(/ id="([^"]+)"/g)].map((match) => match[1]);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  test('the style has a dark side', async () => {
+    const { text, headers } = await server.call('/docs/style.css');
+    expect(headers.get('content-type')).toContain('text/css');
+    expect(text).toContain('prefers-color-scheme:dark');
+  });
+});
+
+describe('every answer', () => {
+  test.each(['/livez', '/nothing', '/api/v1/me', '/docs', '/console', '/console/login'])('%s carries the security headers', async (path) => {
+    const { headers } = await server.call(path);
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+    expect(headers.get('x-frame-options')).toBe('DENY');
+    expect(headers.get('referrer-policy')).toBe('no-referrer');
+    expect(headers.get('content-security-policy')).toMatch(/^default-src 'none';/);
+    expect(headers.get('content-security-policy')).not.toMatch(/unsafe|\*/);
+    expect(headers.get('strict-transport-security')).toBeNull();
+  });
+
+  test('HEAD is answered as GET without a body', async () => {
+    const { status, text } = await server.call('/livez', { method: 'HEAD' });
+    expect([status, text]).toEqual([200, '']);
+  });
+});
+
+describe('the console', () => {
+  test('is served with a policy that lets nothing in from elsewhere', async () => {
+    const { status, headers, text } = await server.call('/console/lists/audit/entries');
+    expect([status, text]).toEqual([200, '<!doctype html><title>console</title>']);
+    expect(headers.get('content-security-policy')).toBe(
+      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    );
+    expect(headers.get('cache-control')).toBe('no-cache');
+    expect((await server.call('/console/assets/main.js')).headers.get('cache-control')).toContain('immutable');
+  });
+
+  test.each(['/console/../secret.txt', '/console/%2e%2e/secret.txt', '/console/..%2fsecret.txt', '/console/link.txt', '/console/assets/missing.js', '/console/%00.txt'])(
+    '%s gives no file from outside the folder',
+    async (path) => {
+      const { status, text } = await server.call(path);
+      expect(status).toBe(404);
+      expect(text).not.toContain('not yours');
+    },
+  );
+
+  test('/ leads to it', async () => {
+    const { status, headers } = await server.call('/');
+    expect([status, headers.get('location')]).toEqual([302, '/console']);
+  });
+});
