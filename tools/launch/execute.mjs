@@ -29,10 +29,22 @@ export function execute(root, node, args) {
     if (!inForeground() && now - last > 500) child.kill('SIGINT');
     last = now;
   });
+  if (process.env.npm_lifecycle_event !== undefined) watchParent(() => child.kill('SIGTERM'));
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('exit', (code, signal) => resolve(code ?? 128 + (constants.signals[signal] ?? 1)));
   });
+}
+
+/** npm that is killed outright tells nobody; its child is given to another parent then, and has to stop by itself. */
+function watchParent(onGone) {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    onGone();
+  }, 500);
+  timer.unref();
 }
 
 /** Whether the terminal's Ctrl-C goes to our whole process group, so that the child has it already. */

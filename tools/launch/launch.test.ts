@@ -147,6 +147,30 @@ describe('execute', () => {
     return spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'inherit'] });
   }
 
+  test('npm stands directly above, so that a signal to npm reaches the program', async () => {
+    const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+    // Without exec a shell stands between, which passes no signal on.
+    expect(Object.values(scripts).filter((script) => !script.startsWith('exec node tools/run.mjs '))).toEqual([]);
+  });
+
+  test('stops the program when npm was killed', async () => {
+    const program = "process.on('SIGTERM', () => { console.log('stopped'); process.exit(0); }); setInterval(() => {}, 1000); console.log('ready');";
+    const call = `execute(${JSON.stringify(folder)}, process.execPath, ['-e', ${JSON.stringify(program)}])`;
+    const source = `import { execute } from ${JSON.stringify(join(root, 'tools/launch/execute.mjs'))}; process.exitCode = await ${call};`;
+    await write('inner.mjs', source);
+    const inner = JSON.stringify([join(folder, 'inner.mjs')]);
+    const outer = `require('node:child_process').spawn(process.execPath, ${inner}, { stdio: 'inherit' }); setInterval(() => {}, 1000);`;
+    const npm = spawn(process.execPath, ['-e', outer], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, npm_lifecycle_event: 'start' },
+    });
+    const lines = createInterface(npm.stdout)[Symbol.asyncIterator]();
+    expect((await lines.next()).value).toBe('ready');
+    npm.kill('SIGKILL');
+    expect((await lines.next()).value).toBe('stopped');
+    expect(await lines.next()).toMatchObject({ done: true });
+  });
+
   test("keeps the program's exit code", async () => {
     expect(await once(start('process.exit(7)'), 'exit')).toEqual([7, null]);
   });
