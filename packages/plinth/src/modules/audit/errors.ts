@@ -6,7 +6,7 @@ export const errors = {
     title: 'The audit entry is not valid',
     wayOut: 'Give an action, and an entity type with every entity id; before and after are JSON objects.',
   },
-  append_only: { status: 403, title: 'Audit entries cannot be changed or deleted', wayOut: 'Write a new entry that corrects the old one; old entries leave by the retention policy.' },
+  append_only: {
     status: 403,
     title: 'Audit entries cannot be changed or deleted',
     wayOut: 'Write a new entry that corrects the old one; old entries leave by the retention policy.',
@@ -14,6 +14,6 @@ export const errors = {
   table_unsupported: {
     status: 422,
     title: 'This table cannot be captured',
-    wayOut: 'Give it a primary key; on Citus record entries explicitly, because distributed tables refuse triggers.',
+    wayOut: 'Capture an ordinary or partitioned table that has a primary key, and redact columns that exist. On Citus record entries explicitly.',
   },
 } as const satisfies ErrorCatalogue;
