@@ -1,14 +1,14 @@
+import { join } from 'node:path';
 import { createEgress, developmentPolicy } from '#adapters/http/egress.ts';
 import { diskStorage } from '#adapters/storage/disk.ts';
-import { createHandler, createServices, prometheusMetrics, serve } from '#apps/server/index.ts';
 import type { Serving } from '#apps/server/index.ts';
+import { createHandler, createServices, prometheusMetrics, serve } from '#apps/server/index.ts';
 import { startWorker } from '#apps/worker/index.ts';
-import { createKernel } from '#kernel/plinth.ts';
-import type { Plinth } from '#kernel/plinth.ts';
-import { ownerAccess } from '#kernel/retention/owner.ts';
 import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import { createKernel } from '#kernel/plinth.ts';
+import { ownerAccess } from '#kernel/retention/owner.ts';
 import type { WorkServices } from '#kernel/work.ts';
-import { join } from 'node:path';
 import type { Environment } from './environment.ts';
 
 export interface RunOptions {

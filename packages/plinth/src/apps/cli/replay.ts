@@ -1,5 +1,5 @@
 import { defineCommand } from 'citty';
-import { SettingFault, readEnvironment } from './environment.ts';
+import { readEnvironment, SettingFault } from './environment.ts';
 import { dim, green, red, say, seconds, table, told } from './output.ts';
 import type { ReplayOptions, ReplayResult } from './replay/run.ts';
 import { replay as run } from './replay/run.ts';
@@ -10,39 +10,53 @@ import { devState } from './trace.ts';
 
 const whole = (name: string, text: string, least: number, most: number): number => {
   const number = Number(text);
-  if (!Number.isInteger(number) || number < least || number > most) throw new SettingFault(`--${name} is ${JSON.stringify(text)}: give a whole number from ${least} to ${most}.`);
+  if (!Number.isInteger(number) || number < least || number > most)
+    throw new SettingFault(`--${name} is ${JSON.stringify(text)}: give a whole number from ${least} to ${most}.`);
   return number;
 };
 
 /** The running plinth dev of this folder, unless parts are to be killed: then a stack of its own. */
 async function stackFor(dataDir: string, crash: boolean): Promise<{ stack: Stack; name: string }> {
   const state = crash ? undefined : await devState(dataDir);
-  const answers = state && (await fetch(`${state.origin}/readyz`, { signal: AbortSignal.timeout(3_000) }).then((response) => response.ok, () => false));
+  const answers =
+    state &&
+    (await fetch(`${state.origin}/readyz`, { signal: AbortSignal.timeout(3_000) }).then(
+      (response) => response.ok,
+      () => false,
+    ));
   if (state && answers) return { stack: attach(state), name: `plinth dev at ${state.origin}` };
   return { stack: await ownStack(dataDir), name: 'a PostgreSQL, server and worker of its own' };
 }
 
 function report({ verdict, kills, sentAgain, sendingMs, wallMs }: ReplayResult, options: ReplayOptions, origin: string): void {
   say();
-  table(['what', 'count', 'must be'], [
-    ['payloads in', verdict.payloads, ''],
-    ['acknowledged', verdict.acknowledged, String(verdict.payloads)],
-    ['sent again under the same key', sentAgain, ''],
-    ['business rows', verdict.rows, String(verdict.payloads)],
-    ['audit entries', verdict.entries, String(verdict.payloads)],
-    ['events', verdict.events, String(verdict.payloads)],
-    ['jobs', verdict.jobs, String(verdict.payloads)],
-    ['job effects', verdict.summarised, String(verdict.payloads)],
-    ['deliveries attempted', verdict.attempts, ''],
-    ['deliveries verified', verdict.verified, ''],
-    ['lost (acknowledged but missing)', verdict.lost, '0'],
-    ['delivered twice under different webhook-ids', verdict.twice, '0'],
-    ['half-done transactions', verdict.halfDone, '0'],
-    ['effects not exactly once', verdict.notOnce, '0'],
-    ['signatures refused', verdict.badSignatures, '0'],
-  ]);
+  table(
+    ['what', 'count', 'must be'],
+    [
+      ['payloads in', verdict.payloads, ''],
+      ['acknowledged', verdict.acknowledged, String(verdict.payloads)],
+      ['sent again under the same key', sentAgain, ''],
+      ['business rows', verdict.rows, String(verdict.payloads)],
+      ['audit entries', verdict.entries, String(verdict.payloads)],
+      ['events', verdict.events, String(verdict.payloads)],
+      ['jobs', verdict.jobs, String(verdict.payloads)],
+      ['job effects', verdict.summarised, String(verdict.payloads)],
+      ['deliveries attempted', verdict.attempts, ''],
+      ['deliveries verified', verdict.verified, ''],
+      ['lost (acknowledged but missing)', verdict.lost, '0'],
+      ['delivered twice under different webhook-ids', verdict.twice, '0'],
+      ['half-done transactions', verdict.halfDone, '0'],
+      ['effects not exactly once', verdict.notOnce, '0'],
+      ['signatures refused', verdict.badSignatures, '0'],
+    ],
+  );
   say();
-  if (options.crash) say(`  Killed with SIGKILL: ${Object.entries(kills).map(([part, times]) => `${part} ${times} times`).join(', ')} (seed ${options.seed})`);
+  if (options.crash)
+    say(
+      `  Killed with SIGKILL: ${Object.entries(kills)
+        .map(([part, times]) => `${part} ${times} times`)
+        .join(', ')} (seed ${options.seed})`,
+    );
   say(`  Wall time ${seconds(wallMs)}; sending ${seconds(sendingMs)}, ${Math.round(verdict.payloads / (sendingMs / 1000)).toLocaleString('en')} payloads/s`);
   if (!options.crash && origin) for (const id of verdict.traces) say(`  ${origin}/console/trace/${id}`);
   else for (const id of verdict.traces) say(`  trace ${id}`);
@@ -77,7 +91,11 @@ export const replay = defineCommand({
         onProgress: ({ acknowledged, of, kills, phase }) => {
           if (args.json || (performance.now() - last < 1_000 && phase === 'sending')) return;
           last = performance.now();
-          say(dim(phase === 'sending' ? `  ${acknowledged} of ${of} acknowledged${kills ? `, ${kills} kills` : ''}` : '  Waiting for jobs and deliveries to finish'));
+          say(
+            dim(
+              phase === 'sending' ? `  ${acknowledged} of ${of} acknowledged${kills ? `, ${kills} kills` : ''}` : '  Waiting for jobs and deliveries to finish',
+            ),
+          );
         },
       };
       const { stack, name } = await stackFor(environment.dataDir, options.crash);

@@ -39,12 +39,23 @@ type Entry = z.infer<typeof entry>;
 const COLUMNS = Object.keys(entry.shape).join(', ');
 
 const page = z.object({ entries: z.array(entry), next_cursor: z.uuid().nullable() });
-const paging = { limit: z.coerce.number().int().min(1).max(200).default(50), cursor: z.uuid().optional().meta({ description: 'next_cursor of the page before' }) };
+const paging = {
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.uuid().optional().meta({ description: 'next_cursor of the page before' }),
+};
 
-const pageOf = (rows: Entry[], limit: number): z.infer<typeof page> => ({ entries: rows.slice(0, limit), next_cursor: rows.length > limit ? (rows[limit - 1]?.id ?? null) : null });
+const pageOf = (rows: Entry[], limit: number): z.infer<typeof page> => ({
+  entries: rows.slice(0, limit),
+  next_cursor: rows.length > limit ? (rows[limit - 1]?.id ?? null) : null,
+});
 
 export const api = {
-  record: procedure({ rest: 'POST /audit/entries', permission: 'audit.write', summary: 'Records an audit entry', description: 'Actor, address and correlation come from the request.' })
+  record: procedure({
+    rest: 'POST /audit/entries',
+    permission: 'audit.write',
+    summary: 'Records an audit entry',
+    description: 'Actor, address and correlation come from the request.',
+  })
     .input(
       z.object({
         action: text(200).meta({ description: 'What happened, past tense: order.created' }),
@@ -101,7 +112,12 @@ export const api = {
     .input(z.object({ entity_type: text(500), entity_id: text(500), ...paging }))
     .output(page)
     .query(async ({ ctx, input }) => {
-      const rows = await ctx.tx.query<Entry>(`select ${COLUMNS} from plinth.audit_history($1, $2, $3, $4)`, [input.entity_type, input.entity_id, input.limit + 1, input.cursor ?? null]);
+      const rows = await ctx.tx.query<Entry>(`select ${COLUMNS} from plinth.audit_history($1, $2, $3, $4)`, [
+        input.entity_type,
+        input.entity_id,
+        input.limit + 1,
+        input.cursor ?? null,
+      ]);
       return pageOf(rows, input.limit);
     }),
 

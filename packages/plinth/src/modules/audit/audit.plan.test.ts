@@ -12,7 +12,9 @@ beforeAll(async () => {
      select case when g % 2 = 0 then $1::uuid else $2::uuid end,
        (left(plinth_kernel.v7_floor(now() + (g % 2) * interval '1 month' + g * interval '1 second')::text, 13) || '-7' || lpad(to_hex(g % 4096), 3, '0') || '-8000-' || lpad(to_hex(g), 12, '0'))::uuid,
        'order.changed', 'order', (g % 1000)::text, 'user', 'ana', gen_random_uuid()
-     from generate_series(1, 20000) g`, [tenantA, tenantB]);
+     from generate_series(1, 20000) g`,
+    [tenantA, tenantB],
+  );
   await admin.query('analyze plinth_audit.entries');
   const { rows } = await admin.query<{ name: string }>('select distinct tableoid::regclass::text as name from plinth_audit.entries');
   never = new RegExp(`Seq Scan on (${rows.map(({ name }) => name.split('.')[1]).join('|')})`);
@@ -48,7 +50,9 @@ test('a page of 50 walks the primary key, newest first, and stops', async () => 
 });
 
 test('a time range prunes the partitions outside it', async () => {
-  const text = await plan(`select count(*) from plinth.audit_logs where tenant_id = '${tenantA}' and id >= plinth_kernel.v7_floor(now() - interval '1 day') and id < plinth_kernel.v7_floor(now() + interval '1 hour')`);
+  const text = await plan(
+    `select count(*) from plinth.audit_logs where tenant_id = '${tenantA}' and id >= plinth_kernel.v7_floor(now() - interval '1 day') and id < plinth_kernel.v7_floor(now() + interval '1 hour')`,
+  );
   const read = [...text.matchAll(/on (entries_\d{4}_\d{2})/g)].map((match) => match[1]);
   expect(new Set(read).size).toBeLessThanOrEqual(2);
   expect(text).toMatch(/Subplans Removed|Index/);
@@ -56,7 +60,11 @@ test('a time range prunes the partitions outside it', async () => {
 
 test.each([
   ['the history of an entity', `select action from plinth.audit_history('order', '42', 50)`, /entries_\d{4}_\d{2}_tenant_id_entity_type_entity_id_id_idx/],
-  ['a correlation id', `select action from plinth.audit_logs where tenant_id = plinth_kernel.tenant_id() and correlation_id = '018f0000-0000-7000-8000-000000000000'`, /correlation_id_idx/],
+  [
+    'a correlation id',
+    `select action from plinth.audit_logs where tenant_id = plinth_kernel.tenant_id() and correlation_id = '018f0000-0000-7000-8000-000000000000'`,
+    /correlation_id_idx/,
+  ],
 ])('%s uses its index', async (_, query, index) => {
   const text = await plan(query);
   if (!text.includes('Function Scan')) expect(text).toMatch(index);

@@ -12,18 +12,34 @@ interface Row {
   changes: Record<string, { before: unknown; after: unknown }> | null;
 }
 
-const rows = <T = Row>(where: string, values: unknown[] = []): Promise<T[]> => admin.query(`select * from plinth.audit_logs where ${where} order by id`, values).then((result) => result.rows as T[]);
+const rows = <T = Row>(where: string, values: unknown[] = []): Promise<T[]> =>
+  admin.query(`select * from plinth.audit_logs where ${where} order by id`, values).then((result) => result.rows as T[]);
 
 /** One statement of the application, as its role, in its tenant. */
-const write = (text: string, tenantId = tenantA): Promise<unknown> => plinth.transaction({ tenantId, actor: { type: 'user', id: 'ana' }, reason: 'stock take' }, (tx) => tx.query(text));
+const write = (text: string, tenantId = tenantA): Promise<unknown> =>
+  plinth.transaction({ tenantId, actor: { type: 'user', id: 'ana' }, reason: 'stock take' }, (tx) => tx.query(text));
 
 describe('log_audit_event', () => {
   test('runs as seed 003 writes it and takes the rest from the context', async () => {
     const [made] = await plinth.transaction({ tenantId: tenantA, actor: { type: 'service', id: 'cron' }, ip: '203.0.113.9', reason: 'audit' }, (tx) =>
-      tx.query<{ id: string }>(`select plinth.log_audit_event(p_actor_type := 'user', p_actor_identifier := 'u-1', p_action := 'trip_created', p_resource_type := 'trip', p_resource_id := 'trip-123') as id`),
+      tx.query<{ id: string }>(
+        `select plinth.log_audit_event(p_actor_type := 'user', p_actor_identifier := 'u-1', p_action := 'trip_created', p_resource_type := 'trip', p_resource_id := 'trip-123') as id`,
+      ),
     );
     const [row] = await rows<Record<string, unknown>>('id = $1', [made?.id]);
-    expect(row).toMatchObject({ tenant_id: tenantA, org_id: tenantA, actor_type: 'user', actor_id: 'u-1', action: 'trip_created', entity_type: 'trip', entity_id: 'trip-123', ip: '203.0.113.9', reason: 'audit', severity: 'info', source: 'api' });
+    expect(row).toMatchObject({
+      tenant_id: tenantA,
+      org_id: tenantA,
+      actor_type: 'user',
+      actor_id: 'u-1',
+      action: 'trip_created',
+      entity_type: 'trip',
+      entity_id: 'trip-123',
+      ip: '203.0.113.9',
+      reason: 'audit',
+      severity: 'info',
+      source: 'api',
+    });
   });
 
   test.each([
@@ -34,16 +50,21 @@ describe('log_audit_event', () => {
   });
 
   test('without a tenant it is refused', async () => {
-    await expect(plinth.transaction({}, (tx) => tx.query(`select plinth.log_audit_event(p_action := 'x')`))).rejects.toMatchObject({ code: 'kernel_tenant_required' });
+    await expect(plinth.transaction({}, (tx) => tx.query(`select plinth.log_audit_event(p_action := 'x')`))).rejects.toMatchObject({
+      code: 'kernel_tenant_required',
+    });
   });
 });
 
 describe('the log is append only', () => {
   beforeAll(() => plinth.transaction({ tenantId: tenantA }, async (tx) => void tx.audit.record({ action: 'kept' })));
 
-  test.each(['update plinth_audit.entries set action = $1', 'delete from plinth_audit.entries where action <> $1', 'truncate plinth_audit.entries -- $1'])('%s is refused to the application', async (text) => {
-    await expect(plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(text.replace('$1', `'x'`)))).rejects.toMatchObject({ code: '42501' });
-  });
+  test.each(['update plinth_audit.entries set action = $1', 'delete from plinth_audit.entries where action <> $1', 'truncate plinth_audit.entries -- $1'])(
+    '%s is refused to the application',
+    async (text) => {
+      await expect(plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(text.replace('$1', `'x'`)))).rejects.toMatchObject({ code: '42501' });
+    },
+  );
 
   test.each([`update plinth_audit.entries set action = 'x'`, 'delete from plinth_audit.entries'])('%s is refused even to a superuser', async (text) => {
     await expect(admin.query(text)).rejects.toMatchObject({ code: 'PL403', detail: '{"code":"audit_append_only"}' });
@@ -60,7 +81,9 @@ describe('audit_table', () => {
     await admin.query(`select plinth.audit_table('shop.orders', '{secret}'), plinth.audit_table('shop.lines', p_entity_type := 'order_line')`);
   });
   const captured = async (type: string): Promise<[string, string | null, unknown][]> =>
-    (await rows(`source = 'capture' and entity_type = $1 and xact > (select coalesce(max(xact), '0') from plinth_audit.entries where action = 'mark')`, [type])).map(({ action, entity_id, changes }) => [action, entity_id, changes]);
+    (
+      await rows(`source = 'capture' and entity_type = $1 and xact > (select coalesce(max(xact), '0') from plinth_audit.entries where action = 'mark')`, [type])
+    ).map(({ action, entity_id, changes }) => [action, entity_id, changes]);
   beforeEach(() => plinth.transaction({ tenantId: tenantA }, async (tx) => void tx.audit.record({ action: 'mark' })));
 
   test('records inserts, updates and deletes with their difference, and who and why', async () => {
@@ -72,7 +95,9 @@ describe('audit_table', () => {
       ['orders.updated', '1', { n: { before: 5, after: 6 } }],
       ['orders.deleted', '1', expect.objectContaining({ n: { before: 6, after: null } })],
     ]);
-    expect(await rows(`action = 'orders.updated' and entity_id = '1'`)).toMatchObject([{ actor_type: 'user', actor_id: 'ana', reason: 'stock take', tenant_id: tenantA }]);
+    expect(await rows(`action = 'orders.updated' and entity_id = '1'`)).toMatchObject([
+      { actor_type: 'user', actor_id: 'ana', reason: 'stock take', tenant_id: tenantA },
+    ]);
   });
 
   test('never shows a redacted column', async () => {
@@ -89,23 +114,34 @@ describe('audit_table', () => {
     await write('update shop.orders set n = n');
     await write('update shop.orders set n = n + 1 where id < 15');
     const found = await captured('orders');
-    expect(found.map(([action]) => action)).toEqual([...Array.from({ length: 20 }, () => 'orders.inserted'), ...Array.from({ length: 5 }, () => 'orders.updated')]);
+    expect(found.map(([action]) => action)).toEqual([
+      ...Array.from({ length: 20 }, () => 'orders.inserted'),
+      ...Array.from({ length: 5 }, () => 'orders.updated'),
+    ]);
   });
 
   test('a changed primary key shows as a delete and an insert; compound keys are joined; truncate is told', async () => {
     await write(`insert into shop.orders values (3, '${tenantA}', 1, null)`);
     await write('update shop.orders set id = 4');
-    expect((await captured('orders')).slice(1).sort()).toEqual([['orders.deleted', '3', expect.anything()], ['orders.inserted', '4', expect.anything()]]);
+    expect((await captured('orders')).slice(1).sort()).toEqual([
+      ['orders.deleted', '3', expect.anything()],
+      ['orders.inserted', '4', expect.anything()],
+    ]);
     await write(`insert into shop.lines values (1, 2, '{"a": 1}')`);
     await write('truncate shop.lines');
-    expect((await captured('order_line')).map(([action, id]) => [action, id])).toEqual([['order_line.inserted', '1,2'], ['order_line.truncated', null]]);
+    expect((await captured('order_line')).map(([action, id]) => [action, id])).toEqual([
+      ['order_line.inserted', '1,2'],
+      ['order_line.truncated', null],
+    ]);
   });
 
   test('rolls back with the business write', async () => {
-    await expect(plinth.transaction({ tenantId: tenantA }, async (tx) => {
-      await tx.query(`insert into shop.orders values (5, '${tenantA}', 1, null)`);
-      throw new Error('no');
-    })).rejects.toThrow('no');
+    await expect(
+      plinth.transaction({ tenantId: tenantA }, async (tx) => {
+        await tx.query(`insert into shop.orders values (5, '${tenantA}', 1, null)`);
+        throw new Error('no');
+      }),
+    ).rejects.toThrow('no');
     expect(await captured('orders')).toEqual([]);
   });
 
@@ -114,11 +150,14 @@ describe('audit_table', () => {
   });
 
   test('a table without a tenant column needs a tenant in the context', async () => {
-    await expect(plinth.transaction({}, (tx) => tx.query(`insert into shop.lines values (9, 9, null)`))).rejects.toMatchObject({ code: 'kernel_tenant_required' });
+    await expect(plinth.transaction({}, (tx) => tx.query(`insert into shop.lines values (9, 9, null)`))).rejects.toMatchObject({
+      code: 'kernel_tenant_required',
+    });
   });
 
   test('is listed, can be changed and can be stopped', async () => {
-    const list = async (): Promise<unknown[]> => (await plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(`select * from plinth.audited_tables where table_name like 'shop.%' order by 1`)));
+    const list = async (): Promise<unknown[]> =>
+      await plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(`select * from plinth.audited_tables where table_name like 'shop.%' order by 1`));
     expect(await list()).toEqual([
       { table_name: 'shop.lines', entity_type: 'order_line', redacted: [], enabled: true },
       { table_name: 'shop.orders', entity_type: 'orders', redacted: ['secret'], enabled: true },
@@ -141,13 +180,23 @@ describe('audit_table', () => {
 describe('history and API', () => {
   const handler = createHandler({ plinth: plinth as never, services: createServices({ log: { level: 'silent' } }) });
   const post = async (path: string, headers: Record<string, string>, body: unknown): Promise<Record<string, unknown>> => {
-    const response = await handler(new Request(`http://localhost/api/v1${path}`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }));
+    const response = await handler(
+      new Request(`http://localhost/api/v1${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: JSON.stringify(body),
+      }),
+    );
     return { status: response.status, ...((await response.json()) as object) };
   };
   let operator: string | undefined;
   const keyOf = async (tenantId: string): Promise<string> => {
     operator ??= (await ensureAdminKey(plinth)).secret;
-    const made = await post('/keys', { authorization: `Bearer ${operator}`, 'x-plinth-tenant': tenantId, 'x-plinth-reason': 'test' }, { name: 'test', scopes: ['audit.*'] });
+    const made = await post(
+      '/keys',
+      { authorization: `Bearer ${operator}`, 'x-plinth-tenant': tenantId, 'x-plinth-reason': 'test' },
+      { name: 'test', scopes: ['audit.*'] },
+    );
     return String(made.secret);
   };
   const get = async (key: string, path: string): Promise<{ status: number; body: Record<string, unknown> }> => {
@@ -161,7 +210,8 @@ describe('history and API', () => {
     keyB = await keyOf(tenantB);
     await plinth.transaction({ tenantId: tenantA }, async (tx) => {
       const parent = tx.audit.record({ action: 'import.started', entityType: 'import', entityId: 'i-1', complianceFlags: ['gdpr'] });
-      for (let i = 0; i < 5; i++) tx.audit.record({ action: 'contact.changed', entityType: 'contact', entityId: 'c/1', before: { n: i }, after: { n: i + 1 }, parentId: parent });
+      for (let i = 0; i < 5; i++)
+        tx.audit.record({ action: 'contact.changed', entityType: 'contact', entityId: 'c/1', before: { n: i }, after: { n: i + 1 }, parentId: parent });
     });
   });
 
@@ -185,7 +235,9 @@ describe('history and API', () => {
   });
 
   test('records over REST with the key as actor', async () => {
-    expect(await post('/audit/entries', { authorization: `Bearer ${keyA}` }, { action: 'report.exported', entity_type: 'report', entity_id: '7' })).toMatchObject({ status: 200 });
+    expect(
+      await post('/audit/entries', { authorization: `Bearer ${keyA}` }, { action: 'report.exported', entity_type: 'report', entity_id: '7' }),
+    ).toMatchObject({ status: 200 });
     expect(await rows(`action = 'report.exported'`)).toMatchObject([{ tenant_id: tenantA, actor_type: 'api_key', entity_id: '7' }]);
   });
 });

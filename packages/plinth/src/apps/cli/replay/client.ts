@@ -13,7 +13,12 @@ export class Refused extends Error {
 const CALL_MS = 10_000;
 
 /** One REST call. Errors: Refused for an answer that is none, whatever fetch throws when there is no answer. */
-export async function call<T>(stack: Stack, method: string, path: string, options: { key?: string; tenant?: string; idempotencyKey?: string; body?: unknown } = {}): Promise<T> {
+export async function call<T>(
+  stack: Stack,
+  method: string,
+  path: string,
+  options: { key?: string; tenant?: string; idempotencyKey?: string; body?: unknown } = {},
+): Promise<T> {
   const response = await fetch(`${stack.origin}/api/v1${path}`, {
     method,
     headers: {

@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module';
 import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 
 /** One payload to send: a real example of GitHub under an id of its own. */
 export interface Payload {
@@ -22,7 +22,9 @@ export async function readPayloads(options: { times: number; tenants: number; ne
   try {
     path = createRequire(import.meta.url).resolve('@octokit/webhooks-examples/api.github.com/index.json');
   } catch (error) {
-    throw Object.assign(new Error('The example payloads are not installed', { cause: error }), { wayOut: 'Run this in a clone of Plinth, or: npm install --save-dev @octokit/webhooks-examples' });
+    throw Object.assign(new Error('The example payloads are not installed', { cause: error }), {
+      wayOut: 'Run this in a clone of Plinth, or: npm install --save-dev @octokit/webhooks-examples',
+    });
   }
   const events = JSON.parse(await readFile(path, 'utf8')) as Example[];
   const once = events.flatMap(({ name, examples }) => examples.map((payload) => ({ event: name, payload })));

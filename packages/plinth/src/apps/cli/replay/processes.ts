@@ -21,7 +21,10 @@ const gone = (child: ChildProcess): Promise<void> => {
 
 /** Starts a process of the replay and resolves when it says that it is ready. Errors: an Error with what it complained of. */
 export async function startChild(settings: ChildSettings): Promise<Child> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL('child.ts', import.meta.url))], { env: { ...process.env, PLINTH_REPLAY: JSON.stringify(settings) }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [fileURLToPath(new URL('child.ts', import.meta.url))], {
+    env: { ...process.env, PLINTH_REPLAY: JSON.stringify(settings) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let complaint = '';
   child.stderr.on('data', (chunk: Buffer) => {
     complaint = `${complaint}${chunk.toString()}`.slice(-2000);

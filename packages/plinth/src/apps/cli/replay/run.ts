@@ -51,15 +51,26 @@ async function makeTenant(stack: Stack, index: number, run: string, url: string,
     if (!found) throw error;
     return found;
   });
-  const { secret: key } = await call<{ secret: string }>(stack, 'POST', '/keys', { tenant: made.id, body: { name: `replay ${run}`, scopes: ['github.*', 'webhooks.*', 'events.*'] } });
-  const subscription = await call<{ id: string }>(stack, 'POST', '/webhooks/subscriptions', { key, body: { name: `replay ${run}`, patterns: ['github.*.opened'], url, secret } });
+  const { secret: key } = await call<{ secret: string }>(stack, 'POST', '/keys', {
+    tenant: made.id,
+    body: { name: `replay ${run}`, scopes: ['github.*', 'webhooks.*', 'events.*'] },
+  });
+  const subscription = await call<{ id: string }>(stack, 'POST', '/webhooks/subscriptions', {
+    key,
+    body: { name: `replay ${run}`, patterns: ['github.*.opened'], url, secret },
+  });
   return { id: made.id, key, subscription: subscription.id };
 }
 
 /** Registers every event type that is to come with a JSON Schema, so that payloads are validated. */
 async function defineTypes(stack: Stack, tenants: readonly Tenant[], payloads: readonly Payload[]): Promise<void> {
   const types = new Set(payloads.map(({ event, payload }) => (typeof payload.action === 'string' ? `github.${event}.${payload.action}` : `github.${event}`)));
-  const schema = { $schema: 'https://json-schema.org/draft/2020-12/schema', type: 'object', required: ['delivery_id'], properties: { delivery_id: { type: 'string', format: 'uuid' }, action: { type: 'string' }, sender: { type: 'object', required: ['login'] } } };
+  const schema = {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    type: 'object',
+    required: ['delivery_id'],
+    properties: { delivery_id: { type: 'string', format: 'uuid' }, action: { type: 'string' }, sender: { type: 'object', required: ['login'] } },
+  };
   const waiting = tenants.flatMap(({ key }) => [...types].map((type) => ({ key, type })));
   await Promise.all(
     Array.from({ length: SENDERS }, async () => {
@@ -82,7 +93,9 @@ async function sendAll(stack: Stack, tenants: readonly Tenant[], payloads: reado
       const due = options.rate > 0 ? started + ((next - 1) / options.rate) * 1000 : 0;
       if (due > performance.now()) await pause(due - performance.now());
       const key = tenants[tenant]?.key ?? '';
-      const { result, tries } = await untilAcknowledged(() => call<{ correlationId: string }>(stack, 'POST', '/github/deliveries', { key, idempotencyKey: id, body: { id, event, payload: body } }));
+      const { result, tries } = await untilAcknowledged(() =>
+        call<{ correlationId: string }>(stack, 'POST', '/github/deliveries', { key, idempotencyKey: id, body: { id, event, payload: body } }),
+      );
       acknowledged.set(id, result.correlationId);
       sentAgain += tries - 1;
       options.onProgress({ acknowledged: acknowledged.size, of: payloads.length, kills: kills(), phase: 'sending' });
@@ -106,7 +119,10 @@ async function settle(stack: Stack, notes: string, payloads: readonly Payload[],
 /** Sends the payloads through the stack and counts what came of them. */
 export async function replay(stack: Stack, options: ReplayOptions): Promise<ReplayResult> {
   const started = performance.now();
-  const run = new Date().toISOString().replaceAll(/[^0-9]/g, '').slice(0, 14);
+  const run = new Date()
+    .toISOString()
+    .replaceAll(/[^0-9]/g, '')
+    .slice(0, 14);
   const folder = join(options.dataDir, `receiver-${process.pid}`);
   await mkdir(folder, { recursive: true });
   const notes = join(folder, 'received.ndjson');
@@ -117,7 +133,8 @@ export async function replay(stack: Stack, options: ReplayOptions): Promise<Repl
   let killing: Promise<Record<string, number>> = Promise.resolve({});
   const tenants: Tenant[] = [];
   try {
-    for (let index = 0; index < options.tenants; index++) tenants.push(await makeTenant(stack, index, run, `http://127.0.0.1:${receiver.port}/${index}`, secret));
+    for (let index = 0; index < options.tenants; index++)
+      tenants.push(await makeTenant(stack, index, run, `http://127.0.0.1:${receiver.port}/${index}`, secret));
     const payloads = await readPayloads({ times: options.times, tenants: options.tenants, newId: uuidV7, limit: options.limit });
     await defineTypes(stack, tenants, payloads);
     if (options.crash) killing = chaos(stack, options.seed, done.signal, () => killed++);

@@ -3,9 +3,9 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import { startPostgres } from 'plinth-embedded';
+import { ensureAdminKey } from '#apps/server/index.ts';
 import { createServerRole, migrateUp } from '#kernel/migrate/index.ts';
 import { createKernel } from '#kernel/plinth.ts';
-import { ensureAdminKey } from '#apps/server/index.ts';
 import type { DevState } from '../dev.ts';
 import { withExamples } from '../dev.ts';
 import type { Child } from './processes.ts';
@@ -21,7 +21,13 @@ export interface Stack {
   stop(): Promise<void>;
 }
 
-export const attach = (state: DevState): Stack => ({ origin: state.origin, adminKey: state.adminKey, adminUrl: state.adminUrl, parts: {}, stop: async () => {} });
+export const attach = (state: DevState): Stack => ({
+  origin: state.origin,
+  adminKey: state.adminKey,
+  adminUrl: state.adminUrl,
+  parts: {},
+  stop: async () => {},
+});
 
 async function prepare(rootUrl: string, password: string): Promise<{ adminUrl: string; serverUrl: string; adminKey: string }> {
   const root = new pg.Client({ connectionString: rootUrl });
@@ -62,8 +68,14 @@ export async function ownStack(dataDir: string): Promise<Stack> {
     adminKey,
     adminUrl,
     parts: {
-      server: restart(() => server, async () => void (server = await startChild({ ...settings, part: 'server', port }))),
-      worker: restart(() => worker, async () => void (worker = await startChild({ ...settings, part: 'worker', port: 0 }))),
+      server: restart(
+        () => server,
+        async () => void (server = await startChild({ ...settings, part: 'server', port })),
+      ),
+      worker: restart(
+        () => worker,
+        async () => void (worker = await startChild({ ...settings, part: 'worker', port: 0 })),
+      ),
       postgres: {
         async killAndRestart() {
           const wanted = postgres.port;

@@ -73,19 +73,25 @@ export const unfinished = (adminUrl: string, payloads: readonly Payload[]): Prom
   });
 
 export const readReceived = async (notes: string): Promise<Received[]> =>
-  (await readFile(notes, 'utf8').catch(() => '')).split('\n').filter(Boolean).map((line) => JSON.parse(line) as Received);
+  (await readFile(notes, 'utf8').catch(() => ''))
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Received);
 
 /** Counts everything of the run, in the database and at the receiver. */
 export async function judge(adminUrl: string, notes: string, payloads: readonly Payload[], acknowledged: ReadonlyMap<string, string>): Promise<Verdict> {
   const ids = payloads.map(({ id }) => id);
   const received = await readReceived(notes);
   const webhookIds = new Map<string, Set<string>>();
-  for (const { deliveryId, webhookId, verified } of received) if (verified) webhookIds.set(deliveryId, (webhookIds.get(deliveryId) ?? new Set()).add(webhookId));
+  for (const { deliveryId, webhookId, verified } of received)
+    if (verified) webhookIds.set(deliveryId, (webhookIds.get(deliveryId) ?? new Set()).add(webhookId));
   const wanted = payloads.filter((payload) => isSubscribed(payload) && acknowledged.has(payload.id));
   return withAdmin(adminUrl, async (client) => {
     const { rows: counted } = await client.query<Counted>(COUNTS, [ids]);
     const { rows: attempts } = await client.query<{ n: number }>(
-      `select count(*)::int as n from plinth_webhooks.attempts a where a.event_id in (select id from plinth.event_store where idempotency_key = any ($1::text[]))`, [ids]);
+      `select count(*)::int as n from plinth_webhooks.attempts a where a.event_id in (select id from plinth.event_store where idempotency_key = any ($1::text[]))`,
+      [ids],
+    );
     const whole = (one: Counted): boolean => one.rows === 1 && one.entries === 1 && one.events === 1 && one.jobs === 1;
     const nothing = (one: Counted): boolean => one.rows + one.entries + one.events + one.jobs === 0;
     return {
@@ -110,5 +116,14 @@ export async function judge(adminUrl: string, notes: string, payloads: readonly 
 
 /** True when nothing was lost, halved or doubled. */
 export const addsUp = (verdict: Verdict): boolean =>
-  verdict.acknowledged === verdict.payloads && verdict.rows === verdict.payloads && verdict.entries === verdict.payloads && verdict.events === verdict.payloads &&
-  verdict.jobs === verdict.payloads && verdict.summarised === verdict.payloads && verdict.lost === 0 && verdict.twice === 0 && verdict.halfDone === 0 && verdict.notOnce === 0 && verdict.badSignatures === 0;
+  verdict.acknowledged === verdict.payloads &&
+  verdict.rows === verdict.payloads &&
+  verdict.entries === verdict.payloads &&
+  verdict.events === verdict.payloads &&
+  verdict.jobs === verdict.payloads &&
+  verdict.summarised === verdict.payloads &&
+  verdict.lost === 0 &&
+  verdict.twice === 0 &&
+  verdict.halfDone === 0 &&
+  verdict.notOnce === 0 &&
+  verdict.badSignatures === 0;
