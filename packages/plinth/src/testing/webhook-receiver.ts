@@ -21,7 +21,7 @@ export interface WebhookReceiver {
   readonly secrets: string[];
   /** Called for every request; default 204. */
   answer: (response: ServerResponse, received: Received, count: number) => void;
-  /** Resolves when `count` requests have come; rejects after `limitMs` (default 10,000). */
+  /** Resolves when `count` requests have come; rejects after `limitMs` (default 25,000). */
   waitFor(count: number, limitMs?: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -47,7 +47,7 @@ export async function webhookReceiver(): Promise<WebhookReceiver> {
     received,
     secrets,
     answer: (response) => response.writeHead(204).end(),
-    waitFor(count, limitMs = 10_000) {
+    waitFor(count, limitMs = 25_000) {
       return new Promise((resolve, reject) => {
         const timer = setTimeout(() => reject(new Error(`${received.length} of ${count} webhooks came within ${limitMs} ms`)), limitMs);
         const look = (): void => {

@@ -86,11 +86,12 @@ const queue = async (): Promise<{ id: string; status: string; attempts: number; 
 const makeDue = () => database.admin.query(`update plinth_webhooks.deliveries set due_at = clock_timestamp() where status = 'pending' and due_at < 'infinity'`);
 /** Polls until it holds; a bound, not a sleep. */
 async function until<T>(look: () => Promise<T | undefined | false>, what: string): Promise<T> {
-  const end = performance.now() + 10_000;
+  const end = performance.now() + 25_000;
   for (;;) {
     const found = await look();
     if (found) return found;
-    if (performance.now() > end) throw new Error(`not within 10 s: ${what}`);
+    if (performance.now() > end) throw new Error(`not within 25 s: ${what}`);
+    await database.plinth.wake.next([], 10);
   }
 }
 const attemptsLogged = (tenantId: string, count: number) =>
