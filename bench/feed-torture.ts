@@ -41,8 +41,10 @@ export interface TortureResult {
   lost: number;
   duplicated: number;
   inverted: number;
-  /** Events that were handled more than 1 s after their commit. */
+  /** Events that were handled more than 1 s after their commit, not counting time in which the machine answered nobody. */
   stalled: number;
+  /** Longest time in which a query that waits for nothing had no answer. */
+  worstSilenceMs: number;
   worstLagMs: number;
   medianLagMs: number;
   tookMs: number;
@@ -53,6 +55,7 @@ const READER_APP = 'plinth torture reader';
 /** Writers wait beyond this many unread events, so that lag tells of stalls and not of a reader that is merely slower. */
 const MOST_UNREAD = 400;
 const STALL_MS = 1_000;
+const SILENT_MS = 100;
 
 /** mulberry32: small, seeded, good enough to vary schedules. */
 function randomOf(seed: number): () => number {
@@ -80,6 +83,8 @@ interface Run {
   writing: boolean;
   reading: boolean;
   transactionNo: number;
+  /** Times in which the machine was too busy to answer `select 1`. */
+  silences: { from: number; to: number }[];
 }
 
 const SETUP = `
@@ -164,7 +169,9 @@ const writer = (run: Run, random: () => number): Promise<void> => connected(run.
 async function write(run: Run, client: pg.Client, random: () => number): Promise<void> {
   const tenants = run.options.tenants;
   while (run.writing) {
-    if (run.committed.size - run.handled > MOST_UNREAD) {
+    // A reader that loses events never catches up; its writers only pace themselves.
+    if ((run.options.cursor ?? 'snapshot') !== 'snapshot') await pause(5);
+    else if (run.committed.size - run.handled > MOST_UNREAD) {
       await pause(5);
       continue;
     }
@@ -260,6 +267,19 @@ async function kill(run: Run, client: pg.Client, random: () => number): Promise<
   }
 }
 
+/** Asks for nothing every 20 ms: what this waits for is the machine, and not the feed. */
+const heartbeat = (run: Run): Promise<void> =>
+  connected(run.options.adminUrl, async (client) => {
+    for (let from = Date.now(); run.reading; from = Date.now()) {
+      await client.query('select 1');
+      await pause(20);
+      if (Date.now() - from > SILENT_MS) run.silences.push({ from, to: Date.now() });
+    }
+  });
+
+const silentWithin = (run: Run, from: number, to: number): number =>
+  run.silences.reduce((sum, silence) => sum + Math.max(0, Math.min(to, silence.to) - Math.max(from, silence.from)), 0);
+
 interface Verdict {
   lost: number;
   duplicated: number;
@@ -279,7 +299,8 @@ async function judge(run: Run, admin: pg.Client, tookMs: number): Promise<Tortur
   const { rows: truth } = await admin.query<{ id: string }>('select id from plinth_events.events');
   const known = new Set(truth.map((row) => row.id));
   const vanished = [...run.committed.keys()].filter((id) => !known.has(id)).length;
-  const lags = effects.map((effect) => effect.at - (run.committed.get(effect.event_id) ?? effect.at)).sort((x, y) => x - y);
+  const waits = effects.map((effect) => ({ from: run.committed.get(effect.event_id) ?? effect.at, to: effect.at }));
+  const lags = waits.map(({ from, to }) => to - from).sort((x, y) => x - y);
   return {
     committed: run.committed.size,
     rolledBack: run.rolledBack,
@@ -290,7 +311,8 @@ async function judge(run: Run, admin: pg.Client, tookMs: number): Promise<Tortur
     lost: (rows[0]?.lost ?? -1) + vanished,
     duplicated: rows[0]?.duplicated ?? -1,
     inverted: rows[0]?.inverted ?? -1,
-    stalled: lags.filter((lag) => lag > STALL_MS).length,
+    stalled: waits.filter(({ from, to }) => to - from > STALL_MS && to - from - silentWithin(run, from, to) > STALL_MS).length,
+    worstSilenceMs: Math.max(0, ...run.silences.map(({ from, to }) => to - from)),
     worstLagMs: Math.round(lags.at(-1) ?? 0),
     medianLagMs: Math.round(lags[Math.floor(lags.length / 2)] ?? 0),
     tookMs: Math.round(tookMs),
@@ -313,6 +335,7 @@ export async function torture(options: TortureOptions): Promise<TortureResult> {
     writing: true,
     reading: true,
     transactionNo: 0,
+    silences: [],
   };
   const admin = new pg.Client({ connectionString: options.adminUrl });
   await admin.connect();
@@ -323,6 +346,7 @@ export async function torture(options: TortureOptions): Promise<TortureResult> {
   const silenceMs = cursor === 'snapshot' ? 6_000 : (options.longMs ?? 3_000) + 1_000;
   const readers =
     cursor === 'snapshot' ? [...Array.from({ length: options.readers ?? 3 }, () => reader(run, fork())), killer(run, fork())] : [naiveReader(run, cursor)];
+  readers.push(heartbeat(run));
   const writers = [...Array.from({ length: options.writers ?? 6 }, () => writer(run, fork())), longWriter(run, fork())];
   const failed = Promise.race([...readers, ...writers].map((part) => part.then(() => new Promise<never>(() => {}))));
   failed.catch(() => {});
@@ -377,7 +401,9 @@ export async function run(context: BenchContext): Promise<Report> {
   const seed = Number(context.args.seed ?? Date.now() % 1_000_000);
   const events = Number(context.args.events ?? (context.quick ? 5_000 : 100_000));
   console.log(`feed torture, seed ${seed}, ${events} events`);
-  const ours = await torture({ adminUrl: context.url, serverUrl: context.serverUrl, tenants: [context.tenantId, context.otherTenantId], events, seed });
+  // More tenants than shards, so that every shard is busy.
+  const tenants = Array.from({ length: 12 }, () => context.plinth.newId());
+  const ours = await torture({ adminUrl: context.url, serverUrl: context.serverUrl, tenants, events, seed });
   const { position, horizon } = await peers(context, seed, Math.min(events, 3_000));
   const row = (variant: string, value: number, unit: string) => ({ variant, median: value, least: value, most: value, unit });
   const peerRows = (name: string, result: TortureResult) => [
@@ -398,6 +424,7 @@ export async function run(context: BenchContext): Promise<Report> {
       row('of them in the middle of a batch', ours.killedBatches, 'kills'),
       row('lag after commit, median', ours.medianLagMs, 'ms'),
       row('lag after commit, worst', ours.worstLagMs, 'ms'),
+      row('longest time without an answer to select 1', ours.worstSilenceMs, 'ms'),
       row('wall time', Math.round(ours.tookMs / 1000), 's'),
       ...peerRows('id > last', position),
       ...peerRows('xmin horizon', horizon),

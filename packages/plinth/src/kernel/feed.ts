@@ -110,15 +110,28 @@ export async function checkpoint(tx: AnyTransaction, feed: Feed, consumer: strin
   ]);
 }
 
-/** Consumers that this process has seen registered; a restored database is another process's start. */
-const started = new WeakMap<object, Set<string>>();
+/**
+ * Whether a claim would find something, without taking a lock: locks are writes, and a quiet log must cost none. Cursors of a
+ * window that has begun, or of an epoch that is over, have always to be moved.
+ */
+const peekSql = (feed: Feed): string => `
+  select from plinth_kernel.feed_windows($1) as c
+  where c.consumer = $2 and (c.retry_at is null or c.retry_at <= clock_timestamp()) and (c.s2 is not null or c.up_to < 9223372036854775807
+    or exists (select from ${feed.name} as e where e.shard = c.shard and e.position > c.above and e.xact = any (array(select pg_snapshot_xip(c.s1))))
+    or exists (select from ${feed.name} as e where e.shard = c.shard and e.position > c.above and e.xact >= pg_snapshot_xmax(c.s1))) limit 1`;
 
-async function start<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: Feed, name: string, from: 'beginning' | 'now'): Promise<void> {
-  const known = started.get(plinth) ?? new Set();
-  if (known.has(name)) return;
+/** What this process knows of the consumers it runs: that they are registered, and whether the last claim found nothing. */
+const running = new WeakMap<object, Map<string, { quiet: boolean }>>();
+
+async function start<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: Feed, name: string, from: 'beginning' | 'now'): Promise<{ quiet: boolean }> {
+  const known = running.get(plinth) ?? new Map<string, { quiet: boolean }>();
+  running.set(plinth, known);
+  const state = known.get(name);
+  if (state) return state;
   await plinth.asWorker({}, (tx) => tx.query('select plinth_kernel.feed_start($1, $2, $3)', [feed.name, name, from]));
-  known.add(name);
-  started.set(plinth, known);
+  const fresh = { quiet: false };
+  known.set(name, fresh);
+  return fresh;
 }
 
 /**
@@ -128,10 +141,12 @@ async function start<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: F
  */
 export async function consumeOnce<Modules extends ModuleMap>(plinth: Plinth<Modules>, name: string, consumer: Consumer): Promise<number> {
   const feed = feedOf(plinth.modules);
-  await start(plinth, feed, name, consumer.from ?? 'beginning');
+  const state = await start(plinth, feed, name, consumer.from ?? 'beginning');
+  if (state.quiet && (await plinth.asWorker({}, (tx) => tx.query(peekSql(feed), [feed.name, name]))).length === 0) return 0;
   // A claim of idle shards that ends a window of theirs says nothing about the other shards, so it is followed by another.
   for (let claims = 0; claims < MOST_EMPTY_CLAIMS; claims++) {
     const { handled, moved } = await attempt(plinth, feed, name, consumer);
+    state.quiet = handled === 0;
     if (handled > 0 || !moved) return handled;
   }
   return 0;

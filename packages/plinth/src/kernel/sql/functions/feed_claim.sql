@@ -35,7 +35,7 @@ begin
   return query
   select f.shard, f.s1, coalesce(f.s2, case when next.after_position is null then _now else plinth_kernel.feed_everything() end), f.last,
     this.after_position, coalesce(next.after_position, 9223372036854775807), f.failures,
-    f.s2 is not null or next.after_position is not null or f.s1_at < pg_catalog.clock_timestamp() - interval '10 seconds'
+    f.s2 is not null or next.after_position is not null or f.s1_at < pg_catalog.clock_timestamp() - interval '10 minutes'
   from plinth_kernel.feed_cursors as f
   join plinth_kernel.feed_epochs as this on this.feed = f.feed and this.epoch = f.epoch
   left join plinth_kernel.feed_epochs as next on next.feed = f.feed and next.epoch = f.epoch + 1
