@@ -28,7 +28,7 @@ export default defineModule({
     entries: {
       title: 'Audit log',
       view: 'audit_logs',
-      columns: ['created_at', 'actor_type', 'actor_id', 'action', 'entity_type', 'entity_id', 'severity', 'reason', 'correlation_id'],
+      columns: ['created_at', 'action', 'entity_type', 'entity_id', 'actor_type', 'actor_id', 'severity', 'reason', 'correlation_id'],
       filters: ['action', 'actor_type', 'actor_id', 'entity_type', 'entity_id', 'severity', 'source', 'correlation_id', 'request_id', 'ip'],
       empty: 'Nothing has been recorded yet. Call tx.audit.record(...), plinth.log_audit_event(...) or plinth.audit_table(...).',
     },
