@@ -199,6 +199,41 @@ describe('a hold', () => {
   });
 });
 
+test('a hold that is being placed is waited for by sweeps and drops, which then find it', async () => {
+  await makeMonth('2010-01-15');
+  await makeMonth(twoYearsAgo);
+  await addEntries(tenantB, '2010-01-15', 2);
+  await addEntries(tenantA, twoYearsAgo, 5);
+  await setPolicy(tenantA, '1 year');
+  const placing = await admin.connect();
+  const placeHold = async (tenantId: string): Promise<void> => {
+    await placing.query('begin');
+    await placing.query('insert into plinth_kernel.retention_holds (tenant_id, reason) values ($1, $2)', [tenantId, 'being placed']);
+  };
+  const waiting = (): Promise<unknown> =>
+    vi.waitFor(async () => expect((await admin.query(`select 1 from pg_locks where relation = 'plinth_kernel.retention_holds'::regclass and not granted`)).rowCount).toBe(1), { timeout: 5_000, interval: 10 });
+  await placeHold(tenantA);
+  const sweeping = plinth.asWorker({}, (tx) => tx.query(`select plinth_kernel.retention_sweep('audit.entries', $1) as n`, [tenantA]));
+  await waiting();
+  await placing.query('commit');
+  expect(await sweeping).toEqual([{ n: 0 }]);
+  const dropping = runRetention(
+    services({
+      async step(step, body) {
+        if (step.action !== 'drop') return body();
+        await placeHold(tenantB);
+        const dropped = body();
+        await waiting();
+        await placing.query('commit');
+        return dropped;
+      },
+    }),
+  );
+  expect(await dropping).toMatchObject({ partitionsDropped: 0, partitionsKept: [{ partition: january, reason: expect.stringContaining('being placed') }] });
+  placing.release();
+  expect([await countOf(tenantA), await countOf(tenantB)]).toEqual([5, 2]);
+});
+
 describe('a tenant with a policy of its own', () => {
   test('loses its rows to the hour when it keeps them for less, in batches; others lose none', async () => {
     await makeMonth(twoYearsAgo);

@@ -7,6 +7,8 @@ declare
   _have record;
   _blocker text;
 begin
+  -- See plinth_kernel.retention_sweep.
+  lock table plinth_kernel.retention_holds, plinth_kernel.retention_policies in share mode;
   select * into _row from plinth_kernel.retention_partitions as l where l.id = p_id for update;
   if _row.state = 'dropped' then
     return null;

@@ -5,11 +5,14 @@ create or replace function plinth_kernel.retention_sweep(p_kind text, p_tenant_i
 language plpgsql security definer set search_path = '' set lock_timeout = '500ms'
 as $$
 declare
-  _doomed text := plinth_kernel.retention_doomed_sql(p_kind, p_tenant_id, p_lower_id, p_upper_id);
+  _doomed text;
   _table regclass;
   _same text;
   _deleted integer;
 begin
+  -- Whoever is placing a hold or lengthening a policy is waited for, and waits: once that is committed, nothing it covers goes.
+  lock table plinth_kernel.retention_holds, plinth_kernel.retention_policies in share mode;
+  _doomed := plinth_kernel.retention_doomed_sql(p_kind, p_tenant_id, p_lower_id, p_upper_id);
   if _doomed is null then
     return 0;
   end if;
