@@ -1,0 +1,59 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { root } from './repo.ts';
+import { reportFunctions, reportNotRun } from './test-report.ts';
+
+let folder: string;
+let printed: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'plinth-report-'));
+  printed = '';
+  vi.spyOn(console, 'log').mockImplementation((line: string) => {
+    printed += `${line}\n`;
+  });
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function file(...lines: readonly unknown[]): Promise<string> {
+  const path = join(folder, 'lines.jsonl');
+  await writeFile(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  return path;
+}
+
+describe('functions', () => {
+  test('a run in which every plpgsql function was called passes', async () => {
+    const path = await file({ exists: ['plinth.a', 'plinth.b'] }, { called: ['plinth.a'] }, { called: ['plinth.b', 'plinth.a'] });
+    expect(reportFunctions(path)).toBe(true);
+  });
+
+  test('a function that no test called is named, and fails the run', async () => {
+    const path = await file({ exists: ['plinth.a', 'plinth.b'] }, { called: ['plinth.a'] });
+    expect(reportFunctions(path)).toBe(false);
+    expect(printed).toContain('never called: plinth.b');
+  });
+
+  test('a run that counted nothing fails', async () => {
+    expect(reportFunctions(join(folder, 'no-such-file'))).toBe(false);
+    expect(reportFunctions(await file({ exists: ['plinth.a'] }))).toBe(false);
+  });
+});
+
+describe('not run', () => {
+  test('says for each want which files, why, and the way out', async () => {
+    const line = { need: 'redis', file: join(root, 'bench/peer.test.ts'), reason: 'no Redis was found', wayOut: 'install it' };
+    expect(reportNotRun(await file(line, line))).toBe(false);
+    expect(printed).toBe('\nNot run for want of redis: no Redis was found. To run them, install it.\n  bench/peer.test.ts\n');
+  });
+
+  test('is silent when everything was run', () => {
+    expect(reportNotRun(join(folder, 'no-such-file'))).toBe(true);
+    expect(printed).toBe('');
+  });
+});
