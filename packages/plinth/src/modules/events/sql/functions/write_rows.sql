@@ -16,11 +16,13 @@ begin
     where r.idempotency_key is not null
     order by r.idempotency_key
     on conflict do nothing;
-    -- A statement of its own: it sees keys that another transaction committed while the one above waited for it.
+    -- A statement of its own: it sees keys that another transaction committed while the one above waited for it. Scalar sub-queries
+    -- here and below, because a join with a table that was empty when the plan was made becomes a scan of all keys.
     select r.idempotency_key into _clash
-    from pg_catalog.jsonb_to_recordset(p_rows) as r (type text, payload jsonb, aggregate_type text, aggregate_id text, idempotency_key text)
-    join plinth_events.dedup as d on d.tenant_id = _tenant_id and d.key = r.idempotency_key
-    where d.fingerprint <> plinth_events.fingerprint(r.type, r.payload, r.aggregate_type, r.aggregate_id)
+    from pg_catalog.jsonb_to_recordset(p_rows) as r (id uuid, type text, payload jsonb, aggregate_type text, aggregate_id text, idempotency_key text)
+    where r.id <> (select d.event_id from plinth_events.dedup as d where d.tenant_id = _tenant_id and d.key = r.idempotency_key)
+      and plinth_events.fingerprint(r.type, r.payload, r.aggregate_type, r.aggregate_id)
+        <> (select d.fingerprint from plinth_events.dedup as d where d.tenant_id = _tenant_id and d.key = r.idempotency_key)
     limit 1;
     if found then
       raise exception 'the idempotency key % was used for another event', _clash using errcode = 'PL409',
@@ -30,11 +32,12 @@ begin
   end if;
   return query
   with asked as materialized (
-    select r.*, coalesce(d.event_id, r.id) as first_id, coalesce(d.event_id <> r.id, false) as repeated
+    select q.*, coalesce(q.known_id, q.id) as first_id, coalesce(q.known_id <> q.id, false) as repeated from (
+    select r.*, (select d.event_id from plinth_events.dedup as d where d.tenant_id = _tenant_id and d.key = r.idempotency_key) as known_id
     from rows from (pg_catalog.jsonb_to_recordset(p_rows) as (id uuid, type text, type_version integer, payload jsonb, aggregate_type text, aggregate_id text,
       expected_version bigint, idempotency_key text, metadata jsonb, correlation_id uuid, causation_id uuid, occurred_at timestamptz, warnings text[])) with ordinality
       as r (id, type, type_version, payload, aggregate_type, aggregate_id, expected_version, idempotency_key, metadata, correlation_id, causation_id, occurred_at, warnings, nth)
-    left join plinth_events.dedup as d on d.tenant_id = _tenant_id and d.key = r.idempotency_key
+    ) as q
   ), heads as (
     insert into plinth_events.streams as s (tenant_id, aggregate_type, aggregate_id, version)
     select _tenant_id, a.aggregate_type, a.aggregate_id, count(*) from asked as a
