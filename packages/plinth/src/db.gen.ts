@@ -86,6 +86,14 @@ export interface AuditLogsView {
   xact: string;
 }
 
+/** Tables captured by plinth.audit_table, read from their triggers. Tables are the installation's, so every tenant sees the same. */
+export interface AuditedTablesView {
+  table_name: string | null;
+  entity_type: string | null;
+  redacted: string[] | null;
+  enabled: boolean | null;
+}
+
 /** Jobs of the tenant: scheduled, pending, processing, failed (dead letters, kept for 30 days), completed and cancelled (kept for 7 days). Can be locked with FOR UPDATE SKIP LOCKED. */
 export interface BackgroundJobsView {
   id: string;
@@ -94,13 +102,13 @@ export interface BackgroundJobsView {
   job_name: string | null;
   queue: string;
   status: string;
-  priority: number;
-  payload: unknown;
+  priority: string;
+  payload: string;
   result: unknown;
   error: string | null;
-  attempts: number;
-  max_attempts: number;
-  progress: number;
+  attempts: string;
+  max_attempts: string;
+  progress: string;
   progress_note: string | null;
   unique_key: string | null;
   run_at: Date;
@@ -702,13 +710,13 @@ export interface JobsJobsTable {
   name: string | null;
   queue: Generated<string>;
   status: Generated<string>;
-  priority: Generated<number>;
-  payload: Generated<unknown>;
+  priority: Generated<string>;
+  payload: Generated<string>;
   result: unknown;
   error: string | null;
-  attempts: Generated<number>;
-  max_attempts: Generated<number>;
-  progress: Generated<number>;
+  attempts: Generated<string>;
+  max_attempts: Generated<string>;
+  progress: Generated<string>;
   progress_note: string | null;
   unique_key: string | null;
   run_at: Generated<Date>;
@@ -1021,6 +1029,7 @@ export interface Database {
   'plinth.archived_partitions': ArchivedPartitionsView;
   'plinth.audit_log_retention_policy': AuditLogRetentionPolicyView;
   'plinth.audit_logs': AuditLogsView;
+  'plinth.audited_tables': AuditedTablesView;
   'plinth.background_jobs': BackgroundJobsView;
   'plinth.event_deliveries': EventDeliveriesView;
   'plinth.event_delivery_log': EventDeliveryLogView;

@@ -48,9 +48,17 @@ export function raiser<C extends ErrorCatalogue>(moduleName: string, catalogue: 
 }
 
 export const kernelErrors = {
-  internal: { status: 500, title: 'Plinth failed in a way it did not expect', wayOut: 'Try again; if it persists, look for the correlation id in the server log.' },
+  internal: {
+    status: 500,
+    title: 'Plinth failed in a way it did not expect',
+    wayOut: 'Try again; if it persists, look for the correlation id in the server log.',
+  },
   invalid_input: { status: 400, title: 'The input is not valid', wayOut: 'Correct the fields that are named and send it again.' },
-  filter_invalid: { status: 400, title: 'The filter is not valid', wayOut: 'Write column:value, -column:value, column:a,b, column:start*, column>number, since:7d or until:2026-01-31, with columns of the list.' },
+  filter_invalid: {
+    status: 400,
+    title: 'The filter is not valid',
+    wayOut: 'Write column:value, -column:value, column:a,b, column:start*, column>number, since:7d or until:2026-01-31, with columns of the list.',
+  },
   list_unknown: { status: 404, title: 'There is no such list', wayOut: 'GET /api/v1/lists names all of them.' },
   malformed_body: { status: 400, title: 'The body is not valid JSON', wayOut: 'Send well-formed JSON with content type application/json.' },
   too_deep: { status: 400, title: 'The JSON is nested too deeply', wayOut: 'Send JSON with at most 64 levels.' },
@@ -58,12 +66,20 @@ export const kernelErrors = {
   unknown_route: { status: 404, title: 'There is no such address', wayOut: 'See /docs for the addresses of the API.' },
   method_not_allowed: { status: 405, title: 'This address does not take this method', wayOut: 'Use one of the methods in the Allow header.' },
   unsupported_media_type: { status: 415, title: 'The body has the wrong content type', wayOut: 'Send JSON with content type application/json.' },
-  forbidden_text: { status: 400, title: 'The request holds a NUL byte, half a surrogate pair or a forbidden key', wayOut: 'Leave out NUL bytes (\\u0000), unpaired surrogates (\\ud800 to \\udfff) and the key __proto__; none of them can be stored safely.' },
+  forbidden_text: {
+    status: 400,
+    title: 'The request holds a NUL byte, half a surrogate pair or a forbidden key',
+    wayOut: 'Leave out NUL bytes (\\u0000), unpaired surrogates (\\ud800 to \\udfff) and the key __proto__; none of them can be stored safely.',
+  },
   header_invalid: { status: 400, title: 'A request header is not valid', wayOut: 'Correct the header that is named.' },
   unauthenticated: { status: 401, title: 'No valid credential was given', wayOut: 'Send Authorization: Bearer with an API key (plk_...) or a JWT.' },
   forbidden: { status: 403, title: 'The credential does not allow this', wayOut: 'Use a credential that has the permission named in the detail.' },
   operator_required: { status: 403, title: 'Only the team that runs Plinth may do this', wayOut: 'Use an operator key.' },
-  reason_required: { status: 400, title: 'Access to tenants needs a reason', wayOut: 'Say why in the header X-Plinth-Reason; it is recorded in the audit log of the tenant.' },
+  reason_required: {
+    status: 400,
+    title: 'Access to tenants needs a reason',
+    wayOut: 'Say why in the header X-Plinth-Reason; it is recorded in the audit log of the tenant.',
+  },
   tenant_required: { status: 400, title: 'No tenant was named', wayOut: 'Use a tenant API key, or name the tenant in X-Plinth-Tenant with an operator key.' },
   not_found: { status: 404, title: 'There is no such thing', wayOut: 'Check the id and the tenant.' },
   conflict: { status: 409, title: 'It conflicts with what is stored', wayOut: 'Read the current state and try again.' },
@@ -71,17 +87,44 @@ export const kernelErrors = {
   timeout: { status: 504, title: 'It took too long and was stopped', wayOut: 'Try again, with a smaller page or a longer limit.' },
   unavailable: { status: 503, title: 'The database cannot be reached', wayOut: 'Try again; plinth doctor tells what is wrong.' },
   context_invalid: { status: 400, title: 'The transaction context is not valid', wayOut: 'Pass a tenant id that is a UUID and text without NUL bytes.' },
-  effect_failed: { status: 422, title: 'An effect of the transaction could not be written', wayOut: 'Correct the effect that is named; the whole transaction was rolled back.' },
-  no_partition: { status: 422, title: 'The id lies outside the open partitions', wayOut: 'Use an id made now (uuid v7), or run plinth maintain to make partitions.' },
-  schema_newer: { status: 503, title: 'The database was migrated by a newer, incompatible Plinth', wayOut: 'Upgrade this process to the version that migrated the database.' },
+  effect_failed: {
+    status: 422,
+    title: 'An effect of the transaction could not be written',
+    wayOut: 'Correct the effect that is named; the whole transaction was rolled back.',
+  },
+  no_partition: {
+    status: 422,
+    title: 'The id lies outside the open partitions',
+    wayOut: 'Use an id made now (uuid v7), or run plinth maintain to make partitions.',
+  },
+  schema_newer: {
+    status: 503,
+    title: 'The database was migrated by a newer, incompatible Plinth',
+    wayOut: 'Upgrade this process to the version that migrated the database.',
+  },
   schema_older: { status: 503, title: 'The database has not been migrated to this version', wayOut: 'Run plinth migrate up.' },
-  migration_changed: { status: 500, title: 'A migration that was already applied has changed', wayOut: 'Restore the file; change the schema with a new migration.' },
+  migration_changed: {
+    status: 500,
+    title: 'A migration that was already applied has changed',
+    wayOut: 'Restore the file; change the schema with a new migration.',
+  },
   partition_kept: { status: 409, title: 'The partition is still needed', wayOut: 'Change the retention policy or release the hold that the message names.' },
-  partition_state: { status: 409, title: 'The partition is not in the state that this step needs', wayOut: 'Run retention again; it takes every partition up where it stands.' },
-  archive_mismatch: { status: 409, title: 'The archive does not hold what the partition holds', wayOut: 'The partition was kept; check the archive storage and run retention again.' },
+  partition_state: {
+    status: 409,
+    title: 'The partition is not in the state that this step needs',
+    wayOut: 'Run retention again; it takes every partition up where it stands.',
+  },
+  archive_mismatch: {
+    status: 409,
+    title: 'The archive does not hold what the partition holds',
+    wayOut: 'The partition was kept; check the archive storage and run retention again.',
+  },
   archive_unreadable: { status: 422, title: 'The archive cannot be read', wayOut: 'Check that the object is there and whole; its manifest has the checksums.' },
-  storage_key: { status: 422, title: 'This is not a storage key', wayOut: 'Use lower case letters, digits, dots, dashes and slashes, and no part that begins with a dot.' },
-  rate_limited: { status: 429, title: 'Too many requests', wayOut: 'Wait for the time named in Retry-After.' },
+  storage_key: {
+    status: 422,
+    title: 'This is not a storage key',
+    wayOut: 'Use lower case letters, digits, dots, dashes and slashes, and no part that begins with a dot.',
+  },
 } as const satisfies ErrorCatalogue;
 
 export type KernelErrorName = keyof typeof kernelErrors;
@@ -95,8 +138,7 @@ interface DatabaseFault {
   constraint?: string | undefined;
 }
 
-const isDatabaseFault = (error: unknown): error is DatabaseFault & Error =>
-  error instanceof Error && typeof (error as { code?: unknown }).code === 'string';
+const isDatabaseFault = (error: unknown): error is DatabaseFault & Error => error instanceof Error && typeof (error as { code?: unknown }).code === 'string';
 
 /** What pg throws without a code when the connection is gone, or went while a statement was under way. */
 export const isLostConnection = (error: unknown): boolean =>
@@ -104,9 +146,25 @@ export const isLostConnection = (error: unknown): boolean =>
 
 /** SQLSTATE -> catalogue. Exact codes first, then classes (https://www.postgresql.org/docs/current/errcodes-appendix.html). */
 const BY_STATE: Record<string, KernelErrorName> = {
-  '23505': 'conflict', '23P01': 'conflict', '23503': 'conflict', '40001': 'serialization', '40P01': 'serialization',
-  '57014': 'timeout', '25P03': 'timeout', '25P04': 'timeout', '55P03': 'timeout', '42501': 'forbidden', '57P01': 'unavailable', '57P02': 'unavailable', '57P03': 'unavailable', '53300': 'unavailable',
-  ECONNREFUSED: 'unavailable', ECONNRESET: 'unavailable', ENOENT: 'unavailable', ETIMEDOUT: 'unavailable', EPIPE: 'unavailable',
+  '23505': 'conflict',
+  '23P01': 'conflict',
+  '23503': 'conflict',
+  '40001': 'serialization',
+  '40P01': 'serialization',
+  '57014': 'timeout',
+  '25P03': 'timeout',
+  '25P04': 'timeout',
+  '55P03': 'timeout',
+  '42501': 'forbidden',
+  '57P01': 'unavailable',
+  '57P02': 'unavailable',
+  '57P03': 'unavailable',
+  '53300': 'unavailable',
+  ECONNREFUSED: 'unavailable',
+  ECONNRESET: 'unavailable',
+  ENOENT: 'unavailable',
+  ETIMEDOUT: 'unavailable',
+  EPIPE: 'unavailable',
 };
 const BY_CLASS: Record<string, KernelErrorName> = { '22': 'invalid_input', '23': 'invalid_input', '08': 'unavailable' };
 
@@ -128,12 +186,17 @@ export function toPlinthError(error: unknown): PlinthError {
   if (isLostConnection(error)) return fail('unavailable', { cause: error });
   if (error instanceof Error && error.name === 'TimeoutError') return fail('timeout', { cause: error });
   // The pool's own words for "no connection was free in time"; it gives them no code.
-  if (error instanceof Error && /^timeout exceeded when trying to connect|^Connection terminated/.test(error.message)) return fail('unavailable', { cause: error });
+  if (error instanceof Error && /^timeout exceeded when trying to connect|^Connection terminated/.test(error.message))
+    return fail('unavailable', { cause: error });
   if (!isDatabaseFault(error)) return fail('internal', { cause: error });
   if (error.code.startsWith('PL')) {
     const { code, ...rest } = parseDetail(error.detail);
     const status = Number.parseInt(error.code.slice(2), 10) || 500;
-    return new PlinthError(typeof code === 'string' ? code : 'kernel_internal', { status, title: error.message, wayOut: error.hint ?? '' }, { detail: rest, cause: error });
+    return new PlinthError(
+      typeof code === 'string' ? code : 'kernel_internal',
+      { status, title: error.message, wayOut: error.hint ?? '' },
+      { detail: rest, cause: error },
+    );
   }
   if (error.code === '23514' && /no partition of relation/.test(error.message)) return fail('no_partition', { cause: error });
   const name = BY_STATE[error.code] ?? BY_CLASS[error.code.slice(0, 2)];
