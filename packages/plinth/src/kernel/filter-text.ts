@@ -35,7 +35,7 @@ function pieces(text: string): string[] {
 }
 
 /** One value: bare with an optional `*` at its end, or quoted, where `*` and `,` mean themselves. */
-function valueOf(text: string): { text: string; prefix: boolean } {
+function oneValue(text: string): { text: string; prefix: boolean } {
   const quoted = /^"((?:[^"\\]|\\.)*)"(\*?)$/.exec(text);
   if (quoted) return { text: (quoted[1] ?? '').replaceAll(/\\(.)/g, '$1'), prefix: quoted[2] === '*' };
   return text.endsWith('*') ? { text: text.slice(0, -1), prefix: true } : { text, prefix: false };
@@ -45,7 +45,7 @@ const valuesOf = (text: string): { text: string; prefix: boolean }[] => {
   const found = text.match(/(?:[^,"]|"(?:[^"\\]|\\.)*")+/g) ?? [];
   if (found.length === 0) throw invalid('A term has no value; write column:* for any value');
   if (found.length > MOST_VALUES) throw invalid(`A term has more than ${MOST_VALUES} values`);
-  return found.map(valueOf);
+  return found.map(oneValue);
 };
 
 const TERM = /^(-?)([A-Za-z_][A-Za-z0-9_]*)(:|>=|<=|>|<)([\s\S]*)$/;
@@ -56,11 +56,11 @@ export function parseFilter(text: string): FilterText {
   for (const piece of pieces(text)) {
     const [, minus, column = '', sign = ':', rest = ''] = TERM.exec(piece) ?? [];
     if (column === '') {
-      filter.words.push(valueOf(piece).text);
+      filter.words.push(oneValue(piece).text);
       continue;
     }
     if (sign === ':' && (column === 'since' || column === 'until')) {
-      filter[column] = valueOf(rest).text;
+      filter[column] = oneValue(rest).text;
       continue;
     }
     const operator = sign === ':' ? '=' : (sign as FilterTerm['operator']);

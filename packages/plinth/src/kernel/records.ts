@@ -92,7 +92,10 @@ export function createRecords(modules: ModuleMap): Records {
     const known = views.get(card.view);
     if (known) return known;
     const columns = await tx.query<{ name: string; type: string }>(
-      `select attname as name, format_type(atttypid, null) as type from pg_catalog.pg_attribute where attrelid = to_regclass($1) and attnum > 0 and not attisdropped order by attnum`,
+      // A domain counts as the type below it: what may be asked of a column does not depend on its checks.
+      `select a.attname as name, format_type(coalesce(nullif(t.typbasetype, 0), a.atttypid), null) as type
+       from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+       where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped order by a.attnum`,
       [`plinth.${identifier(card.view)}`],
     );
     const types = new Map(columns.map(({ name, type }) => [name, type]));
@@ -241,10 +244,13 @@ function meanings(to: Conditions, view: View, q: string): string[] {
   return found;
 }
 
-/** The first text among the columns of a list names a record to people. */
-const titleColumn = (card: ListCard, view: View): string =>
-  card.columns.find((column) => view.types.get(column) === 'text' && column !== 'status' && !column.startsWith('actor_') && column !== view.correlation) ??
-  'id';
+/** What names a record to people: the first text among the columns of its list that says something, else its id. */
+const titleOf = (card: ListCard, view: View): string => {
+  const texts = card.columns.filter(
+    (column) => view.types.get(column) === 'text' && column !== 'id' && column !== 'status' && !column.startsWith('actor_') && column !== view.correlation,
+  );
+  return `coalesce(${[...texts.slice(0, 5).map((column) => `nullif(${identifier(column)}, '')`), 'id::text'].join(', ')})`;
+};
 
 async function findIn(tx: AnyTransaction, lists: readonly [List, View][], q: string): Promise<Hit[]> {
   if (q.length < 2 || q.length > 700 || q.includes('\0')) return [];
@@ -259,7 +265,7 @@ async function findIn(tx: AnyTransaction, lists: readonly [List, View][], q: str
       (
         condition,
       ) => `(select ${all.parameter(list.module, 'text')} as module, ${all.parameter(list.name, 'text')} as list, id::text as id, tenant_id::text as "tenantId",
-        coalesce(${identifier(titleColumn(list.card, view))}::text, '') as title, ${view.correlation ? column(view.correlation, 'text') : 'null::text'} as "correlationId",
+        ${titleOf(list.card, view)} as title, ${view.correlation ? column(view.correlation, 'text') : 'null::text'} as "correlationId",
         ${column('created_at', 'timestamptz')} as at, ${column('status', 'text')} as status
       from plinth.${identifier(list.card.view)} where ${[...tenant, condition].join(' and ')} order by id ${view.types.get('id') === 'uuid' ? 'desc' : ''} limit ${HITS_PER_LIST})`,
     );

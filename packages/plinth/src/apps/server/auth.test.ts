@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { JWTPayload } from 'jose';
-import { SignJWT, base64url, exportJWK, exportSPKI, generateKeyPair } from 'jose';
+import { base64url, exportJWK, exportSPKI, generateKeyPair, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { newSecret } from '#kernel/secret-text.ts';
 import { createHandler, createLoginLink, createServices, ensureAdminKey } from './index.ts';
@@ -26,7 +26,10 @@ describe('API keys', () => {
   test('a key is its tenant, and a note of its use is written at most once a minute', async () => {
     const { id, secret } = await server.makeKey(server.database.tenantA, ['audit.read']);
     const { body } = await whoAmI(secret);
-    expect(body).toMatchObject({ principal: { actor: { type: 'api_key', id }, tenantId: server.database.tenantA, scopes: ['audit.read'], operator: false }, tenants: [{ slug: 'tenant-a' }] });
+    expect(body).toMatchObject({
+      principal: { actor: { type: 'api_key', id }, tenantId: server.database.tenantA, scopes: ['audit.read'], operator: false },
+      tenants: [{ slug: 'tenant-a' }],
+    });
     await server.handler.settle();
     const used = () => server.database.admin.query<{ at: Date }>('select last_used_at as at from plinth_access.api_keys where id = $1', [id]);
     const first = (await used()).rows[0]?.at;
@@ -74,11 +77,26 @@ describe('API keys', () => {
 
   test('what is revoked is refused at once by the process that did it, in spite of its cache', async () => {
     const handler = createHandler({ plinth: server.database.plinth, services: createServices({ log: { level: 'silent' } }) });
-    const ask = (secret: string, path: string, method = 'GET') => handler(new Request(`http://plinth.test${path}`, { method, headers: { authorization: `Bearer ${secret}` } }));
+    const ask = (secret: string, path: string, method = 'GET') =>
+      handler(new Request(`http://plinth.test${path}`, { method, headers: { authorization: `Bearer ${secret}` } }));
     const { id, secret } = await server.makeKey(server.database.tenantA, ['*']);
     expect((await ask(secret, '/api/v1/me')).status).toBe(200);
     expect((await ask(server.keyA, `/api/v1/keys/${id}`, 'DELETE')).status).toBe(200);
     expect((await ask(secret, '/api/v1/me')).status).toBe(401);
+    await handler.settle();
+  });
+
+  test('what another process revoked is refused within the time of the cache, also when the key is in constant use', async () => {
+    const handler = createHandler({ plinth: server.database.plinth, services: createServices({ log: { level: 'silent' } }), auth: { cacheMs: 300 } });
+    const { id, secret } = await server.makeKey(server.database.tenantA, ['*']);
+    const ask = async () => (await handler(new Request('http://plinth.test/api/v1/me', { headers: { authorization: `Bearer ${secret}` } }))).status;
+    expect(await ask()).toBe(200);
+    await server.database.admin.query('update plinth_access.api_keys set revoked_at = now() where id = $1', [id]);
+    const revoked = performance.now();
+    let status = 200;
+    while (status === 200 && performance.now() < revoked + 10_000) status = await ask();
+    expect(status).toBe(401);
+    expect(performance.now() - revoked).toBeLessThan(2_000);
     await handler.settle();
   });
 
@@ -93,13 +111,17 @@ describe('API keys', () => {
       const made = await server.call('/api/v1/keys', { method: 'POST', key: secret, body: { name: 'more', scopes } });
       expect(made.body, scopes.join()).toMatchObject({ status: 403, code: 'access_escalation' });
     }
-    expect((await server.call('/api/v1/users', { method: 'POST', key: secret, body: { roles: ['viewer'] } })).body).toMatchObject({ code: 'access_escalation' });
+    expect((await server.call('/api/v1/users', { method: 'POST', key: secret, body: { roles: ['viewer'] } })).body).toMatchObject({
+      code: 'access_escalation',
+    });
     expect((await server.call('/api/v1/roles/reader', { method: 'PUT', key: secret, body: { permissions: ['audit.read'] } })).status).toBe(200);
   });
 
   test('a tenant key is not an operator, not even with every permission', async () => {
     expect((await server.call('/api/v1/tenants', { key: server.keyA })).body).toMatchObject({ status: 403, code: 'kernel_operator_required' });
-    expect((await server.call('/api/v1/users', { key: server.keyA, headers: { 'x-plinth-tenant': server.database.tenantB } })).body).toMatchObject({ status: 403 });
+    expect((await server.call('/api/v1/users', { key: server.keyA, headers: { 'x-plinth-tenant': server.database.tenantB } })).body).toMatchObject({
+      status: 403,
+    });
     expect((await server.call('/api/v1/users', { key: server.keyA, headers: { 'x-plinth-tenant': server.database.tenantA } })).status).toBe(200);
   });
 });
@@ -107,7 +129,10 @@ describe('API keys', () => {
 describe('operators', () => {
   test('enter a tenant only with a reason, which stands in its audit log once in ten minutes', async () => {
     const { tenantB } = server.database;
-    expect((await server.call('/api/v1/users', { key: server.operator, headers: { 'x-plinth-tenant': tenantB } })).body).toMatchObject({ status: 400, code: 'kernel_reason_required' });
+    expect((await server.call('/api/v1/users', { key: server.operator, headers: { 'x-plinth-tenant': tenantB } })).body).toMatchObject({
+      status: 400,
+      code: 'kernel_reason_required',
+    });
     const headers = { 'x-plinth-tenant': tenantB, 'x-plinth-reason': encodeURIComponent('Anfrage 42: wo bleibt die Lieferung? 配送') };
     for (let i = 0; i < 3; i++) expect((await server.call('/api/v1/users', { key: server.operator, headers })).status).toBe(200);
     const other = createHandler({ plinth: server.database.plinth, services: createServices({ log: { level: 'silent' } }) });
@@ -138,7 +163,9 @@ describe('operators', () => {
     const { id } = made.body as { id: string };
     const { secret } = await server.makeKey(id, ['*']);
     expect((await whoAmI(secret)).status).toBe(200);
-    expect((await server.call('/api/v1/tenants', { method: 'POST', key: server.operator, body: { slug: 'newcomer', name: 'Again' } })).body).toMatchObject({ code: 'access_tenant_exists' });
+    expect((await server.call('/api/v1/tenants', { method: 'POST', key: server.operator, body: { slug: 'newcomer', name: 'Again' } })).body).toMatchObject({
+      code: 'access_tenant_exists',
+    });
     await server.call(`/api/v1/tenants/${id}`, { method: 'PATCH', key: server.operator, body: { status: 'suspended' } });
     expect((await whoAmI(secret)).body).toMatchObject({ status: 403, code: 'access_tenant_suspended' });
     await server.call(`/api/v1/tenants/${id}`, { method: 'PATCH', key: server.operator, body: { status: 'active' } });
@@ -164,7 +191,9 @@ describe('tokens', () => {
 
   test('a token is its user, with the permissions of its roles', async () => {
     const token = await hs256(claims());
-    expect((await whoAmI(token)).body).toMatchObject({ principal: { actor: { type: 'user', id: 'auth0|7' }, tenantId: server.database.tenantA, roles: ['viewer'], scopes: ['*.read'], operator: false } });
+    expect((await whoAmI(token)).body).toMatchObject({
+      principal: { actor: { type: 'user', id: 'auth0|7' }, tenantId: server.database.tenantA, roles: ['viewer'], scopes: ['*.read'], operator: false },
+    });
     expect((await server.call('/api/v1/users', { key: token })).status).toBe(200);
     expect((await server.call('/api/v1/users', { method: 'POST', key: token, body: {} })).body).toMatchObject({ status: 403, permission: 'access.admin' });
   });
@@ -181,7 +210,9 @@ describe('tokens', () => {
   test('the roles of a tenant are its own', async () => {
     await server.call('/api/v1/roles/clerk', { method: 'PUT', key: server.keyA, body: { permissions: ['audit.read'] } });
     expect((await whoAmI(await hs256({ ...claims(), roles: ['clerk'] }))).body).toMatchObject({ principal: { scopes: ['audit.read'] } });
-    expect((await whoAmI(await hs256({ ...claims(), tenant_id: server.database.tenantB, roles: ['clerk'] }))).body).toMatchObject({ principal: { scopes: [] } });
+    expect((await whoAmI(await hs256({ ...claims(), tenant_id: server.database.tenantB, roles: ['clerk'] }))).body).toMatchObject({
+      principal: { scopes: [] },
+    });
   });
 
   const part = (value: object): string => base64url.encode(JSON.stringify(value));
@@ -230,20 +261,36 @@ describe('key sets', () => {
     const rsa = await generateKeyPair('RS256', { extractable: true });
     const ed = await generateKeyPair('EdDSA', { extractable: true });
     const stranger = await generateKeyPair('RS256');
-    const keys = await Promise.all([exportJWK(rsa.publicKey).then((jwk) => ({ ...jwk, kid: 'one' })), exportJWK(ed.publicKey).then((jwk) => ({ ...jwk, kid: 'two' }))]);
+    const keys = await Promise.all([
+      exportJWK(rsa.publicKey).then((jwk) => ({ ...jwk, kid: 'one' })),
+      exportJWK(ed.publicKey).then((jwk) => ({ ...jwk, kid: 'two' })),
+    ]);
     let up = true;
-    const identity = createServer((_request, response) => (up ? response.setHeader('content-type', 'application/json').end(JSON.stringify({ keys })) : response.writeHead(503).end()));
+    const identity = createServer((_request, response) =>
+      up ? response.setHeader('content-type', 'application/json').end(JSON.stringify({ keys })) : response.writeHead(503).end(),
+    );
     await new Promise<void>((done) => void identity.listen(0, '127.0.0.1', done));
     try {
       const { port } = identity.address() as AddressInfo;
-      const jwt = { jwksUrl: `http://127.0.0.1:${port}/keys`, claims: { tenant: ['https://app.test/tenant', 'app.tenant'], user: 'email', roles: 'app.roles' } };
+      const jwt = {
+        jwksUrl: `http://127.0.0.1:${port}/keys`,
+        claims: { tenant: ['https://app.test/tenant', 'app.tenant'], user: 'email', roles: 'app.roles' },
+      };
       const handler = createHandler({ plinth: server.database.plinth, services: createServices({ log: { level: 'silent' } }), auth: { jwt, cacheMs: 0 } });
-      const ask = async (token: string) => handler(new Request('http://plinth.test/api/v1/me', { headers: { authorization: `Bearer ${token}` } })).then((response) => response.json());
+      const ask = async (token: string) =>
+        handler(new Request('http://plinth.test/api/v1/me', { headers: { authorization: `Bearer ${token}` } })).then((response) => response.json());
       const facts = { email: 'ada@test', app: { tenant: server.database.tenantA, roles: 'viewer admin' }, exp: soon() };
-      const sign = (key: Parameters<SignJWT['sign']>[0], alg: string, kid: string, more: JWTPayload = {}) => new SignJWT({ ...facts, ...more }).setProtectedHeader({ alg, kid }).sign(key);
-      expect(await ask(await sign(rsa.privateKey, 'RS256', 'one'))).toMatchObject({ principal: { actor: { type: 'user', id: 'ada@test' }, roles: ['viewer', 'admin'], tenantId: server.database.tenantA } });
-      expect(await ask(await sign(ed.privateKey, 'EdDSA', 'two', { 'https://app.test/tenant': server.database.tenantB }))).toMatchObject({ principal: { tenantId: server.database.tenantB } });
-      const confused = await new SignJWT(facts).setProtectedHeader({ alg: 'HS256', kid: 'one' }).sign(new TextEncoder().encode(await exportSPKI(rsa.publicKey)));
+      const sign = (key: Parameters<SignJWT['sign']>[0], alg: string, kid: string, more: JWTPayload = {}) =>
+        new SignJWT({ ...facts, ...more }).setProtectedHeader({ alg, kid }).sign(key);
+      expect(await ask(await sign(rsa.privateKey, 'RS256', 'one'))).toMatchObject({
+        principal: { actor: { type: 'user', id: 'ada@test' }, roles: ['viewer', 'admin'], tenantId: server.database.tenantA },
+      });
+      expect(await ask(await sign(ed.privateKey, 'EdDSA', 'two', { 'https://app.test/tenant': server.database.tenantB }))).toMatchObject({
+        principal: { tenantId: server.database.tenantB },
+      });
+      const confused = await new SignJWT(facts)
+        .setProtectedHeader({ alg: 'HS256', kid: 'one' })
+        .sign(new TextEncoder().encode(await exportSPKI(rsa.publicKey)));
       expect(await ask(confused)).toMatchObject({ status: 401, code: 'access_token_invalid' });
       expect(await ask(await sign(stranger.privateKey, 'RS256', 'one'))).toMatchObject({ status: 401 });
       expect(await ask(await sign(stranger.privateKey, 'RS256', 'three'))).toMatchObject({ status: 401 });
@@ -275,7 +322,8 @@ describe('key sets', () => {
 });
 
 describe('sessions of the console', () => {
-  const login = (body: unknown, headers: Record<string, string> = { origin: 'http://plinth.test' }) => server.call('/api/v1/console/login', { method: 'POST', body, headers });
+  const login = (body: unknown, headers: Record<string, string> = { origin: 'http://plinth.test' }) =>
+    server.call('/api/v1/console/login', { method: 'POST', body, headers });
   const cookieOf = (answer: Answer): string => answer.headers.get('set-cookie')?.split(';')[0] ?? '';
   const same = { 'sec-fetch-site': 'same-origin' };
 
@@ -295,15 +343,24 @@ describe('sessions of the console', () => {
     const { id } = await ensureAdminKey(server.database.plinth);
     const link = await createLoginLink(server.database.plinth, '', id);
     await server.database.admin.query(`update plinth_access.login_links set expires_at = now() where used_at is null`);
-    for (const token of [link.split('=')[1], newSecret('login'), 'x']) expect((await login({ token })).body).toMatchObject({ status: 401, code: 'access_link_invalid' });
+    for (const token of [link.split('=')[1], newSecret('login'), 'x'])
+      expect((await login({ token })).body).toMatchObject({ status: 401, code: 'access_link_invalid' });
     expect((await login({})).body).toMatchObject({ status: 400 });
     expect((await login({ key: newSecret('operator') })).body).toMatchObject({ status: 401, code: 'access_key_unknown' });
   });
 
   test('another site cannot use the cookie', async () => {
     const cookie = cookieOf(await login({ key: server.operator }));
-    const change = (headers: Record<string, string>) => server.call('/api/v1/tenants', { method: 'POST', body: { slug: 'x', name: '' }, headers: { cookie, ...headers } });
-    for (const headers of [{ origin: 'https://evil.test' }, { 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-site': 'same-site' }, { origin: 'null' }, {}, { 'sec-fetch-site': 'none' }] as Record<string, string>[]) {
+    const change = (headers: Record<string, string>) =>
+      server.call('/api/v1/tenants', { method: 'POST', body: { slug: 'x', name: '' }, headers: { cookie, ...headers } });
+    for (const headers of [
+      { origin: 'https://evil.test' },
+      { 'sec-fetch-site': 'cross-site' },
+      { 'sec-fetch-site': 'same-site' },
+      { origin: 'null' },
+      {},
+      { 'sec-fetch-site': 'none' },
+    ] as Record<string, string>[]) {
       expect((await change(headers)).body, JSON.stringify(headers)).toMatchObject({ status: 403, code: 'access_cross_site' });
     }
     expect((await change(same)).body).toMatchObject({ status: 400, code: 'kernel_invalid_input' });
@@ -335,7 +392,9 @@ describe('sessions of the console', () => {
   test('behind TLS the cookie is for TLS alone', async () => {
     const handler = createHandler({ plinth: server.database.plinth, services: createServices({ log: { level: 'silent' } }), trustProxy: true });
     const headers = { 'content-type': 'application/json', 'x-forwarded-proto': 'https', origin: 'http://plinth.test' };
-    const response = await handler(new Request('http://plinth.test/api/v1/console/login', { method: 'POST', headers, body: JSON.stringify({ key: server.operator }) }));
+    const response = await handler(
+      new Request('http://plinth.test/api/v1/console/login', { method: 'POST', headers, body: JSON.stringify({ key: server.operator }) }),
+    );
     expect(response.headers.get('set-cookie')).toMatch(/; Secure$/);
     expect(response.headers.get('strict-transport-security')).toMatch(/max-age=/);
     await handler.settle();
@@ -346,7 +405,9 @@ test('no credential is 401 with the way to send one, and the log holds no secret
   const { status, headers, body } = await whoAmI(undefined);
   expect([status, headers.get('www-authenticate')]).toEqual([401, 'Bearer']);
   expect(body).toMatchObject({ code: 'kernel_unauthenticated' });
-  const broken = vi.spyOn(server.database.plinth, 'transaction').mockRejectedValueOnce(new Error(`cannot reach postgres://app:hunter2@db/x with ${server.keyA}`));
+  const broken = vi
+    .spyOn(server.database.plinth, 'transaction')
+    .mockRejectedValueOnce(new Error(`cannot reach postgres://app:hunter2@db/x with ${server.keyA}`));
   const failed = await server.call('/api/v1/users', { key: server.keyA });
   broken.mockRestore();
   expect(failed.body).toMatchObject({ status: 500, code: 'kernel_internal' });

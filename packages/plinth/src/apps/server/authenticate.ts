@@ -5,16 +5,16 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Principal } from '#kernel/rpc.ts';
 import type { FoundKey } from '#modules/access';
-import { accessErrors, checkKey, checkTenant, customRoles, findKey, findKeyById, findMember, keyHash, permissionsOf, touchKeys } from '#modules/access';
+import { accessErrors, checkTenant, customRoles, findMember, permissionsOf } from '#modules/access';
 import type { TokenFacts } from './jwt.ts';
 import { createTokenVerifier } from './jwt.ts';
+import { createKeyring } from './keyring.ts';
 import type { AuthOptions } from './options.ts';
 import type { Sessions } from './session.ts';
 import { createSessions, sessionCookie } from './session.ts';
 
 const failAccess = raiser('access', accessErrors);
 const LONGEST_CACHE_MS = 30_000;
-const TOUCH_EVERY_MS = 60_000;
 
 /** Who called and what they said about it. */
 export interface Credential {
@@ -82,46 +82,19 @@ const keyPrincipal = (key: FoundKey, tenantId: string | undefined): Principal =>
 export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOptions): Authenticator {
   const nowMs = () => plinth.clock.now();
   const ttl = Math.min(options.cacheMs ?? LONGEST_CACHE_MS, LONGEST_CACHE_MS);
-  const kept = <V extends object | true>() => new LRUCache<string, V>({ max: 10_000, ttl: Math.max(ttl, 1) });
-  const keys = kept<FoundKey>();
-  const tenants = kept<true>();
-  const members = kept<Member>();
-  const touched = new LRUCache<string, true>({ max: 10_000, ttl: TOUCH_EVERY_MS });
-  const pending = new Set<Promise<unknown>>();
+  const keyring = createKeyring(plinth, ttl);
+  const tenants = new LRUCache<string, true>({ max: 10_000, ttl: Math.max(ttl, 1) });
+  const members = new LRUCache<string, Member>({ max: 10_000, ttl: Math.max(ttl, 1) });
   const verify = options.jwt ? createTokenVerifier(options.jwt, nowMs) : undefined;
   const sessions = createSessions(options.sessionSecret, nowMs);
-
-  /** Not waited for: a request need not be slower for a note about it. */
-  const touch = (id: string): void => {
-    if (touched.has(id)) return;
-    touched.set(id, true);
-    const noted = plinth.asWorker({}, (tx) => touchKeys(tx, [id])).catch(() => {});
-    pending.add(noted);
-    void noted.then(() => pending.delete(noted));
-  };
-
-  const found = async (cacheKey: string, look: () => Promise<FoundKey | undefined>): Promise<FoundKey> => {
-    const key = checkKey(keys.get(cacheKey) ?? (await look()), nowMs());
-    if (ttl > 0) keys.set(cacheKey, key);
-    touch(key.id);
-    return key;
-  };
-
-  const byKey = (secret: string): Promise<FoundKey> => {
-    const hash = keyHash(secret);
-    return found(hash.toString('base64'), () => plinth.asWorker({ readOnly: true }, (tx) => findKey(tx, hash)));
-  };
-  const bySession = async (cookie: string): Promise<FoundKey> => {
-    const { id, tenantId } = await sessions.read(cookie);
-    return found(`id:${id}`, () => plinth.asWorker({ readOnly: true }, (tx) => findKeyById(tx, id, tenantId)));
-  };
 
   const byToken = async (token: string): Promise<Principal> => {
     if (!verify) throw failAccess('token_unsupported');
     const facts = await verify(token);
     const cacheKey = JSON.stringify(facts);
-    const member = members.get(cacheKey) ?? (await readMember(plinth, facts));
-    if (ttl > 0) members.set(cacheKey, member);
+    const kept = members.get(cacheKey);
+    const member = kept ?? (await readMember(plinth, facts));
+    if (!kept && ttl > 0) members.set(cacheKey, member);
     return { actor: { type: 'user', id: facts.userId }, tenantId: facts.tenantId, ...member, operator: false };
   };
 
@@ -137,14 +110,15 @@ export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOpti
     if (cookie !== undefined) sessions.checkOrigin(request);
     if (bearer === undefined && cookie === undefined) return undefined;
     if (bearer !== undefined && !bearer.startsWith('plk_')) return byToken(bearer);
-    const key = bearer !== undefined ? await byKey(bearer) : await bySession(cookie ?? '');
+    const key = bearer !== undefined ? await keyring.bySecret(bearer) : await keyring.byId(await sessions.read(cookie ?? ''));
     if (key.kind === 'operator') await operatorTenant(tenantId);
     return keyPrincipal(key, tenantId);
   };
 
   return {
     sessions,
-    keyOf: byKey,
+    keyOf: keyring.bySecret,
+    settle: keyring.settle,
     async authenticate(request) {
       const tenantId = readTenant(request);
       const reason = readReason(request);
@@ -158,12 +132,9 @@ export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOpti
       return { principal, reason };
     },
     forget() {
-      keys.clear();
+      keyring.forget();
       tenants.clear();
       members.clear();
-    },
-    async settle() {
-      await Promise.allSettled(pending);
     },
   };
 }

@@ -8,7 +8,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-const deep = (levels: number): string => '{"a":'.repeat(levels) + '1' + '}'.repeat(levels);
+const deep = (levels: number): string => `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`;
 const user = (fields: object): string => JSON.stringify({ name: 'Ada', ...fields });
 
 interface Case {
@@ -20,7 +20,11 @@ interface Case {
 }
 
 const post = (what: string, body: unknown, status: number, code: string, headers: Record<string, string> = {}): Case => ({
-  what, path: '/api/v1/users', status, code, options: { method: 'POST', body, headers },
+  what,
+  path: '/api/v1/users',
+  status,
+  code,
+  options: { method: 'POST', body, headers },
 });
 const get = (what: string, path: string, status: number, code: string, options: CallOptions = {}): Case => ({ what, path, status, code, options });
 
@@ -114,14 +118,32 @@ const rpcCases: { what: string; path: string; status: number; code: string; opti
   { what: 'malformed JSON', path: 'access.users.create', status: 400, code: 'kernel_malformed_body', options: { method: 'POST', body: '{' } },
   { what: 'malformed JSON in the query', path: 'access.users.list?input=%7B', status: 400, code: 'kernel_malformed_body', options: {} },
   { what: 'wrong types', path: 'access.users.create', status: 400, code: 'kernel_invalid_input', options: { method: 'POST', body: { name: 1 } } },
-  { what: 'an oversized body', path: 'access.users.create', status: 413, code: 'kernel_body_too_large', options: { method: 'POST', body: { name: 'x'.repeat(1_048_577) } } },
+  {
+    what: 'an oversized body',
+    path: 'access.users.create',
+    status: 413,
+    code: 'kernel_body_too_large',
+    options: { method: 'POST', body: { name: 'x'.repeat(1_048_577) } },
+  },
   { what: 'deep JSON', path: 'access.users.create', status: 400, code: 'kernel_too_deep', options: { method: 'POST', body: deep(65) } },
   { what: 'a NUL byte', path: 'access.users.create', status: 400, code: 'kernel_forbidden_text', options: { method: 'POST', body: { name: '\0' } } },
   { what: 'a procedure that does not exist', path: 'access.nothing', status: 404, code: 'kernel_not_found', options: {} },
   { what: 'a mutation asked by GET', path: 'access.users.create', status: 405, code: 'kernel_method_not_allowed', options: {} },
-  { what: 'a form', path: 'access.users.create', status: 415, code: 'kernel_unsupported_media_type', options: { method: 'POST', body: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } } },
+  {
+    what: 'a form',
+    path: 'access.users.create',
+    status: 415,
+    code: 'kernel_unsupported_media_type',
+    options: { method: 'POST', body: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } },
+  },
   { what: 'no credential', path: 'access.me', status: 401, code: 'kernel_unauthenticated', options: { key: undefined } },
-  { what: 'a batch under one idempotency key', path: 'access.me,access.me?batch=1', status: 400, code: 'idempotency_batch_refused', options: { headers: { 'idempotency-key': 'k' } } },
+  {
+    what: 'a batch under one idempotency key',
+    path: 'access.me,access.me?batch=1',
+    status: 400,
+    code: 'idempotency_batch_refused',
+    options: { headers: { 'idempotency-key': 'k' } },
+  },
 ];
 
 describe('bad input over tRPC carries the same problem', () => {
@@ -133,7 +155,17 @@ describe('bad input over tRPC carries the same problem', () => {
   });
 });
 
-const attacks = ["'; drop table plinth_access.users; --", '" or 1=1 --', '$1', '$$;select 1;$$', "\\'; select pg_sleep(5); --", '{{7*7}}', '%27%20or%201=1', '’ or ‘1’=‘1', '\u202e'];
+const attacks = [
+  "'; drop table plinth_access.users; --",
+  '" or 1=1 --',
+  '$1',
+  '$$;select 1;$$',
+  "\\'; select pg_sleep(5); --",
+  '{{7*7}}',
+  '%27%20or%201=1',
+  '’ or ‘1’=‘1',
+  '\u202e',
+];
 
 describe('SQL in text is text', () => {
   test.each(attacks)('%j is stored as it is and found again', async (text) => {
@@ -152,7 +184,10 @@ describe('SQL in text is text', () => {
   test('in a reason, a user agent and a request id it is data of the audit log', async () => {
     const [attack = ''] = attacks;
     const { tenantA } = server.database;
-    const looked = await server.call('/api/v1/users', { key: server.operator, headers: { 'x-plinth-tenant': tenantA, 'x-plinth-reason': attack, 'user-agent': attack } });
+    const looked = await server.call('/api/v1/users', {
+      key: server.operator,
+      headers: { 'x-plinth-tenant': tenantA, 'x-plinth-reason': attack, 'user-agent': attack },
+    });
     expect(looked.status).toBe(200);
     const found = await server.call('/api/v1/lists/audit/entries?q=action:operator.accessed&limit=1', { key: server.keyA });
     expect(found.body).toMatchObject({ rows: [{ reason: attack }] });
@@ -169,7 +204,12 @@ test('a body that is announced small and comes large is given up while it comes'
       else controller.enqueue(chunk);
     },
   });
-  const request = new Request('http://plinth.test/api/v1/users', { method: 'POST', body, duplex: 'half', headers: { 'content-type': 'application/json', authorization: `Bearer ${server.keyA}` } } as RequestInit);
+  const request = new Request('http://plinth.test/api/v1/users', {
+    method: 'POST',
+    body,
+    duplex: 'half',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${server.keyA}` },
+  } as RequestInit);
   const response = await server.handler(request);
   expect(response.status).toBe(413);
   expect(sent).toBeLessThan(2 * 1_048_576);

@@ -57,7 +57,15 @@ function typeWords(schema: Schema, depth = 0): string {
   const options = schema.anyOf ?? schema.oneOf;
   if (options) return [...new Set(options.map((one) => typeWords(one, depth + 1)))].join(' | ');
   const types = typeof schema.type === 'string' ? [schema.type] : (schema.type ?? ['any']);
-  return types.map((type) => (type === 'array' && depth < DEEPEST ? `list of ${typeWords(schema.items ?? {}, depth + 1)}` : type === 'string' && schema.format ? `string (${schema.format})` : type)).join(' | ');
+  return types
+    .map((type) =>
+      type === 'array' && depth < DEEPEST
+        ? `list of ${typeWords(schema.items ?? {}, depth + 1)}`
+        : type === 'string' && schema.format
+          ? `string (${schema.format})`
+          : type,
+    )
+    .join(' | ');
 }
 
 const limits = (schema: Schema): string =>
@@ -85,7 +93,9 @@ function fieldRows(schema: Schema, before = '', depth = 0): Html[] {
 }
 
 const table = (caption: string, rows: readonly Html[]): Html =>
-  rows.length === 0 ? html`` : html`<table><caption>${caption}</caption><thead><tr><th scope="col">name</th><th scope="col">type</th><th scope="col">meaning</th></tr></thead><tbody>${rows}</tbody></table>`;
+  rows.length === 0
+    ? html``
+    : html`<table><caption>${caption}</caption><thead><tr><th scope="col">name</th><th scope="col">type</th><th scope="col">meaning</th></tr></thead><tbody>${rows}</tbody></table>`;
 
 function example(method: string, path: string, operation: Operation): Html {
   const body = Object.values(operation.requestBody?.content ?? {})[0]?.schema;
@@ -109,7 +119,10 @@ function operationBlock(method: string, path: string, operation: Operation): Htm
 <h3><a href="#${id}"><span class="method">${method.toUpperCase()}</span> <code>${path}</code></a></h3>
 <p>${operation.summary ?? ''}${operation.description ? html`. ${operation.description}` : ''}</p>
 <details><summary>Parameters, answer and an example</summary>
-${table('Parameters', parameters.map((one) => fieldRow(one.name ?? '', one.required ?? false, one.schema ?? {}, one.description ?? one.schema?.description)))}
+${table(
+  'Parameters',
+  parameters.map((one) => fieldRow(one.name ?? '', one.required ?? false, one.schema ?? {}, one.description ?? one.schema?.description)),
+)}
 ${body ? table('Body', fieldRows(body)) : ''}
 ${answer ? table('Answer', fieldRows(answer)) : ''}
 ${example(method, path, operation)}

@@ -8,8 +8,8 @@ import { finish, problem } from './answer.ts';
 import type { Exchange, Host, Server } from './host.ts';
 import { createHost } from './host.ts';
 import { mountApi } from './mount-api.ts';
-import { mountDocs } from './mount-docs.ts';
 import { mountConsole } from './mount-console.ts';
+import { mountDocs } from './mount-docs.ts';
 import { mountOperations } from './mount-operations.ts';
 import type { ServerOptions } from './options.ts';
 import type { Peer } from './traffic.ts';
@@ -75,7 +75,8 @@ const isSecure = (host: Host, request: Request): boolean =>
 /** The answer, or 504 when there is none in time: a body that never ends must not hold its place for ever. */
 async function inTime(host: Host, exchange: Exchange, run: () => Promise<Response>): Promise<Response> {
   const { promise, resolve } = Promise.withResolvers<Response>();
-  const late = (): void => resolve(problem(told(host, fail('timeout', { message: `The request took longer than ${host.requestMs} ms` })), exchange.traffic.correlationId));
+  const late = (): void =>
+    resolve(problem(told(host, fail('timeout', { message: `The request took longer than ${host.requestMs} ms` })), exchange.traffic.correlationId));
   exchange.signal.addEventListener('abort', late, { once: true });
   try {
     return await Promise.race([run(), promise]);

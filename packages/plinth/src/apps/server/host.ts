@@ -1,5 +1,5 @@
 import type { AnyRouter } from '@trpc/server';
-import type { Context as HonoContext, Hono } from 'hono';
+import type { Hono, Context as HonoContext } from 'hono';
 import { fail } from '#kernel/errors.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';

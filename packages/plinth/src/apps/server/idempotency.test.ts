@@ -10,7 +10,8 @@ afterAll(() => server.close());
 
 let made = 0;
 const newKey = (): string => `http-${++made}`;
-const create = (idempotencyKey: string, body: object, key = server.keyA) => server.call('/api/v1/users', { method: 'POST', key, body, headers: { 'idempotency-key': idempotencyKey } });
+const create = (idempotencyKey: string, body: object, key = server.keyA) =>
+  server.call('/api/v1/users', { method: 'POST', key, body, headers: { 'idempotency-key': idempotencyKey } });
 const entries = async (action: string): Promise<number> =>
   (await server.database.admin.query<{ n: number }>('select count(*)::int as n from plinth_audit.entries where action = $1', [action])).rows[0]?.n ?? 0;
 
@@ -42,10 +43,20 @@ test('another body under the same key is 422, and twenty at once are one', async
 test('REST and tRPC share the key of a procedure, other procedures and callers do not', async () => {
   const key = newKey();
   const first = await create(key, { id: 'shared', name: 'Ada' });
-  const rpc = await server.call('/api/trpc/system.access.users.create', { method: 'POST', key: server.keyA, body: { id: 'shared', name: 'Ada' }, headers: { 'idempotency-key': key } });
+  const rpc = await server.call('/api/trpc/system.access.users.create', {
+    method: 'POST',
+    key: server.keyA,
+    body: { id: 'shared', name: 'Ada' },
+    headers: { 'idempotency-key': key },
+  });
   expect(rpc.body).toEqual({ result: { data: first.body } });
   expect(rpc.headers.get('idempotency-replayed')).toBe('true');
-  const role = await server.call('/api/v1/roles/clerk', { method: 'PUT', key: server.keyA, body: { permissions: ['audit.read'] }, headers: { 'idempotency-key': key } });
+  const role = await server.call('/api/v1/roles/clerk', {
+    method: 'PUT',
+    key: server.keyA,
+    body: { permissions: ['audit.read'] },
+    headers: { 'idempotency-key': key },
+  });
   expect([role.status, role.headers.get('idempotency-replayed')]).toEqual([200, null]);
   const { secret } = await server.makeKey(server.database.tenantA, ['*']);
   expect((await create(key, { id: 'shared', name: 'Ada' }, secret)).body).toMatchObject({ status: 409, code: 'access_user_exists' });
@@ -75,7 +86,8 @@ test('a secret is told once: its replay has null in its place, and the database 
 });
 
 test('operators outside every tenant have keys of their own', async () => {
-  const call = (slug: string) => server.call('/api/v1/tenants', { method: 'POST', key: server.operator, body: { slug, name: 'New' }, headers: { 'idempotency-key': 'tenant-1' } });
+  const call = (slug: string) =>
+    server.call('/api/v1/tenants', { method: 'POST', key: server.operator, body: { slug, name: 'New' }, headers: { 'idempotency-key': 'tenant-1' } });
   const first = await call('new-one');
   expect(first.status, first.text).toBe(200);
   expect((await call('new-one')).body).toEqual(first.body);
@@ -85,7 +97,8 @@ test('operators outside every tenant have keys of their own', async () => {
 test('deleting under a key may be repeated too, and reading ignores the header', async () => {
   await create(newKey(), { id: 'gone' });
   const headers = { 'idempotency-key': newKey() };
-  for (let i = 0; i < 2; i++) expect(await server.call('/api/v1/users/gone', { method: 'DELETE', key: server.keyA, headers })).toMatchObject({ status: 200, body: { id: 'gone' } });
+  for (let i = 0; i < 2; i++)
+    expect(await server.call('/api/v1/users/gone', { method: 'DELETE', key: server.keyA, headers })).toMatchObject({ status: 200, body: { id: 'gone' } });
   expect((await server.call('/api/v1/users/gone', { method: 'DELETE', key: server.keyA })).status).toBe(404);
   const read = await server.call('/api/v1/users', { key: server.keyA, headers });
   expect([read.status, read.headers.get('idempotency-replayed')]).toEqual([200, null]);
@@ -94,6 +107,8 @@ test('deleting under a key may be repeated too, and reading ignores the header',
 test('what was stored under a key can be asked for', async () => {
   const key = newKey();
   const first = await create(key, { name: 'Asked' });
-  expect((await server.call(`/api/v1/idempotency/check?key=${key}`, { key: server.keyA })).body).toMatchObject({ data: { key, processed: true, response_status: 200, response_body: first.body } });
+  expect((await server.call(`/api/v1/idempotency/check?key=${key}`, { key: server.keyA })).body).toMatchObject({
+    data: { key, processed: true, response_status: 200, response_body: first.body },
+  });
   expect((await server.call(`/api/v1/idempotency/check?key=${key}`, { key: server.keyB })).body).toEqual({ data: null });
 });

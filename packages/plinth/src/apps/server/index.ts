@@ -1,11 +1,11 @@
-export { createHandler } from './handler.ts';
+export type { Serving } from '#adapters/http/serve.ts';
+export { serve } from '#adapters/http/serve.ts';
+export { prometheusMetrics } from '#adapters/telemetry/prometheus.ts';
+export { createLoginLink, ensureAdminKey } from './admin.ts';
 export type { Handler } from './handler.ts';
+export { createHandler } from './handler.ts';
 export type { JwtOptions } from './jwt.ts';
 export type { AuthOptions, ServerOptions } from './options.ts';
 export type { Readiness } from './ready.ts';
 export { readiness } from './ready.ts';
-export { createLoginLink, ensureAdminKey } from './admin.ts';
 export { createServices } from './services.ts';
-export type { Serving } from '#adapters/http/serve.ts';
-export { serve } from '#adapters/http/serve.ts';
-export { prometheusMetrics } from '#adapters/telemetry/prometheus.ts';

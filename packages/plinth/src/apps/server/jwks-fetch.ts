@@ -6,7 +6,11 @@ export const guardedFetch =
   async (input, init) => {
     const url = input instanceof Request ? input.url : String(input);
     const headers = Object.fromEntries(new Headers(init?.headers));
-    const { status, headers: answered, body } = await egress.send({ url, headers, timeoutMs: 5_000, maxBodyBytes: 262_144, ...(init?.signal ? { signal: init.signal } : {}) });
+    const {
+      status,
+      headers: answered,
+      body,
+    } = await egress.send({ url, headers, timeoutMs: 5_000, maxBodyBytes: 262_144, ...(init?.signal ? { signal: init.signal } : {}) });
     return new Response(new Uint8Array(body), { status, headers: answered });
   };
 

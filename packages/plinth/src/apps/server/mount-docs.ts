@@ -1,10 +1,10 @@
+import { egressErrors } from '#adapters/http/egress-errors.ts';
 import type { ErrorCatalogue } from '#kernel/errors.ts';
 import { fail, kernelErrors } from '#kernel/errors.ts';
 import type { ModuleMap } from '#kernel/module.ts';
-import { egressErrors } from '#adapters/http/egress-errors.ts';
 import { json } from './answer.ts';
 import type { Document, ErrorLine } from './docs-page.ts';
-import { STYLE, errorPage, errorsPage, referencePage } from './docs-page.ts';
+import { errorPage, errorsPage, referencePage, STYLE } from './docs-page.ts';
 import type { Host, Server } from './host.ts';
 import { only } from './host.ts';
 import { openApiDocument } from './openapi.ts';
@@ -17,7 +17,11 @@ const pageOf = (text: string, type = 'text/html'): Response =>
 
 /** Every error that this installation can answer with, by code. */
 export function errorLines(modules: ModuleMap): ErrorLine[] {
-  const catalogues: [string, ErrorCatalogue][] = [['kernel', kernelErrors], ['egress', egressErrors], ...Object.values(modules).map((card): [string, ErrorCatalogue] => [card.name, card.errors ?? {}])];
+  const catalogues: [string, ErrorCatalogue][] = [
+    ['kernel', kernelErrors],
+    ['egress', egressErrors],
+    ...Object.values(modules).map((card): [string, ErrorCatalogue] => [card.name, card.errors ?? {}]),
+  ];
   return catalogues
     .flatMap(([module, errors]) => Object.entries(errors).map(([name, entry]) => ({ ...entry, code: `${module}_${name}` })))
     .sort((one, other) => (one.code < other.code ? -1 : 1));

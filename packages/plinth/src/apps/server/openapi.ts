@@ -26,12 +26,25 @@ const header = (name: string, description: string, schema: Json = { type: 'strin
 
 const PARAMETERS: Record<string, Json> = {
   Tenant: header('X-Plinth-Tenant', 'Tenant to work in; only with operator keys', { type: 'string', format: 'uuid' }),
-  Reason: header('X-Plinth-Reason', 'Why an operator looks at records of tenants; recorded. Percent-encoded where it is not ASCII', { type: 'string', maxLength: 500 }),
-  CorrelationId: header('X-Correlation-Id', 'Ties everything that this call causes together; a UUID or 32 hexadecimal digits. Default: the trace id of traceparent, else a new one'),
-  IdempotencyKey: header('Idempotency-Key', 'Makes the call safe to repeat: the same key and body are done once', { type: 'string', minLength: 1, maxLength: 255 }),
+  Reason: header('X-Plinth-Reason', 'Why an operator looks at records of tenants; recorded. Percent-encoded where it is not ASCII', {
+    type: 'string',
+    maxLength: 500,
+  }),
+  CorrelationId: header(
+    'X-Correlation-Id',
+    'Ties everything that this call causes together; a UUID or 32 hexadecimal digits. Default: the trace id of traceparent, else a new one',
+  ),
+  IdempotencyKey: header('Idempotency-Key', 'Makes the call safe to repeat: the same key and body are done once', {
+    type: 'string',
+    minLength: 1,
+    maxLength: 255,
+  }),
 };
 
-const problemAnswer = (description: string): Json => ({ description, content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } });
+const problemAnswer = (description: string): Json => ({
+  description,
+  content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+});
 
 /** Answers that any call may get, in place of what the generator guesses. */
 function answersOf(success: unknown, mutating: boolean): Json {
@@ -42,7 +55,11 @@ function answersOf(success: unknown, mutating: boolean): Json {
     '403': problemAnswer('The credential does not allow this'),
     '404': problemAnswer('There is no such thing in this tenant'),
     ...(mutating
-      ? { '409': problemAnswer('It conflicts with what is stored, or the same call is still running'), '413': problemAnswer('The body is too large'), '422': problemAnswer('What was asked for cannot be done, or the idempotency key belongs to another call') }
+      ? {
+          '409': problemAnswer('It conflicts with what is stored, or the same call is still running'),
+          '413': problemAnswer('The body is too large'),
+          '422': problemAnswer('What was asked for cannot be done, or the idempotency key belongs to another call'),
+        }
       : {}),
     default: problemAnswer('Any other failure'),
   };
@@ -69,24 +86,59 @@ function ownPaths(): Record<string, Record<string, Operation>> {
   return {
     '/lists/{module}/{list}/export': {
       get: {
-        operationId: 'lists-export', tags: ['lists'], summary: 'A whole list under its filter, as a stream', security: [{ bearer: [] }],
+        operationId: 'lists-export',
+        tags: ['lists'],
+        summary: 'A whole list under its filter, as a stream',
+        security: [{ bearer: [] }],
         parameters: [
-          path('module'), path('list'),
+          path('module'),
+          path('list'),
           { name: 'format', in: 'query', schema: { type: 'string', enum: ['csv', 'ndjson'], default: 'csv' } },
           { name: 'q', in: 'query', description: FILTER_HELP, schema: text(FILTER_HELP, 2000) },
         ],
-        responses: { '200': { description: 'The records, newest first', content: { 'text/csv': { schema: { type: 'string' } }, 'application/x-ndjson': { schema: { type: 'string' } } } } },
+        responses: {
+          '200': {
+            description: 'The records, newest first',
+            content: { 'text/csv': { schema: { type: 'string' } }, 'application/x-ndjson': { schema: { type: 'string' } } },
+          },
+        },
       },
     },
     '/console/login': {
       post: {
-        operationId: 'console-login', tags: ['console'], summary: 'Exchanges a one-time token or a key for the cookie of a console session', security: [],
-        requestBody: { required: true, content: { 'application/json': { schema: { oneOf: [{ type: 'object', required: ['token'], properties: { token: { type: 'string' } } }, { type: 'object', required: ['key'], properties: { key: { type: 'string' } } }] } } } },
-        responses: { '200': { description: 'Signed in', content: { 'application/json': { schema: z.toJSONSchema(z.object({ signedIn: z.boolean() }), { target: 'draft-2020-12' }) } } } },
+        operationId: 'console-login',
+        tags: ['console'],
+        summary: 'Exchanges a one-time token or a key for the cookie of a console session',
+        security: [],
+        requestBody: {
+          required: true,
+          content: {
+            'application/json': {
+              schema: {
+                oneOf: [
+                  { type: 'object', required: ['token'], properties: { token: { type: 'string' } } },
+                  { type: 'object', required: ['key'], properties: { key: { type: 'string' } } },
+                ],
+              },
+            },
+          },
+        },
+        responses: {
+          '200': {
+            description: 'Signed in',
+            content: { 'application/json': { schema: z.toJSONSchema(z.object({ signedIn: z.boolean() }), { target: 'draft-2020-12' }) } },
+          },
+        },
       },
     },
     '/console/logout': {
-      post: { operationId: 'console-logout', tags: ['console'], summary: 'Ends the console session', security: [], responses: { '200': { description: 'Signed out', content: { 'application/json': { schema: { type: 'object' } } } } } },
+      post: {
+        operationId: 'console-logout',
+        tags: ['console'],
+        summary: 'Ends the console session',
+        security: [],
+        responses: { '200': { description: 'Signed out', content: { 'application/json': { schema: { type: 'object' } } } } },
+      },
     },
   };
 }
@@ -95,7 +147,7 @@ function ownPaths(): Record<string, Record<string, Operation>> {
 export function openApiDocument(router: AnyRouter): Json {
   const made = generateOpenApiDocument(router as Parameters<typeof generateOpenApiDocument>[0], {
     title: 'Plinth',
-    description: 'Audit log, events, webhooks, jobs and the rest of a back end\'s system layer. The same procedures answer at /api/trpc.',
+    description: "Audit log, events, webhooks, jobs and the rest of a back end's system layer. The same procedures answer at /api/trpc.",
     version: VERSION,
     baseUrl: '/api/v1',
     openApiVersion: '3.1.0',
@@ -103,7 +155,10 @@ export function openApiDocument(router: AnyRouter): Json {
   }) as unknown as Json & { paths: Record<string, Record<string, Operation>>; components: Json };
   const entries = Object.entries({ ...made.paths, ...ownPaths() }).sort(([a], [b]) => a.localeCompare(b));
   const paths = Object.fromEntries(
-    entries.map(([address, operations]) => [address, Object.fromEntries(Object.entries(operations).map(([method, operation]) => [method, completed(method, operation)]))]),
+    entries.map(([address, operations]) => [
+      address,
+      Object.fromEntries(Object.entries(operations).map(([method, operation]) => [method, completed(method, operation)])),
+    ]),
   );
   return withoutGuesses({
     ...made,

@@ -1,6 +1,6 @@
+import { createLog } from '#kernel/log.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
-import { createLog } from '#kernel/log.ts';
 import type { Handler, ServerOptions } from './index.ts';
 import { createHandler, createServices, ensureAdminKey } from './index.ts';
 
@@ -66,14 +66,24 @@ export async function testServer(name: string, options: Partial<Omit<ServerOptio
   };
   const makeKey: TestServer['makeKey'] = async (tenantId, scopes) => {
     const made = await call('/api/v1/keys', {
-      method: 'POST', key: operator, headers: { 'x-plinth-tenant': tenantId, 'x-plinth-reason': 'set-up of a test' }, body: { name: 'test', scopes },
+      method: 'POST',
+      key: operator,
+      headers: { 'x-plinth-tenant': tenantId, 'x-plinth-reason': 'set-up of a test' },
+      body: { name: 'test', scopes },
     });
     if (made.status !== 200) throw new Error(`no key could be made: ${made.text}`);
     return made.body as { id: string; secret: string };
   };
   const [a, b] = [await makeKey(database.tenantA, ['*']), await makeKey(database.tenantB, ['*'])];
   return {
-    database, handler, logged, operator, keyA: a.secret, keyB: b.secret, call, makeKey,
+    database,
+    handler,
+    logged,
+    operator,
+    keyA: a.secret,
+    keyB: b.secret,
+    call,
+    makeKey,
     async close() {
       await handler.settle();
       await database.drop();

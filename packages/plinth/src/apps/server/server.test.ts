@@ -1,7 +1,7 @@
-import { Validator } from '@seriousme/openapi-schema-validator';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Validator } from '@seriousme/openapi-schema-validator';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { prometheusMetrics } from './index.ts';
 import type { TestServer } from './server.fixture.ts';
@@ -34,7 +34,19 @@ describe('what keeps the process alive', () => {
   test('/readyz looks at the database, its schema, the role and the partitions ahead', async () => {
     const { status, body } = await server.call('/readyz');
     expect(status).toBe(200);
-    expect(body).toMatchObject({ ready: true, tiers: { oltp: { checks: [{ name: 'database', ok: true }, { name: 'migrated', ok: true }, { name: 'role', ok: true }, { name: 'partitions', ok: true }] } } });
+    expect(body).toMatchObject({
+      ready: true,
+      tiers: {
+        oltp: {
+          checks: [
+            { name: 'database', ok: true },
+            { name: 'migrated', ok: true },
+            { name: 'role', ok: true },
+            { name: 'partitions', ok: true },
+          ],
+        },
+      },
+    });
   });
 
   test('/readyz refuses a database that was not migrated, and partitions that are missing ahead', async () => {
@@ -55,7 +67,9 @@ describe('what keeps the process alive', () => {
     const { status, text, headers } = await server.call('/metrics');
     expect(status).toBe(200);
     expect(headers.get('content-type')).toContain('text/plain');
-    expect(text).toMatch(/plinth_http_requests_total\{http_request_method="GET",http_route="\/api\/v1\/users\/\{id\}",http_response_status_code="404",plinth_outcome="ok"\} \d+/);
+    expect(text).toMatch(
+      /plinth_http_requests_total\{http_request_method="GET",http_route="\/api\/v1\/users\/\{id\}",http_response_status_code="404",plinth_outcome="ok"\} \d+/,
+    );
     expect(text).toMatch(/plinth_transactions_total\{plinth_role="plinth_app",plinth_outcome="ok"\} \d+/);
     expect(text).not.toContain(server.database.tenantA);
   });
@@ -69,7 +83,12 @@ async function testServerFor(name: string): Promise<{ server: TestServer } & Asy
 describe('one story', () => {
   test('a correlation id that was sent comes back and stands on what was written', async () => {
     const id = '0192f7e0-1111-7222-8333-444455556666';
-    const made = await server.call('/api/v1/users', { method: 'POST', key: server.keyA, headers: { 'x-correlation-id': id.replaceAll('-', '').toUpperCase() }, body: { id: 'story', name: 'Ada' } });
+    const made = await server.call('/api/v1/users', {
+      method: 'POST',
+      key: server.keyA,
+      headers: { 'x-correlation-id': id.replaceAll('-', '').toUpperCase() },
+      body: { id: 'story', name: 'Ada' },
+    });
     expect(made.headers.get('x-correlation-id')).toBe(id);
     const trace = await server.call(`/api/v1/traces/${id}`, { key: server.keyA });
     expect(trace.body).toMatchObject({ correlationId: id, rows: [{ kind: 'audit', title: 'user.created' }] });
@@ -93,7 +112,9 @@ describe('one story', () => {
 
   test('X-Correlation-Id wins over traceparent, and a request id comes back', async () => {
     const id = '0192f7e0-1111-7222-8333-444455557777';
-    const { headers } = await server.call('/livez', { headers: { 'x-correlation-id': id, traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'x-request-id': 'gateway-7' } });
+    const { headers } = await server.call('/livez', {
+      headers: { 'x-correlation-id': id, traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'x-request-id': 'gateway-7' },
+    });
     expect(headers.get('x-correlation-id')).toBe(id);
     expect(headers.get('x-request-id')).toBe('gateway-7');
   });
@@ -103,7 +124,7 @@ describe('the description of the API', () => {
   test('/openapi.json is valid OpenAPI 3.1 and holds every procedure', async () => {
     const { body, status } = await server.call('/openapi.json');
     expect(status).toBe(200);
-    const checked = await new Validator().validate(structuredClone(body) as object);
+    const checked = await new Validator().validate(structuredClone(body) as Record<string, unknown>);
     expect(checked).toMatchObject({ valid: true });
     expect(body).toMatchObject({ openapi: '3.1.0' });
     const { paths } = body as { paths: Record<string, Record<string, { responses: object; parameters: object[] }>> };
@@ -168,14 +189,18 @@ describe('the console', () => {
     expect((await server.call('/console/assets/main.js')).headers.get('cache-control')).toContain('immutable');
   });
 
-  test.each(['/console/../secret.txt', '/console/%2e%2e/secret.txt', '/console/..%2fsecret.txt', '/console/link.txt', '/console/assets/missing.js', '/console/%00.txt'])(
-    '%s gives no file from outside the folder',
-    async (path) => {
-      const { status, text } = await server.call(path);
-      expect(status).toBe(404);
-      expect(text).not.toContain('not yours');
-    },
-  );
+  test.each([
+    '/console/../secret.txt',
+    '/console/%2e%2e/secret.txt',
+    '/console/..%2fsecret.txt',
+    '/console/link.txt',
+    '/console/assets/missing.js',
+    '/console/%00.txt',
+  ])('%s gives no file from outside the folder', async (path) => {
+    const { status, text } = await server.call(path);
+    expect(status).toBe(404);
+    expect(text).not.toContain('not yours');
+  });
 
   test('/ leads to it', async () => {
     const { status, headers } = await server.call('/');

@@ -92,7 +92,9 @@ describe('a call under an idempotency key', () => {
     const key = newKey();
     await order(key, { request: 'a secret order' });
     expect(await order(key, { tenantId: tenantB, request: 'another order' })).toMatchObject({ replayed: false });
-    const seen = await plinth.transaction({ tenantId: tenantB, readOnly: true }, (tx) => tx.query('select key, request_hash from plinth.idempotency_keys where key = $1', [key]));
+    const seen = await plinth.transaction({ tenantId: tenantB, readOnly: true }, (tx) =>
+      tx.query('select key, request_hash from plinth.idempotency_keys where key = $1', [key]),
+    );
     expect(seen).toEqual([{ key, request_hash: requestHash('another order') }]);
   });
 
@@ -107,7 +109,9 @@ describe('a call under an idempotency key', () => {
 
 describe('in SQL', () => {
   const begin = (key: string, more = ''): Promise<{ replayed: boolean; response_status: number; response_body: unknown; entity_id: string }[]> =>
-    plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(`select * from plinth.begin_idempotent(p_scope := 'pay', p_key := $1, p_request_hash := 'h'${more})`, [key]));
+    plinth.transaction({ tenantId: tenantA }, (tx) =>
+      tx.query(`select * from plinth.begin_idempotent(p_scope := 'pay', p_key := $1, p_request_hash := 'h'${more})`, [key]),
+    );
 
   test('a claim that was committed holds for its lease, then the same request may take it over', async () => {
     const key = newKey();

@@ -1,0 +1,55 @@
+import { LRUCache } from 'lru-cache';
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import type { FoundKey } from '#modules/access';
+import { checkKey, findKey, findKeyById, keyHash, touchKeys } from '#modules/access';
+import type { SessionKey } from './session.ts';
+
+/** Looks keys up, believes what it found for a while, and notes that they were used. */
+export interface Keyring {
+  /** Errors: access_key_unknown, access_key_revoked, access_key_expired, access_tenant_suspended. */
+  bySecret(secret: string): Promise<FoundKey>;
+  /** The same, for a key that a session stands for. */
+  byId(key: SessionKey): Promise<FoundKey>;
+  forget(): void;
+  /** Resolves when notes of use that are under way are written. */
+  settle(): Promise<void>;
+}
+
+const TOUCH_EVERY_MS = 60_000;
+const MOST_KEPT = 10_000;
+
+export function createKeyring(plinth: Plinth<ModuleMap>, cacheMs: number): Keyring {
+  const keys = new LRUCache<string, FoundKey>({ max: MOST_KEPT, ttl: Math.max(cacheMs, 1) });
+  const touched = new LRUCache<string, true>({ max: MOST_KEPT, ttl: TOUCH_EVERY_MS });
+  const pending = new Set<Promise<unknown>>();
+
+  /** Not waited for: a request need not be slower for a note about it. */
+  const touch = (id: string): void => {
+    if (touched.has(id)) return;
+    touched.set(id, true);
+    const noted = plinth.asWorker({}, (tx) => touchKeys(tx, [id])).catch(() => {});
+    pending.add(noted);
+    void noted.then(() => pending.delete(noted));
+  };
+
+  const found = async (cacheKey: string, look: () => Promise<FoundKey | undefined>): Promise<FoundKey> => {
+    const kept = keys.get(cacheKey);
+    // What was found once may have expired since; what was revoked is known when it is looked up again.
+    const key = checkKey(kept ?? (await look()), plinth.clock.now());
+    // Only what was looked up starts a new time: else a key in constant use would be believed for ever.
+    if (!kept && cacheMs > 0) keys.set(cacheKey, key);
+    touch(key.id);
+    return key;
+  };
+
+  return {
+    bySecret: async (secret) => {
+      const hash = keyHash(secret);
+      return found(hash.toString('base64'), () => plinth.asWorker({ readOnly: true }, (tx) => findKey(tx, hash)));
+    },
+    byId: ({ id, tenantId }) => found(`id:${id}`, () => plinth.asWorker({ readOnly: true }, (tx) => findKeyById(tx, id, tenantId))),
+    forget: () => keys.clear(),
+    settle: async () => void (await Promise.allSettled(pending)),
+  };
+}
