@@ -38,7 +38,7 @@ export interface Manifest extends RowFacts {
 const manifestKey = (key: string): string => `${key}.manifest.json`;
 
 /** The id is part of the key: a partition of the same name in another life gets another archive. */
-const keyOf = (leaving: Leaving): string => `archive/${leaving.kind}/${leaving.partition.split('.').at(-1)}-${leaving.id.slice(-12)}.parquet`;
+const keyOf = (leaving: Leaving): string => `${leaving.kind}/${leaving.partition.split('.').at(-1)}-${leaving.id.slice(-12)}.parquet`;
 
 const PAGE = 2000;
 

@@ -211,7 +211,11 @@ test('a hold that is being placed is waited for by sweeps and drops, which then 
     await placing.query('insert into plinth_kernel.retention_holds (tenant_id, reason) values ($1, $2)', [tenantId, 'being placed']);
   };
   const waiting = (): Promise<unknown> =>
-    vi.waitFor(async () => expect((await admin.query(`select 1 from pg_locks where relation = 'plinth_kernel.retention_holds'::regclass and not granted`)).rowCount).toBe(1), { timeout: 5_000, interval: 10 });
+    vi.waitFor(
+      async () =>
+        expect((await admin.query(`select 1 from pg_locks where relation = 'plinth_kernel.retention_holds'::regclass and not granted`)).rowCount).toBe(1),
+      { timeout: 5_000, interval: 10 },
+    );
   await placeHold(tenantA);
   const sweeping = plinth.asWorker({}, (tx) => tx.query(`select plinth_kernel.retention_sweep('audit.entries', $1) as n`, [tenantA]));
   await waiting();
