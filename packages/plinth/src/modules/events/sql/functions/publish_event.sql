@@ -32,10 +32,10 @@ begin
         hint = 'Correct the payload, or register a new version of the type.';
     end if;
   end if;
-  select w.event_id into _id from plinth_events.write_rows(pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
+  select w.event_id into _id from plinth_events.write_one(pg_catalog.jsonb_build_object(
     'id', plinth_kernel.uuid_v7(), 'type', p_event_type, 'type_version', _type.version, 'payload', p_payload, 'aggregate_type', p_aggregate_type, 'aggregate_id', p_aggregate_id,
     'expected_version', p_expected_version, 'idempotency_key', p_idempotency_key, 'metadata', p_metadata, 'correlation_id', p_correlation_id,
-    'causation_id', p_causation_id, 'occurred_at', p_occurred_at, 'warnings', case when _fault is not null then array[_fault] end))) as w;
+    'causation_id', p_causation_id, 'occurred_at', p_occurred_at, 'warnings', case when _fault is not null then array[_fault] end)) as w;
   return _id;
 end
 $$;

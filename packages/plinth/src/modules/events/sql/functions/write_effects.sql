@@ -4,7 +4,11 @@ language plpgsql volatile security invoker
 as $$
 begin
   if p_rows @? '$[*] ? (exists (@.aggregate_id) || exists (@.idempotency_key) || exists (@.warnings))' then
-    perform plinth_events.write_rows(p_rows);
+    if pg_catalog.jsonb_array_length(p_rows) = 1 then
+      perform plinth_events.write_one(p_rows -> 0);
+    else
+      perform plinth_events.write_rows(p_rows);
+    end if;
     return;
   end if;
   insert into plinth_events.events (tenant_id, shard, id, type, type_version, payload, metadata, actor_type, actor_id, correlation_id, causation_id, occurred_at)

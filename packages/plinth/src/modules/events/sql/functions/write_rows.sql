@@ -25,9 +25,7 @@ begin
         <> (select d.fingerprint from plinth_events.dedup as d where d.tenant_id = _tenant_id and d.key = r.idempotency_key)
     limit 1;
     if found then
-      raise exception 'the idempotency key % was used for another event', _clash using errcode = 'PL409',
-        detail = pg_catalog.jsonb_build_object('code', 'events_idempotency_conflict', 'idempotency_key', _clash)::text,
-        hint = 'Send the same type, payload and aggregate under one key, or use a new key.';
+      perform plinth_events.refuse_key(_clash);
     end if;
   end if;
   return query

@@ -53,7 +53,7 @@ create table plinth_events.streams (
   tenant_id uuid not null,
   aggregate_type plinth_events.name not null,
   aggregate_id plinth_events.name not null,
-  version bigint not null check (version > 0),
+  version bigint not null,
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
   primary key (tenant_id, aggregate_type, aggregate_id)
@@ -62,7 +62,7 @@ comment on table plinth_events.streams is 'Heads of the streams: version of the 
 
 create table plinth_events.dedup (
   tenant_id uuid not null,
-  key text not null check (length(key) between 1 and 500),
+  key plinth_events.name not null,
   fingerprint bytea not null,
   event_id uuid not null,
   created_at timestamptz not null default clock_timestamp(),
