@@ -7,22 +7,44 @@
 -- locks: none, everything is new
 -- breaking: no
 
+-- Domains rather than CHECK constraints: a check is prepared anew by every statement, a domain is part of the cached plan (audit/0001).
+create domain plinth_jobs.kind as text constraint kind_length check (length(value) between 1 and 200);
+create domain plinth_jobs.name as text constraint name_length check (length(value) <= 500);
+create domain plinth_jobs.queue as text constraint queue_length check (length(value) between 1 and 100);
+create domain plinth_jobs.priority as smallint constraint priority_range check (value between 1 and 100);
+create domain plinth_jobs.payload as jsonb constraint payload_is_object check (jsonb_typeof(value) = 'object');
+create domain plinth_jobs.attempt_count as smallint constraint attempts_range check (value >= 0);
+create domain plinth_jobs.max_attempts as smallint constraint max_attempts_range check (value between 1 and 1000);
+create domain plinth_jobs.percent as smallint constraint percent_range check (value between 0 and 100);
+create domain plinth_jobs.note as text constraint note_length check (length(value) <= 1000);
+create domain plinth_jobs.unique_key as text constraint unique_key_length check (length(value) between 1 and 500);
+comment on domain plinth_jobs.kind is 'Kind of job, which names its handler; 1 to 200 characters.';
+comment on domain plinth_jobs.name is 'What people call it; at most 500 characters.';
+comment on domain plinth_jobs.queue is 'Name of a queue; 1 to 100 characters.';
+comment on domain plinth_jobs.priority is '1 is most urgent, 5 the default, 100 the last.';
+comment on domain plinth_jobs.payload is 'A JSON object.';
+comment on domain plinth_jobs.attempt_count is 'How many attempts were begun.';
+comment on domain plinth_jobs.max_attempts is '1 to 1,000 attempts.';
+comment on domain plinth_jobs.percent is '0 to 100.';
+comment on domain plinth_jobs.note is 'A remark on progress; at most 1,000 characters.';
+comment on domain plinth_jobs.unique_key is 'Key of which one live job may exist; 1 to 500 characters.';
+
 create table plinth_jobs.jobs (
   tenant_id uuid not null,
   id uuid not null default plinth_kernel.uuid_v7(),
-  kind text not null check (length(kind) between 1 and 200),
-  name text check (length(name) <= 500),
-  queue text not null default 'default' check (length(queue) between 1 and 100),
+  kind plinth_jobs.kind not null,
+  name plinth_jobs.name,
+  queue plinth_jobs.queue not null default 'default',
   status text not null default 'pending',
-  priority smallint not null default 5 check (priority between 1 and 100),
-  payload jsonb not null default '{}' check (jsonb_typeof(payload) = 'object'),
+  priority plinth_jobs.priority not null default 5,
+  payload plinth_jobs.payload not null default '{}',
   result jsonb,
   error text,
-  attempts smallint not null default 0 check (attempts >= 0),
-  max_attempts smallint not null default 3 check (max_attempts between 1 and 1000),
-  progress smallint not null default 0 check (progress between 0 and 100),
-  progress_note text check (length(progress_note) <= 1000),
-  unique_key text check (length(unique_key) between 1 and 500),
+  attempts plinth_jobs.attempt_count not null default 0,
+  max_attempts plinth_jobs.max_attempts not null default 3,
+  progress plinth_jobs.percent not null default 0,
+  progress_note plinth_jobs.note,
+  unique_key plinth_jobs.unique_key,
   run_at timestamptz not null default clock_timestamp(),
   -- The fence: a new id for every attempt, made when it is claimed. Before the first attempt nobody holds it.
   run_id uuid not null default plinth_kernel.uuid_v7(),
