@@ -103,17 +103,56 @@ async function capture(context: BenchContext): Promise<Record<string, number[]>>
   });
 }
 
+const PARTITIONS = 36;
+
+/** The log over 36 months against the same rows in one table: look-ups by tenant and id, prepared, as plinth_app. */
+async function lookups(context: BenchContext): Promise<Record<string, number[]>> {
+  const { admin, tenantId, url } = context;
+  const rows = context.quick ? 36_000 : 360_000;
+  const id = `(left(plinth_kernel.v7_floor(now() - (g % ${PARTITIONS}) * interval '1 month')::text, 13) || '-7' || lpad(to_hex(g % 4096), 3, '0') || '-8000-' || lpad(to_hex(g), 12, '0'))::uuid`;
+  for (const [table, partitioned] of [
+    ['many', true],
+    ['one', false],
+  ] as const) {
+    await admin.query(
+      `create table app.${table} (tenant_id uuid not null, id uuid not null, action text not null, after jsonb, primary key (tenant_id, id)) ${partitioned ? 'partition by range (id)' : ''}`,
+    );
+    for (let month = 0; partitioned && month < PARTITIONS; month++)
+      await admin.query(`do $$ declare f timestamptz := date_trunc('month', now()) - ${month} * interval '1 month'; begin
+        execute format('create table app.many_${month} partition of app.many for values from (%L) to (%L)', plinth_kernel.v7_floor(f), plinth_kernel.v7_floor(f + interval '1 month')); end $$`);
+    await admin.query(`insert into app.${table} select '${tenantId}', ${id}, 'order.changed', '{"n": 1}' from generate_series(1, ${rows}) g`);
+    await admin.query(`alter table app.${table} enable row level security; alter table app.${table} force row level security; create policy tenant on app.${table} using (tenant_id = (select nullif(current_setting('plinth.tenant_id', true), '')::uuid));
+      grant select on app.${table} to plinth_app; analyze app.${table}`);
+  }
+  const pool = new pg.Pool({ connectionString: url, max: 8 });
+  pool.on('connect', (client) => void client.query(`set role plinth_app; set plinth.tenant_id = '${tenantId}'; set plan_cache_mode = force_generic_plan`));
+  const ids = (await admin.query<{ id: string }>('select id from app.one order by random() limit 5000')).rows.map((row) => row.id);
+  let next = 0;
+  const read = (table: string) => () =>
+    throughput(8, context.quick ? 400 : 2_000, () =>
+      pool.query({
+        name: `by id in ${table}`,
+        text: `select action, after from app.${table} where tenant_id = $1 and id = $2`,
+        values: [tenantId, ids[next++ % ids.length]],
+      }),
+    );
+  const results = await interleave(context.rounds, { 'look-up by id, one table': read('one'), [`look-up by id, ${PARTITIONS} partitions`]: read('many') });
+  await pool.end();
+  return results;
+}
+
 export async function run(context: BenchContext): Promise<Report> {
   await setUp(context);
   const explicit = await explicitEntries(context);
   const captured = await capture(context);
+  const found = await lookups(context);
   return {
     name: 'audit',
     title: 'audit: what an entry costs',
     settings: [
       `fsync on, synchronous_commit on; ${CLIENTS} clients in one Node process; business table of 12 columns; ${context.rounds} interleaved rounds, medians`,
     ],
-    rows: [...rowsOf(explicit, 'tx/s'), ...rowsOf(captured, 'ms')],
+    rows: [...rowsOf(explicit, 'tx/s'), ...rowsOf(captured, 'ms'), ...rowsOf(found, 'reads/s')],
     bars: [
       {
         what: 'insert + entry vs bare insert',
@@ -130,6 +169,7 @@ export async function run(context: BenchContext): Promise<Report> {
       },
       { what: 'captured bulk insert vs bare (speed)', value: ratio(captured, 'bare, 5,000 rows', 'captured, 5,000 rows'), atLeast: 0.3 },
       { what: 'captured vs per-row trigger (speed)', value: ratio(captured, 'per-row trigger, 5,000 rows', 'captured, 5,000 rows'), atLeast: 2 },
+      { what: 'look-up by id over 36 partitions vs one table', value: ratio(found, 'look-up by id, 36 partitions', 'look-up by id, one table'), atLeast: 0.6 },
     ],
   };
 }
