@@ -54,13 +54,14 @@ const listChoices = (q: string, lists: readonly ListMeta[]): Choice[] =>
       go: { to: '/lists/$module/$list', params: { module: meta.module, list: meta.list } },
     }));
 
-/** Traces first, because a correlation id is what people paste most; then records, then lists by name. */
+/** The trace first when its id was asked for, since that is what people paste most; then records with the trace of a single one; then lists by name. */
 const choicesOf = (q: string, hits: readonly Hit[], lists: readonly ListMeta[]): Choice[] => {
-  const traces = new Set(
-    hits.flatMap((hit) => (hit.correlationId && (hit.correlationId.startsWith(q.toLowerCase()) || hits.length === 1) ? [hit.correlationId] : [])),
-  );
-  if (isUuid(q) && hits.length === 0) traces.add(q.toLowerCase());
-  return [...[...traces].map(traceChoice), ...hits.map((hit) => hitChoice(hit, lists)), ...listChoices(q, lists)].slice(0, 30);
+  const asked = new Set(hits.flatMap(({ correlationId }) => (correlationId?.startsWith(q.toLowerCase()) ? [correlationId] : [])));
+  if (isUuid(q) && hits.length === 0) asked.add(q.toLowerCase());
+  const records = hits.map((hit) => hitChoice(hit, lists));
+  const [only] = hits;
+  const along = hits.length === 1 && only?.correlationId && !asked.has(only.correlationId) ? [traceChoice(only.correlationId)] : [];
+  return [...[...asked].map(traceChoice), ...records, ...along, ...listChoices(q, lists)].slice(0, 30);
 };
 
 function useFind(q: string) {

@@ -98,5 +98,5 @@ test('the copied text names the transaction, the order and the times', () => {
   const text = storyText('c-1', story);
   expect(text).toContain('Trace c-1');
   expect(text).toContain('one transaction (7): 2 records committed together');
-  expect(text).toMatch(/\+50 ms {4}- thing +job {2}\(failed; ran 30 ms\)/);
+  expect(text).toMatch(/\+50 ms {4}- thing job {2}\(failed; ran 30 ms\)/);
 });

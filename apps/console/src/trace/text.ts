@@ -1,4 +1,5 @@
 import { duration } from '../format.ts';
+import { exchangeOf } from './exchange.ts';
 import { timing } from './spans.ts';
 import type { Story, StoryRow } from './story.ts';
 
@@ -11,22 +12,36 @@ export function timingText({ spans }: StoryRow): string {
   return parts.join(', ');
 }
 
-const line = (item: StoryRow, start: number, gutter: string): string => {
+/** Why a record failed, in one line. */
+const errorText = ({ row }: StoryRow): string | undefined => {
+  const { error, response } = exchangeOf(row.data ?? {});
+  const said = error === undefined ? response?.line : typeof error === 'string' ? error : JSON.stringify(error);
+  return said?.replaceAll(/\s+/g, ' ').slice(0, 200);
+};
+
+const line = (item: StoryRow, start: number, gutter: string, kindWidth: number): string => {
   const { row } = item;
-  const notes = [row.entity, row.status, row.attempt !== null && row.attempt > 1 ? `try ${row.attempt}` : undefined, timingText(item)].filter(Boolean);
-  return `${`+${duration(item.from - start)}`.padStart(10)}  ${'  '.repeat(item.depth)}${gutter} ${row.kind.padEnd(9)} ${row.title}${notes.length > 0 ? `  (${notes.join('; ')})` : ''}`;
+  const notes = [
+    row.entity,
+    row.status,
+    row.attempt !== null && row.attempt > 1 ? `try ${row.attempt}` : undefined,
+    timingText(item),
+    item.failed ? errorText(item) : undefined,
+  ].filter(Boolean);
+  return `${`+${duration(item.from - start)}`.padStart(10)}  ${'  '.repeat(item.depth)}${gutter} ${row.kind.padEnd(kindWidth)} ${row.title}${notes.length > 0 ? `  (${notes.join('; ')})` : ''}`;
 };
 
 /** The story as plain text, for a ticket or a chat. */
 export function storyText(correlationId: string, story: Story): string {
   const lines = [`Trace ${correlationId}`, `${new Date(story.from).toISOString()}, ${duration(story.to - story.from)} in all`, ''];
+  const kindWidth = Math.max(...[...story.kinds.keys()].map((kind) => kind.length));
   for (const band of story.bands) {
     const together = band.rows.length > 1;
     if (together)
       lines.push(
         `${' '.repeat(12)}${'  '.repeat(band.depth)}one transaction${band.xact ? ` (${band.xact})` : ''}: ${band.rows.length} records committed together`,
       );
-    for (const row of band.rows) lines.push(line(row, story.from, together ? '|' : '-'));
+    for (const row of band.rows) lines.push(line(row, story.from, together ? '|' : '-', kindWidth));
   }
   return `${lines.join('\n')}\n`;
 }

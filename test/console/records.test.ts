@@ -1,0 +1,207 @@
+/** Lists, details, filters, pages and actions of a module that the console's code has never heard of. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { modules } from '../../packages/plinth/src/registry.gen.ts';
+import { needs } from '../../packages/plinth/src/testing/needs.ts';
+import { openWorld, settled, type World } from './fixture/world.ts';
+
+const browserAt = needs('chromium');
+const list = '/lists/parcels/parcels';
+/** Machines may be busy with other tests. */
+const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 20_000 });
+
+async function makeParcels(world: World, tenantId: string, name: string, count: number): Promise<void> {
+  await world.plinth.transaction({ tenantId }, async (tx) => {
+    await tx.query(
+      `insert into plinth_parcels.parcels (tenant_id, label, status, weight_grams, tags, address, before, after)
+       select $1, $2 || n, case n % 5 when 0 then 'failed' when 1 then 'delivered' else 'pending' end, n * 10, array['a', 'b'], jsonb_build_object('city', 'Ulm', 'lines', jsonb_build_array('x', n)),
+         case when n = 1 then '{"status": "pending", "weight": 9}'::jsonb end, case when n = 1 then '{"status": "delivered", "weight": 9}'::jsonb end
+       from generate_series(1, $3) n`,
+      [tenantId, name, count],
+    );
+  });
+}
+
+test('no module is named in the code of the console', () => {
+  const source = join(import.meta.dirname, '../../apps/console/src');
+  const files = readdirSync(source, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile() && !entry.name.endsWith('.test.ts'));
+  expect(files.length).toBeGreaterThan(30);
+  const naming = files.flatMap((entry) => {
+    const text = readFileSync(join(entry.parentPath, entry.name), 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|(?<!:)\/\/.*$/gm, '');
+    return Object.keys(modules)
+      .filter((name) => new RegExp(`['"\`/]${name}['"\`/.]`).test(text))
+      .map((name) => `${entry.name} names ${name}`);
+  });
+  expect(naming).toEqual([]);
+});
+
+describe.runIf(browserAt.available)('records', { timeout: 90_000 }, () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await openWorld(browserAt.at);
+    await makeParcels(world, world.tenantA, 'box ', 120);
+    await makeParcels(world, world.tenantB, 'foreign ', 3);
+  });
+  afterAll(() => world?.close());
+
+  test('a module with a list gets its entry in the navigation, its table and its pages, newest first', async () => {
+    const { page, faults } = await world.visit('/');
+    await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Parcels' }).click();
+    await page.getByRole('heading', { name: 'Parcels' }).waitFor();
+    const rows = page.locator('tbody tr');
+    await rows.first().waitFor();
+    expect(await rows.count()).toBe(50);
+    expect(await page.getByRole('columnheader').allTextContents()).toEqual([
+      'Label',
+      'Status',
+      'Weight grams',
+      'Insured',
+      'Tags',
+      'Address',
+      'Created at',
+      'Actions',
+    ]);
+    expect(await page.locator('tbody').textContent()).not.toContain('foreign');
+    const first = await rows.first().locator('td').first().textContent();
+    await page.getByRole('button', { name: 'Older' }).click();
+    await page.waitForURL(/cursor=/);
+    await eventually(() => rows.first().locator('td').first().textContent()).not.toBe(first);
+    await page.getByRole('button', { name: 'Older' }).click();
+    await eventually(() => rows.count()).toBe(20);
+    expect(await page.getByRole('button', { name: 'Older' }).isDisabled()).toBe(true);
+    await page.getByRole('button', { name: 'Newer' }).click();
+    await eventually(() => rows.count()).toBe(50);
+    await page.getByRole('button', { name: 'Newer' }).click();
+    await eventually(() => rows.first().locator('td').first().textContent()).toBe(first);
+    expect(page.url()).not.toContain('cursor=');
+    expect(faults).toEqual([]);
+  });
+
+  test('a filter stands in the address and gives the same page to whoever opens it', async () => {
+    const { page, context } = await world.visit(list);
+    await page.getByRole('textbox', { name: 'Filter Parcels' }).fill('status:failed label:"box 5"');
+    await page.keyboard.press('Enter');
+    await page.waitForURL((url) => url.searchParams.get('q') === 'status:failed label:"box 5"');
+    await eventually(() => page.locator('tbody tr').count()).toBe(1);
+    const other = await context.newPage();
+    await other.goto(page.url());
+    await settled(other);
+    expect(await other.locator('tbody tr').count()).toBe(1);
+    await other.getByRole('button', { name: 'Remove label:"box 5"' }).click();
+    await eventually(() => other.locator('tbody tr').count()).toBe(24);
+    await other.getByRole('button', { name: 'label', exact: true }).click();
+    expect(await other.getByRole('textbox', { name: 'Filter Parcels' }).inputValue()).toBe('status:failed label:');
+  });
+
+  test('a filter that means nothing is answered with a sentence and a way out', async () => {
+    const { page } = await world.visit(`${list}?q=nonsense:1`);
+    const alert = page.getByRole('alert');
+    await alert.waitFor();
+    expect(await alert.textContent()).toMatch(/nonsense/);
+    expect(await alert.getByRole('link', { name: /^Trace/ }).count()).toBe(1);
+    await page.goto(`${world.origin}/console${list}?q=label:nothing&tenant=${world.tenantA}`);
+    await page.getByText('Nothing matches this filter').waitFor();
+    await page.getByRole('button', { name: 'Remove the filter' }).click();
+    await eventually(() => page.locator('tbody tr').count()).toBe(50);
+  });
+
+  test('a row has a page with every column, its JSON and what changed', async () => {
+    const { page, faults } = await world.visit(`${list}?q=label:"box 1"`);
+    await page.getByRole('link', { name: 'box 1', exact: true }).click();
+    await page.getByRole('heading', { name: 'box 1', exact: true }).waitFor();
+    const names = await page.locator('dt').allTextContents();
+    expect(names).toEqual(expect.arrayContaining(['Id', 'Tenant id', 'Weight grams', 'Address', 'Causation id', 'Xact', 'Created at']));
+    expect(names).not.toContain('Before');
+    expect(await page.getByRole('table', { name: 'What changed' }).textContent()).toMatch(/status.*pending.*delivered/);
+    expect(await page.getByText('1 field unchanged').count()).toBe(1);
+    await page.getByRole('link', { name: 'All with status delivered' }).click();
+    await page.waitForURL((url) => url.searchParams.get('q') === 'status:delivered');
+    await page.goto(`${world.origin}/console${list}/01900000-0000-7000-8000-000000000000?tenant=${world.tenantA}`);
+    await page.getByRole('heading', { name: /^Parcels has no/ }).waitFor();
+    expect(faults).toEqual([]);
+  });
+
+  test('a dangerous action asks first, happens, and is told; a refused one shows the way out', async () => {
+    const { page } = await world.visit(`${list}?q=label:"box 7"`);
+    const row = page.locator('tbody tr');
+    await row.getByRole('button', { name: 'Deliver' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button', { name: 'Keep as it is' }).click();
+    expect(await row.getByText('pending').count()).toBe(1);
+    await row.getByRole('button', { name: 'Deliver' }).click();
+    await dialog.getByRole('button', { name: 'Deliver' }).click();
+    await page.getByText('Deliver: done').waitFor();
+    await row.getByText('delivered').waitFor();
+    expect(await row.getByRole('button', { name: 'Deliver' }).count()).toBe(0);
+    await row.getByRole('button', { name: 'Recall' }).click();
+    await dialog.getByText('The parcel is lost').waitFor();
+    expect(await dialog.textContent()).toContain('Look under the counter.');
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+  });
+
+  test('an export has the filter of the list', async () => {
+    const { page } = await world.visit(`${list}?q=status:failed`);
+    const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV', exact: true }).click()]);
+    expect(download.suggestedFilename()).toBe('parcels-parcels.csv');
+    const lines = readFileSync(await download.path(), 'utf8')
+      .trim()
+      .split('\r\n');
+    expect(lines).toHaveLength(25);
+    expect(lines[0]).toContain('weight_grams');
+  });
+
+  test('the box finds a record by the beginning of its id, and a list by its name', async () => {
+    const { rows } = (await world.call(world.tenantA, 'GET', '/lists/parcels/parcels?q=label:"box 9"')) as { rows: { id: string }[] };
+    const id = rows[0]?.id ?? '';
+    const { page } = await world.visit('/');
+    await page.keyboard.press('Control+k');
+    await page.keyboard.type(id);
+    await page
+      .getByRole('dialog')
+      .getByRole('link', { name: /^box 9/ })
+      .waitFor();
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'box 9' }).waitFor();
+    await page.keyboard.press('/');
+    await page.keyboard.type('parc');
+    await page
+      .getByRole('dialog')
+      .getByRole('link', { name: /^Parcels/ })
+      .waitFor();
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/\/lists\/parcels\/parcels\?/);
+    await page.keyboard.press('/');
+    await page.keyboard.type('ffffffff-0000');
+    await page.getByText('Nothing in this tenant begins with').waitFor();
+  });
+
+  test('the tenant is part of the address; all tenants show whose row each is', async () => {
+    const { page } = await world.visit(`${list}?tenant=${world.tenantB}`);
+    expect(await page.locator('tbody tr').count()).toBe(3);
+    await page.getByRole('button', { name: /^Tenant/ }).click();
+    await page.getByLabel('Look into').selectOption({ label: 'All tenants' });
+    await page.getByRole('button', { name: 'Use' }).click();
+    await page.waitForURL(/tenant=all/);
+    await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Parcels' }).click();
+    await page.getByRole('columnheader', { name: 'Tenant' }).waitFor();
+    expect(page.url()).toContain('tenant=all');
+    expect(new Set(await page.locator('tbody td[title]').allTextContents())).toContain('Tenant B');
+  });
+
+  test('a live list shows new rows by itself; a paused one waits', async () => {
+    const { page } = await world.visit(`${list}?q=label:new*`);
+    await page.getByText('Nothing matches this filter').waitFor();
+    await makeParcels(world, world.tenantA, 'new ', 1);
+    await eventually(() => page.locator('tbody tr').count()).toBe(1);
+    await page.keyboard.press('l');
+    await page.getByRole('switch', { name: 'Live', checked: false }).waitFor();
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(request.url()));
+    await makeParcels(world, world.tenantA, 'new ', 1);
+    // Two of its intervals, by the page's own clock.
+    await page.evaluate('new Promise((resolve) => setInterval(resolve, 6500))');
+    expect(asked).toEqual([]);
+  });
+});
