@@ -382,6 +382,46 @@ test('a sweep finds its rows by index, not by reading the table', async () => {
   expect(lines).not.toMatch(/Seq Scan on entries_/);
 });
 
+test('rows kept by delete are swept batch by batch, in all tenants but those that keep them longer, and by age alone', async () => {
+  const add = (tenantId: string, age: string, count: number): Promise<unknown> =>
+    admin.query(
+      `insert into plinth_maintenance.steps (tenant_id, run_id, kind, action, target, created_at)
+       select $1, gen_random_uuid(), 'k', 'keep', 't', now() - $2::interval from generate_series(1, $3::int)`,
+      [tenantId, age, count],
+    );
+  for (const tenantId of [tenantA, tenantB]) {
+    await add(tenantId, '13 months', 30);
+    await add(tenantId, '11 months', 5);
+  }
+  await admin.query(`insert into plinth_kernel.retention_policies (tenant_id, kind, keep) values ($1, 'maintenance.steps', '2 years')`, [tenantB]);
+  const only = { kinds: ['maintenance.steps'] };
+  expect(await planRetention(services(), only, true)).toMatchObject([{ action: 'sweep', tenantId: null, rows: 30 }]);
+  expect(await runRetention(services(), { ...only, batch: 7 })).toMatchObject({ rowsSwept: 30, failures: [] });
+  await admin.query(`update plinth_kernel.retention_policies set keep = '10 months'`);
+  await hold(tenantB, 'matter 4', undefined, 'maintenance.steps');
+  expect(await runRetention(services(), only)).toMatchObject({ rowsSwept: 0 });
+  await admin.query('update plinth_kernel.retention_holds set released_at = now()');
+  expect(await planRetention(services(), only, true)).toMatchObject([{ action: 'sweep', tenantId: tenantB, rows: 35 }]);
+  expect(await runRetention(services(), only)).toMatchObject({ rowsSwept: 35 });
+  const { rows } = await admin.query('select tenant_id, count(*)::int as n from plinth_maintenance.steps group by 1');
+  expect(rows).toEqual([{ tenant_id: tenantA, n: 5 }]);
+});
+
+test('a sweep of a large table reads it by the index on its age, or stops when a batch is full', async () => {
+  const planOf = async (kind: string): Promise<string> => {
+    const { rows: text } = await admin.query<{ sql: string }>(`select plinth_kernel.retention_doomed_sql($1, null, $2, $2) as sql`, [kind, NIL]);
+    const client = await admin.connect();
+    await client.query('set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off');
+    const { rows } = await client.query(`explain ${text[0]?.sql} limit 5000`);
+    client.release(true);
+    return rows.map((row) => Object.values(row as object)[0]).join('\n');
+  };
+  const { rows: kindsByDelete } = await admin.query<{ kind: string }>(`select kind from plinth_kernel.retention_kinds where method = 'delete'`);
+  expect(kindsByDelete.length).toBeGreaterThan(4);
+  for (const { kind } of kindsByDelete) expect(await planOf(kind), kind).not.toMatch(/Sort/);
+  expect(await planOf('maintenance.runs')).toMatch(/Index Scan using runs_by_age/);
+});
+
 test('a driver without Plinth gets the same refusal', async () => {
   const client = new pg.Client({ connectionString: database.serverUrl });
   await client.connect();

@@ -25,4 +25,4 @@ begin
 end
 $$;
 comment on function plinth_kernel.retention_sweep(text, uuid, uuid, uuid, integer) is
-  'Deletes at most p_limit (5,000) rows of a kind that are past their time and not held, oldest first, and returns how many. Call it until it returns 0. For plinth_worker.';
+  'Deletes at most p_limit (5,000) rows of a kind that are past their time and not held, and returns how many. Call it until it returns 0. For plinth_worker.';
