@@ -27,6 +27,24 @@ export async function withExamples(): Promise<ModuleMap> {
   return { ...modules, ...examples };
 }
 
+interface Demo {
+  stop(): Promise<void>;
+}
+
+/** The demo's customers and the receiver of their webhooks, beside the API's port; nothing where there are no examples. */
+async function startDemo(running: RunningParts, secrets: DevSecrets): Promise<Demo | undefined> {
+  const file = new URL('examples/demo/prepare.ts', CLONE);
+  if (!existsSync(file)) return undefined;
+  const { prepareDemo } = (await import(file.href)) as {
+    prepareDemo: (plinth: unknown, options: { port: number; secret: string }) => Promise<Demo & { url: string }>;
+  };
+  return task(
+    'Prepared the demo',
+    () => prepareDemo(running.plinth, { port: (running.serving?.port ?? 4400) + 1, secret: secrets.demoSecret }),
+    ({ url }) => `Demo tenants acme and globex; their webhooks go to ${url}`,
+  );
+}
+
 async function consoleDirectory(): Promise<string | undefined> {
   const file = new URL('apps/console/build.ts', CLONE);
   if (!existsSync(file)) return undefined;
@@ -80,6 +98,7 @@ async function run(environment: Environment): Promise<void> {
   const all = await withExamples();
   const database = await openDatabase(environment, all, secrets.serverPassword, stopping.signal);
   let running: RunningParts | undefined;
+  let demo: Demo | undefined;
   try {
     const directory = await consoleDirectory();
     running = await task(
@@ -97,6 +116,7 @@ async function run(environment: Environment): Promise<void> {
         }),
       ({ serving }) => `Serving on ${serving?.origin}${serving?.taken ? `, because port ${serving.taken} is taken` : ''}`,
     );
+    demo = await startDemo(running, secrets);
     const admin = await adminKey(environment, secrets, running);
     await announce(environment, running, admin, database);
     say(dim(`  Ready in ${seconds(performance.now() - started)}.`));
@@ -104,7 +124,7 @@ async function run(environment: Environment): Promise<void> {
     if ((await stopped) === 'ended') say(`\n${bold('The database ended by itself')}; see ${join(environment.dataDir, 'postgres')}.`);
   } finally {
     const before = performance.now();
-    await running?.stop();
+    await Promise.all([running?.stop(), demo?.stop()]);
     await database.stop();
     await rm(stateFile(environment.dataDir), { force: true });
     say(`\n  Stopped in ${seconds(performance.now() - before)}. The data are in ${environment.dataDir}.`);

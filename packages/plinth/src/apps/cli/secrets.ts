@@ -6,6 +6,8 @@ import { join } from 'node:path';
 export interface DevSecrets {
   serverPassword: string;
   sessionSecret: string;
+  /** Signs the webhooks to the demo's own receiver. */
+  demoSecret: string;
   adminKey?: string;
 }
 
@@ -15,7 +17,11 @@ export async function readSecrets(dataDir: string): Promise<DevSecrets> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const text = await readFile(fileIn(dataDir), 'utf8').catch(() => undefined);
   if (text) return JSON.parse(text) as DevSecrets;
-  const made: DevSecrets = { serverPassword: randomBytes(24).toString('base64url'), sessionSecret: randomBytes(32).toString('base64url') };
+  const made: DevSecrets = {
+    serverPassword: randomBytes(24).toString('base64url'),
+    sessionSecret: randomBytes(32).toString('base64url'),
+    demoSecret: `whsec_${randomBytes(32).toString('base64')}`,
+  };
   await writeSecrets(dataDir, made);
   return made;
 }
