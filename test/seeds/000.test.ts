@@ -33,7 +33,9 @@ promiseSeed({
       expect(await database.rows(own, database.tenantB)).toEqual([]);
     },
     'Process Pending Events: SELECT * FROM events': async (text) => {
-      expect(await database.rows<Event>(text)).toMatchObject([{ org_id: database.tenantA, event_type: 'order.created', status: 'pending', next_retry_at: null }]);
+      expect(await database.rows<Event>(text)).toMatchObject([
+        { org_id: database.tenantA, event_type: 'order.created', status: 'pending', next_retry_at: null },
+      ]);
     },
     'Get Next Background Job: SELECT * FROM background_jobs': async (text) => {
       await database.rows(`select public.schedule_job('report', 'later', p_priority := 9), public.schedule_job('report', 'first', p_priority := 1)`);

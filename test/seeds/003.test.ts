@@ -74,7 +74,9 @@ promiseSeed({
         // The first line is a comment of SQL, as the block is marked in the document.
         await runInNewContext(`(async () => {${text.replace(/^--/, '//')}\n})()`, { supabase: { rpc }, tripId: 'trip-7' });
       });
-      const history = await database.rows(`select event_type, payload from public.get_aggregate_events(p_aggregate_type := 'trip', p_aggregate_id := 'trip-7')`);
+      const history = await database.rows(
+        `select event_type, payload from public.get_aggregate_events(p_aggregate_type := 'trip', p_aggregate_id := 'trip-7')`,
+      );
       expect(history).toEqual([{ event_type: 'status_changed', payload: { from: 'pending', to: 'accepted' } }]);
     },
   },

@@ -5,8 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { migrateUp } from '../../packages/plinth/src/kernel/migrate/index.ts';
 import type { Queryable } from '../../packages/plinth/src/kernel/database.ts';
+import { migrateUp } from '../../packages/plinth/src/kernel/migrate/index.ts';
 import { modules } from '../../packages/plinth/src/registry.gen.ts';
 import { type TestDatabase, testDatabase } from '../../packages/plinth/src/testing/database.ts';
 

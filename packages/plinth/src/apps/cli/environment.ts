@@ -16,7 +16,7 @@ export interface Environment {
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent' | undefined;
 }
 
-/** A setting that cannot be used; the sentence names it and the way out. */
+/** A setting or argument that cannot be used; the sentence names it and the way out. The exit code is 2. */
 export class SettingFault extends Error {}
 
 const portOf = (text: string | undefined): number => {

@@ -36,17 +36,15 @@ async function show(url: string, json: boolean, all: boolean): Promise<void> {
 
 async function up(url: string, json: boolean, expose: string | undefined, serverRole: string | undefined): Promise<void> {
   if (expose && expose !== 'public') throw new SettingFault(`--expose ${expose}: only public can be exposed to.`);
+  const password = process.env.PLINTH_SERVER_PASSWORD;
+  if (serverRole && !password) throw new SettingFault('PLINTH_SERVER_PASSWORD is not set: --server-role needs the password that the role is to have.');
   const result = await migrateUp({
     url,
     modules,
     ...(expose ? { exposePublic: true } : {}),
     onStep: (step, ms) => (json ? undefined : say(`  ${green('✔')} ${step} ${dim(`(${seconds(ms)})`)}`)),
   });
-  if (serverRole) {
-    const password = process.env.PLINTH_SERVER_PASSWORD;
-    if (!password) throw new SettingFault('PLINTH_SERVER_PASSWORD is not set: --server-role needs the password that the role is to have.');
-    await createServerRole({ url, name: serverRole, password });
-  }
+  if (serverRole && password) await createServerRole({ url, name: serverRole, password });
   if (json) say(JSON.stringify(result));
   else if (result.applied.length === 0 && !result.repeatables) say('  Everything is up to date.');
 }
@@ -63,10 +61,7 @@ export const migrate = defineCommand({
   run: ({ args }) =>
     told(async () => {
       const action = ACTIONS.find((name) => name === args.action);
-      if (!action) {
-        process.exitCode = 2;
-        throw new SettingFault(`There is no migrate ${args.action}: choose ${ACTIONS.join(', ')}.`);
-      }
+      if (!action) throw new SettingFault(`There is no migrate ${args.action}: choose ${ACTIONS.join(', ')}.`);
       if (action === 'sql') return say(migrateSql(modules));
       const url = urlOf(args.url);
       if (action === 'up') return up(url, args.json === true, args.expose, args['server-role']);

@@ -1,4 +1,5 @@
 /** What people read: a task list with times, a box, a table. Programs use --json. */
+import { SettingFault } from './environment.ts';
 
 const colour = process.stdout.isTTY && !process.env.NO_COLOR;
 const paint = (code: number, text: string): string => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
@@ -47,14 +48,14 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
   });
 }
 
-/** Prints an expected failure as sentence and way out, and ends with exit code 1. */
+/** Prints an expected failure as sentence and way out, and ends with exit code 1; 2 when the command was called wrongly. */
 export function complain(error: unknown): void {
   const { message, wayOut, hint } = error as { message?: string; wayOut?: string; hint?: string };
   process.stderr.write(`\n${red('✘')} ${message ?? String(error)}\n`);
   const way = wayOut ?? hint;
   if (way) process.stderr.write(`  ${way}\n`);
   if (process.env.PLINTH_LOG_LEVEL === 'debug' && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
-  process.exitCode = 1;
+  process.exitCode = error instanceof SettingFault ? 2 : 1;
 }
 
 /** Wraps a command so that what it throws is told and not dumped. */

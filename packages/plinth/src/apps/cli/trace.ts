@@ -67,16 +67,14 @@ export const trace = defineCommand({
   },
   run: ({ args }) =>
     told(async () => {
-      if (!isUuid(args.id)) {
-        process.exitCode = 2;
+      if (!isUuid(args.id))
         throw new SettingFault(`${JSON.stringify(args.id)} is not a correlation id: give the UUID that the X-Correlation-Id header or a list shows.`);
-      }
       const environment = readEnvironment();
       const url = args.url ?? environment.databaseUrl ?? (await devState(environment.dataDir))?.adminUrl;
       if (!url) throw new SettingFault('No database is named: start plinth dev, set PLINTH_DATABASE_URL, or give --url.');
       const rows = await rowsOf(url, args.id);
       if (args.json) return say(JSON.stringify(rows));
-      if (rows.length === 0) throw new SettingFault(`Nothing is recorded under ${args.id}.`);
+      if (rows.length === 0) throw new Error(`Nothing is recorded under ${args.id}.`);
       say(`${bold('Trace')} ${args.id}  ${dim('rows with the same letter were committed together')}`);
       for (const line of traceLines(rows)) say(line);
     })(undefined),

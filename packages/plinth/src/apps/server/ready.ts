@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { PlinthError } from '#kernel/errors.ts';
 import { partitionedTables } from '#kernel/migrate/derive.ts';
 import { assertMigrated } from '#kernel/migrate/index.ts';
 import type { ModuleMap } from '#kernel/module.ts';
@@ -20,7 +21,10 @@ export interface Readiness {
 const CHECK_MS = 3_000;
 
 const check = async (name: string, run: () => Promise<string | undefined>): Promise<Check> => {
-  const fault = await run().catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
+  const fault = await run().catch((error: unknown) => {
+    if (error instanceof PlinthError) return `${error.message}; ${error.wayOut}`;
+    return error instanceof Error ? error.message : String(error);
+  });
   return fault === undefined ? { name, ok: true } : { name, ok: false, fault };
 };
 

@@ -1,0 +1,158 @@
+/** `plinth dev`, the program behind `npm start`, with a data folder of its own; the tests of the first part build on one another. */
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { discardPostgres } from 'plinth-embedded';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type EmptyDatabase, emptyDatabase } from '../../packages/plinth/src/testing/database.ts';
+import { type Running, startCommand, stretched } from './command.ts';
+
+const timeout = 240_000;
+
+interface State {
+  pid: number;
+  origin: string;
+  adminKey: string;
+  adminUrl: string;
+}
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'plinth-cli-dev-'));
+});
+afterAll(async () => {
+  await discardPostgres(join(folder, 'postgres')).catch(() => false);
+  await rm(folder, { recursive: true, force: true });
+});
+
+const dev = (own: Record<string, string> = {}): Running => startCommand(['dev'], { PLINTH_DATA_DIR: folder, PLINTH_PORT: '0', ...own });
+const stateOf = async (dataDir: string): Promise<State> => JSON.parse(await readFile(join(dataDir, 'dev.json'), 'utf8')) as State;
+
+/** A row of the first start that every later one must find. */
+async function tenants({ origin, adminKey }: State): Promise<string[]> {
+  const response = await fetch(`${origin}/api/v1/tenants?limit=200`, { headers: { authorization: `Bearer ${adminKey}` } });
+  expect(response.status).toBe(200);
+  return ((await response.json()) as { tenants: { slug: string }[] }).tenants.map(({ slug }) => slug);
+}
+
+async function post(state: State, path: string, body: unknown): Promise<number> {
+  const headers = { authorization: `Bearer ${state.adminKey}`, 'content-type': 'application/json' };
+  return (await fetch(`${state.origin}/api/v1${path}`, { method: 'POST', headers, body: JSON.stringify(body) })).status;
+}
+
+/** Whether a process runs. One that has ended and that nobody has collected, as in a container without an init, does not. */
+async function runs(pid: number): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return !/\) Z /.test(stat);
+}
+
+const postmasterPid = async (): Promise<number> => Number((await readFile(join(folder, 'postgres', 'data', 'postmaster.pid'), 'utf8')).split('\n')[0]);
+
+async function stopped(running: Running, signal: NodeJS.Signals, postmaster: number): Promise<void> {
+  const { code, stdout, ms } = await running.stop(signal);
+  expect(stdout).toContain(`The data are in ${folder}.`);
+  expect(code).toBe(0);
+  expect(ms).toBeLessThan(stretched(5_000));
+  expect(await runs(postmaster)).toBe(false);
+  expect(existsSync(join(folder, 'dev.json'))).toBe(false);
+}
+
+describe('plinth dev with the embedded PostgreSQL', { timeout }, () => {
+  test('the first start makes everything, prints tasks and box, and names the port it took; Ctrl-C stops everything within 5 s', async () => {
+    await using taken = await takenPort();
+    const running = dev({ PLINTH_PORT: String(taken.port) });
+    await running.line(/Ready in /);
+    const printed = running.printed();
+    expect(printed).toMatch(/✔ Created a database and started PostgreSQL [\d.]+ on 127\.0\.0\.1:\d+ \(.+s\)/);
+    expect(printed).toMatch(/✔ Applied \d+ migrations \(.+s\)/);
+    expect(printed).toMatch(new RegExp(`✔ Serving on http://127\\.0\\.0\\.1:\\d+, because port ${taken.port} is taken`));
+    for (const label of ['Console', 'API', 'API docs', 'Database', 'Admin key', 'Next']) expect(printed).toMatch(new RegExp(`^│ ${label} `, 'm'));
+    const state = await stateOf(folder);
+    expect(printed).toContain(state.adminKey);
+    expect(state).toMatchObject({ pid: running.pid, origin: expect.not.stringContaining(`:${taken.port}`) });
+    expect((await fetch(`${state.origin}/readyz`)).status).toBe(200);
+    expect((await fetch(`${state.origin}/console/`)).status).toBe(200);
+    expect(await post(state, '/tenants', { slug: 'kept', name: 'Kept' })).toBe(200);
+    await stopped(running, 'SIGINT', await postmasterPid());
+  });
+
+  test('a second start is ready within 3 s and finds the data; killed with SIGKILL, the next one finds them too', async () => {
+    const running = await quickest(3, 3_000);
+    const state = await stateOf(folder);
+    expect(await tenants(state)).toContain('kept');
+    expect(await post(state, '/tenants', { slug: 'before-the-kill', name: 'Before the kill' })).toBe(200);
+    await running.stop('SIGKILL');
+
+    const again = dev();
+    await again.line(/Ready in /);
+    expect(again.printed()).toMatch(/✔ (?:Took over the running|Started) PostgreSQL/);
+    const found = await stateOf(folder);
+    expect(found.adminKey).toBe(state.adminKey);
+    expect(await tenants(found)).toEqual(expect.arrayContaining(['kept', 'before-the-kill']));
+    await stopped(again, 'SIGTERM', await postmasterPid());
+  });
+});
+
+/** A start that was ready within the limit; a busy machine is given some tries. */
+async function quickest(tries: number, limitMs: number): Promise<Running> {
+  const times: number[] = [];
+  for (let left = tries; left > 0; left--) {
+    const running = dev();
+    await running.line(/Ready in /);
+    times.push(performance.now() - running.startedAt);
+    if ((times.at(-1) ?? 0) <= stretched(limitMs)) return running;
+    await running.stop('SIGINT');
+  }
+  throw new Error(`starts took ${times.map(Math.round).join(', ')} ms`);
+}
+
+async function takenPort(): Promise<{ port: number } & AsyncDisposable> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  return { port, [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };
+}
+
+describe('plinth dev with PLINTH_DATABASE_URL', { timeout }, () => {
+  let database: EmptyDatabase;
+  let own: string;
+  beforeAll(async () => {
+    database = await emptyDatabase('cli dev');
+    own = await mkdtemp(join(tmpdir(), 'plinth-cli-url-'));
+  });
+  afterAll(async () => {
+    await database.drop();
+    await rm(own, { recursive: true, force: true });
+  });
+
+  test('that database is migrated and served, no other is started, and it goes on when dev stops', async () => {
+    const running = dev({ PLINTH_DATA_DIR: own, PLINTH_DATABASE_URL: database.url });
+    await running.line(/Ready in /);
+    expect(running.printed()).toMatch(/✔ Reached PostgreSQL [\d.]+/);
+    expect(existsSync(join(own, 'postgres'))).toBe(false);
+    const state = await stateOf(own);
+    expect((await fetch(`${state.origin}/readyz`)).status).toBe(200);
+    expect(await post(state, '/tenants', { slug: 'theirs', name: 'Theirs' })).toBe(200);
+    const serving = await database.admin.query(
+      `select distinct usename from pg_stat_activity where datname = current_database() and application_name like 'plinth server%'`,
+    );
+    expect(serving.rows).toEqual([{ usename: 'plinth_server' }]);
+    const { code, ms } = await running.stop('SIGINT');
+    expect(code).toBe(0);
+    expect(ms).toBeLessThan(stretched(5_000));
+    expect((await database.admin.query(`select slug from plinth_kernel.tenants where slug = 'theirs'`)).rows).toEqual([{ slug: 'theirs' }]);
+  });
+
+  test('a database that does not answer ends it with a sentence and exit code 1', async () => {
+    const { code, stderr } = await dev({ PLINTH_DATA_DIR: own, PLINTH_DATABASE_URL: 'postgres://u@127.0.0.1:1/x' }).ended;
+    expect(stderr).toContain('ECONNREFUSED');
+    expect(code).toBe(1);
+  });
+});

@@ -1,0 +1,74 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type EmptyDatabase, emptyDatabase, type TestDatabase, testDatabase } from '../../packages/plinth/src/testing/database.ts';
+import { command, json } from './command.ts';
+
+interface Report {
+  ok: boolean;
+  findings: { check: string; state: 'ok' | 'warning' | 'fault'; seen: string; wayOut?: string }[];
+}
+
+let database: TestDatabase;
+let empty: EmptyDatabase;
+beforeAll(async () => {
+  database = await testDatabase('cli doctor');
+  empty = await emptyDatabase('cli doctor');
+  // The harness' server forgets durability for speed; doctor would be right to complain of that.
+  for (const { name } of [database, empty]) await database.admin.query(`alter database ${name} set synchronous_commit = on`);
+});
+afterAll(() => Promise.all([database.drop(), empty.drop()]));
+
+const timeout = 120_000;
+/** Faults that are of the database and its role, not of a test server that runs without fsync. */
+const faults = (report: Report): string[] =>
+  report.findings.filter(({ state, check }) => state === 'fault' && check !== 'durability').map(({ check }) => check);
+const key = { PLINTH_MASTER_KEY: Buffer.alloc(32, 7).toString('base64') };
+const emptyServerUrl = (): string => {
+  const url = new URL(database.serverUrl);
+  url.pathname = `/${empty.name}`;
+  return url.href;
+};
+
+test('a migrated database and a serving role are in order', { timeout }, async () => {
+  const ended = await command(['doctor', '--json'], { PLINTH_DATABASE_URL: database.serverUrl, ...key });
+  const report = json<Report>(ended);
+  expect(faults(report)).toEqual([]);
+  const checks = ['version', 'autovacuum', 'connections', 'clock', 'oltp: database', 'oltp: migrated', 'oltp: role', 'oltp: partitions', 'disk', 'master key'];
+  expect(report.findings.map(({ check }) => check)).toEqual(expect.arrayContaining(checks));
+  expect(ended.code).toBe(report.ok ? 0 : 1);
+});
+
+test('a superuser is refused, with the way out, and the exit code is 1', { timeout }, async () => {
+  const [ended, text] = await Promise.all([
+    command(['doctor', '--json'], { PLINTH_DATABASE_URL: database.url, ...key }),
+    command(['doctor'], { PLINTH_DATABASE_URL: database.url, ...key }),
+  ]);
+  const report = json<Report>(ended);
+  expect(report.ok).toBe(false);
+  expect(faults(report)).toEqual(['oltp: role']);
+  expect(report.findings.find(({ check }) => check === 'oltp: role')?.seen).toContain('is a superuser');
+  expect(ended.code).toBe(1);
+  expect(text.code).toBe(1);
+  expect(text.stdout).toMatch(/✘ oltp: role\s+role \w+ is a superuser/);
+});
+
+test('a database that was not migrated is a fault that names plinth migrate', { timeout }, async () => {
+  const ended = await command(['doctor', '--json'], { PLINTH_DATABASE_URL: emptyServerUrl(), ...key });
+  const report = json<Report>(ended);
+  expect(faults(report)).toEqual(['oltp: migrated']);
+  const { seen = '', wayOut = '' } = report.findings.find(({ check }) => check === 'oltp: migrated') ?? {};
+  expect(`${seen} ${wayOut}`).toContain('plinth migrate');
+  expect(ended.code).toBe(1);
+});
+
+test('a database that does not answer, and keys that are too short', { timeout }, async () => {
+  const env = { PLINTH_DATABASE_URL: 'postgres://u@127.0.0.1:1/x', PLINTH_MASTER_KEY: 'c2hvcnQ=', PLINTH_JWT_SECRET: 'short' };
+  const ended = await command(['doctor', '--json'], env);
+  expect(faults(json<Report>(ended))).toEqual(['database', 'master key', 'JWT secret']);
+  expect(ended.code).toBe(1);
+});
+
+test('without a database it says which setting is missing', { timeout }, async () => {
+  const ended = await command(['doctor'], { PLINTH_DATA_DIR: 'node_modules/.cache/no-such-folder' });
+  expect(ended.code).toBe(2);
+  expect(ended.stderr).toContain('set PLINTH_DATABASE_URL');
+});

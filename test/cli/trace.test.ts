@@ -1,0 +1,51 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type TestDatabase, testDatabase } from '../../packages/plinth/src/testing/database.ts';
+import { command, json } from './command.ts';
+
+let database: TestDatabase;
+const correlationId = randomUUID();
+beforeAll(async () => {
+  database = await testDatabase('cli trace');
+  await database.plinth.transaction({ tenantId: database.tenantA, actor: { type: 'user', id: 'ann' }, correlationId }, async (tx) => {
+    tx.audit.record({ action: 'order.created', entityType: 'order', entityId: '7' });
+    tx.events.publish('order.created', { total: 5 });
+    tx.jobs.enqueue('order.confirm', { order: '7' });
+  });
+});
+afterAll(() => database.drop());
+
+const timeout = 120_000;
+
+test('the story of a correlation id: what was committed together has the same letter', { timeout }, async () => {
+  const { code, stdout } = await command(['trace', correlationId, '--url', database.url]);
+  expect(code).toBe(0);
+  expect(stdout).toContain(`Trace ${correlationId}`);
+  const lines = stdout.trim().split('\n').slice(1);
+  expect(lines).toHaveLength(3);
+  expect(lines.every((line) => /^A +\+\d+ ms/.test(line))).toBe(true);
+  expect(stdout).toMatch(/order\.confirm/);
+});
+
+test('--json gives the rows', { timeout }, async () => {
+  const rows = json<{ kind: string; title: string; xact: string }[]>(await command(['trace', correlationId, '--json'], { PLINTH_DATABASE_URL: database.url }));
+  expect(rows).toHaveLength(3);
+  expect(new Set(rows.map(({ xact }) => xact)).size).toBe(1);
+});
+
+test('an id under which nothing is recorded, an id that is none, and no database', { timeout }, async () => {
+  const unknown = randomUUID();
+  const [nothing, empty, wrong, nowhere] = await Promise.all([
+    command(['trace', unknown, '--url', database.url]),
+    command(['trace', unknown, '--json', '--url', database.url]),
+    command(['trace', 'order-7', '--url', database.url]),
+    command(['trace', unknown], { PLINTH_DATA_DIR: 'node_modules/.cache/no-such-folder' }),
+  ]);
+  expect(nothing).toMatchObject({ code: 1, stdout: '' });
+  expect(nothing.stderr).toContain(`Nothing is recorded under ${unknown}.`);
+  expect(empty).toMatchObject({ code: 0, stdout: '[]\n' });
+  expect(wrong.code).toBe(2);
+  expect(wrong.stderr).toContain('"order-7" is not a correlation id');
+  expect(nowhere.code).toBe(2);
+  expect(nowhere.stderr).toContain('No database is named');
+});
