@@ -70,7 +70,7 @@ export const replay = defineCommand({
     rate: { type: 'string', default: '100', description: 'Payloads a second; 0: as fast as they are acknowledged' },
     tenants: { type: 'string', default: '2', description: 'Tenants that the payloads are dealt out to' },
     times: { type: 'string', default: '1', description: 'How many times the 329 payloads are sent' },
-    limit: { type: 'string', description: 'At most so many payloads' },
+    limit: { type: 'string', description: 'At most so many payloads: what the subscription delivers, and others at even distances' },
     crash: { type: 'boolean', description: 'Kill server, worker and Postgres with SIGKILL at random moments' },
     seed: { type: 'string', description: 'Seed of the random moments; printed' },
     json: { type: 'boolean', description: 'For programs' },

@@ -10,7 +10,8 @@ export class Refused extends Error {
   }
 }
 
-const CALL_MS = 10_000;
+/** A server that was killed hangs up at once; a long silence is a busy machine. */
+const CALL_MS = 30_000;
 
 /** One REST call. Errors: Refused for an answer that is none, whatever fetch throws when there is no answer. */
 export async function call<T>(
@@ -39,7 +40,7 @@ export async function call<T>(
 const passing = (error: unknown): boolean => !(error instanceof Refused) || error.status >= 500 || error.status === 409 || error.status === 429;
 
 /** Repeats a call under the same idempotency key until it is acknowledged, for at most `limitMs`. Returns how many tries it took. */
-export async function untilAcknowledged<T>(send: () => Promise<T>, limitMs = 120_000): Promise<{ result: T; tries: number }> {
+export async function untilAcknowledged<T>(send: () => Promise<T>, limitMs = 240_000): Promise<{ result: T; tries: number }> {
   const end = performance.now() + limitMs;
   for (let tries = 1; ; tries++) {
     try {

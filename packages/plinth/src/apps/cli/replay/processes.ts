@@ -10,7 +10,7 @@ export interface Child {
   kill(): Promise<void>;
 }
 
-const START_MS = 60_000;
+const START_MS = 120_000;
 
 const gone = (child: ChildProcess): Promise<void> => {
   if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
