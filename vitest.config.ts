@@ -6,8 +6,8 @@ import { defineConfig } from 'vitest/config';
 
 const shared = {
   // A first database of a file is copied from the template while other files do the same: seconds on a busy machine.
-  testTimeout: 30_000,
-  hookTimeout: 60_000,
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
 };
 
 export default defineConfig({

@@ -45,7 +45,7 @@ async function runTests(selection: readonly string[], folder: string, environmen
     PLINTH_FUNCTION_CALLS_FILE: callsFile,
   });
   // A part of the tests calls a part of the functions: only the whole can say that one is never called.
-  const called = selection.length > 0 || code !== 0 || reportFunctions(callsFile);
+  const called = selection.length > 0 || reportFunctions(callsFile);
   const complete = reportNotRun(notRunFile) || !ci;
   return code === 0 && called && complete;
 }
