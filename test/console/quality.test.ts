@@ -77,7 +77,7 @@ describe.runIf(browserAt.available)('every page', { timeout: 300_000 }, () => {
       for (const { theme, width } of looks) {
         await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
         await page.setViewportSize({ width, height: 900 });
-        await page.waitForFunction(`document.documentElement.classList.contains('dark') === ${theme === 'dark'}`);
+        await page.locator(theme === 'dark' ? 'html.dark' : 'html:not(.dark)').waitFor({ state: 'attached' });
         found.push(...(await axeFaults(page)).map((fault) => `${name} ${theme} ${width}: ${fault}`));
         const over = await page.evaluate<number>('document.documentElement.scrollWidth - document.documentElement.clientWidth');
         if (over > 0) found.push(`${name} ${width}: wider than the window by ${over}`);

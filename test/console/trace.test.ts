@@ -119,7 +119,7 @@ describe.runIf(browserAt.available)('the story of the demo order', { timeout: 90
     await page.keyboard.type(entity);
     await page
       .getByRole('dialog')
-      .getByRole('link', { name: /order\.placed/ })
+      .getByRole('link', { name: /^order\.placed/ })
       .waitFor();
   });
 

@@ -54,13 +54,13 @@ const listChoices = (q: string, lists: readonly ListMeta[]): Choice[] =>
       go: { to: '/lists/$module/$list', params: { module: meta.module, list: meta.list } },
     }));
 
-/** The trace first when its id was asked for, since that is what people paste most; then records with the trace of a single one; then lists by name. */
+/** The trace first when its id was asked for, since that is what people paste most; then records and the trace that all of them share; then lists by name. */
 const choicesOf = (q: string, hits: readonly Hit[], lists: readonly ListMeta[]): Choice[] => {
   const asked = new Set(hits.flatMap(({ correlationId }) => (correlationId?.startsWith(q.toLowerCase()) ? [correlationId] : [])));
   if (isUuid(q) && hits.length === 0) asked.add(q.toLowerCase());
   const records = hits.map((hit) => hitChoice(hit, lists));
-  const [only] = hits;
-  const along = hits.length === 1 && only?.correlationId && !asked.has(only.correlationId) ? [traceChoice(only.correlationId)] : [];
+  const shared = new Set(hits.map((hit) => hit.correlationId));
+  const along = shared.size === 1 ? [...shared].flatMap((id) => (id && !asked.has(id) ? [traceChoice(id)] : [])) : [];
   return [...[...asked].map(traceChoice), ...records, ...along, ...listChoices(q, lists)].slice(0, 30);
 };
 
