@@ -95,6 +95,14 @@ describe('rooms', () => {
     expect(importFault(from, specifier, uses)).toBeUndefined();
   });
 
+  test('code for browsers takes types from anywhere and values from nowhere', () => {
+    const client = 'packages/plinth/src/client/index.ts';
+    expect(importFault(client, '#registry', uses, true)).toBeUndefined();
+    expect(importFault(client, '#kernel/rpc.ts', uses)).toContain('import type');
+    expect(importFault(client, './session.ts', uses)).toBeUndefined();
+    expect(importsOf(`import type { A } from './a.ts';\nimport { b } from './b.ts';\n`).map(({ typeOnly }) => typeOnly)).toEqual([true, false]);
+  });
+
   test('finds every form of import', () => {
     const text = `import a from 'one';\nimport {\n  b,\n} from 'two';\nexport * from 'three';\nimport 'four';\nconst c = await import('five');\nimport type { D } from 'six';\n`;
     expect(

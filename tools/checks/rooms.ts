@@ -12,7 +12,7 @@ import type { Check, Outcome } from './check.ts';
 import { lineAt, sqlCode, typescriptCode } from './source-text.ts';
 
 const source = 'packages/plinth/src';
-const rank = { kernel: 0, client: 0, module: 1, adapter: 2, registry: 3, app: 4, testing: 4, public: 4 } as const;
+const rank = { kernel: 0, module: 1, adapter: 2, registry: 3, app: 4, testing: 4, client: 4, public: 4 } as const;
 type Room = keyof typeof rank;
 type Place = { room: Room; name: string };
 
@@ -53,12 +53,14 @@ function targetOf(specifier: string, from: string): string | undefined {
 }
 
 /** What is wrong with one import, or undefined. Tests may look up as well, but still through front doors. */
-export function importFault(from: string, specifier: string, uses: Uses): string | undefined {
+export function importFault(from: string, specifier: string, uses: Uses, typeOnly = false): string | undefined {
   const target = targetOf(specifier, from);
   if (!target) return undefined;
   const here = placeOf(from);
   const there = placeOf(target);
   const isTest = ofTests.test(from);
+  if (here.room === 'client' && there.room !== 'client' && !typeOnly && !isTest) return `code for browsers takes only types from ${target}: import type`;
+  if (here.room === 'client' && typeOnly) return undefined;
   if (rank[there.room] > rank[here.room] && !isTest) {
     return `a ${here.room} may not import the ${there.room} file ${target}`;
   }
@@ -72,11 +74,12 @@ export function importFault(from: string, specifier: string, uses: Uses): string
 const importPattern = /(?:^|\n)\s*(?:import|export)\b[^'"`;]*?from\s*['"]([^'"]+)['"]|(?:^|\n)\s*import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/g;
 
 /** Every import specifier of a source text with its line. */
-export function importsOf(source: string): { specifier: string; line: number }[] {
+export function importsOf(source: string): { specifier: string; line: number; typeOnly: boolean }[] {
   const text = typescriptCode(source, 'quotes');
   return [...text.matchAll(importPattern)].map((match) => ({
     specifier: match[1] ?? match[2] ?? match[3] ?? '',
     line: lineAt(text, match.index + match[0].length),
+    typeOnly: /^\s*(?:import|export)\s+type\b/.test(match[0]),
   }));
 }
 
@@ -164,9 +167,9 @@ async function run(folder: string): Promise<Outcome> {
     const text = read(path, folder);
     const { room, name } = placeOf(path);
     const isSql = path.endsWith('.sql');
-    for (const { specifier, line } of isSql ? [] : importsOf(text)) {
+    for (const { specifier, line, typeOnly } of isSql ? [] : importsOf(text)) {
       looked += 1;
-      const fault = importFault(path, specifier, uses) ?? missingTarget(path, specifier, folder);
+      const fault = importFault(path, specifier, uses, typeOnly) ?? missingTarget(path, specifier, folder);
       if (fault) faults.push(`${path}:${line}: ${fault}`);
     }
     if (!(isSql || room === 'kernel' || room === 'module') || ofTests.test(path)) continue;
