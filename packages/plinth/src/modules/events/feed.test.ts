@@ -192,6 +192,28 @@ describe('a handler that fails', () => {
   });
 });
 
+describe('an event that nobody can handle', () => {
+  test('can be passed over, and only it', async () => {
+    await drain('test.skip');
+    for (const note of ['good', 'bad', 'behind']) await publish(a, note);
+    const fussy: Consumer = {
+      ...collect,
+      handle: async (_tx, events) => {
+        if (events.some((event) => event.data.note === 'bad')) throw new Error('bad event');
+        seen.push(...events);
+      },
+    };
+    for (let n = 0; n < 4; n++) await consumeOnce(plinth, 'test.skip', fussy).catch((error: Error) => expect(error.message).toBe('bad event'));
+    const skip = () =>
+      plinth.asWorker({}, (tx) =>
+        tx.query<{ position: string | null }>('select plinth_kernel.feed_skip($1, $2, plinth_kernel.shard_of($3)) as position', [FEED, 'test.skip', a]),
+      );
+    expect(await skip()).toMatchObject([{ position: expect.stringMatching(/^\d+$/) }]);
+    expect(await drain('test.skip', fussy)).toEqual(['good', 'behind']);
+    expect(await skip()).toEqual([{ position: null }]);
+  });
+});
+
 describe('the log', () => {
   test('shows an event as pending until every consumer has handled it', async () => {
     const status = async (id: string) =>
