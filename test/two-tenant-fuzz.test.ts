@@ -1,0 +1,311 @@
+/**
+ * Every REST and tRPC procedure and every public SQL function, called as tenant B with what belongs to tenant A in each of its fields: nothing
+ * of A may come back, nothing of A may change, and the answer must be the one for a thing that does not exist. Procedures come from the
+ * router and functions from the catalog, so a module that is added later is covered without a change here.
+ */
+import pg from 'pg';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { createRouter } from '../packages/plinth/src/apps/server/router.ts';
+import type { Answer, TestServer } from '../packages/plinth/src/apps/server/server.fixture.ts';
+import { testServer } from '../packages/plinth/src/apps/server/server.fixture.ts';
+import { literal } from '../packages/plinth/src/kernel/database.ts';
+import type { ModuleMap } from '../packages/plinth/src/kernel/module.ts';
+import { createRecords } from '../packages/plinth/src/kernel/records.ts';
+import { procedure } from '../packages/plinth/src/kernel/rpc.ts';
+import { modules } from '../packages/plinth/src/registry.gen.ts';
+import { attackable, fieldsOf, fits, inputFor, missingLike, normalised, pickSome, seeded } from './fuzz-input.ts';
+import type { World } from './fuzz-world.ts';
+import { fingerprint, forget, populate } from './fuzz-world.ts';
+
+const seed = Number(process.env.PLINTH_FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const random = seeded(seed);
+const all: ModuleMap = modules;
+
+/** A procedure as it must not be: it looks past row security. The fuzz proves by it that it sees a leak. */
+const leaky = {
+  read: procedure({ rest: 'GET /leaky/{id}', permission: undefined, summary: 'A planted leak' })
+    .input(z.object({ id: z.string() }))
+    .output(z.unknown())
+    .query(async ({ ctx, input }) => {
+      await ctx.tx.query('set local role plinth_reader');
+      return ctx.tx.query('select id, correlation_id from plinth_audit.entries where id::text = $1', [input.id]);
+    }),
+  touch: procedure({ rest: 'POST /leaky/{id}', permission: undefined, summary: 'A planted side effect' })
+    .input(z.object({ id: z.string() }))
+    .output(z.unknown())
+    .mutation(async ({ ctx, input }) => {
+      await ctx.tx.query('set local role plinth_worker');
+      await ctx.tx.query('update plinth_access.api_keys set last_used_at = clock_timestamp() where id::text = $1', [input.id]);
+      return {};
+    }),
+};
+
+interface Procedure {
+  path: string;
+  type: string;
+  method: string;
+  template: string;
+  input: z.core.$ZodType | undefined;
+}
+
+const procedures: Procedure[] = Object.entries(
+  createRouter(all, createRecords(all), {})._def.procedures as unknown as Record<
+    string,
+    { _def: { type: string; inputs: z.core.$ZodType[]; meta: { openapi: { method: string; path: string } } } }
+  >,
+).map(([path, { _def }]) => ({ path, type: _def.type, method: _def.meta.openapi.method, template: _def.meta.openapi.path, input: _def.inputs[0] }));
+
+let server: TestServer;
+let client: pg.Client;
+let world: World;
+let before: Record<string, string>;
+/** When the set-up was done. */
+let ready: Date;
+/** Idempotency keys of A that B has not used in this test: under one of them a second call would be another call of B's own. */
+let keysOfA: string[] = [];
+beforeAll(async () => {
+  console.log(`two-tenant fuzz: PLINTH_FUZZ_SEED=${seed}`);
+  server = await testServer('fuzz', { api: { leaky } });
+  client = new pg.Client({ connectionString: server.database.url });
+  await client.connect();
+  await server.call('/api/v1/me', { key: server.keyA });
+  await server.handler.settle();
+  world = await populate(client, all, server.database.tenantA);
+  before = await fingerprint(client, server.database.tenantB);
+  keysOfA = [...(world.byColumn.get('key') ?? [])];
+  ready = (await client.query<{ now: Date }>('select clock_timestamp() as now')).rows[0]?.now ?? new Date();
+});
+afterAll(async () => {
+  await client.end();
+  await server.close();
+});
+afterEach(async () => {
+  expect(await fingerprint(client, server.database.tenantB), `something outside tenant B changed; PLINTH_FUZZ_SEED=${seed}`).toEqual(before);
+  await forget(client, server.database.tenantB, ready);
+  keysOfA = [...(world.byColumn.get('key') ?? [])];
+});
+
+/** What of A may stand in a field: values of columns of the same name, ids, and a few others. */
+function victimsFor(field: string, most: number): string[] {
+  const named = world.byColumn.get(field) ?? [];
+  return [...new Set([...named.slice(0, 6), ...pickSome(random, world.ids, 6), ...pickSome(random, [...world.secrets], 2)])].slice(0, most);
+}
+
+async function callRest({ method, template }: Procedure, input: Record<string, unknown>, headers: Record<string, string>): Promise<Answer> {
+  const rest = { ...input };
+  const path = template.replaceAll(/\{(\w+)\}/g, (_all, name: string) => {
+    const value = String(rest[name]);
+    delete rest[name];
+    return encodeURIComponent(value);
+  });
+  const bodied = method !== 'GET' && method !== 'DELETE';
+  const query = new URLSearchParams(Object.entries(rest).flatMap(([name, value]): [string, string][] => (value === undefined ? [] : [[name, String(value)]])));
+  return server.call(`/api/v1${path}${bodied || query.size === 0 ? '' : `?${query}`}`, {
+    method,
+    key: server.keyB,
+    headers,
+    ...(bodied ? { body: rest } : {}),
+  });
+}
+
+function callRpc({ path, type }: Procedure, input: Record<string, unknown> | undefined, headers: Record<string, string>): Promise<Answer> {
+  const query = type === 'query' && input ? `?input=${encodeURIComponent(JSON.stringify(input))}` : '';
+  return server.call(`/api/trpc/${path}${query}`, { key: server.keyB, headers, ...(type === 'query' ? {} : { method: 'POST', body: input ?? {} }) });
+}
+
+/** Whatever of A is in the answer and was not in the question. */
+const leaked = (answer: Answer, asked: string): string[] => [...world.secrets].filter((secret) => answer.text.includes(secret) && !asked.includes(secret));
+
+async function attack(procedure: Procedure, input: Record<string, unknown>, field: string, victim: string): Promise<void> {
+  const call = random() < 0.5 ? callRest : callRpc;
+  const key = procedure.type === 'mutation' ? keysOfA.pop() : undefined;
+  const headers: Record<string, string> = key ? { 'idempotency-key': key } : {};
+  const missing = missingLike(victim, random);
+  const ofA = await call(procedure, { ...input, [field]: victim }, headers);
+  const ofNobody = await call(
+    procedure,
+    { ...(inputFor(procedure.input as z.core.$ZodType) ?? {}), ...sameWords(input), [field]: missing },
+    key ? { 'idempotency-key': crypto.randomUUID() } : {},
+  );
+  const about = `${procedure.path} with ${field} = ${victim}, as ${call === callRest ? 'REST' : 'tRPC'}; PLINTH_FUZZ_SEED=${seed}`;
+  expect(leaked(ofA, JSON.stringify([input, victim, headers])), about).toEqual([]);
+  expect(ofA.status, `${about}\n${ofA.text}`).toBeLessThan(500);
+  expect(ofA.status, `${about}\n${ofA.text}\n${ofNobody.text}`).toBe(ofNobody.status);
+  expect(normalised(ofA.text, victim), about).toBe(normalised(ofNobody.text, missing));
+}
+
+/** Where in the API a call looks must stay the same in both calls; what it writes must be new in each. */
+const sameWords = ({ module, list }: Record<string, unknown>): Record<string, unknown> => (module === undefined ? {} : { module, list });
+
+/** Inputs to start from: one, or one for each list where the procedure asks for a list. */
+function startsOf({ input }: Procedure): Record<string, unknown>[] {
+  if (!input) return [];
+  const fields = fieldsOf(input) ?? {};
+  const one = inputFor(input);
+  if (!one) return [];
+  if (!('module' in fields && 'list' in fields)) return [one];
+  return Object.entries(all).flatMap(([module, card]) =>
+    Object.keys(card.lists ?? {}).map((list) => ({ ...one, module, list, ...('q' in fields ? { q: '' } : {}) })),
+  );
+}
+
+describe('the fuzz itself', () => {
+  const planted = (name: keyof typeof leaky): Procedure => ({
+    path: `system.leaky.${name}`,
+    type: name === 'read' ? 'query' : 'mutation',
+    method: name === 'read' ? 'GET' : 'POST',
+    template: '/leaky/{id}',
+    input: z.object({ id: z.string() }),
+  });
+
+  test('sees a row that leaks', async () => {
+    const { rows } = await client.query<{ id: string }>('select id from plinth_audit.entries where tenant_id = $1', [server.database.tenantA]);
+    await expect(attack(planted('read'), { id: '' }, 'id', rows[0]?.id ?? '')).rejects.toThrow(/leaky.read with id/);
+  });
+
+  test('sees a side effect', async () => {
+    const { rows } = await client.query<{ id: string }>('select id from plinth_access.api_keys where tenant_id = $1', [server.database.tenantA]);
+    await attack(planted('touch'), { id: '' }, 'id', rows[0]?.id ?? '');
+    const after = await fingerprint(client, server.database.tenantB);
+    expect(Object.keys(after).filter((table) => after[table] !== before[table])).toEqual(['plinth_access.api_keys']);
+    before = after;
+  });
+});
+
+describe('procedures', () => {
+  test('there are many, and a valid input was found for each', () => {
+    expect(procedures.length).toBeGreaterThan(25);
+    expect(procedures.filter(({ input }) => input && !inputFor(input)).map(({ path }) => path)).toEqual([]);
+    expect(world.ids.length).toBeGreaterThan(Object.keys(all).length);
+  });
+
+  test.each(procedures.filter(({ input }) => input).map((one) => [one.path, one] as const))('%s', async (_path, procedure) => {
+    const input = procedure.input as z.core.$ZodType;
+    let attacks = 0;
+    const starts = startsOf(procedure);
+    for (const start of starts) {
+      for (const field of attackable(input)) {
+        if ((field === 'module' || field === 'list') && 'module' in start) continue;
+        for (const victim of victimsFor(field, starts.length > 1 ? 4 : 12)) {
+          const fresh = { ...(inputFor(input) ?? {}), ...sameWords(start), ...('q' in start ? { q: start.q } : {}) };
+          if (!fits(input, { ...fresh, [field]: victim })) continue;
+          await attack(procedure, fresh, field, victim);
+          attacks += 1;
+        }
+      }
+    }
+    const open = attackable(input).filter((field) => field !== 'module' && field !== 'list');
+    expect(attacks > 0 || open.length === 0, `${procedure.path} was never attacked; fields ${open.join()}`).toBe(true);
+  });
+
+  test.each(procedures.filter(({ type }) => type === 'query').map((procedure) => [procedure.path, procedure] as const))(
+    '%s shows nothing of A when nothing is asked for',
+    async (_path, procedure) => {
+      for (const input of procedure.input ? startsOf(procedure) : [{}]) {
+        for (const call of [callRest, callRpc]) {
+          const answer = await call(procedure, input, {});
+          expect(leaked(answer, JSON.stringify(input)), `${procedure.path} ${JSON.stringify(input)}`).toEqual([]);
+          expect(answer.status, answer.text).toBeLessThan(500);
+        }
+      }
+    },
+  );
+
+  test('exports and filters show nothing of A', async () => {
+    for (const [module, card] of Object.entries(all)) {
+      for (const [list, { filters }] of Object.entries(card.lists ?? {})) {
+        const exported = await server.call(`/api/v1/lists/${module}/${list}/export?format=ndjson`, { key: server.keyB });
+        expect([exported.status, leaked(exported, '')], `${module}/${list}`).toEqual([200, []]);
+        for (const filter of ['id', ...filters]) {
+          for (const victim of victimsFor(filter, 3)) {
+            const q = `${filter}:"${victim.replaceAll(/["\\]/g, '\\$&')}"`;
+            const found = await server.call(`/api/v1/lists/${module}/${list}?count=true&q=${encodeURIComponent(q)}`, { key: server.keyB });
+            if (found.status === 400) continue;
+            expect(leaked(found, victim), `${module}/${list} ${q}`).toEqual([]);
+          }
+        }
+      }
+    }
+  });
+});
+
+interface SqlFunction {
+  name: string;
+  signature: string;
+  types: string[];
+  required: number;
+}
+
+describe('public SQL functions', () => {
+  test('called as B with what is A’s, they do what they do for what does not exist', async () => {
+    const { rows: functions } = await client.query<SqlFunction>(
+      `select p.proname as name, p.oid::regprocedure::text as signature, p.pronargs - p.pronargdefaults as required,
+         array(select format_type(t, null) from unnest(p.proargtypes::oid[]) t) as types
+       from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'plinth' and p.prokind = 'f' order by 2`,
+    );
+    expect(functions.length).toBeGreaterThan(5);
+    const asB = new pg.Client({ connectionString: server.database.serverUrl });
+    await asB.connect();
+    try {
+      for (const one of functions) await attackFunction(asB, one);
+    } finally {
+      await asB.end();
+    }
+  });
+});
+
+const plainValue: Record<string, string> = {
+  uuid: 'gen_random_uuid()',
+  text: `'fresh.' || gen_random_uuid()`,
+  integer: '1',
+  smallint: '1',
+  bigint: '1',
+  boolean: 'true',
+  jsonb: `'{}'`,
+  json: `'{}'`,
+  interval: `'1 day'`,
+  'timestamp with time zone': 'now()',
+};
+
+async function attackFunction(asB: pg.Client, { name, signature, types, required }: SqlFunction): Promise<void> {
+  const plain = (type: string): string => `${plainValue[type] ?? 'null'}::${type}`;
+  for (const [index, type] of types.entries()) {
+    if (type !== 'uuid' && type !== 'text') continue;
+    const victims = type === 'uuid' ? world.ids.filter((id) => id.length === 36) : pickSome(random, [...world.secrets, ...world.ids], 15);
+    for (const victim of victims) {
+      const missing = missingLike(victim, random);
+      // Parameters with a default keep it, up to the one that is attacked; functions are called by position.
+      const run = (value: string) =>
+        outcome(
+          asB,
+          `select * from plinth.${name}(${types
+            .slice(0, Math.max(required, index + 1))
+            .map((one, at) => (at === index ? `${literal(value)}::${type}` : plain(one)))
+            .join(', ')})`,
+        );
+      const [ofA, ofNobody] = [await run(victim), await run(missing)];
+      const about = `${signature}, parameter ${index + 1} = ${victim}; PLINTH_FUZZ_SEED=${seed}`;
+      expect(
+        [...world.secrets].filter((secret) => secret !== victim && ofA.includes(secret)),
+        `${about}: ${ofA}`,
+      ).toEqual([]);
+      expect(normalised(ofA, victim), about).toBe(normalised(ofNobody, missing));
+    }
+  }
+}
+
+/** What a statement of B gives: its rows or its error, rolled back. */
+async function outcome(asB: pg.Client, text: string): Promise<string> {
+  await asB.query(
+    `begin; set local role plinth_app; set local plinth.tenant_id = ${literal(server.database.tenantB)}; set local plinth.actor_id = 'b'; set local statement_timeout = '10s'`,
+  );
+  try {
+    return JSON.stringify((await asB.query(text)).rows);
+  } catch (error) {
+    const { code, message, detail } = error as pg.DatabaseError;
+    return JSON.stringify({ code, message, detail: detail ?? null });
+  } finally {
+    await asB.query('rollback');
+  }
+}
