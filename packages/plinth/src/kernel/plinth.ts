@@ -4,9 +4,9 @@ import { systemClock } from './clock.ts';
 import type { ContextInput } from './context.ts';
 import type { PoolOptions, Queryable } from './database.ts';
 import { createPool, survivingLoss } from './database.ts';
+import type { EffectCheck } from './effects.ts';
 import type { IdSource } from './ids.ts';
 import { uuidV7Source } from './ids.ts';
-import type { EffectCheck } from './effects.ts';
 import type { ModuleMap } from './module.ts';
 import { measured } from './telemetry.ts';
 import type { Transaction, TransactionDeps, TransactionInput } from './transaction.ts';
@@ -53,11 +53,23 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
   const pool = isPool(options.database) ? survivingLoss(options.database) : createPool(options.database);
   const wake = createWake(pool);
   const newId = options.newId ?? uuidV7Source(clock);
-  const deps: TransactionDeps = { pool, modules: options.modules, clock, newId, checks: checksOf(options.modules, wake), onSignal: (signals) => wake.signal(signals) };
+  const deps: TransactionDeps = {
+    pool,
+    modules: options.modules,
+    clock,
+    newId,
+    checks: checksOf(options.modules, wake),
+    onSignal: (signals) => wake.signal(signals),
+  };
   const appRole = options.appRole === undefined ? 'plinth_app' : options.appRole;
   const run = <T>(role: string | null, input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T> =>
-    measured({ kind: 'transaction', labels: { 'plinth.role': role ?? 'connection' }, ...(input.correlationId ? { facts: { 'plinth.correlation_id': input.correlationId } } : {}) }, () =>
-      runTransaction<Modules, T>(deps, { role, ...input }, body),
+    measured(
+      {
+        kind: 'transaction',
+        labels: { 'plinth.role': role ?? 'connection' },
+        ...(input.correlationId ? { facts: { 'plinth.correlation_id': input.correlationId } } : {}),
+      },
+      () => runTransaction<Modules, T>(deps, { role, ...input }, body),
     );
   return {
     modules: options.modules,
