@@ -1,0 +1,46 @@
+import type { Attributes, Span, Tracer, TracerProvider } from '@opentelemetry/api';
+import { trace } from '@opentelemetry/api';
+import { expect, test } from 'vitest';
+import { prometheusMetrics } from '../adapters/telemetry/prometheus.ts';
+import { measured } from './telemetry.ts';
+
+test('what runs is counted with its outcome, and a span carries its ids', async () => {
+  const scrape = prometheusMetrics();
+  const spans: { name: string; attributes: Attributes; status: unknown; ended: boolean }[] = [];
+  const tracer = {
+    startActiveSpan: (name: string, options: { attributes: Attributes }, body: (span: Span) => unknown) => {
+      const seen = { name, attributes: { ...options.attributes }, status: undefined as unknown, ended: false };
+      spans.push(seen);
+      const span = {
+        setAttributes: (more: Attributes) => void Object.assign(seen.attributes, more),
+        setStatus: (status: unknown) => void (seen.status = status),
+        end: () => void (seen.ended = true),
+      };
+      return body(span as unknown as Span);
+    },
+  } as unknown as Tracer;
+  trace.setGlobalTracerProvider({ getTracer: () => tracer } as TracerProvider);
+  const facts = { 'plinth.correlation_id': 'c-1' };
+  expect(
+    await measured({ kind: 'job', labels: { 'plinth.job.kind': 'mail' }, facts }, async (note) => {
+      note({ 'plinth.outcome': 'completed' });
+      return 7;
+    }),
+  ).toBe(7);
+  await expect(measured({ kind: 'job', labels: { 'plinth.job.kind': 'mail' } }, () => Promise.reject(new TypeError('no')))).rejects.toThrow('no');
+  trace.disable();
+  expect(spans).toMatchObject([
+    {
+      name: 'plinth.job',
+      attributes: { 'plinth.job.kind': 'mail', 'plinth.correlation_id': 'c-1', 'plinth.outcome': 'completed' },
+      status: undefined,
+      ended: true,
+    },
+    { name: 'plinth.job', attributes: { 'plinth.outcome': 'failed' }, status: { message: 'TypeError' }, ended: true },
+  ]);
+  const { text } = await scrape();
+  expect(text).toContain('plinth_jobs_total{plinth_job_kind="mail",plinth_outcome="completed"} 1');
+  expect(text).toContain('plinth_jobs_total{plinth_job_kind="mail",plinth_outcome="failed"} 1');
+  expect(text).toMatch(/plinth_job_duration_bucket\{plinth_job_kind="mail",plinth_outcome="completed",le="30"\} 1/);
+  expect(text).not.toContain('c-1');
+});
