@@ -2,11 +2,11 @@
  * The main job, end to end and in short: real webhooks of GitHub through one transaction each, into audit entry, event, job and signed
  * webhook, on a PostgreSQL, a server, a worker and a receiver of its own; and once more while those are killed at random moments.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { command, json } from './cli/command.ts';
+import { command, json, startCommand } from './cli/command.ts';
 
 interface Result {
   verdict: Record<
@@ -56,4 +56,14 @@ test('server, worker and Postgres are killed meanwhile: nothing is lost, half do
   });
   for (const part of ['server', 'worker', 'postgres']) expect(kills[part], part).toBeGreaterThanOrEqual(1);
   expect(ended.code).toBe(0);
+});
+
+test('Ctrl-C in the middle ends everything that it started and leaves no data', { timeout }, async () => {
+  const running = startCommand(['replay', 'github', '--rate', '20'], { PLINTH_DATA_DIR: folder });
+  await running.line(/Replaying against a PostgreSQL, server and worker of its own/);
+  await running.line(/[1-9]\d* of 329 acknowledged/);
+  const { code, stderr } = await running.stop('SIGINT');
+  expect(stderr).toContain('Stopped before the end');
+  expect(code).toBe(1);
+  expect(await readdir(folder)).toEqual([]);
 });

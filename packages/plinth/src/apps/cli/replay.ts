@@ -7,6 +7,7 @@ import type { Stack } from './replay/stack.ts';
 import { attach, ownStack } from './replay/stack.ts';
 import { addsUp } from './replay/verdict.ts';
 import { devState } from './trace.ts';
+import { untilStopped } from './until-stopped.ts';
 
 const whole = (name: string, text: string, least: number, most: number): number => {
   const number = Number(text);
@@ -80,6 +81,8 @@ export const replay = defineCommand({
       if (args.source !== 'github') throw new SettingFault(`There is no replay ${args.source}: choose github.`);
       const environment = readEnvironment();
       let last = 0;
+      const stopping = new AbortController();
+      void untilStopped(new Promise(() => {})).then(() => stopping.abort(new Error('Stopped before the end')));
       const options: ReplayOptions = {
         dataDir: environment.dataDir,
         rate: whole('rate', args.rate, 0, 100_000),
@@ -87,6 +90,7 @@ export const replay = defineCommand({
         times: whole('times', args.times, 1, 1000),
         limit: args.limit === undefined ? undefined : whole('limit', args.limit, 1, 1_000_000),
         crash: args.crash === true,
+        signal: stopping.signal,
         seed: args.seed === undefined ? Date.now() % 1_000_000_007 : whole('seed', args.seed, 0, 4_294_967_295),
         onProgress: ({ acknowledged, of, kills, phase }) => {
           if (args.json || (performance.now() - last < 1_000 && phase === 'sending')) return;

@@ -61,6 +61,8 @@ async function serveOrWork(settings: ChildSettings, part: 'server' | 'worker'): 
   process.once('SIGTERM', () => void running.stop().then(() => process.exit(0)));
 }
 
+// Nothing is ever sent; the end of it is the end of the replay.
+process.stdin.resume().once('close', () => process.exit());
 const settings = JSON.parse(process.env.PLINTH_REPLAY ?? '{}') as ChildSettings;
 if (settings.part === 'receiver') receive(settings);
 else await serveOrWork(settings, settings.part);

@@ -23,7 +23,8 @@ const gone = (child: ChildProcess): Promise<void> => {
 export async function startChild(settings: ChildSettings): Promise<Child> {
   const child = spawn(process.execPath, [fileURLToPath(new URL('child.ts', import.meta.url))], {
     env: { ...process.env, PLINTH_REPLAY: JSON.stringify(settings) },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    // The child ends when this pipe does: with us, however we end.
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
   let complaint = '';
   child.stderr.on('data', (chunk: Buffer) => {

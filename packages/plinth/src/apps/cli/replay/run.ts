@@ -22,6 +22,8 @@ export interface ReplayOptions {
   crash: boolean;
   seed: number;
   onProgress: (line: { acknowledged: number; of: number; kills: number; phase: 'sending' | 'settling' }) => void;
+  /** Aborting it ends the run with its reason, after what the run made elsewhere was removed. */
+  signal?: AbortSignal;
   /** Longest wait for jobs and deliveries after the last payload, ms. Default 180,000. */
   settleMs?: number;
 }
@@ -116,6 +118,14 @@ async function settle(stack: Stack, notes: string, payloads: readonly Payload[],
   }
 }
 
+/** Rejects when the signal is aborted, and never resolves. */
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  if (signal?.aborted) reject(signal.reason);
+  signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+  return promise;
+}
+
 /** Sends the payloads through the stack and counts what came of them. */
 export async function replay(stack: Stack, options: ReplayOptions): Promise<ReplayResult> {
   const started = performance.now();
@@ -128,7 +138,8 @@ export async function replay(stack: Stack, options: ReplayOptions): Promise<Repl
   const notes = join(folder, 'received.ndjson');
   const secret = `whsec_${randomBytes(32).toString('base64')}`;
   const receiver = await startChild({ part: 'receiver', port: 0, dataDir: folder, secret, notes });
-  const done = new AbortController();
+  const sent = new AbortController();
+  const over = new AbortController();
   let killed = 0;
   let killing: Promise<Record<string, number>> = Promise.resolve({});
   const tenants: Tenant[] = [];
@@ -137,20 +148,21 @@ export async function replay(stack: Stack, options: ReplayOptions): Promise<Repl
       tenants.push(await makeTenant(stack, index, run, `http://127.0.0.1:${receiver.port}/${index}`, secret));
     const payloads = await readPayloads({ times: options.times, tenants: options.tenants, newId: uuidV7, limit: options.limit });
     await defineTypes(stack, tenants, payloads);
-    if (options.crash) killing = chaos(stack, options.seed, done.signal, () => killed++);
+    if (options.crash) killing = chaos(stack, options.seed, { sent: sent.signal, over: over.signal }, () => killed++);
     // A part that cannot be started again ends the run instead of leaving it waiting.
-    const failing = killing.then(() => new Promise<never>(() => {}));
+    const failing = Promise.race([killing.then(() => new Promise<never>(() => {})), aborted(options.signal)]);
+    failing.catch(() => {});
     const sending = performance.now();
     const { acknowledged, sentAgain } = await Promise.race([sendAll(stack, tenants, payloads, options, () => killed), failing]);
     const sendingMs = performance.now() - sending;
-    done.abort();
+    sent.abort();
     const kills = await killing;
     options.onProgress({ acknowledged: acknowledged.size, of: payloads.length, kills: killed, phase: 'settling' });
-    await settle(stack, notes, payloads, acknowledged, options.settleMs ?? 180_000);
+    await Promise.race([settle(stack, notes, payloads, acknowledged, options.settleMs ?? 180_000), failing]);
     const verdict = await judge(stack.adminUrl, notes, payloads, acknowledged);
     return { verdict, kills, sentAgain, sendingMs, wallMs: performance.now() - started };
   } finally {
-    done.abort();
+    over.abort();
     await killing.catch(() => {});
     for (const { key, subscription } of tenants) await call(stack, 'DELETE', `/webhooks/subscriptions/${subscription}`, { key }).catch(() => {});
     await receiver.kill();

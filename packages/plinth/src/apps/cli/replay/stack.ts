@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import { startPostgres } from 'plinth-embedded';
+import { type EmbeddedPostgres, startPostgres } from 'plinth-embedded';
 import { ensureAdminKey } from '#apps/server/index.ts';
 import { createServerRole, migrateUp } from '#kernel/migrate/index.ts';
 import { createKernel } from '#kernel/plinth.ts';
@@ -51,7 +51,18 @@ async function prepare(rootUrl: string, password: string): Promise<{ adminUrl: s
 export async function ownStack(dataDir: string): Promise<Stack> {
   const folder = join(dataDir, `replay-${process.pid}`);
   await mkdir(folder, { recursive: true });
-  let postgres = await startPostgres({ dataDir: join(folder, 'postgres'), port: 0 });
+  const postgres = await startPostgres({ dataDir: join(folder, 'postgres'), port: 0 });
+  try {
+    return await stackOver(postgres, folder);
+  } catch (error) {
+    await postgres.stop();
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function stackOver(first: EmbeddedPostgres, folder: string): Promise<Stack> {
+  let postgres = first;
   const { adminUrl, serverUrl, adminKey } = await prepare(postgres.url, randomBytes(16).toString('hex'));
   const settings = { dataDir: folder, serverUrl, adminKey };
   let server = await startChild({ ...settings, part: 'server', port: 0 });
