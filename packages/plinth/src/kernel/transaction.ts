@@ -163,7 +163,7 @@ async function commit(deps: TransactionDeps, client: pg.PoolClient, begun: Promi
   const sent = client.query(`${write}commit`);
   sent.catch(() => {});
   await begun;
-  const ended = await sent.catch((error: unknown) => (effects.length > 0 ? explain(deps, tx.context, effects, error) : Promise.reject(error)));
+  const ended = await sent.catch((error: unknown) => (effects.length > 0 ? explain(deps, tx.context, effects, error, client) : Promise.reject(error)));
   const last = Array.isArray(ended) ? (ended.at(-1) as pg.QueryResult) : ended;
   if (last.command !== 'COMMIT')
     throw fail('conflict', {
@@ -206,9 +206,9 @@ const toFailure = (error: unknown): unknown => {
  * Finds which effect made the set-based write fail, by writing them one by one in a transaction that is rolled back.
  * Only failures pay for it. Always throws.
  */
-async function explain(deps: TransactionDeps, context: Context, effects: readonly Effect[], cause: unknown): Promise<never> {
+async function explain(deps: TransactionDeps, context: Context, effects: readonly Effect[], cause: unknown, own?: pg.PoolClient): Promise<never> {
   const base = toPlinthError(cause);
-  const named = await firstFailing(deps, context, effects).catch(() => undefined);
+  const named = await firstFailing(deps, context, effects, own).catch(() => undefined);
   if (!named) throw base;
   const message = `Effect ${named.index + 1} of ${effects.length}, ${named.effect.label}, failed: ${named.error.message}`;
   throw new PlinthError(
@@ -223,11 +223,19 @@ async function explain(deps: TransactionDeps, context: Context, effects: readonl
   );
 }
 
-async function firstFailing(deps: TransactionDeps, context: Context, effects: readonly Effect[]) {
-  const client = await deps.pool.connect();
+/** A transaction that fails with more effects than this is not searched to its end. */
+const MOST_TRIED = 1000;
+
+/**
+ * `own` is the connection of the transaction that failed: using it again means that a pool whose every transaction fails does
+ * not wait for itself. A joined transaction has none to give, so there the pool does.
+ */
+async function firstFailing(deps: TransactionDeps, context: Context, effects: readonly Effect[], own: pg.PoolClient | undefined) {
+  const client = own ?? (await deps.pool.connect());
   try {
+    await client.query('rollback');
     await client.query(beginText({}, context));
-    for (const [index, effect] of effects.entries()) {
+    for (const [index, effect] of effects.slice(0, MOST_TRIED).entries()) {
       const error = await client.query(WRITE, [effectsDocument([effect])]).then(
         () => undefined,
         (reason: unknown) => toPlinthError(reason),
@@ -237,6 +245,6 @@ async function firstFailing(deps: TransactionDeps, context: Context, effects: re
     return undefined;
   } finally {
     await client.query('rollback').catch(() => {});
-    client.release();
+    if (!own) client.release();
   }
 }
