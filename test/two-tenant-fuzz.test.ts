@@ -125,7 +125,7 @@ async function attack(procedure: Procedure, input: Record<string, unknown>, fiel
   const ofA = await call(procedure, { ...input, [field]: victim }, headers);
   const ofNobody = await call(
     procedure,
-    { ...(inputFor(procedure.input as z.core.$ZodType) ?? {}), ...sameWords(input), [field]: missing },
+    { ...inputFor(procedure.input as z.core.$ZodType), ...sameWords(input), [field]: missing },
     key ? { 'idempotency-key': crypto.randomUUID() } : {},
   );
   const about = `${procedure.path} with ${field} = ${victim}, as ${call === callRest ? 'REST' : 'tRPC'}; PLINTH_FUZZ_SEED=${seed}`;
@@ -188,7 +188,7 @@ describe('procedures', () => {
       for (const field of attackable(input)) {
         if ((field === 'module' || field === 'list') && 'module' in start) continue;
         for (const victim of victimsFor(field, starts.length > 1 ? 4 : 12)) {
-          const fresh = { ...(inputFor(input) ?? {}), ...sameWords(start), ...('q' in start ? { q: start.q } : {}) };
+          const fresh = { ...inputFor(input), ...sameWords(start), ...('q' in start ? { q: start.q } : {}) };
           if (!fits(input, { ...fresh, [field]: victim })) continue;
           await attack(procedure, fresh, field, victim);
           attacks += 1;
