@@ -84,6 +84,38 @@ describe('pages', () => {
     expect((await page('', { limit: 29 })).nextCursor).not.toBeNull();
   });
 
+  test('across tenants come newest first too, each row once, also where two tenants share an id', async () => {
+    const shared = plinth.newId();
+    const member = (tenantId: string, id: string) => database.admin.query('insert into plinth_access.users (tenant_id, id) values ($1, $2)', [tenantId, id]);
+    for (const tenantId of [tenantA, tenantB]) {
+      for (const id of ['ann', 'bob', 'cy']) await member(tenantId, id);
+      await plinth.transaction({ tenantId }, (tx) =>
+        tx.query(`insert into plinth_audit.entries (tenant_id, id, action) values ($1, $2, 'twin.born')`, [tenantId, shared]),
+      );
+    }
+    for (const [module, list, expected] of [
+      ['audit', 'entries', 37],
+      ['access', 'users', 6],
+    ] as const) {
+      for (const limit of [1, 4, 100]) {
+        const seen: string[] = [];
+        let cursor: string | undefined;
+        do {
+          const found: Page = await plinth.asReader({}, (tx) => records.page(tx, module, list, { limit, cursor }));
+          seen.push(...found.rows.map((row) => `${row.id} ${row.tenant_id}`));
+          cursor = found.nextCursor ?? undefined;
+        } while (cursor);
+        expect(seen).toEqual(module === 'audit' ? [...seen].sort().reverse() : [...seen].sort());
+        expect(new Set(seen).size, `${module}/${list} by ${limit}`).toBe(expected);
+        expect(seen).toHaveLength(expected);
+      }
+    }
+    await database.admin.query(
+      `alter table plinth_audit.entries disable trigger user; delete from plinth_audit.entries where action = 'twin.born'; alter table plinth_audit.entries enable trigger user`,
+    );
+    await expect(plinth.asReader({}, (tx) => records.page(tx, 'audit', 'entries', { cursor: 'x' }))).rejects.toMatchObject({ status: 400 });
+  });
+
   test('counts stop at 1,000', async () => {
     await plinth.transaction({ tenantId: tenantB }, async (tx) => {
       for (let n = 0; n < 1001; n++) tx.audit.record({ action: 'bulk.done' });

@@ -189,22 +189,61 @@ function shownColumns(card: ListCard, view: View): string[] {
 
 async function pageOf(tx: AnyTransaction, list: List, view: View, ask: PageAsk): Promise<Page> {
   const limit = Math.min(Math.max(1, ask.limit ?? 50), MOST_ROWS);
-  const newestFirst = view.types.get('id') === 'uuid';
   const where = inTenant(tx);
   addFilter(where, view, ask.q ?? '', tx.now().getTime());
   const count = ask.count ? await counted(tx, list, where) : undefined;
-  if (ask.cursor !== undefined) {
-    if (newestFirst && !isUuid(ask.cursor))
-      throw fail('invalid_input', { message: 'The cursor is not one that a page gave', detail: { issues: [{ field: 'cursor', message: 'unknown cursor' }] } });
-    where.add(`id ${newestFirst ? '<' : '>'} ${where.parameter(ask.cursor, newestFirst ? 'uuid' : 'text')}`);
-  }
+  const order: Order = { newestFirst: view.types.get('id') === 'uuid', across: !tx.context.tenantId, limit };
   const columns = ask.allColumns ? '*' : shownColumns(list.card, view).map(identifier).join(', ');
-  const found = await tx.query<Row>(
-    `select ${columns} from plinth.${identifier(list.card.view)} ${where.where} order by id ${newestFirst ? 'desc' : ''} limit ${limit + 1}`,
-    where.values,
-  );
+  const from = `select ${columns} from plinth.${identifier(list.card.view)}`;
+  const text = order.across ? acrossText(from, where, order, ask.cursor) : withinText(from, where, order, ask.cursor);
+  const found = await tx.query<Row>(text, where.values);
   const rows = found.slice(0, limit);
-  return { rows, nextCursor: found.length > limit ? (rows.at(-1)?.id ?? null) : null, ...(count ? { count } : {}) };
+  const last = rows.at(-1);
+  const nextCursor = found.length > limit && last ? (order.across ? `${last.tenant_id}~${last.id}` : last.id) : null;
+  return { rows, nextCursor, ...(count ? { count } : {}) };
+}
+
+interface Order {
+  /** Ids are uuid v7. Other ids (text) come in their own order. */
+  newestFirst: boolean;
+  across: boolean;
+  limit: number;
+}
+
+const cursorFault = () =>
+  fail('invalid_input', { message: 'The cursor is not one that a page gave', detail: { issues: [{ field: 'cursor', message: 'unknown cursor' }] } });
+
+function withinText(from: string, where: Conditions, { newestFirst, limit }: Order, cursor: string | undefined): string {
+  if (cursor !== undefined) {
+    if (newestFirst && !isUuid(cursor)) throw cursorFault();
+    where.add(`id ${newestFirst ? '<' : '>'} ${where.parameter(cursor, newestFirst ? 'uuid' : 'text')}`);
+  }
+  return `${from} ${where.where} order by id ${newestFirst ? 'desc' : ''} limit ${limit + 1}`;
+}
+
+const MOST_TENANTS = 10_000;
+const NO_TENANT = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * A page across tenants, for operators: the first rows of each tenant by its own index, then the first of those. Every index starts with
+ * tenant_id, so the plain query would read and sort whole partitions. Looks at the 10,000 newest tenants and at what belongs to none.
+ */
+function acrossText(from: string, where: Conditions, { newestFirst, limit }: Order, cursor: string | undefined): string {
+  const [down, before] = newestFirst ? ['desc', '<'] : ['', '>'];
+  let after = '';
+  if (cursor !== undefined) {
+    const [, tenantId = '', id = ''] = /^([0-9a-f-]{36})~(.{1,200})$/s.exec(cursor) ?? [];
+    if (!isUuid(tenantId) || (newestFirst && !isUuid(id))) throw cursorFault();
+    const idText = where.parameter(id, newestFirst ? 'uuid' : 'text');
+    // The same id may stand in two tenants; both are shown.
+    where.add(`id ${before}= ${idText}`);
+    after = `where (found.id, found.tenant_id) ${before} (${idText}, ${where.parameter(tenantId, 'uuid')})`;
+  }
+  where.add('tenant_id = every.id');
+  return `select found.* from (
+      (select id from plinth_kernel.tenants order by id desc limit ${MOST_TENANTS}) union all select '${NO_TENANT}'::uuid
+    ) as every cross join lateral (${from} ${where.where} order by id ${down} limit ${limit + 2}) as found
+    ${after} order by found.id ${down}, found.tenant_id ${down} limit ${limit + 1}`;
 }
 
 async function counted(tx: AnyTransaction, list: List, where: Conditions): Promise<{ rows: number; capped: boolean }> {
