@@ -118,7 +118,7 @@ export function createRecords(modules: ModuleMap): Records {
   const item: Records['item'] = async (tx, module, name, id) => {
     const list = listOf(module, name);
     const view = await viewOf(tx, list);
-    const where = inTenant(tx);
+    const where = inTenants(tx);
     const missing = () =>
       fail('not_found', { message: `There is no ${list.card.title.toLowerCase()} record with this id`, detail: { list: `${module}/${name}` } });
     if (view.types.get('id') === 'uuid' && !isUuid(id)) throw missing();
@@ -148,12 +148,19 @@ export function createRecords(modules: ModuleMap): Records {
   };
 }
 
-/** The tenant of the transaction as a literal; an operator outside every tenant has none. */
+/** The tenant of the transaction as a literal. */
 function inTenant(tx: AnyTransaction): Conditions {
   const where = new Conditions();
   const { tenantId } = tx.context;
   // Checked when the context was made: nothing but a UUID gets here.
   if (tenantId) where.add(`tenant_id = '${tenantId}'::uuid`);
+  return where;
+}
+
+/** The same for the look-up of single records; outside every tenant it names them all, because every index starts with tenant_id. */
+function inTenants(tx: AnyTransaction): Conditions {
+  const where = inTenant(tx);
+  if (!tx.context.tenantId) where.add(`tenant_id = any (array(${EVERY_TENANT}))`);
   return where;
 }
 
@@ -194,8 +201,8 @@ async function pageOf(tx: AnyTransaction, list: List, view: View, ask: PageAsk):
   const count = ask.count ? await counted(tx, list, where) : undefined;
   const order: Order = { newestFirst: view.types.get('id') === 'uuid', across: !tx.context.tenantId, limit };
   const columns = ask.allColumns ? '*' : shownColumns(list.card, view).map(identifier).join(', ');
-  const from = `select ${columns} from plinth.${identifier(list.card.view)}`;
-  const text = order.across ? acrossText(from, where, order, ask.cursor) : withinText(from, where, order, ask.cursor);
+  const source = `plinth.${identifier(list.card.view)}`;
+  const text = order.across ? acrossText(columns, source, where, order, ask.cursor) : withinText(columns, source, where, order, ask.cursor);
   const found = await tx.query<Row>(text, where.values);
   const rows = found.slice(0, limit);
   const last = rows.at(-1);
@@ -213,22 +220,23 @@ interface Order {
 const cursorFault = () =>
   fail('invalid_input', { message: 'The cursor is not one that a page gave', detail: { issues: [{ field: 'cursor', message: 'unknown cursor' }] } });
 
-function withinText(from: string, where: Conditions, { newestFirst, limit }: Order, cursor: string | undefined): string {
+function withinText(columns: string, source: string, where: Conditions, { newestFirst, limit }: Order, cursor: string | undefined): string {
   if (cursor !== undefined) {
     if (newestFirst && !isUuid(cursor)) throw cursorFault();
     where.add(`id ${newestFirst ? '<' : '>'} ${where.parameter(cursor, newestFirst ? 'uuid' : 'text')}`);
   }
-  return `${from} ${where.where} order by id ${newestFirst ? 'desc' : ''} limit ${limit + 1}`;
+  return `select ${columns} from ${source} ${where.where} order by id ${newestFirst ? 'desc' : ''} limit ${limit + 1}`;
 }
 
-const MOST_TENANTS = 10_000;
-const NO_TENANT = '00000000-0000-0000-0000-000000000000';
+/** The 10,000 newest tenants, and the id that stands for what belongs to none. */
+const EVERY_TENANT = `(select id from plinth_kernel.tenants order by id desc limit 10000) union all select '00000000-0000-0000-0000-000000000000'::uuid`;
 
 /**
  * A page across tenants, for operators: the first rows of each tenant by its own index, then the first of those. Every index starts with
- * tenant_id, so the plain query would read and sort whole partitions. Looks at the 10,000 newest tenants and at what belongs to none.
+ * tenant_id, so the plain query would read and sort whole partitions.
+ * Only ids are carried through the choice; the columns, some of which are computed, are read for the rows of the page.
  */
-function acrossText(from: string, where: Conditions, { newestFirst, limit }: Order, cursor: string | undefined): string {
+function acrossText(columns: string, source: string, where: Conditions, { newestFirst, limit }: Order, cursor: string | undefined): string {
   const [down, before] = newestFirst ? ['desc', '<'] : ['', '>'];
   let after = '';
   if (cursor !== undefined) {
@@ -240,10 +248,11 @@ function acrossText(from: string, where: Conditions, { newestFirst, limit }: Ord
     after = `where (found.id, found.tenant_id) ${before} (${idText}, ${where.parameter(tenantId, 'uuid')})`;
   }
   where.add('tenant_id = every.id');
-  return `select found.* from (
-      (select id from plinth_kernel.tenants order by id desc limit ${MOST_TENANTS}) union all select '${NO_TENANT}'::uuid
-    ) as every cross join lateral (${from} ${where.where} order by id ${down} limit ${limit + 2}) as found
-    ${after} order by found.id ${down}, found.tenant_id ${down} limit ${limit + 1}`;
+  return `with chosen as materialized (
+      select found.id, found.tenant_id from (${EVERY_TENANT}) as every (id)
+      cross join lateral (select id, tenant_id from ${source} ${where.where} order by id ${down} limit ${limit + 2}) as found
+      ${after} order by found.id ${down}, found.tenant_id ${down} limit ${limit + 1})
+    select ${columns} from chosen join ${source} using (id, tenant_id) order by id ${down}, tenant_id ${down}`;
 }
 
 async function counted(tx: AnyTransaction, list: List, where: Conditions): Promise<{ rows: number; capped: boolean }> {
@@ -296,7 +305,7 @@ async function findIn(tx: AnyTransaction, lists: readonly [List, View][], q: str
   const all = new Conditions();
   const branches = lists.flatMap(([list, view]) => {
     if (!view.types.has('id')) return [];
-    const tenant = inTenant(tx).texts;
+    const tenant = inTenants(tx).texts;
     const meant = meanings(all, view, q);
     const column = (name: string, type: string): string => (view.types.has(name) ? `${identifier(name)}::${type}` : `null::${type}`);
     // Ids are unique, correlation ids are not; each meaning is looked up in its own index, and none may crowd out another.

@@ -29,7 +29,7 @@ export const errors = {
   link_invalid: {
     status: 401,
     title: 'The login link is unknown, used or expired',
-    wayOut: 'Start again, or ask for a new link with plinth console-link; each works once and for a short time.',
+    wayOut: 'Start plinth dev again for a new link, or sign in with a key; a link works once and for 15 minutes.',
   },
   session_invalid: { status: 401, title: 'The console session is not valid any more', wayOut: 'Open a new login link.' },
   cross_site: { status: 403, title: 'A console session was used from another site', wayOut: 'Call from the console itself, or use an API key.' },
