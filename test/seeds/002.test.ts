@@ -16,10 +16,10 @@ beforeAll(async () => {
 afterAll(() => Promise.all([database.drop(), server.close()]));
 
 interface Checked {
-  data: { key: string; processed: boolean; response_status: number; response_body: unknown; entity_type: string; entity_id: string } | null;
+  data: { key: string; processed: boolean; responseStatus: number; responseBody: unknown; entityType: string; entityId: string } | null;
 }
 
-/** An object on which `trpc.system.idempotency.check.useQuery(input)` makes the request of a client of tenant A. */
+/** An object on which `trpc.system.idempotency.check.useQuery(input)` makes the request of a client of tenant A, and gives `{ data }` as the hook does. */
 function trpcClient(path: readonly string[] = []): unknown {
   return new Proxy(() => undefined, {
     get: (_, name: string) => trpcClient([...path, name]),
@@ -27,7 +27,7 @@ function trpcClient(path: readonly string[] = []): unknown {
       const procedure = path.slice(0, -1).join('.');
       const { status, body } = await server.call(`/api/trpc/${procedure}?input=${encodeURIComponent(JSON.stringify(input))}`, { key: server.keyA });
       expect(status).toBe(200);
-      return (body as { result: { data: unknown } }).result.data;
+      return { data: (body as { result: { data: unknown } }).result.data };
     },
   });
 }
@@ -55,10 +55,10 @@ promiseSeed({
       expect(data).toMatchObject({
         key: 'uuid-here',
         processed: true,
-        response_status: 201,
-        response_body: { id: 'clx123' },
-        entity_type: 'license',
-        entity_id: 'clx123',
+        responseStatus: 201,
+        responseBody: { id: 'clx123' },
+        entityType: 'license',
+        entityId: 'clx123',
       });
     },
     "Idempotency Service: import { IdempotencyService } from '@/modules/system';": async () => {

@@ -174,7 +174,7 @@ const namedSchemas = (components: Json): Json =>
 
 /**
  * What zod's JSON Schema says that a reader does not need (the dialect in every schema, the pattern beside the format of a uuid), and what it
- * does not say: moments are RFC 3339 texts. By the rule of the house their fields are called `..._at` or `at`.
+ * does not say: moments are RFC 3339 texts. By the rule of the house their fields are called `..._at`, `...At` or `at`.
  */
 const withoutGuesses = (document: Json): Json =>
   JSON.parse(
@@ -184,6 +184,6 @@ const withoutGuesses = (document: Json): Json =>
       const schema = value as { type?: unknown; format?: unknown; pattern?: unknown };
       if (schema.format === 'uuid' || schema.format === 'date-time') return { ...schema, pattern: undefined };
       const isText = schema.type === 'string' || (Array.isArray(schema.type) && schema.type.includes('string'));
-      return isText && schema.format === undefined && /(^|_)at$/.test(key) ? { ...schema, format: 'date-time' } : schema;
+      return isText && schema.format === undefined && /(^|_)at$|[a-z]At$/.test(key) ? { ...schema, format: 'date-time' } : schema;
     }),
   ) as Json;

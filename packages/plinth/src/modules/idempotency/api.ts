@@ -1,34 +1,36 @@
 import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
 
+/** In the words of seed 002, whose callers read `responseBody`. */
 const result = z.object({
   key: z.string(),
   scope: z.string(),
-  entity_type: z.string().nullable(),
-  entity_id: z.string().nullable(),
-  request_hash: z.string().nullable(),
-  response_status: z.number().nullable(),
-  response_body: z.unknown(),
+  entityType: z.string().nullable(),
+  entityId: z.string().nullable(),
+  requestHash: z.string().nullable(),
+  responseStatus: z.number().nullable(),
+  responseBody: z.unknown(),
   processed: z.boolean(),
-  processing_at: z.date().nullable(),
-  created_at: z.date(),
-  expires_at: z.date(),
+  processingAt: z.date().nullable(),
+  createdAt: z.date(),
+  expiresAt: z.date(),
 });
 
 export const api = {
   check: procedure({
     rest: 'GET /idempotency/check',
     permission: 'idempotency.read',
-    summary: 'What became of the calls under an idempotency key, newest first',
+    summary: 'What became of the newest call under an idempotency key, or null when there was none',
   })
     .input(z.object({ key: z.string().min(1).max(255), scope: z.string().min(1).max(300).optional() }))
-    .output(z.object({ data: result.nullable() }))
+    .output(result.nullable())
     .query(async ({ ctx, input }) => {
-      const [data] = await ctx.tx.query<z.infer<typeof result>>(
-        `select key, scope, entity_type, entity_id, request_hash, response_status, response_body, processed, processing_at, created_at, expires_at
+      const [found] = await ctx.tx.query<z.infer<typeof result>>(
+        `select key, scope, entity_type as "entityType", entity_id as "entityId", request_hash as "requestHash", response_status as "responseStatus",
+           response_body as "responseBody", processed, processing_at as "processingAt", created_at as "createdAt", expires_at as "expiresAt"
          from plinth.idempotency_keys where tenant_id = $1 and key = $2 and ($3::text is null or scope = $3) order by id desc limit 1`,
         [ctx.tx.context.tenantId, input.key, input.scope ?? null],
       );
-      return { data: data ?? null };
+      return found ?? null;
     }),
 };
