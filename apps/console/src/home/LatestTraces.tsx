@@ -36,7 +36,7 @@ export function LatestTraces({ stories, settled }: { stories: readonly LatestSto
         <Icon name="trace" /> Latest traces
       </h2>
       {stories.length > 0 ? (
-        <section aria-labelledby="traces" className="card overflow-x-auto">
+        <div className="card overflow-x-auto">
           <table className="w-full">
             <thead>
               <tr>
@@ -63,7 +63,7 @@ export function LatestTraces({ stories, settled }: { stories: readonly LatestSto
               ))}
             </tbody>
           </table>
-        </section>
+        </div>
       ) : (
         <div className="card px-6 py-10 text-center">
           <p className="font-medium">{settled ? 'No stories yet' : 'Loading…'}</p>

@@ -69,13 +69,13 @@ export function FilterBox({ meta, q, apply }: { meta: ListMeta; q: string; apply
           Filter
         </button>
       </form>
-      <div id={hintId} className="flex flex-wrap items-center gap-x-2.5 gap-y-1 text-xs text-soft">
+      <div id={hintId} className="flex flex-wrap items-center gap-x-2.5 text-xs leading-6 text-soft">
         <span>By</span>
         {meta.filters.map((column) => (
           <button
             key={column}
             type="button"
-            className="font-mono text-soft underline decoration-line-strong underline-offset-3 hover:text-accent"
+            className="min-h-6 min-w-6 font-mono text-soft underline decoration-line-strong underline-offset-3 hover:text-accent"
             onClick={() => insert(column)}
           >
             {column}

@@ -27,18 +27,18 @@ function ListLink({ meta }: { meta: ListMeta }): ReactNode {
 function ModuleGroup({ module, lists }: { module: string; lists: readonly ListMeta[] }): ReactNode {
   const id = `nav-${module}`;
   return (
-    <section aria-labelledby={id} className="mt-4">
+    <div className="mt-4">
       <h2 id={id} className="px-2 pb-0.5 text-xs font-medium text-soft">
         {words(module)}
       </h2>
-      <ul>
+      <ul aria-labelledby={id}>
         {lists.map((meta) => (
           <li key={meta.list}>
             <ListLink meta={meta} />
           </li>
         ))}
       </ul>
-    </section>
+    </div>
   );
 }
 
