@@ -1,5 +1,5 @@
 import type { Attributes, Counter, Histogram, MeterProvider, Span } from '@opentelemetry/api';
-import { SpanStatusCode, metrics, trace } from '@opentelemetry/api';
+import { metrics, SpanStatusCode, trace } from '@opentelemetry/api';
 
 /**
  * Spans and metrics through @opentelemetry/api: with no SDK registered they cost next to nothing.
