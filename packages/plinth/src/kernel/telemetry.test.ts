@@ -22,25 +22,25 @@ test('what runs is counted with its outcome, and a span carries its ids', async 
   trace.setGlobalTracerProvider({ getTracer: () => tracer } as TracerProvider);
   const facts = { 'plinth.correlation_id': 'c-1' };
   expect(
-    await measured({ kind: 'job', labels: { 'plinth.job.kind': 'mail' }, facts }, async (note) => {
+    await measured({ kind: 'delivery', labels: { 'http.response.status_code': '200' }, facts }, async (note) => {
       note({ 'plinth.outcome': 'completed' });
       return 7;
     }),
   ).toBe(7);
-  await expect(measured({ kind: 'job', labels: { 'plinth.job.kind': 'mail' } }, () => Promise.reject(new TypeError('no')))).rejects.toThrow('no');
+  await expect(measured({ kind: 'delivery', labels: { 'http.response.status_code': '200' } }, () => Promise.reject(new TypeError('no')))).rejects.toThrow('no');
   trace.disable();
   expect(spans).toMatchObject([
     {
-      name: 'plinth.job',
-      attributes: { 'plinth.job.kind': 'mail', 'plinth.correlation_id': 'c-1', 'plinth.outcome': 'completed' },
+      name: 'plinth.delivery',
+      attributes: { 'http.response.status_code': '200', 'plinth.correlation_id': 'c-1', 'plinth.outcome': 'completed' },
       status: undefined,
       ended: true,
     },
-    { name: 'plinth.job', attributes: { 'plinth.outcome': 'failed' }, status: { message: 'TypeError' }, ended: true },
+    { name: 'plinth.delivery', attributes: { 'plinth.outcome': 'failed' }, status: { message: 'TypeError' }, ended: true },
   ]);
   const { text } = await scrape();
-  expect(text).toContain('plinth_jobs_total{plinth_job_kind="mail",plinth_outcome="completed"} 1');
-  expect(text).toContain('plinth_jobs_total{plinth_job_kind="mail",plinth_outcome="failed"} 1');
-  expect(text).toMatch(/plinth_job_duration_bucket\{plinth_job_kind="mail",plinth_outcome="completed",le="30"\} 1/);
+  expect(text).toContain('plinth_deliveries_total{http_response_status_code="200",plinth_outcome="completed"} 1');
+  expect(text).toContain('plinth_deliveries_total{http_response_status_code="200",plinth_outcome="failed"} 1');
+  expect(text).toMatch(/plinth_delivery_duration_bucket\{http_response_status_code="200",plinth_outcome="completed",le="30"\} 1/);
   expect(text).not.toContain('c-1');
 });

@@ -8,24 +8,23 @@ import { metrics, SpanStatusCode, trace } from '@opentelemetry/api';
  * |---|---|---|
  * | `plinth.http` | http.request.method, http.route, http.response.status_code, plinth.correlation_id | `plinth_http_requests` (count), `plinth_http_request_duration` (s) |
  * | `plinth.transaction` | plinth.role, plinth.outcome, plinth.correlation_id | `plinth_transactions` (count), `plinth_transaction_duration` (s) |
- * | `plinth.job` | plinth.job.kind, plinth.outcome, plinth.correlation_id | `plinth_jobs` (count), `plinth_job_duration` (s) |
  * | `plinth.delivery` | plinth.outcome, http.response.status_code, plinth.delivery_id, plinth.subscription_id, plinth.attempt, plinth.correlation_id | `plinth_deliveries` (count), `plinth_delivery_duration` (s) |
+ *
+ * Jobs are measured where they run: span `job <kind>`, metrics `plinth.jobs.*` (apps/worker/metrics.ts).
  *
  * Metrics carry no tenant, user or path that a caller makes up: their number of series is bounded by the code.
  */
-export type MeasuredKind = 'http' | 'transaction' | 'job' | 'delivery';
+export type MeasuredKind = 'http' | 'transaction' | 'delivery';
 
 const NAME = 'plinth';
 const COUNTERS: Record<MeasuredKind, [name: string, description: string]> = {
   http: ['plinth_http_requests', 'HTTP requests answered'],
   transaction: ['plinth_transactions', 'Transactions ended'],
-  job: ['plinth_jobs', 'Attempts of jobs ended'],
   delivery: ['plinth_deliveries', 'Attempts to deliver ended'],
 };
 const DURATIONS: Record<MeasuredKind, [name: string, description: string]> = {
   http: ['plinth_http_request_duration', 'Time from request to answer'],
   transaction: ['plinth_transaction_duration', 'Time from BEGIN to COMMIT or ROLLBACK'],
-  job: ['plinth_job_duration', 'Time of one attempt'],
   delivery: ['plinth_delivery_duration', 'Time of one attempt to deliver'],
 };
 /** Seconds; from a point read to a request at its time limit. */
@@ -43,7 +42,7 @@ function instruments(): Instruments {
       count: meter.createCounter(COUNTERS[kind][0], { description: COUNTERS[kind][1] }),
       duration: meter.createHistogram(DURATIONS[kind][0], { description: DURATIONS[kind][1], unit: 's', advice: { explicitBucketBoundaries: BOUNDARIES } }),
     });
-    made = { provider, instruments: { http: of('http'), transaction: of('transaction'), job: of('job'), delivery: of('delivery') } };
+    made = { provider, instruments: { http: of('http'), transaction: of('transaction'), delivery: of('delivery') } };
   }
   return made.instruments;
 }
