@@ -59,7 +59,7 @@ async function onPostgres15(body: (environment: NodeJS.ProcessEnv) => Promise<bo
   const postgres = await startPostgres({ dataDir, port: 0, settings: testSettings, programFolder });
   try {
     title(`Tests on PostgreSQL ${postgres.version}`);
-    return await body({ PLINTH_TEST_DATABASE_URL: postgres.url });
+    return await body({ PLINTH_TEST_DATABASE_URL: postgres.url, PLINTH_TEST_SERVER_LOG: postgres.logFile });
   } finally {
     await postgres.stop();
     rmSync(dataDir, { recursive: true, force: true });

@@ -55,6 +55,8 @@ export interface EmbeddedPostgres {
   readonly pid: number;
   /** Folder of the unix socket, where local connections need no password. */
   readonly socketDir: string;
+  /** What the server logs, errors with their context included. */
+  readonly logFile: string;
   /** How it came to be: a new cluster, an existing one, or a server that was still running. */
   readonly origin: 'created' | 'started' | 'adopted';
   /** How many library links of the package had been missing and were made. */
@@ -142,7 +144,7 @@ async function startOwned(dataDir: string, options: StartOptions, ownership: Own
     await prepareCluster(account, { settings, host, socketDir, password: made && origin === 'started' ? password : '' });
     postmaster = await launchOnFreePort(account, host, logFile, options);
   }
-  return handle({ account, postmaster, origin, host, password, socketDir, ownership, stopLog: () => log?.stop() });
+  return handle({ account, postmaster, origin, host, password, socketDir, logFile, ownership, stopLog: () => log?.stop() });
 }
 
 /** Whether a server that still runs is what was asked for: the same settings, and the port if one was named. */
@@ -210,6 +212,7 @@ interface Running {
   readonly host: string;
   readonly password: string;
   readonly socketDir: string;
+  readonly logFile: string;
   readonly ownership: Ownership;
   readonly stopLog: () => void;
 }
@@ -230,6 +233,7 @@ function handle(running: Running): EmbeddedPostgres {
     version: binaries.version,
     pid: postmaster.pid,
     socketDir: running.socketDir,
+    logFile: running.logFile,
     origin: running.origin,
     linksMade: binaries.linksMade,
     exited: ended,

@@ -2,7 +2,7 @@
  * PostgreSQL checks the body of a plpgsql function only when it runs, so one that no test calls may be broken unseen.
  * The server counts calls; every test database adds its counts to one file, and tools/test.ts names those never called.
  */
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, readFileSync } from 'node:fs';
 import type { ClientBase } from 'pg';
 
 const file = (): string | undefined => process.env.PLINTH_FUNCTION_CALLS_FILE;
@@ -29,7 +29,21 @@ export async function collectFunctionCalls(client: ClientBase): Promise<void> {
   write({ called: rows.map(({ name }) => name) });
 }
 
-function write(line: { exists: string[] } | { called: string[] }): void {
+/**
+ * A call that ends in an error is not counted, and a function that only ever refuses is counted never. The server's log
+ * names it in the context of its error. Without a log the run cannot tell such a function from one that nothing calls.
+ */
+export function collectFailedCalls(logFile: string | undefined): void {
+  if (file() === undefined) return;
+  if (logFile === undefined) {
+    write({ failedCallsUnknown: true });
+    return;
+  }
+  const contexts = readFileSync(logFile, 'utf8').matchAll(/PL\/pgSQL function ([a-z0-9_]+\.[a-z0-9_]+)\(/g);
+  write({ called: [...new Set([...contexts].map(([, name]) => name ?? ''))] });
+}
+
+function write(line: { exists: string[] } | { called: string[] } | { failedCallsUnknown: true }): void {
   const target = file();
   if (target !== undefined) appendFileSync(target, `${JSON.stringify(line)}\n`);
 }

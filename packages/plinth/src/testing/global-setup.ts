@@ -2,7 +2,7 @@
 import type { TestProject } from 'vitest/node';
 import { createServerRole, migrateUp } from '#kernel/migrate/index.ts';
 import { modules } from '#registry';
-import { collectFunctionCalls, listFunctions } from './function-calls.ts';
+import { collectFailedCalls, collectFunctionCalls, listFunctions } from './function-calls.ts';
 import { startTestServer } from './postgres.ts';
 import { databaseUrl, type TestRun, withClient } from './test-run.ts';
 
@@ -26,6 +26,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   project.provide('plinthTestRun', run);
   return async () => {
     await dropDatabases(run);
+    collectFailedCalls(server.logFile);
     await server.stop();
   };
 }

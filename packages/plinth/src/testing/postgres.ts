@@ -9,6 +9,8 @@ import { testSettings } from './settings.ts';
 export interface TestServer {
   /** Superuser, database `postgres`. */
   readonly url: string;
+  /** Undefined for a server whose log we cannot see. */
+  readonly logFile: string | undefined;
   stop(): Promise<void>;
 }
 
@@ -17,7 +19,8 @@ const prefix = 'plinth-test-';
 /** Starts the run's server, or checks nothing and returns the one that the environment names. */
 export async function startTestServer(): Promise<TestServer> {
   const given = process.env.PLINTH_TEST_DATABASE_URL;
-  if (given !== undefined && given !== '') return { url: given, stop: async () => undefined };
+  const logFile = process.env.PLINTH_TEST_SERVER_LOG;
+  if (given !== undefined && given !== '') return { url: given, logFile, stop: async () => undefined };
   await sweep();
   const dataDir = await mkdtemp(join(tmpdir(), prefix));
   const postgres = await startPostgres({ dataDir, port: 0, settings: testSettings });
@@ -26,6 +29,7 @@ export async function startTestServer(): Promise<TestServer> {
   process.once('exit', kill);
   return {
     url: postgres.url,
+    logFile: postgres.logFile,
     async stop() {
       process.off('exit', kill);
       await postgres.stop();
