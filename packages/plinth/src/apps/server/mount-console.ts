@@ -49,7 +49,9 @@ async function page(host: Host, path: string): Promise<Response> {
     });
   const asset = path === '' || path === '/' ? undefined : await fileIn(directory, decodeURIComponent(path));
   // Addresses of pages are the console's own business; whatever is no file is answered with the one page there is.
-  const found = asset ?? (extname(path) === '' ? await fileIn(directory, 'index.html') : undefined);
+  // An id at the end of one may hold a dot (ana@acme.test); files of the console stand in its root and in assets.
+  const isFile = path.startsWith('/assets/') || /^\/[^/]+\.\w+$/.test(path);
+  const found = asset ?? (isFile ? undefined : await fileIn(directory, 'index.html'));
   if (!found) throw fail('unknown_route', { message: `There is no file ${path.slice(0, 200)} in the console` });
   const lasting = asset && path.startsWith('/assets/');
   return new Response(found.body, {
