@@ -119,6 +119,8 @@ describe.runIf(browserAt.available)('records', { timeout: 90_000 }, () => {
     await page.waitForURL((url) => url.searchParams.get('q') === 'status:delivered');
     await page.goto(`${world.origin}/console${list}/01900000-0000-7000-8000-000000000000?tenant=${world.tenantA}`);
     await page.getByRole('heading', { name: /^Parcels has no/ }).waitFor();
+    await page.goto(`${world.origin}/console/lists/access/users/nobody@acme.test?tenant=${world.tenantA}`);
+    await page.getByRole('heading', { name: 'Members has no nobody@acme.test' }).waitFor();
     expect(faults).toEqual([]);
   });
 

@@ -50,4 +50,18 @@ export const words = (name: string): string => {
   return spaced.charAt(0).toUpperCase() + spaced.slice(1);
 };
 
+/** The module's name beside the title of a list, where the title does not say it already. */
+export const moduleBeside = ({ module, title }: { module: string; title: string }): string | undefined =>
+  title.toLowerCase().includes(module.replace(/s$/, '')) ? undefined : words(module);
+
+const intervalParts = ['years', 'months', 'days', 'hours', 'minutes', 'seconds', 'milliseconds'] as const;
+
+/** `1 day`, `7 years 6 months`: an interval as the API gives it, when `value` is one. */
+export function interval(value: object): string | undefined {
+  const entries = Object.entries(value);
+  const known = entries.every(([name, amount]) => (intervalParts as readonly string[]).includes(name) && typeof amount === 'number');
+  if (entries.length === 0 || !known) return undefined;
+  return entries.map(([name, amount]) => plural(amount as number, name.slice(0, -1))).join(' ');
+}
+
 export const plural = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;

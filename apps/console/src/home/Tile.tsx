@@ -1,7 +1,7 @@
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import type { ListMeta, Page, Row } from '../api/types.ts';
-import { words } from '../format.ts';
+import { moduleBeside } from '../format.ts';
 import { Time } from '../parts/Time.tsx';
 import { isStatusColumn, type Tone, toneOf } from '../status.ts';
 
@@ -39,10 +39,11 @@ function Count({ page, error }: { page: Page | undefined; error: Error | null | 
 
 /** How much a list holds, as far as the API counts, and the state of its newest rows. */
 export function Tile({ meta, page, error }: { meta: ListMeta; page: Page | undefined; error: Error | null | undefined }): ReactNode {
+  const beside = moduleBeside(meta);
   const states = page ? statesOf(meta, page.rows) : [];
   const at = page ? newestAt(page.rows) : undefined;
   return (
-    <article className="card relative flex min-h-27 flex-col px-4 py-3 hover:border-line-strong">
+    <article className="card relative flex min-h-22 flex-col px-4 py-2.5 hover:border-line-strong">
       <h3 className="flex items-baseline justify-between gap-2">
         <Link
           to="/lists/$module/$list"
@@ -51,9 +52,9 @@ export function Tile({ meta, page, error }: { meta: ListMeta; page: Page | undef
         >
           {meta.title}
         </Link>
-        {words(meta.module) === meta.title ? null : <span className="truncate text-xs font-normal text-soft">{words(meta.module)}</span>}
+        {beside ? <span className="truncate text-xs font-normal text-soft">{beside}</span> : null}
       </h3>
-      <p className="mt-1 text-2xl leading-8 font-semibold">
+      <p className="text-xl leading-7 font-semibold">
         <Count page={page} error={error} />
       </p>
       <p className="mt-auto flex flex-wrap gap-x-2.5 text-xs text-soft">
@@ -68,7 +69,6 @@ export function Tile({ meta, page, error }: { meta: ListMeta; page: Page | undef
             newest <Time at={at} />
           </span>
         ) : null}
-        {page?.rows.length === 0 ? <span>nothing yet</span> : null}
         {error && !page ? <span className="text-bad">{error.message}</span> : null}
       </p>
     </article>

@@ -1,4 +1,5 @@
 import { useQueries } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { api } from '../api/client.ts';
 import type { ListMeta, Page } from '../api/types.ts';
@@ -13,7 +14,7 @@ import { Trouble } from '../parts/Trouble.tsx';
 import { useLists, useSession } from '../session.tsx';
 import { useTitle } from '../title.ts';
 
-const liveMs = 5_000;
+const liveMs = 10_000;
 
 /** The newest page of every list: what the tiles count and where the latest traces are found. */
 function useNewest(lists: readonly ListMeta[]) {
@@ -26,6 +27,35 @@ function useNewest(lists: readonly ListMeta[]) {
       refetchInterval: every,
     })),
   });
+}
+
+/** Lists that hold something as tiles; the empty ones, which a newcomer has many of, in one line. */
+function Records({ metas, newest }: { metas: readonly ListMeta[]; newest: ReturnType<typeof useNewest> }): ReactNode {
+  const tiles = metas.map((meta, index) => ({ meta, page: newest[index]?.data, error: newest[index]?.error }));
+  const empty = tiles.filter(({ page }) => page?.rows.length === 0);
+  const full = tiles.filter(({ page }) => page?.rows.length !== 0);
+  return (
+    <section aria-labelledby="records" className="mt-6">
+      <h2 id="records" className="pb-2 font-semibold">
+        Records
+      </h2>
+      <div className="grid grid-cols-[repeat(auto-fill,minmax(13.5rem,1fr))] gap-3">
+        {full.map((tile) => (
+          <Tile key={`${tile.meta.module} ${tile.meta.list}`} {...tile} />
+        ))}
+      </div>
+      {empty.length > 0 ? (
+        <p className="mt-3 flex flex-wrap gap-x-3 leading-6 text-soft">
+          Nothing yet in
+          {empty.map(({ meta }) => (
+            <Link key={`${meta.module} ${meta.list}`} to="/lists/$module/$list" params={{ module: meta.module, list: meta.list }} className="link underline">
+              {meta.title}
+            </Link>
+          ))}
+        </p>
+      ) : null}
+    </section>
+  );
 }
 
 export function HomePage(): ReactNode {
@@ -49,17 +79,8 @@ export function HomePage(): ReactNode {
       </div>
       <Demo />
       {lists.error ? <Trouble error={lists.error} retry={() => void lists.refetch()} /> : null}
-      <section aria-labelledby="records" className="mt-6">
-        <h2 id="records" className="pb-2 font-semibold">
-          Records
-        </h2>
-        <div className="grid grid-cols-[repeat(auto-fill,minmax(13.5rem,1fr))] gap-3">
-          {metas.map((meta, index) => (
-            <Tile key={`${meta.module} ${meta.list}`} meta={meta} page={newest[index]?.data} error={newest[index]?.error} />
-          ))}
-        </div>
-      </section>
       <LatestTraces stories={stories} settled={settled} />
+      <Records metas={metas} newest={newest} />
     </>
   );
 }

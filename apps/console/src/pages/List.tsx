@@ -1,7 +1,7 @@
 import { useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import type { ListMeta } from '../api/types.ts';
-import { words } from '../format.ts';
+import { moduleBeside } from '../format.ts';
 import { ExportButton } from '../list/Export.tsx';
 import { FilterBox } from '../list/FilterBox.tsx';
 import { Paging } from '../list/Paging.tsx';
@@ -51,7 +51,7 @@ function LoadedList({ meta }: { meta: ListMeta }): ReactNode {
     <>
       <div className="mb-3 flex flex-wrap items-center gap-3">
         <h1 className="text-lg font-semibold">{meta.title}</h1>
-        {words(meta.module) === meta.title ? null : <span className="text-soft">{words(meta.module)}</span>}
+        {moduleBeside(meta) ? <span className="text-soft">{moduleBeside(meta)}</span> : null}
         <span className="ml-auto">
           <ExportButton meta={meta} q={q} />
         </span>

@@ -1,7 +1,7 @@
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { rawNumber } from '../api/json.ts';
-import { isUuid, shortId } from '../format.ts';
+import { interval, isUuid, shortId } from '../format.ts';
 import { isStatusColumn } from '../status.ts';
 import { Id } from './Copy.tsx';
 import { Icon } from './icons.tsx';
@@ -63,5 +63,7 @@ export function Value(props: ValueProps): ReactNode {
       <span className={full ? 'break-words' : 'block max-w-[20rem] truncate'}>{value.join(', ')}</span>
     );
   }
+  const length = interval(value);
+  if (length !== undefined) return length;
   return full ? <Json value={value} label={name} /> : <JsonLine value={value} />;
 }
