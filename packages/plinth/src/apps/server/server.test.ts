@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { prometheusMetrics } from './index.ts';
+import { createHandler, createServices, prometheusMetrics } from './index.ts';
 import type { TestServer } from './server.fixture.ts';
 import { testServer } from './server.fixture.ts';
 
@@ -118,6 +118,21 @@ describe('one story', () => {
     expect(headers.get('x-correlation-id')).toBe(id);
     expect(headers.get('x-request-id')).toBe('gateway-7');
   });
+});
+
+test('behind a proxy the address is the one that the proxy saw, and without one nobody can claim an address', async () => {
+  for (const [trustProxy, expected] of [
+    [true, '203.0.113.9'],
+    [false, '192.0.2.1'],
+  ] as const) {
+    const handler = createHandler({ plinth: server.database.plinth, services: createServices({ log: { level: 'silent' } }), trustProxy });
+    const headers = { authorization: `Bearer ${server.keyA}`, 'content-type': 'application/json', 'x-forwarded-for': '10.0.0.1, 203.0.113.9' };
+    const made = await handler(new Request('http://plinth.test/api/v1/users', { method: 'POST', headers, body: '{}' }), { ip: '192.0.2.1' });
+    const { id } = (await made.json()) as { id: string };
+    const { rows } = await server.database.admin.query('select ip from plinth_audit.entries where entity_id = $1', [id]);
+    expect(rows).toEqual([{ ip: expected }]);
+    await handler.settle();
+  }
 });
 
 describe('the description of the API', () => {

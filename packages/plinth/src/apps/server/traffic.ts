@@ -40,7 +40,8 @@ export function readTraffic(request: Request, peer: Peer, trustProxy: boolean, n
   const given = request.headers.get('x-correlation-id');
   const correlationId = given === null ? traceIdOf(request.headers.get('traceparent')) : readCorrelationId(given.trim());
   const requestId = request.headers.get('x-request-id');
-  const forwarded = trustProxy ? request.headers.get('x-forwarded-for')?.split(',')[0]?.trim() : undefined;
+  // The last address is the one that the trusted proxy saw; those before it are what the caller said.
+  const forwarded = trustProxy ? request.headers.get('x-forwarded-for')?.split(',').at(-1)?.trim() : undefined;
   return {
     traffic: {
       correlationId: correlationId ?? newId(),
