@@ -3,8 +3,8 @@ import { allows } from '#kernel/rpc.ts';
 /** Built-in roles. Permissions are matched by name: `*.read` is every module's reading, `audit.*` all of one module, `*` everything. */
 export const BUILT_IN_ROLES: Readonly<Record<string, { description: string; permissions: readonly string[] }>> = {
   owner: { description: 'Everything, including what later modules add', permissions: ['*'] },
-  admin: { description: 'Reads and changes everything, manages users, roles and keys', permissions: ['*.read', '*.write', '*.admin'] },
-  member: { description: 'Reads and changes everything except users, roles and keys', permissions: ['*.read', '*.write'] },
+  admin: { description: 'Reads and changes everything, manages users, roles and keys', permissions: ['*.read', '*.write', '*.retry', '*.admin'] },
+  member: { description: 'Reads and changes everything except users, roles and keys', permissions: ['*.read', '*.write', '*.retry'] },
   viewer: { description: 'Reads everything', permissions: ['*.read'] },
   support: { description: 'Reads everything, runs jobs and deliveries again', permissions: ['*.read', '*.retry'] },
 };
@@ -20,5 +20,5 @@ export const beyond = (wanted: readonly string[], own: readonly string[]): strin
 
 /** Permissions of roles: built-in ones, then those the tenant defined. Unknown names give nothing. */
 export const permissionsOf = (roles: readonly string[], custom: ReadonlyMap<string, readonly string[]>): string[] => [
-  ...new Set(roles.flatMap((role) => BUILT_IN_ROLES[role]?.permissions ?? custom.get(role) ?? [])),
+  ...new Set(roles.flatMap((role) => (Object.hasOwn(BUILT_IN_ROLES, role) ? BUILT_IN_ROLES[role]?.permissions : custom.get(role)) ?? [])),
 ];

@@ -40,7 +40,7 @@ const put = procedure({ rest: 'PUT /roles/{name}', permission: 'access.admin', s
   .output(role)
   .mutation(async ({ ctx, input }) => {
     const tx = ctx.tx as AccessTransaction;
-    if (input.name in BUILT_IN_ROLES) throw fail('role_built_in', { message: `${input.name} is a built-in role` });
+    if (Object.hasOwn(BUILT_IN_ROLES, input.name)) throw fail('role_built_in', { message: `${input.name} is a built-in role` });
     const before = (await customRoles(tx)).get(input.name);
     const more = beyond([...input.permissions, ...(before ?? [])], ctx.principal.scopes);
     if (more.length > 0) throw fail('escalation', { detail: { permissions: more } });
@@ -64,7 +64,7 @@ const remove = procedure({ rest: 'DELETE /roles/{name}', permission: 'access.adm
   .output(z.object({ name: z.string() }))
   .mutation(async ({ ctx, input }) => {
     const tx = ctx.tx as AccessTransaction;
-    if (input.name in BUILT_IN_ROLES) throw fail('role_built_in', { message: `${input.name} is a built-in role` });
+    if (Object.hasOwn(BUILT_IN_ROLES, input.name)) throw fail('role_built_in', { message: `${input.name} is a built-in role` });
     const [gone] = await tx.query<{ permissions: string[] }>('delete from plinth_access.roles where tenant_id = $1 and name = $2 returning permissions', [
       tx.context.tenantId,
       input.name,

@@ -114,7 +114,7 @@ export const api = {
       return { id: input.id, status: row?.status ?? 'cancelled' };
     }),
 
-  retry: procedure({ rest: 'POST /jobs/{id}/retry', permission: 'jobs.write', summary: 'Runs a dead letter again' })
+  retry: procedure({ rest: 'POST /jobs/{id}/retry', permission: 'jobs.retry', summary: 'Runs a dead letter again' })
     .input(id.extend({ more_attempts: maxAttempts.default(3) }))
     .output(id)
     .mutation(async ({ ctx, input }) => {

@@ -45,6 +45,11 @@ export default defineModule({
   },
   effects: jobEffects,
   api,
+  permissions: {
+    'jobs.read': 'Sees jobs, attempts and schedules',
+    'jobs.write': 'Enqueues and cancels jobs, manages schedules',
+    'jobs.retry': 'Runs a failed job again',
+  },
   lists: {
     jobs: {
       title: 'Jobs',

@@ -158,7 +158,7 @@ const sendTest = procedure({
     return { delivery_id: made?.id ?? '' };
   });
 
-const resend = procedure({ rest: 'POST /webhooks/deliveries/{id}/resend', permission: WRITE, summary: 'Send a delivery again that was given up' })
+const resend = procedure({ rest: 'POST /webhooks/deliveries/{id}/resend', permission: 'webhooks.retry', summary: 'Send a delivery again that was given up' })
   .input(id)
   .output(z.object({ delivery_id: z.uuid() }))
   .mutation(async ({ ctx, input }) => {

@@ -62,6 +62,11 @@ export default defineModule({
   api,
   consumers: { 'fan-out': fanOut },
   workers: { dispatcher: dispatcher() },
+  permissions: {
+    'webhooks.read': 'Sees subscriptions, deliveries and attempts (never secrets)',
+    'webhooks.write': 'Manages subscriptions and their secrets, sends test events',
+    'webhooks.retry': 'Sends a delivery again',
+  },
   lists: {
     subscriptions: {
       title: 'Webhook subscriptions',
