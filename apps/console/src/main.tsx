@@ -6,6 +6,7 @@ import { asProblem } from './api/problem.ts';
 import './app.css';
 import { ToastProvider } from './parts/toast.tsx';
 import { router } from './router.tsx';
+import { ReadyMark } from './shell/ReadyMark.tsx';
 
 const client = new QueryClient({
   defaultOptions: {
@@ -26,6 +27,7 @@ createRoot(place).render(
     <QueryClientProvider client={client}>
       <ToastProvider>
         <RouterProvider router={router} />
+        <ReadyMark />
       </ToastProvider>
     </QueryClientProvider>
   </StrictMode>,

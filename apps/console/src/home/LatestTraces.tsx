@@ -17,7 +17,7 @@ function StoryLine({ story }: { story: LatestStory }): ReactNode {
           {story.title}
         </Link>
       </td>
-      <td className="px-3 text-soft">{[...story.parts].map(([title, count]) => (count > 1 ? `${title} ${count}` : title)).join(' · ')}</td>
+      <td className="max-w-80 truncate px-3 text-soft">{[...story.parts].map(([title, count]) => (count > 1 ? `${title} ${count}` : title)).join(' · ')}</td>
       <td className="px-3">{story.failures > 0 ? <Status value="failed" /> : null}</td>
       <td className="w-px px-3 pr-4">
         <TraceLink id={story.id} />

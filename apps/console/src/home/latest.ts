@@ -1,4 +1,5 @@
 import type { ListMeta, Row } from '../api/types.ts';
+import { rowName } from '../row-name.ts';
 import { isStatusColumn, toneOf } from '../status.ts';
 
 /** A correlation id that was seen in the newest rows, with what is known of it there. */
@@ -21,11 +22,6 @@ interface Draft {
   failures: number;
 }
 
-const wordOf = (meta: ListMeta, row: Row): string => {
-  const column = meta.columns.find(({ name, type }) => type === 'text' && !isStatusColumn(name) && typeof row[name] === 'string' && row[name] !== '');
-  return column ? String(row[column.name]) : meta.title;
-};
-
 const failed = (row: Row): boolean => Object.entries(row).some(([name, value]) => isStatusColumn(name) && typeof value === 'string' && toneOf(value) === 'bad');
 
 const shown = 12;
@@ -46,7 +42,7 @@ export function latestStories(metas: readonly ListMeta[], pages: readonly (reado
       if (at > draft.at) draft.at = at;
       if (draft.first === '' || at < draft.first) {
         draft.first = at;
-        draft.title = wordOf(meta, row);
+        draft.title = rowName(meta, row);
       }
     }
   });

@@ -11,6 +11,7 @@ import { Icon } from '../parts/icons.tsx';
 import { Status } from '../parts/Status.tsx';
 import { Trouble } from '../parts/Trouble.tsx';
 import { Value } from '../parts/Value.tsx';
+import { rowName } from '../row-name.ts';
 import { useItem, useList } from '../session.tsx';
 import { isStatusColumn } from '../status.ts';
 import { useTitle } from '../title.ts';
@@ -49,14 +50,6 @@ function Fact({ meta, row, name }: { meta: ListMeta; row: Row; name: string }): 
   );
 }
 
-/** The first column that says what it is, in words. */
-const headingOf = (meta: ListMeta, row: Row): string => {
-  const named = meta.columns.find(
-    (column) => column.type === 'text' && !isStatusColumn(column.name) && typeof row[column.name] === 'string' && row[column.name] !== '',
-  );
-  return named ? String(row[named.name]) : meta.title;
-};
-
 function Head({ meta, row }: { meta: ListMeta; row: Row }): ReactNode {
   const status = Object.keys(row).find((name) => isStatusColumn(name) && typeof row[name] === 'string');
   const correlation = meta.correlation ? row[meta.correlation] : undefined;
@@ -69,7 +62,7 @@ function Head({ meta, row }: { meta: ListMeta; row: Row }): ReactNode {
           </Link>
         </p>
         <div className="flex flex-wrap items-center gap-x-3">
-          <h1 className="text-lg font-semibold break-words">{headingOf(meta, row)}</h1>
+          <h1 className="text-lg font-semibold break-words">{rowName(meta, row)}</h1>
           {status ? <Status value={String(row[status])} /> : null}
           <Id value={row.id} />
         </div>
@@ -90,7 +83,7 @@ function Head({ meta, row }: { meta: ListMeta; row: Row }): ReactNode {
 }
 
 function Loaded({ meta, row }: { meta: ListMeta; row: Row }): ReactNode {
-  useTitle(`${headingOf(meta, row)}, ${meta.title}`);
+  useTitle(`${rowName(meta, row)}, ${meta.title}`);
   const different = hasDifference(row);
   const names = Object.keys(row).filter((name) => !(different && (name === 'before' || name === 'after')));
   return (

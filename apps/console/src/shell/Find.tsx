@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
-import { type FormEvent, type KeyboardEvent, type ReactNode, useDeferredValue, useRef, useState } from 'react';
+import { type FormEvent, type KeyboardEvent, type ReactNode, useDeferredValue, useEffect, useRef, useState } from 'react';
 import { api } from '../api/client.ts';
 import type { Hit, ListMeta } from '../api/types.ts';
 import { isUuid, plural, shortId, words } from '../format.ts';
@@ -120,6 +120,7 @@ const walk = (event: KeyboardEvent<HTMLElement>, field: HTMLInputElement | null)
 export function FindDialog({ onClose }: { onClose: () => void }): ReactNode {
   const [typed, setTyped] = useState('');
   const q = useDeferredValue(typed.trim());
+  const [eager, setEager] = useState(false);
   const field = useRef<HTMLInputElement>(null);
   const navigate = useNavigate();
   const lists = useLists();
@@ -127,12 +128,16 @@ export function FindDialog({ onClose }: { onClose: () => void }): ReactNode {
   const choices = choicesOf(q, q.length >= 2 ? (found.data?.hits ?? []) : [], lists.data ?? []);
   const submit = (event: FormEvent): void => {
     event.preventDefault();
-    // What was just pasted is not answered yet: wait for it rather than open something else.
-    const [first] = choices;
-    if (!first || q !== typed.trim() || found.isPlaceholderData || found.isLoading) return;
-    onClose();
-    void navigate(first.go);
+    setEager(true);
   };
+  // What was just pasted may not be answered yet: Enter waits for the answer rather than open something else.
+  const answered = q === typed.trim() && !found.isPlaceholderData && !found.isLoading;
+  const goal = eager && answered ? choices[0]?.go : undefined;
+  useEffect(() => {
+    if (!goal) return;
+    onClose();
+    void navigate(goal);
+  }, [goal, onClose, navigate]);
   return (
     <Dialog title="Find" onClose={onClose} bare className="mt-[12vh] w-[min(40rem,calc(100vw-1.5rem))]">
       {/* oxlint-disable-next-line jsx-a11y/no-static-element-interactions -- search is a landmark, which the rule does not know; the keys only move between the field and the links inside */}
@@ -147,7 +152,10 @@ export function FindDialog({ onClose }: { onClose: () => void }): ReactNode {
             placeholder="Id, beginning of an id, correlation id, entity:id"
             className="h-12 min-w-0 flex-1 bg-transparent text-sm text-text outline-none"
             value={typed}
-            onChange={(event) => setTyped(event.target.value)}
+            onChange={(event) => {
+              setTyped(event.target.value);
+              setEager(false);
+            }}
           />
         </form>
         {found.error ? (

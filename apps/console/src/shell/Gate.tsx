@@ -40,10 +40,6 @@ export function Gate(): ReactNode {
   const link = useLinkToken();
   const me = useQuery({ ...meQuery, enabled: !link.waiting });
   const { tenant } = useSearch({ from: '__root__' });
-  useEffect(() => {
-    // For tests and other robots: the page listens to keys from here on.
-    if (me.isFetched) document.documentElement.dataset.ready = 'true';
-  }, [me.isFetched]);
   if (me.data && !isSignedOut(me.error)) {
     return (
       <SessionProvider {...me.data} asked={tenant}>

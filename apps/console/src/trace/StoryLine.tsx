@@ -77,7 +77,7 @@ export function StoryLine({ item, axis, start, chosen, elbow, dim, choose }: Sto
             {row.title}
           </span>
           {row.entity ? (
-            <span className="truncate text-soft" title={row.entity}>
+            <span className="min-w-0 shrink-[8] truncate text-soft" title={row.entity}>
               {row.entity}
             </span>
           ) : null}

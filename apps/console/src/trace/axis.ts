@@ -79,7 +79,7 @@ const piecesOf = (folded: readonly Moment[], start: number, end: number): Piece[
 };
 
 /** Room that the text of a tick takes, as a share of the axis. */
-const labelWidth = 0.12;
+const labelWidth = 0.15;
 const round = [1, 2, 5];
 /** The step that gives at most `count` ticks: 1, 2 or 5 times a power of ten. */
 const stepFor = (length: number, count: number): number => {
