@@ -45,7 +45,7 @@ async function page(host: Host, path: string): Promise<Response> {
   if (!directory)
     throw fail('unknown_route', {
       message: 'The console is not part of this installation',
-      wayOut: 'Build it with npm run build -w apps/console, or give its folder to createHandler.',
+      wayOut: 'Build it with node apps/console/build.ts, or give its folder to createHandler.',
     });
   const asset = path === '' || path === '/' ? undefined : await fileIn(directory, decodeURIComponent(path));
   // Addresses of pages are the console's own business; whatever is no file is answered with the one page there is.
