@@ -288,6 +288,17 @@ const heartbeat = (run: Run): Promise<void> =>
 const silentWithin = (run: Run, from: number, to: number): number =>
   run.silences.reduce((sum, silence) => sum + Math.max(0, Math.min(to, silence.to) - Math.max(from, silence.from)), 0);
 
+interface Span {
+  from: number;
+  to: number;
+}
+
+/** Events were committed while the transaction was open, and none of them was handled before it ended. The last one of a run may have had no company. */
+function heldUp(open: Span, waits: readonly Span[]): boolean {
+  const meanwhile = waits.filter(({ from }) => from > open.from + SETTLED_MS && from < open.to - SETTLED_MS);
+  return meanwhile.length > 0 && !meanwhile.some(({ to }) => to < open.to);
+}
+
 interface Verdict {
   lost: number;
   duplicated: number;
@@ -320,7 +331,7 @@ async function judge(run: Run, admin: pg.Client, tookMs: number): Promise<Tortur
     duplicated: rows[0]?.duplicated ?? -1,
     inverted: rows[0]?.inverted ?? -1,
     stalled: waits.filter(({ from, to }) => to - from > STALL_MS && to - from - silentWithin(run, from, to) > STALL_MS).length,
-    blockades: run.long.filter((open) => !waits.some(({ from, to }) => from > open.from + SETTLED_MS && to < open.to)).length,
+    blockades: run.long.filter((open) => heldUp(open, waits)).length,
     worstSilenceMs: Math.max(0, ...run.silences.map(({ from, to }) => to - from)),
     worstLagMs: Math.round(lags.at(-1) ?? 0),
     medianLagMs: Math.round(lags[Math.floor(lags.length / 2)] ?? 0),
