@@ -152,8 +152,8 @@ export async function runTransaction<Modules extends ModuleMap, T>(
 }
 
 /**
- * Sends the effects and COMMIT as one text, so they cost one round trip and one message each way (a prepared statement and a
- * separate COMMIT took 1.3x the time of both processes). A statement that fails ends the text before COMMIT.
+ * Sends the effects and COMMIT as one text, so they cost one round trip and one message each way. A statement that fails ends
+ * the text before COMMIT.
  */
 async function commit(deps: TransactionDeps, client: pg.PoolClient, begun: Promise<unknown>, tx: AnyTransaction, buffer: EffectBuffer): Promise<void> {
   const effects = buffer.take();
