@@ -1,50 +1,10 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Queue } from 'bullmq';
 import pg from 'pg';
 import type { BenchContext, Report } from './harness.ts';
 import { interleave, ratio, rowsOf, throughput } from './harness.ts';
+import { startRedis } from './peers/redis.ts';
 
 const CLIENTS = 16;
-
-interface Redis {
-  port: number;
-  stop(): void;
-}
-
-const freePort = async (): Promise<number> => {
-  const server = createServer();
-  const { promise, resolve } = Promise.withResolvers<number>();
-  server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
-  const port = await promise;
-  server.close();
-  return port;
-};
-
-/** Redis with the durability that people run BullMQ with: append-only file, fsync every second (its own advice). */
-async function startRedis(): Promise<Redis | undefined> {
-  const port = await freePort();
-  const folder = mkdtempSync(join(tmpdir(), 'plinth-bench-redis-'));
-  const child = spawn(
-    'redis-server',
-    ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--appendonly', 'yes', '--appendfsync', 'everysec', '--save', ''],
-    { stdio: ['ignore', 'pipe', 'ignore'] },
-  );
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  child.once('error', () => resolve(false));
-  child.stdout.on('data', (chunk: Buffer) => chunk.toString().includes('Ready to accept connections') && resolve(true));
-  if (!(await promise)) return undefined;
-  return {
-    port,
-    stop() {
-      child.kill('SIGKILL');
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
-}
 
 async function setUp(context: BenchContext): Promise<void> {
   await context.admin.query(`create schema app; grant usage on schema app to plinth_app;
@@ -83,7 +43,6 @@ export async function run(context: BenchContext): Promise<Report> {
   await setUp(context);
   const { plinth, tenantId, url } = context;
   const redis = await startRedis();
-  if (!redis) throw Object.assign(new Error('Redis is not installed'), { wayOut: 'Debian: apt-get install redis-server' });
   const pool = new pg.Pool({ connectionString: url, max: CLIENTS });
   const queue = new Queue('orders', { connection: { host: '127.0.0.1', port: redis.port } });
   await queue.waitUntilReady();
@@ -134,7 +93,7 @@ export async function run(context: BenchContext): Promise<Report> {
     };
   } finally {
     await queue.close();
-    redis.stop();
+    await redis.stop();
     await pool.end();
   }
 }

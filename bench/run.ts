@@ -1,4 +1,4 @@
-/** `npm run bench -- <name> [--rounds 5] [--quick]`: a PostgreSQL of its own with fsync on, the benchmark, its table and bench/results/<name>.json. */
+/** `npm run bench -- <name> [--rounds 5] [--quick] [--set name=value]...`: a PostgreSQL of its own with fsync on, the benchmark, its table and bench/results/<name>.json. */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,9 +14,24 @@ const names = readdirSync(import.meta.dirname)
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: 'string', default: '5' }, quick: { type: 'boolean', default: false }, url: { type: 'string' } },
+  options: {
+    rounds: { type: 'string', default: '5' },
+    quick: { type: 'boolean', default: false },
+    url: { type: 'string' },
+    set: { type: 'string', multiple: true, default: [] },
+  },
 });
 const [name = ''] = positionals;
+
+/** `--set jobs=1000` is `args.jobs === '1000'`. */
+const argsOf = (pairs: readonly string[]): Record<string, string> =>
+  Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=');
+      if (at < 1) throw new Error(`--set takes name=value, not ${pair}`);
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
 
 async function main(): Promise<void> {
   if (!names.includes(name)) throw new Error(`There is no benchmark ${name || '(none named)'}: npm run bench -- <${names.join(' | ')}>`);
@@ -24,7 +39,7 @@ async function main(): Promise<void> {
   const folder = values.url ? undefined : mkdtempSync(join(tmpdir(), 'plinth-bench-'));
   const server = folder ? await startPostgres({ dataDir: folder, port: 0, settings: { shared_buffers: '512MB', max_wal_size: '4GB' } }) : undefined;
   try {
-    const context = await benchContext(values.url ?? server?.url ?? '', { rounds: Number(values.rounds), quick: values.quick, args: {} });
+    const context = await benchContext(values.url ?? server?.url ?? '', { rounds: Number(values.rounds), quick: values.quick, args: argsOf(values.set) });
     try {
       if (!publish(await run(context))) process.exitCode = 1;
     } finally {

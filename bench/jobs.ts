@@ -1,0 +1,114 @@
+/**
+ * `npm run bench -- jobs [--rounds 5] [--quick] [--set only=claim,enqueue] [--set jobs=20000]`: jobs beside graphile-worker, pg-boss
+ * and BullMQ, on one PostgreSQL. Long runs have benches of their own: jobs-backlog, jobs-fair, jobs-churn, jobs-chaos.
+ */
+import type { Bar, BenchContext, Report, Row } from './harness.ts';
+import { interleave, median, ratio, rowsOf } from './harness.ts';
+import { ours } from './jobs/ours.ts';
+import { bulkRates, claimRates, enqueueRates } from './jobs/rates.ts';
+import { bullmqPostgres, bullmqRedis } from './peers/bullmq.ts';
+import { graphile } from './peers/graphile.ts';
+import { pgBoss } from './peers/pg-boss.ts';
+import type { Contestant } from './peers/queue.ts';
+
+interface Part {
+  rows: Row[];
+  bars: Bar[];
+  notes?: string[];
+}
+
+interface Field {
+  context: BenchContext;
+  contestants: readonly Contestant[];
+}
+
+type Results = Record<string, number[]>;
+
+/** Medians of the ratios of each round, between the best of ours and the best of theirs in that round. */
+function bestRatio(results: Results, ours: string, theirs: string): number {
+  const bestOf = (prefix: string, round: number): number =>
+    Math.max(...Object.entries(results).flatMap(([name, values]) => (name.startsWith(prefix) ? [values[round] ?? Number.NaN] : [])));
+  const rounds = Object.values(results)[0]?.length ?? 0;
+  return median(Array.from({ length: rounds }, (_, round) => bestOf(ours, round) / bestOf(theirs, round)));
+}
+
+async function claim({ context, contestants }: Field): Promise<Part> {
+  const jobs = Number(context.args.jobs ?? (context.quick ? 2_000 : 20_000));
+  const results = await interleave(context.rounds, claimRates(contestants, jobs));
+  const against = (theirs: string, atLeast: number): Bar => ({
+    what: `claim + complete, best of 1 to 64 slots vs ${theirs}`,
+    value: bestRatio(results, 'plinth,', theirs),
+    atLeast,
+  });
+  return {
+    rows: rowsOf(results, 'jobs/s, claim + complete'),
+    bars: [
+      against('graphile-worker', 1.5),
+      against('pg-boss, fetch(1000)', 2),
+      against('BullMQ on PostgreSQL', 4),
+      against('BullMQ on Redis', 3),
+      { what: 'claim + complete, best of ours vs pg-boss at any setting', value: bestRatio(results, 'plinth,', 'pg-boss') },
+    ],
+    notes: ['graphile-worker and BullMQ (removeOnComplete) keep no history; plinth and pg-boss do.'],
+  };
+}
+
+async function enqueue({ context, contestants }: Field): Promise<Part> {
+  const results = await interleave(context.rounds, enqueueRates(contestants, 16, context.quick ? 500 : 3_000));
+  return {
+    rows: rowsOf(results, 'jobs/s, 16 callers'),
+    bars: ['graphile-worker', 'pg-boss'].map((peer) => ({
+      what: `single enqueue vs ${peer}`,
+      value: ratio(results, 'plinth, enqueue', `${peer}, enqueue`),
+      atLeast: 1.3,
+    })),
+  };
+}
+
+async function bulk({ context, contestants }: Field): Promise<Part> {
+  const jobs = context.quick ? 1_000 : 5_000;
+  const results = await interleave(context.rounds, bulkRates(contestants, jobs, context.quick ? 1 : 3));
+  return {
+    rows: rowsOf(results, `jobs/s, ${jobs} at once`),
+    bars: [
+      { what: 'bulk enqueue vs graphile-worker addJobs', value: ratio(results, 'plinth, bulk', 'graphile-worker, bulk'), atLeast: 1.5 },
+      { what: 'bulk enqueue vs pg-boss insert', value: ratio(results, 'plinth, bulk', 'pg-boss, bulk') },
+    ],
+  };
+}
+
+/** In an order in which what one part leaves behind does not matter to the next. */
+const PARTS: Record<string, (field: Field) => Promise<Part>> = { claim, enqueue, bulk };
+
+export async function run(context: BenchContext): Promise<Report> {
+  const chosen = context.args.only?.split(',') ?? Object.keys(PARTS);
+  const wrong = chosen.find((name) => !PARTS[name]);
+  if (wrong !== undefined) throw Object.assign(new Error(`There is no part ${wrong}`), { wayOut: `Parts: ${Object.keys(PARTS).join(', ')}` });
+  const contestants: Contestant[] = [];
+  const parts: Part[] = [];
+  try {
+    contestants.push(ours(context), await graphile(context.url), await pgBoss(context.url), await bullmqRedis(), await bullmqPostgres(context.url));
+    for (const name of chosen) {
+      process.stdout.write(`${name} ...\n`);
+      const part = await PARTS[name]?.({ context, contestants });
+      if (part) parts.push(part);
+    }
+  } finally {
+    for (const contestant of contestants) await contestant.close();
+  }
+  const { rows: settings } = await context.admin.query<{ line: string }>(
+    `select 'PostgreSQL ' || current_setting('server_version') || ', ' || string_agg(name || ' ' || current_setting(name), ', ') as line
+     from unnest(array['fsync', 'synchronous_commit', 'full_page_writes', 'wal_sync_method', 'shared_buffers', 'max_wal_size']) name`,
+  );
+  return {
+    name: 'jobs',
+    title: 'jobs: enqueue, claim and complete, beside other queues',
+    settings: [
+      settings[0]?.line ?? '',
+      `Redis 7 appendonly, fsync every second; payload 200 bytes; one Node process for each side of a run; ${context.rounds} interleaved rounds, medians`,
+    ],
+    rows: parts.flatMap((part) => part.rows),
+    bars: parts.flatMap((part) => part.bars),
+    notes: parts.flatMap((part) => part.notes ?? []),
+  };
+}

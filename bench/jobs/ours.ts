@@ -1,0 +1,56 @@
+/** Plinth as the jobs benchmarks see it. Everything that depends on how its jobs are enqueued and worked is here. */
+import pg from 'pg';
+import type { WorkerOptions } from '../../packages/plinth/src/apps/worker/index.ts';
+import { startWorker } from '../../packages/plinth/src/apps/worker/index.ts';
+import type { Plinth, Tx } from '../../packages/plinth/src/index.ts';
+import type { Modules } from '../../packages/plinth/src/registry.gen.ts';
+import type { BenchContext } from '../harness.ts';
+import type { Contestant, Payload, StartWorker } from '../peers/queue.ts';
+
+export const KIND = 'bench.noop';
+export const SLOTS = [1, 16, 64] as const;
+
+const silent = { info: () => {}, warn: () => {}, error: () => {} };
+
+type Handler = NonNullable<WorkerOptions<Modules>['handlers']>[string]['handler'];
+
+/** Worker with one handler and the jobs module alone: the peers have nothing else either. */
+export function startJobWorker(plinth: Plinth, handler: Handler, options: Partial<WorkerOptions<Modules>> = {}): { stop(): Promise<void> } {
+  const worker = startWorker<Modules>({
+    plinth,
+    handlers: { [KIND]: { summary: 'Measures', handler } },
+    services: { log: silent, enabled: (module) => module === 'jobs' },
+    ...options,
+  });
+  return { stop: () => worker.stop() };
+}
+
+/** In the caller's transaction, by the bulk function where this version has one. */
+export function enqueueAll(tx: Tx, payloads: readonly Payload[]): void {
+  const jobs: { enqueueMany?: (kind: string, payloads: readonly Record<string, unknown>[]) => unknown } & Tx['jobs'] = tx.jobs;
+  if (jobs.enqueueMany) jobs.enqueueMany(KIND, payloads as unknown as Record<string, unknown>[]);
+  else for (const payload of payloads) jobs.enqueue(KIND, payload as unknown as Record<string, unknown>);
+}
+
+export function ours(context: BenchContext): Contestant {
+  const { plinth, tenantId, otherTenantId } = context;
+  const admin = new pg.Pool({ connectionString: context.url, max: 2 });
+  const tenants = [tenantId, otherTenantId];
+  let turn = 0;
+  const next = (): string => tenants[turn++ % tenants.length] ?? tenantId;
+  const enqueue = (payload: Payload): Promise<unknown> =>
+    plinth.transaction({ tenantId: next() }, async (tx) => tx.jobs.enqueue(KIND, payload as unknown as Record<string, unknown>));
+  const worker =
+    (concurrency: number): StartWorker =>
+    async (onJob) =>
+      startJobWorker(plinth, async (run) => onJob(run.payload as unknown as Payload), { concurrency });
+  return {
+    name: 'plinth',
+    admin,
+    enqueue,
+    enqueueMany: (payloads) => plinth.transaction({ tenantId: next() }, async (tx) => enqueueAll(tx, payloads)),
+    workers: [...SLOTS].reverse().map((slots) => ({ name: `plinth, ${slots} ${slots === 1 ? 'slot' : 'slots'}`, start: worker(slots) })),
+    pickUp: [{ name: 'plinth', enqueue, start: worker(10) }],
+    close: () => admin.end(),
+  };
+}
