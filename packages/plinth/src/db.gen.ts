@@ -209,6 +209,17 @@ export interface EventStoreView {
   xact: string;
 }
 
+/** Streams of the tenant of the transaction with the version of their last event. id is that of the first event where no check for absence came before it. */
+export interface EventStreamsView {
+  id: string;
+  tenant_id: string;
+  aggregate_type: string | null;
+  aggregate_id: string | null;
+  version: string;
+  created_at: Date;
+  updated_at: Date;
+}
+
 /** Subscriptions of the tenant of the transaction to its events, without their secrets. org_id is tenant_id. */
 export interface EventSubscriptionsView {
   id: string;
@@ -603,6 +614,8 @@ export interface EventsDedupTable {
   fingerprint: Buffer;
   event_id: string;
   created_at: Generated<Date>;
+  /** All events of the key in their order, where there are more than one; event_id is the first. */
+  event_ids: string[] | null;
 }
 
 /** What happened, one row an event, append only. An event with an aggregate has a version in its stream. */
@@ -642,14 +655,29 @@ export interface EventsSchemaWarningsTable {
   created_at: Generated<Date>;
 }
 
+/** States of folded streams, to fold from instead of from the first event. They can be deleted at any time. */
+export interface EventsSnapshotsTable {
+  tenant_id: string;
+  aggregate_type: string;
+  aggregate_id: string;
+  /** Name of the fold and fingerprint of its code: a state made by other code is not used. */
+  fold: string;
+  version: string;
+  state: unknown;
+  created_at: Generated<Date>;
+}
+
 /** Heads of the streams: version of the last event. The lock on a row orders the appends to its stream. */
 export interface EventsStreamsTable {
   tenant_id: string;
   aggregate_type: string;
   aggregate_id: string;
+  /** Version of the last event; 0 where only the absence of the stream was ever checked. */
   version: string;
   created_at: Generated<Date>;
   updated_at: Generated<Date>;
+  /** Id of the first event, or one of its own when a check for the absence of the stream came before it. */
+  id: Generated<string>;
 }
 
 /** Event types of a tenant, with a JSON Schema (2020-12) for the payload and what happens when it does not fit. */
@@ -1035,6 +1063,7 @@ export interface Database {
   'plinth.event_delivery_log': EventDeliveryLogView;
   'plinth.event_schema_warnings': EventSchemaWarningsView;
   'plinth.event_store': EventStoreView;
+  'plinth.event_streams': EventStreamsView;
   'plinth.event_subscriptions': EventSubscriptionsView;
   'plinth.event_types': EventTypesView;
   'plinth.events': EventsView;
@@ -1062,6 +1091,7 @@ export interface Database {
   'plinth_events.dedup': EventsDedupTable;
   'plinth_events.events': EventsEventsTable;
   'plinth_events.schema_warnings': EventsSchemaWarningsTable;
+  'plinth_events.snapshots': EventsSnapshotsTable;
   'plinth_events.streams': EventsStreamsTable;
   'plinth_events.types': EventsTypesTable;
   'plinth_idempotency.keys': IdempotencyKeysTable;
@@ -1093,6 +1123,12 @@ export const sqlFunctions = {
   /** Appends an event to the stream of an aggregate and returns its id. p_expected_version and errors as in plinth.publish_event. */
   appendEvent: (tx: Queryable, args: { aggregateId: string; aggregateType: string; eventType: string; payload?: unknown | null | undefined; expectedVersion?: string | number | bigint | null | undefined; metadata?: unknown | null | undefined; idempotencyKey?: string | null | undefined; correlationId?: string | null | undefined; causationId?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.append_event', { aggregateId: ['p_aggregate_id', 'text'], aggregateType: ['p_aggregate_type', 'text'], eventType: ['p_event_type', 'text'], payload: ['p_payload', 'jsonb'], expectedVersion: ['p_expected_version', 'bigint'], metadata: ['p_metadata', 'jsonb'], idempotencyKey: ['p_idempotency_key', 'text'], correlationId: ['p_correlation_id', 'uuid'], causationId: ['p_causation_id', 'uuid'] }, args, 'value') as Promise<string | null>,
+  /** Appends events, [{event_type, payload, ...}], to the stream of an aggregate, all or nothing, and returns them with their versions. p_expected_version as in plinth.publish_event; events and errors as in plinth.append_to_streams. */
+  appendEvents: (tx: Queryable, args: { aggregateId: string; aggregateType: string; events: unknown; expectedVersion?: string | number | bigint | null | undefined; idempotencyKey?: string | null | undefined; correlationId?: string | null | undefined; causationId?: string | null | undefined }): Promise<{ version: string | null; event_id: string | null; duplicate: boolean | null }[]> =>
+    call(tx, 'plinth.append_events', { aggregateId: ['p_aggregate_id', 'text'], aggregateType: ['p_aggregate_type', 'text'], events: ['p_events', 'jsonb'], expectedVersion: ['p_expected_version', 'bigint'], idempotencyKey: ['p_idempotency_key', 'text'], correlationId: ['p_correlation_id', 'uuid'], causationId: ['p_causation_id', 'uuid'] }, args, 'rows') as Promise<{ version: string | null; event_id: string | null; duplicate: boolean | null }[]>,
+  /** Appends to several streams, all or nothing: [{aggregate_type, aggregate_id, expected_version: n, "none", "exists" or "any", events: [{event_type, payload, metadata, type_version, occurred_at, causation_id}]}]. A stream without events is only checked: it stays at that version until the transaction ends. At most 10,000 events. Returns them with their versions; under an idempotency key that was used before, the first ones. Errors: events_event_invalid, events_payload_rejected, events_type_unknown, events_idempotency_conflict, events_version_conflict, kernel_tenant_required. */
+  appendToStreams: (tx: Queryable, args: { appends: unknown; idempotencyKey?: string | null | undefined; correlationId?: string | null | undefined; causationId?: string | null | undefined }): Promise<{ aggregate_type: string | null; aggregate_id: string | null; version: string | null; event_id: string | null; duplicate: boolean | null }[]> =>
+    call(tx, 'plinth.append_to_streams', { appends: ['p_appends', 'jsonb'], idempotencyKey: ['p_idempotency_key', 'text'], correlationId: ['p_correlation_id', 'uuid'], causationId: ['p_causation_id', 'uuid'] }, args, 'rows') as Promise<{ aggregate_type: string | null; aggregate_id: string | null; version: string | null; event_id: string | null; duplicate: boolean | null }[]>,
   /** History of one entity, newest first, with the difference of each entry in changes. p_limit 1 to 1000, default 100; p_before_id is the last id of the page before. */
   auditHistory: (tx: Queryable, args: { entityType: string; entityId: string; limit?: number | null | undefined; beforeId?: string | null | undefined }): Promise<Selectable<AuditLogsView>[]> =>
     call(tx, 'plinth.audit_history', { entityType: ['p_entity_type', 'text'], entityId: ['p_entity_id', 'text'], limit: ['p_limit', 'integer'], beforeId: ['p_before_id', 'uuid'] }, args, 'rows') as Promise<Selectable<AuditLogsView>[]>,

@@ -208,7 +208,10 @@ const toFailure = (error: unknown): unknown => {
  */
 async function explain(deps: TransactionDeps, context: Context, effects: readonly Effect[], cause: unknown, own?: pg.PoolClient): Promise<never> {
   const base = toPlinthError(cause);
-  const named = await firstFailing(deps, context, effects, own).catch(() => undefined);
+  // One effect that its module refused needs no search, and so no second connection: a pool whose every transaction fails at flush
+  // would wait for itself. An error of the kernel (a deadlock, a lost connection) may have nothing to do with it.
+  const only = effects.length === 1 && !base.code.startsWith('kernel_') ? effects[0] : undefined;
+  const named = only ? { index: 0, effect: only, error: base } : await firstFailing(deps, context, effects, own).catch(() => undefined);
   if (!named) throw base;
   const message = `Effect ${named.index + 1} of ${effects.length}, ${named.effect.label}, failed: ${named.error.message}`;
   throw new PlinthError(

@@ -55,6 +55,47 @@ describe('events', () => {
     expect(await b.stream(stream)).toEqual({ events: [], next_version: null });
   });
 
+  test('are appended to streams with an expected version, one or several, and read in both directions', async () => {
+    const a = caller(database.tenantA);
+    const stream = { type: 'order', id: 'api-stream' };
+    const events = Array.from({ length: 5 }, (_, n) => ({ type: 'order.noted', data: { n: n + 1 } }));
+    const first = await a.append({ ...stream, events, expected_version: 'none', idempotency_key: 'api-append' });
+    expect(first).toMatchObject({ version: 5, duplicate: false });
+    expect(first.events.map(({ version }) => version)).toEqual([1, 2, 3, 4, 5]);
+    expect(await a.append({ ...stream, events, expected_version: 'none', idempotency_key: 'api-append' })).toEqual({ ...first, duplicate: true });
+    const conflict = a.append({ ...stream, events, expected_version: 3 });
+    await expect(conflict).rejects.toMatchObject({ cause: { code: 'events_version_conflict', status: 409, detail: { expected: 3, actual: 5 } } });
+    expect(await code(a.append({ ...stream, events: events.slice(0, 1), idempotency_key: 'api-append' }))).toBe('events_idempotency_conflict');
+    expect(await code(a.append({ ...stream, events: [] }))).toBe('kernel_invalid_input');
+
+    const newest = await a.stream({ ...stream, direction: 'backward', limit: 2 });
+    expect(newest.events.map(({ version }) => version)).toEqual([5, 4]);
+    expect(newest.next_version).toBe(3);
+    const oldest = await a.stream({ ...stream, direction: 'backward', from_version: 3, limit: 3 });
+    expect(oldest).toMatchObject({ events: [{ version: 3 }, { version: 2 }, { version: 1 }], next_version: null });
+
+    const several = await a.appendAll({
+      appends: [
+        { stream: { type: 'order', id: 'api-other' }, events: [{ type: 'order.noted' }], expected_version: 'none' },
+        { stream, expected_version: 5 },
+      ],
+    });
+    expect(several).toMatchObject({ events: [{ stream: { type: 'order', id: 'api-other' }, version: 1 }], duplicate: false });
+    const stale = [
+      { stream: { type: 'order', id: 'api-other' }, events: [{ type: 'order.noted' }] },
+      { stream, expected_version: 4 },
+    ];
+    expect(await code(a.appendAll({ appends: stale }))).toBe('events_version_conflict');
+
+    const b = caller(database.tenantB);
+    expect(await b.stream({ type: 'order', id: 'api-other' })).toEqual({ events: [], next_version: null });
+    expect(await b.append({ ...stream, events: events.slice(0, 1), expected_version: 'none', idempotency_key: 'api-append' })).toMatchObject({ version: 1 });
+    const reader = caller(database.tenantA, ['events.read']);
+    expect(await code(reader.append({ ...stream, events }))).toBe('kernel_forbidden');
+    expect(await code(reader.appendAll({ appends: stale }))).toBe('kernel_forbidden');
+    expect(await code(caller(database.tenantA, ['events.write']).stream(stream))).toBe('kernel_forbidden');
+  });
+
   test('under one idempotency key are one event, whose id every answer names', async () => {
     const a = caller(database.tenantA);
     const input = { type: 'order.paid', data: { n: 1 }, idempotency_key: 'pay-1' };

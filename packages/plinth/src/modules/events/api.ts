@@ -1,38 +1,17 @@
 import { z } from 'zod';
 import { raiser } from '#kernel/errors.ts';
 import { procedure } from '#kernel/rpc.ts';
+import { firstId } from './append.ts';
 import { TYPES_SIGNAL } from './check.ts';
 import { errors } from './errors.ts';
+import { COLUMNS, event, expectedVersion, json, name, newEvent, typeName } from './event-shapes.ts';
 import type { EventsTransaction } from './publish.ts';
-import { firstId, LONGEST_TYPE } from './publish.ts';
+import { LONGEST_TYPE } from './row.ts';
 import { compileSchema } from './schema.ts';
+import { streamsApi } from './streams-api.ts';
 
 const fail = raiser('events', errors);
-const json = z.record(z.string(), z.unknown());
-const name = z.string().min(1).max(500);
-const typeName = z.string().min(1).max(LONGEST_TYPE);
 const mode = z.enum(['off', 'warn', 'reject']);
-// Counts larger than 2^53 do not fit a JSON number, so versions beyond it are refused on the way in and never occur on the way out.
-const version = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
-
-const event = z.object({
-  id: z.uuid(),
-  event_type: z.string(),
-  event_version: z.number().nullable(),
-  aggregate_type: z.string().nullable(),
-  aggregate_id: z.string().nullable(),
-  version: version.nullable(),
-  payload: json,
-  metadata: json,
-  actor_type: z.string(),
-  actor_id: z.string(),
-  correlation_id: z.uuid().nullable(),
-  causation_id: z.uuid().nullable(),
-  idempotency_key: z.string().nullable(),
-  occurred_at: z.date(),
-  created_at: z.date(),
-});
-
 const eventType = z.object({
   name: z.string(),
   version: z.number(),
@@ -44,9 +23,6 @@ const eventType = z.object({
   created_at: z.date(),
   updated_at: z.date(),
 });
-
-const COLUMNS =
-  'id, event_type, event_version, aggregate_type, aggregate_id, version, payload, metadata, actor_type, actor_id, correlation_id, causation_id, idempotency_key, occurred_at, created_at';
 
 const compiles = (type: string, schema: Record<string, unknown>): void => {
   try {
@@ -64,16 +40,10 @@ export const api = {
     description: 'Under an idempotency key that was used before, the answer names the first event.',
   })
     .input(
-      z.object({
-        type: typeName,
-        data: json.default({}),
+      newEvent.extend({
         stream: z.object({ type: name, id: name }).optional(),
-        expected_version: z.union([z.int().min(0), z.enum(['none', 'exists'])]).optional(),
+        expected_version: expectedVersion.optional(),
         idempotency_key: name.optional(),
-        causation_id: z.uuid().optional(),
-        schema_version: z.int().min(1).optional(),
-        occurred_at: z.iso.datetime({ offset: true }).optional(),
-        metadata: json.optional(),
       }),
     )
     .output(z.object({ id: z.uuid(), duplicate: z.boolean() }))
@@ -106,21 +76,7 @@ export const api = {
       return found;
     }),
 
-  stream: procedure({ rest: 'GET /streams/{type}/{id}', permission: 'events.read', summary: 'Events of one aggregate, oldest first' })
-    .input(
-      z.object({ type: name, id: name, from_version: z.coerce.number().int().min(1).default(1), limit: z.coerce.number().int().min(1).max(1000).default(100) }),
-    )
-    .output(z.object({ events: z.array(event), next_version: version.nullable() }))
-    .query(async ({ ctx, input }) => {
-      const events = await ctx.tx.query<z.infer<typeof event>>(`select ${COLUMNS} from plinth.get_aggregate_events($1, $2, $3, $4)`, [
-        input.type,
-        input.id,
-        input.from_version,
-        input.limit,
-      ]);
-      const last = events.length === input.limit ? events.at(-1)?.version : undefined;
-      return { events, next_version: last ? Number(last) + 1 : null };
-    }),
+  ...streamsApi,
 
   types: procedure({ rest: 'GET /event-types', permission: 'events.read', summary: 'Registered event types, newest versions' })
     .input(z.object({ after: z.string().max(LONGEST_TYPE).default(''), limit: z.coerce.number().int().min(1).max(500).default(100) }))

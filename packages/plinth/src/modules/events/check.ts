@@ -46,6 +46,12 @@ function checkOf(row: TypeRow, schema: Record<string, unknown>): SchemaCheck {
   }
 }
 
+/** The events of an effect: none where it only checks the version of a stream. */
+const eventsOf = (effect: Effect): Effect[] => {
+  const rows = (effect.row.rows as Effect['row'][] | undefined) ?? [effect.row];
+  return rows.filter((row) => row.type !== undefined).map((row) => ({ ...effect, row }));
+};
+
 const versionOf = (effect: Effect): number | undefined => effect.row.asked_version as number | undefined;
 
 /**
@@ -55,7 +61,8 @@ const versionOf = (effect: Effect): number | undefined => effect.row.asked_versi
 export function eventsCheck(wake: Wake): EffectCheck {
   const types = new LRUCache<string, { type: KnownType | null }>({ max: 10_000, ttl: STALE_MS });
   wake.on(TYPES_SIGNAL, () => types.clear());
-  return (tx, effects) => {
+  return (tx, collected) => {
+    const effects = collected.flatMap(eventsOf);
     const keyOf = (effect: Effect): string => `${tx.context.tenantId ?? ''} ${String(effect.row.type)} ${versionOf(effect) ?? ''}`;
     const missing = new Map<string, Effect>();
     // Kept beside the cache, whose entries may be gone again before they are used.

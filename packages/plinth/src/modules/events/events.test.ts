@@ -5,7 +5,7 @@ import { modules } from '#registry';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
 import type { Plinth, Tx } from '../../index.ts';
-import { firstId } from './publish.ts';
+import { firstId } from './append.ts';
 
 let database: TestDatabase;
 let plinth: Plinth;

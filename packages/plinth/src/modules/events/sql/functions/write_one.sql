@@ -1,5 +1,5 @@
 -- One event, in as few and as simple statements as it needs: starting the one statement of write_rows takes three times as long.
--- The head is locked before the position of the event is taken, so that positions order a stream.
+-- The head is locked before the position of the event is taken, so that positions order a stream. A row without a type only checks a version.
 create or replace function plinth_events.write_one(p_row jsonb) returns table (event_id uuid, duplicate boolean)
 language plpgsql volatile security invoker
 as $$
@@ -11,8 +11,19 @@ declare
   _fingerprint bytea;
   _version bigint;
 begin
+  if p_row ? 'rows' then
+    return query select w.event_id, w.duplicate from plinth_events.write_rows(p_row -> 'rows') as w;
+    return;
+  end if;
   select * into _row from pg_catalog.jsonb_to_record(p_row) as r (id uuid, type text, type_version integer, payload jsonb, aggregate_type text, aggregate_id text,
     expected_version bigint, idempotency_key text, metadata jsonb, correlation_id uuid, causation_id uuid, occurred_at timestamptz, warnings text[]);
+  if _row.type is null then
+    insert into plinth_events.streams as s (tenant_id, aggregate_type, aggregate_id, version) values (_tenant_id, _row.aggregate_type, _row.aggregate_id, 0)
+    on conflict (tenant_id, aggregate_type, aggregate_id) do update set version = s.version
+    returning s.version into _version;
+    perform plinth_events.next_version(_version, _row.expected_version, _row.aggregate_type, _row.aggregate_id);
+    return;
+  end if;
   if _row.idempotency_key is not null then
     _fingerprint := plinth_events.fingerprint(_row.type, _row.payload, _row.aggregate_type, _row.aggregate_id);
     insert into plinth_events.dedup (tenant_id, key, fingerprint, event_id) values (_tenant_id, _row.idempotency_key, _fingerprint, _row.id) on conflict do nothing;
@@ -27,7 +38,7 @@ begin
     end if;
   end if;
   if _row.aggregate_id is not null then
-    insert into plinth_events.streams as s (tenant_id, aggregate_type, aggregate_id, version) values (_tenant_id, _row.aggregate_type, _row.aggregate_id, 1)
+    insert into plinth_events.streams as s (tenant_id, aggregate_type, aggregate_id, version, id) values (_tenant_id, _row.aggregate_type, _row.aggregate_id, 1, _row.id)
     on conflict (tenant_id, aggregate_type, aggregate_id) do update set version = s.version + 1, updated_at = pg_catalog.clock_timestamp()
     returning s.version into _version;
     _version := plinth_events.next_version(_version - 1, _row.expected_version, _row.aggregate_type, _row.aggregate_id);
