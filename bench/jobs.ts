@@ -4,8 +4,12 @@
  */
 import type { Bar, BenchContext, Report, Row } from './harness.ts';
 import { interleave, median, ratio, rowsOf } from './harness.ts';
+import { businessRates, WRITERS } from './jobs/business.ts';
+import { idleCost } from './jobs/idle.ts';
+import { percentile, pickUpMs } from './jobs/latency.ts';
 import { ours } from './jobs/ours.ts';
 import { bulkRates, claimRates, enqueueRates } from './jobs/rates.ts';
+import { walBytes } from './jobs/wal.ts';
 import { bullmqPostgres, bullmqRedis } from './peers/bullmq.ts';
 import { graphile } from './peers/graphile.ts';
 import { pgBoss } from './peers/pg-boss.ts';
@@ -77,8 +81,77 @@ async function bulk({ context, contestants }: Field): Promise<Part> {
   };
 }
 
+async function business({ context, contestants }: Field): Promise<Part> {
+  const admin = contestants[0]?.admin;
+  if (!admin) throw new Error('the first contestant is ours');
+  const { variants, waits } = await businessRates(context, admin, contestants, context.quick ? 500 : 3_000);
+  const results = await interleave(context.rounds, variants);
+  return {
+    rows: rowsOf(results, `transactions/s, ${WRITERS} writers`),
+    bars: [
+      { what: 'a job added to a business transaction: transactions/s vs without', value: ratio(results, 'business row + job', 'business row'), atLeast: 0.95 },
+      { what: 'lock waits added by the job', value: (waits['business row + job']?.waits ?? 0) - (waits['business row']?.waits ?? 0), atMost: 0 },
+      { what: 'vs the same with NOTIFY in the transaction', value: ratio(results, 'business row + job', 'business row + job + NOTIFY in the transaction') },
+    ],
+    notes: Object.entries(waits).map(([name, { samples, waits: seen }]) => `${name}: ${seen} sessions seen waiting for a lock in ${samples} samples`),
+  };
+}
+
+async function latency({ context, contestants }: Field): Promise<Part> {
+  const jobs = context.quick ? 40 : 400;
+  const variants = contestants.flatMap((contestant) => contestant.pickUp);
+  const middle: Results = Object.fromEntries(variants.map(({ name }) => [name, []]));
+  const worst: Results = Object.fromEntries(variants.map(({ name }) => [name, []]));
+  for (let round = 0; round < context.rounds; round++) {
+    for (let turn = 0; turn < variants.length; turn++) {
+      const variant = variants[(turn + round) % variants.length];
+      if (!variant) continue;
+      const waits = await pickUpMs(variant, jobs);
+      middle[variant.name]?.push(percentile(waits, 0.5));
+      worst[variant.name]?.push(percentile(waits, 0.99));
+    }
+  }
+  return {
+    rows: [...rowsOf(middle, 'ms to pick up, p50'), ...rowsOf(worst, 'ms to pick up, p99')],
+    bars: [
+      { what: 'pick-up when idle, p50 in ms', value: median(middle.plinth ?? []), atMost: 6 },
+      { what: 'pick-up when idle, p99 in ms', value: median(worst.plinth ?? []), atMost: 20 },
+    ],
+  };
+}
+
+async function wal({ context, contestants }: Field): Promise<Part> {
+  const jobs = context.quick ? 2_000 : 10_000;
+  const inPostgres = contestants.filter(({ admin }) => admin);
+  const variants = (fullPageWrites: boolean): Record<string, () => Promise<number>> =>
+    Object.fromEntries(inPostgres.map((contestant) => [contestant.name, () => walBytes(contestant, jobs, fullPageWrites)]));
+  const without = await interleave(context.rounds, variants(false));
+  const withPages = context.quick ? {} : await interleave(1, variants(true));
+  return {
+    rows: [...rowsOf(without, 'bytes of log a job, full_page_writes off'), ...rowsOf(withPages, 'bytes of log a job, full_page_writes on, after a checkpoint')],
+    bars: [{ what: 'log of a job with 40 bytes of payload, enqueue to done, in bytes', value: median(without.plinth ?? []), atMost: 800 }],
+  };
+}
+
+async function idle({ context }: Field): Promise<Part> {
+  const cost = await idleCost(context, 10, 50, context.quick ? 3_000 : 10_000);
+  const row = (variant: string, value: number, unit: string): Row => ({ variant, median: value, least: value, most: value, unit });
+  return {
+    rows: [
+      row('10 idle workers, 50 queues', cost.transactionsPerSecond, 'transactions/s'),
+      row('10 idle workers, 50 queues', cost.rowsWrittenPerSecond, 'rows written/s'),
+      row('10 idle workers, 50 queues', cost.walBytesPerSecond, 'bytes of log/s'),
+    ],
+    bars: [
+      { what: 'idle: transactions a second', value: cost.transactionsPerSecond, atMost: 100 },
+      // A heartbeat every second would be 10; fewer is better.
+      { what: 'idle: rows written a second', value: cost.rowsWrittenPerSecond, atMost: 10 },
+    ],
+  };
+}
+
 /** In an order in which what one part leaves behind does not matter to the next. */
-const PARTS: Record<string, (field: Field) => Promise<Part>> = { claim, enqueue, bulk };
+const PARTS: Record<string, (field: Field) => Promise<Part>> = { idle, claim, latency, wal, business, enqueue, bulk };
 
 export async function run(context: BenchContext): Promise<Report> {
   const chosen = context.args.only?.split(',') ?? Object.keys(PARTS);

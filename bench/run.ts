@@ -37,7 +37,9 @@ async function main(): Promise<void> {
   if (!names.includes(name)) throw new Error(`There is no benchmark ${name || '(none named)'}: npm run bench -- <${names.join(' | ')}>`);
   const { run } = (await import(`./${name}.ts`)) as { run: (context: BenchContext) => Promise<Report> };
   const folder = values.url ? undefined : mkdtempSync(join(tmpdir(), 'plinth-bench-'));
-  const server = folder ? await startPostgres({ dataDir: folder, port: 0, settings: { shared_buffers: '512MB', max_wal_size: '4GB' } }) : undefined;
+  const server = folder
+    ? await startPostgres({ dataDir: folder, port: 0, settings: { shared_buffers: '512MB', max_wal_size: '4GB', max_connections: 300 } })
+    : undefined;
   try {
     const context = await benchContext(values.url ?? server?.url ?? '', { rounds: Number(values.rounds), quick: values.quick, args: argsOf(values.set) });
     try {

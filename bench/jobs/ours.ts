@@ -3,6 +3,7 @@ import pg from 'pg';
 import type { WorkerOptions } from '../../packages/plinth/src/apps/worker/index.ts';
 import { startWorker } from '../../packages/plinth/src/apps/worker/index.ts';
 import type { Plinth, Tx } from '../../packages/plinth/src/index.ts';
+import { createPlinth } from '../../packages/plinth/src/index.ts';
 import type { Modules } from '../../packages/plinth/src/registry.gen.ts';
 import type { BenchContext } from '../harness.ts';
 import type { Contestant, Payload, StartWorker } from '../peers/queue.ts';
@@ -40,17 +41,25 @@ export function ours(context: BenchContext): Contestant {
   const next = (): string => tenants[turn++ % tenants.length] ?? tenantId;
   const enqueue = (payload: Payload): Promise<unknown> =>
     plinth.transaction({ tenantId: next() }, async (tx) => tx.jobs.enqueue(KIND, payload as unknown as Record<string, unknown>));
+  // As in a process of its own: it hears of jobs by LISTEN, not from the one that enqueues them.
+  const elsewhere = createPlinth({ database: { url: context.serverUrl, max: 20 } });
   const worker =
-    (concurrency: number): StartWorker =>
+    (concurrency: number, on = elsewhere): StartWorker =>
     async (onJob) =>
-      startJobWorker(plinth, async (run) => onJob(run.payload as unknown as Payload), { concurrency });
+      startJobWorker(on, async (run) => onJob(run.payload as unknown as Payload), { concurrency });
   return {
     name: 'plinth',
     admin,
     enqueue,
     enqueueMany: (payloads) => plinth.transaction({ tenantId: next() }, async (tx) => enqueueAll(tx, payloads)),
     workers: [...SLOTS].reverse().map((slots) => ({ name: `plinth, ${slots} ${slots === 1 ? 'slot' : 'slots'}`, start: worker(slots) })),
-    pickUp: [{ name: 'plinth', enqueue, start: worker(10) }],
-    close: () => admin.end(),
+    pickUp: [
+      { name: 'plinth', enqueue, start: worker(10) },
+      { name: 'plinth, enqueued by the process of the worker', enqueue, start: worker(10, plinth) },
+    ],
+    async close() {
+      await elsewhere.close();
+      await admin.end();
+    },
   };
 }

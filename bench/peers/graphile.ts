@@ -17,7 +17,7 @@ const TASK = 'noop';
 /** graphile-worker keeps no history: a completed job is deleted. */
 export async function graphile(serverUrl: string): Promise<Contestant> {
   const library = await peerPackage<Graphile>('graphile-worker');
-  const { url, admin } = await freshDatabase(serverUrl, 'bench_graphile');
+  const { url, admin } = await freshDatabase(serverUrl, 'bench_graphile', 64);
   const logger = new library.Logger(() => () => {});
   const utils = await library.makeWorkerUtils({ pgPool: admin, logger });
   await utils.migrate();

@@ -50,7 +50,7 @@ export function payloadOf(n: number, sizeBytes = 200): Payload {
 }
 
 /** A new, empty database on the server of `serverUrl`. */
-export async function freshDatabase(serverUrl: string, name: string): Promise<{ url: string; admin: pg.Pool }> {
+export async function freshDatabase(serverUrl: string, name: string, max = 16): Promise<{ url: string; admin: pg.Pool }> {
   const root = new pg.Client({ connectionString: serverUrl });
   await root.connect();
   try {
@@ -61,7 +61,7 @@ export async function freshDatabase(serverUrl: string, name: string): Promise<{ 
   }
   const url = new URL(serverUrl);
   url.pathname = `/${name}`;
-  const admin = new pg.Pool({ connectionString: url.href, max: 16 });
+  const admin = new pg.Pool({ connectionString: url.href, max });
   // Its connections are cut when the server stops.
   admin.on('error', () => undefined);
   admin.on('connect', (client) => void client.on('error', () => undefined));
