@@ -215,7 +215,7 @@ describe('tidy', () => {
       'a definer function in a module',
       `${audit}/sql/functions/a.sql`,
       "create or replace function plinth.a() security definer ...; comment on function plinth.a() is 'a'",
-      'definer rights belong to the kernel',
+      'a function with definer rights asks the kernel who acts, or belongs to the kernel',
     ],
     ['a policy by hand', `${audit}/sql/migrations/0001_create_a.sql`, 'create policy a on b', 'policies are written by the kernel'],
     ['SQL that shouts', `${audit}/sql/functions/a.sql`, 'SELECT 1', 'lower case'],

@@ -11,11 +11,20 @@ export type Tenancy = 'tenant' | 'global';
 
 /**
  * How long a row lives. `partition`: the table is PARTITION BY RANGE (id) with uuid v7 ids and old partitions are dropped; `of` names
- * the partition of this table for which that is so, when only a part of it ages (finished jobs beside live ones).
+ * the partition of this table for which that is so, when only a part of it ages (finished jobs beside live ones); `unless` is a condition,
+ * a partition with a row that meets it stays; `fillfactor` leaves room for rows that are updated in place.
  */
 export type Keep =
   | 'forever'
-  | { for: `${number} ${'days' | 'months' | 'years'}`; by: 'partition'; every?: 'month' | 'day'; archive?: boolean; of?: string }
+  | {
+      for: `${number} ${'days' | 'months' | 'years'}`;
+      by: 'partition';
+      every?: 'month' | 'day';
+      archive?: boolean;
+      of?: string;
+      unless?: string;
+      fillfactor?: number;
+    }
   | { for: `${number} ${'days' | 'months' | 'years'}`; by: 'delete'; column: string; where?: string };
 
 export type Privilege = 'select' | 'insert' | 'update' | 'delete';
@@ -26,6 +35,8 @@ export interface TraceCard {
   kind: string;
   /** SQL expressions; defaults in brackets. The table needs tenant_id, correlation_id and an index that starts (tenant_id, correlation_id). */
   title: string;
+  /** A view of the module's schema over the table, when the table alone does not tell all. [the table] */
+  from?: string;
   id?: string; // [id]
   at?: string; // [created_at]
   endedAt?: string; // [null]

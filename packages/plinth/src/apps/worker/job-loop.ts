@@ -2,7 +2,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
-import { claimJobs, extendLeases, JOB_SIGNALS } from '#modules/jobs';
+import { beatWorker, claimJobs, JOB_SIGNALS } from '#modules/jobs';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
 import type { WorkerMetrics, WorkerStats } from './metrics.ts';
@@ -144,7 +144,7 @@ function claimSoon(state: State): void {
 /** Counts and logs the end of an attempt; `end` is undefined when it was refused. */
 function tell(options: JobLoopOptions, job: ClaimedJob, end: Partial<Settlement> | undefined, tookMs: number): void {
   const { stats, metrics, services } = options;
-  const dead = end?.outcome === 'failed' && (end.final === true || job.attempt >= job.max_attempts);
+  const dead = end?.outcome === 'failed' && (end.final === true || job.attempt >= (job.max_attempts ?? options.definitions[job.kind]?.maxAttempts ?? 3));
   const outcome = end === undefined ? 'lost' : dead ? 'dead_letter' : (end.outcome ?? 'completed');
   metrics.attempts.add(1, { kind: job.kind, outcome });
   metrics.duration.record(tookMs / 1000, { kind: job.kind, outcome });
@@ -188,25 +188,19 @@ function heartbeat(state: State): () => Promise<number> {
       return everyMs;
     }
     try {
-      const standing = await options.plinth.asWorker({ timeoutMs: everyMs }, (tx) =>
-        extendLeases(
-          tx,
-          mine.map((one) => one.job),
-          options.leaseMs,
-        ),
-      );
+      const cancelled = await options.plinth.asWorker({ timeoutMs: everyMs }, (tx) => beatWorker(tx, options.name));
       lastMs = performance.now();
       for (const one of mine) {
-        const cancel = standing.get(one.job.run_id);
-        if (one.settled || cancel === false) continue;
-        one.controller.abort(
-          cancel ? new StopReason('cancelled', 'cancelled') : new StopReason('lease_lost', 'another attempt has taken over, or the job is gone'),
-        );
+        if (!one.settled && cancelled.has(one.job.run_id)) one.controller.abort(new StopReason('cancelled', 'cancelled'));
       }
       return everyMs;
     } catch (error) {
       if (performance.now() - lastMs > options.leaseMs) {
         for (const one of mine) one.controller.abort(new StopReason('lease_lost', 'the database could not be reached for the length of the lease'));
+      }
+      if ((error as { code?: unknown }).code === 'jobs_lease_lost') {
+        for (const one of mine) one.controller.abort(new StopReason('lease_lost', 'another attempt has taken over, or the job is gone'));
+        return everyMs;
       }
       throw error;
     }

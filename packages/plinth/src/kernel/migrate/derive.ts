@@ -1,6 +1,6 @@
 import { identifier, literal } from '../database.ts';
 import type { AnyModule, Privilege, TableCard, TraceCard } from '../module.ts';
-import { retentionSql } from '../retention/kinds.ts';
+import { retentionKinds, retentionSql } from '../retention/kinds.ts';
 
 /**
  * SQL that follows from the cards: row security, grants, partitions, plinth.write_effects and plinth.trace. Written here
@@ -83,7 +83,7 @@ const traceBranch = (
 ): string => `  select ${literal(trace.kind)}::text, (${trace.id ?? 'id'})::text, tenant_id, ${trace.at ?? 'created_at'}, (${trace.endedAt ?? 'null'})::timestamptz,
     (${trace.status ?? 'null'})::text, (${trace.title})::text, (${trace.entity ?? 'null'})::text, (${trace.parent ?? 'causation_id'})::text, (${trace.xact ?? 'xact'})::text,
     (${trace.attempt ?? 'null'})::integer, (${trace.data ?? 'null'})::jsonb, ${literal(module)}::text
-  from plinth_${module}.${table} where correlation_id = p_correlation_id`;
+  from plinth_${module}.${trace.from ?? table} where correlation_id = p_correlation_id`;
 
 /** plinth.trace: everything that happened under one correlation id, over all modules. At most 10,000 rows, oldest first. */
 export function traceFunction(ordered: readonly AnyModule[]): string {
@@ -122,6 +122,7 @@ export function derivedSql(ordered: readonly AnyModule[]): string[] {
   const tables = ordered.flatMap((card) => Object.entries(card.tables).map(([table, tableCard]) => ({ schema: `plinth_${card.name}`, table, tableCard })));
   return [
     ...tables.flatMap(({ schema, table, tableCard }) => [...tablePolicies(schema, table, tableCard), ...tableGrants(schema, table, tableCard)]),
+    retentionKinds(ordered),
     ...partitionedTables(ordered).map(([table, every]) => `select plinth_kernel.ensure_partitions(${literal(table)}::regclass, ${literal(every)})`),
     writeEffects(ordered),
     traceFunction(ordered),
@@ -129,7 +130,7 @@ export function derivedSql(ordered: readonly AnyModule[]): string[] {
     ...schemaGrants(['plinth', 'plinth_kernel', ...ordered.map((card) => `plinth_${card.name}`)]),
     'grant select on all tables in schema plinth to plinth_app, plinth_worker, plinth_reader',
     ...kernelTables(),
-    ...retentionSql(ordered),
+    ...retentionSql(),
     ...feedConsumers(ordered),
   ];
 }

@@ -12,6 +12,7 @@ interface Kind {
   archive?: boolean;
   age_column?: string;
   condition?: string;
+  fillfactor?: number;
   entity?: string;
 }
 
@@ -32,6 +33,8 @@ function kindOf(module: string, table: string, card: TableCard): Kind {
       keep: keep.for,
       every: keep.every ?? 'month',
       archive: keep.archive ?? false,
+      ...(keep.unless ? { condition: keep.unless } : {}),
+      ...(keep.fillfactor ? { fillfactor: keep.fillfactor } : {}),
     };
   return { ...base, method: 'delete', keep: keep.for, age_column: keep.column, ...(keep.where ? { condition: keep.where } : {}) };
 }
@@ -61,16 +64,18 @@ const guard = (table: string): string[] => [
   `create policy reader on ${table} for select to plinth_reader using (true)`,
 ];
 
-/**
- * What retention needs of the cards, in the database, so that SQL can judge what may go without asking a worker; row security and grants
- * of its tables; and its functions that act with the owner's rights, for plinth_worker only.
- */
-export const retentionSql = (ordered: readonly AnyModule[]): string[] => [
+/** What the cards say of the life of their rows, for SQL to judge by without asking a worker; partitions are made by it. */
+export const retentionKinds = (ordered: readonly AnyModule[]): string =>
   `with cards as (select * from jsonb_populate_recordset(null::plinth_kernel.retention_kinds, ${literal(JSON.stringify(kindsOf(ordered)))})),
      gone as (delete from plinth_kernel.retention_kinds where kind not in (select kind from cards))
-   insert into plinth_kernel.retention_kinds select kind, table_name, tenancy, method, keep, every, coalesce(archive, false), age_column, condition, entity from cards
+   insert into plinth_kernel.retention_kinds select kind, table_name, tenancy, method, keep, every, coalesce(archive, false), age_column, condition, entity, fillfactor from cards
    on conflict (kind) do update set table_name = excluded.table_name, tenancy = excluded.tenancy, method = excluded.method, keep = excluded.keep, every = excluded.every,
-     archive = excluded.archive, age_column = excluded.age_column, condition = excluded.condition, entity = excluded.entity`,
+     archive = excluded.archive, age_column = excluded.age_column, condition = excluded.condition, entity = excluded.entity, fillfactor = excluded.fillfactor`;
+
+/**
+ * Row security and grants of retention's tables; and its functions that act with the owner's rights, for plinth_worker only.
+ */
+export const retentionSql = (): string[] => [
   ...tenantTable('plinth_kernel.retention_policies'),
   'grant insert, update, delete on plinth_kernel.retention_policies to plinth_app',
   ...tenantTable('plinth_kernel.retention_holds'),

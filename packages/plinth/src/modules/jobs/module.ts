@@ -11,8 +11,8 @@ export default defineModule({
   tables: {
     jobs: {
       tenancy: 'tenant',
-      // Completed and cancelled jobs only; live ones stay, dead letters are deleted by jobs.purge_failed after 30 days.
-      keep: { for: '7 days', by: 'partition', every: 'day', of: 'jobs_finished' },
+      // Completed and cancelled jobs; a day in which one still runs stays. Dead letters are deleted by jobs.purge_failed after 30 days.
+      keep: { for: '7 days', by: 'partition', every: 'day', of: 'jobs_run', unless: "r.status = 'processing'", fillfactor: 60 },
       personal: ['payload', 'result', 'actor_id'],
       worker: true,
       trace: {
@@ -31,6 +31,7 @@ export default defineModule({
       worker: true,
       trace: {
         kind: 'attempt',
+        from: 'every_attempt',
         title: `kind || ' attempt ' || attempt`,
         at: 'coalesce(started_at, created_at)',
         endedAt: 'created_at',
@@ -41,6 +42,10 @@ export default defineModule({
       },
     },
     schedules: { tenancy: 'tenant', keep: 'forever', worker: true },
+    unique_keys: { tenancy: 'tenant', keep: 'forever', worker: true },
+    cancel_requests: { tenancy: 'tenant', keep: 'forever', worker: true },
+    workers: { tenancy: 'global', keep: 'forever', grants: { app: [] } },
+    claims: { tenancy: 'global', keep: 'forever', grants: { app: [], worker: ['select'] } },
     kinds: { tenancy: 'global', keep: 'forever', grants: { app: ['select'] } },
   },
   effects: jobEffects,

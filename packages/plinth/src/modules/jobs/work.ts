@@ -7,17 +7,23 @@ export interface ClaimedJob {
   id: string;
   /** The fence: every later call must show it. */
   run_id: string;
+  seq: string;
   kind: string;
   name: string | null;
   queue: string;
   payload: Record<string, unknown>;
   attempt: number;
-  max_attempts: number;
+  /** Null: that of the kind. */
+  max_attempts: number | null;
   priority: number;
+  concurrency_key: string;
   correlation_id: string | null;
   causation_id: string | null;
   run_at: Date;
+  deadline: Date | null;
   started_at: Date;
+  /** Of one claim: told when every job of it is settled. */
+  claim_id: string;
 }
 
 export interface ClaimRequest {
@@ -61,18 +67,23 @@ export async function settleJobs(tx: Queryable, settlements: readonly Settlement
   return new Set(rows.map((row) => row.run_id));
 }
 
-/** Extends leases. The answer holds those that still stand, and whether they were asked to stop. */
-export async function extendLeases(tx: Queryable, runs: readonly HeldRun[], leaseMs: number): Promise<Map<string, boolean>> {
-  const rows = await tx.query<{ run_id: string; cancel_requested: boolean }>(`select * from plinth_jobs.extend($1, $2, $3, $4 * interval '1 millisecond')`, [
-    runs.map((run) => run.tenant_id),
-    runs.map((run) => run.id),
-    runs.map((run) => run.run_id),
-    leaseMs,
-  ]);
-  return new Map(rows.map((row) => [row.run_id, row.cancel_requested]));
+/** A sign of life of a registered worker. Returns the attempts of its that should stop. Errors: jobs_lease_lost, it was given up. */
+export async function beatWorker(tx: Queryable, worker: string): Promise<Set<string>> {
+  const rows = await tx.query<{ run_id: string }>('select run_id from plinth_jobs.heartbeat($1)', [worker]);
+  return new Set(rows.map((row) => row.run_id));
 }
 
-/** Takes back jobs whose lease has expired. Returns how many. */
+/** Makes a worker known. `sessionLock`: key of the advisory lock that its session holds, by which its death is noticed at once. */
+export async function registerWorker(tx: Queryable, worker: { id: string; name: string; leaseMs: number; sessionLock?: bigint | undefined }): Promise<void> {
+  await tx.query(`select plinth_jobs.register_worker($1, $2, $3 * interval '1 millisecond', $4)`, [
+    worker.id,
+    worker.name,
+    worker.leaseMs,
+    worker.sessionLock ?? null,
+  ]);
+}
+
+/** Takes back the jobs of workers that died. Returns how many. */
 export async function recoverJobs(tx: Queryable, limit = 100): Promise<number> {
   const [row] = await tx.query<{ n: number }>('select plinth_jobs.recover($1)::int as n', [limit]);
   return row?.n ?? 0;

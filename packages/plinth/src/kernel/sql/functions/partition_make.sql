@@ -11,6 +11,7 @@ declare
   _from timestamptz := pg_catalog.date_trunc(p_every, p_at at time zone 'UTC') at time zone 'UTC';
   _to timestamptz := (pg_catalog.date_trunc(p_every, p_at at time zone 'UTC') + _step) at time zone 'UTC';
   _child text;
+  _fillfactor smallint;
 begin
   if p_every not in ('month', 'day') then
     raise exception 'partitions are made by month or by day, not by %', p_every using errcode = 'PL400', detail = '{"code":"kernel_invalid_input"}', hint = 'Use month or day.';
@@ -24,6 +25,10 @@ begin
     return false;
   end if;
   execute pg_catalog.format('create table %I.%I (like %I.%I including defaults including constraints including generated including storage including compression including comments)', _schema, _child, _schema, _name);
+  select k.fillfactor into _fillfactor from plinth_kernel.retention_kinds k where k.table_name = _schema || '.' || _name;
+  if _fillfactor is not null then
+    execute pg_catalog.format('alter table %I.%I set (fillfactor = %s)', _schema, _child, _fillfactor);
+  end if;
   execute pg_catalog.format('alter table %I.%I enable row level security, force row level security', _schema, _child);
   execute pg_catalog.format('create policy owner on %I.%I to plinth_owner using (true) with check (true)', _schema, _child);
   execute pg_catalog.format('alter table %I.%I attach partition %I.%I for values from (%L) to (%L)', _schema, _name, _schema, _child,

@@ -21,6 +21,12 @@ begin
     -- ids are made by clients: the period before this one stays open for those that come late.
     return 'younger than one whole period';
   end if;
+  if _kind.condition is not null then
+    execute format('select true as kept where exists (select from %s as r where %s)', p_relation::regclass, _kind.condition) into _found;
+    if _found.kept then
+      return 'rows in it are still in use: ' || _kind.condition;
+    end if;
+  end if;
   execute format($sql$
     select h.tenant_id, h.reason, h.placed_at from plinth_kernel.retention_holds as h
     where h.released_at is null and (h.kind is null or h.kind = %1$L) and exists (

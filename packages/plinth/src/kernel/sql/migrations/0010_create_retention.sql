@@ -13,10 +13,12 @@ create table plinth_kernel.retention_kinds (
   age_column text,
   condition text,
   entity text,
+  fillfactor smallint check (fillfactor between 10 and 100),
   constraint method_fits check (case method when 'partition' then keep is not null and every is not null when 'delete' then keep is not null and age_column is not null else true end)
 );
 comment on table plinth_kernel.retention_kinds is 'What the module cards say about the life of their rows, one row a table; rewritten by every migration.';
 comment on column plinth_kernel.retention_kinds.kind is 'module.table, for example audit.entries.';
+comment on column plinth_kernel.retention_kinds.condition is 'Of what is deleted row by row: which rows. Of partitions: which rows keep theirs from leaving.';
 comment on column plinth_kernel.retention_kinds.entity is 'SQL expression over the row that names its entity (order:4711), for holds on entities.';
 
 -- The nil tenant id stands for the whole installation: its row replaces the card's policy for every tenant without a row of its own.

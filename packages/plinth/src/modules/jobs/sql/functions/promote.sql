@@ -1,17 +1,28 @@
--- The clock is read in a sub-query, once: compared directly it is volatile, no index condition, and every scheduled job would be read.
-create or replace function plinth_jobs.promote(p_limit integer) returns bigint
-language sql volatile security invoker set search_path = ''
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+-- Rows due long ago are looked for every call only in the last minute before now: entries of promoted ones would otherwise be read again and
+-- again while a snapshot is held. p_all looks at everything that is due; upkeep does that now and then.
+create or replace function plinth_jobs.promote(p_limit integer default 1000, p_all boolean default true) returns bigint
+language plpgsql volatile security definer set search_path = ''
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
+declare
+  _now timestamptz := clock_timestamp();
+  _from timestamptz := case when p_all then '-infinity' else _now - interval '1 minute' end;
+  _tenant uuid := plinth_kernel.acting_tenant();
+  _promoted bigint;
+begin
   with due as materialized (
-    select j.tenant_id, j.id from plinth_jobs.jobs j
-    where j.status = 'scheduled' and j.run_at <= (select clock_timestamp())
-    order by j.run_at limit p_limit for update skip locked
-  ), promoted as (
-    update plinth_jobs.jobs j set status = 'pending' from due d
-    where j.status = 'scheduled' and j.tenant_id = d.tenant_id and j.id = d.id
-    returning 1
+    select j.ctid as place from plinth_jobs.jobs_scheduled j
+    where j.run_at > _from and j.run_at <= _now and (_tenant is null or j.tenant_id = _tenant) order by j.run_at limit p_limit for update skip locked
+  ), gone as (
+    delete from plinth_jobs.jobs_scheduled j using due d where j.ctid = d.place returning j.*
   )
-  select count(*) from promoted
+  insert into plinth_jobs.jobs_ready (tenant_id, id, kind, name, queue, priority, slot, concurrency_key, payload, max_attempts, unique_key, linked, run_at, deadline, actor_type, actor_id, correlation_id,
+    causation_id, xact, created_at, attempts, run_id, error)
+  select g.tenant_id, g.id, g.kind, g.name, g.queue, g.priority, (select s.last_value from plinth_jobs.open_slot s), g.concurrency_key, g.payload, g.max_attempts, g.unique_key, g.linked, g.run_at, g.deadline,
+    g.actor_type, g.actor_id, g.correlation_id, g.causation_id, g.xact, g.created_at, g.attempts, g.run_id, g.error
+  from gone g;
+  get diagnostics _promoted = row_count;
+  return _promoted;
+end
 $$;
-comment on function plinth_jobs.promote(integer) is 'Makes scheduled jobs pending whose time has come, oldest first. Called by every claim. Returns how many.';
+comment on function plinth_jobs.promote(integer, boolean) is 'Makes scheduled jobs pending whose time has come, oldest first, at most p_limit. Returns how many.';

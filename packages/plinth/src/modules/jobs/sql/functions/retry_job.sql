@@ -3,16 +3,17 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
   _tenant uuid := plinth_kernel.tenant_id();
+  _job plinth_jobs.jobs;
 begin
-  with gone as (
-    delete from plinth_jobs.jobs j where j.status = 'failed' and j.tenant_id = _tenant and j.id = p_id returning j.*
-  )
-  insert into plinth_jobs.jobs (tenant_id, id, kind, name, queue, status, priority, payload, error, attempts, max_attempts, unique_key, run_id,
-    actor_type, actor_id, correlation_id, causation_id, xact, created_at)
-  select g.tenant_id, g.id, g.kind, g.name, g.queue, 'pending', g.priority, g.payload, g.error, g.attempts, least(1000, g.attempts + greatest(1, p_more_attempts)), g.unique_key, g.run_id,
-    g.actor_type, g.actor_id, g.correlation_id, g.causation_id, g.xact, g.created_at
-  from gone g;
+  delete from plinth_jobs.jobs j where j.status = 'failed' and j.tenant_id = _tenant and j.id = p_id returning j.* into _job;
   if found then
+    if _job.unique_key is not null then
+      insert into plinth_jobs.unique_keys (tenant_id, kind, key, job_id) values (_job.tenant_id, _job.kind, _job.unique_key, _job.id);
+    end if;
+    insert into plinth_jobs.jobs (tenant_id, id, kind, name, queue, status, priority, slot, concurrency_key, payload, error, attempts, max_attempts, unique_key, linked, run_id,
+      deadline, actor_type, actor_id, correlation_id, causation_id, xact, created_at)
+    values (_job.tenant_id, _job.id, _job.kind, _job.name, _job.queue, 'pending', _job.priority, (select s.last_value from plinth_jobs.open_slot s), _job.concurrency_key, _job.payload, _job.error, _job.attempts,
+      least(1000, _job.attempts + greatest(1, p_more_attempts)), _job.unique_key, _job.linked, _job.run_id, null, _job.actor_type, _job.actor_id, _job.correlation_id, _job.causation_id, _job.xact, _job.created_at);
     return p_id;
   end if;
   if exists (select from plinth_jobs.jobs j where j.tenant_id = _tenant and j.id = p_id) then

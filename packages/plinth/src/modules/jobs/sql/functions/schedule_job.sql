@@ -24,8 +24,8 @@ begin
   if p_unique_key is null then
     return _id;
   end if;
-  select j.id into _written from plinth_jobs.jobs j
-  where j.status in ('scheduled', 'pending', 'processing') and j.tenant_id = plinth_kernel.tenant_id() and j.kind = p_job_type and j.unique_key = p_unique_key;
+  select u.job_id into _written from plinth_jobs.unique_keys u
+  where u.tenant_id = plinth_kernel.tenant_id() and u.kind = p_job_type and u.key = p_unique_key;
   -- The holder of the key may have ended between the two statements: then the job is simply not there any more, and its id is ours.
   return coalesce(_written, _id);
 end

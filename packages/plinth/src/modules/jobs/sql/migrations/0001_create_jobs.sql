@@ -1,16 +1,16 @@
 -- why: jobs, their attempts and their schedules. One table, plinth_jobs.jobs, holds every job, and its status decides where the row
---   lives: jobs_live (scheduled, pending, processing) stays small and hot, jobs_failed holds the dead letters, jobs_finished is
---   partitioned by day and leaves by dropping days. One table rather than a union of three, because SELECT ... FOR UPDATE on a view
---   over a union locks nothing, without an error (tried on PostgreSQL 18.4), and the seeds take jobs that way from the view
---   background_jobs. A row moves by DELETE and INSERT in one statement, never by UPDATE of status: a waiting update of a row that
---   moved fails with a serialization error, a waiting update of a deleted row finds nothing.
+--   lives (docs/adr/0008, 0011). Claims touch only jobs_ready, a ring of four tables that are inserted into and deleted from, never
+--   updated, and emptied by TRUNCATE: VACUUM can do nothing while a snapshot is held, TRUNCATE can. A claim moves a row to jobs_run,
+--   where it stays: its end is an update in place, and the day's partition is the history. Rows move by DELETE and INSERT in one
+--   statement, never by UPDATE of status: a waiting update of a row that moved fails with a serialization error, a waiting update
+--   of a deleted row finds nothing.
 -- locks: none, everything is new
 -- breaking: no
 
 -- Domains rather than CHECK constraints: a check is prepared anew by every statement, a domain is part of the cached plan (audit/0001).
 create domain plinth_jobs.kind as text constraint kind_length check (length(value) between 1 and 200);
 create domain plinth_jobs.name as text constraint name_length check (length(value) <= 500);
-create domain plinth_jobs.queue as text constraint queue_length check (length(value) between 1 and 100);
+create domain plinth_jobs.queue as text collate "C" constraint queue_length check (length(value) between 1 and 100);
 create domain plinth_jobs.priority as smallint constraint priority_range check (value between 1 and 100);
 create domain plinth_jobs.payload as jsonb constraint payload_is_object check (jsonb_typeof(value) = 'object');
 create domain plinth_jobs.attempt_count as smallint constraint attempts_range check (value >= 0);
@@ -18,6 +18,7 @@ create domain plinth_jobs.max_attempts as smallint constraint max_attempts_range
 create domain plinth_jobs.percent as smallint constraint percent_range check (value between 0 and 100);
 create domain plinth_jobs.note as text constraint note_length check (length(value) <= 1000);
 create domain plinth_jobs.unique_key as text constraint unique_key_length check (length(value) between 1 and 500);
+create domain plinth_jobs.concurrency_key as text collate "C" constraint concurrency_key_length check (length(value) <= 200);
 comment on domain plinth_jobs.kind is 'Kind of job, which names its handler; 1 to 200 characters.';
 comment on domain plinth_jobs.name is 'What people call it; at most 500 characters.';
 comment on domain plinth_jobs.queue is 'Name of a queue; 1 to 100 characters.';
@@ -28,63 +29,85 @@ comment on domain plinth_jobs.max_attempts is '1 to 1,000 attempts.';
 comment on domain plinth_jobs.percent is '0 to 100.';
 comment on domain plinth_jobs.note is 'A remark on progress; at most 1,000 characters.';
 comment on domain plinth_jobs.unique_key is 'Key of which one live job may exist; 1 to 500 characters.';
+comment on domain plinth_jobs.concurrency_key is 'Jobs of a tenant and queue with the same key form a lane of their own; empty: none; at most 200 characters.';
+
+-- Order within a lane, by the moment of writing. CACHE 1: a cached block would let an idle connection enqueue into the past.
+create sequence plinth_jobs.job_seq;
+-- Which table of the ring is written to. A sequence, because it leaves no dead rows and is seen by old snapshots.
+create sequence plinth_jobs.open_slot minvalue 0 maxvalue 3 start 0;
+select setval('plinth_jobs.open_slot', 0);
+grant select on sequence plinth_jobs.open_slot to plinth_app, plinth_worker;
 
 create table plinth_jobs.jobs (
   tenant_id uuid not null,
   id uuid not null default plinth_kernel.uuid_v7(),
+  seq bigint not null default nextval('plinth_jobs.job_seq'),
   kind plinth_jobs.kind not null,
   name plinth_jobs.name,
   queue plinth_jobs.queue not null default 'default',
-  status text not null default 'pending',
   priority plinth_jobs.priority not null default 5,
+  slot smallint not null default 0,
+  concurrency_key plinth_jobs.concurrency_key not null default '',
   payload plinth_jobs.payload not null default '{}',
-  result jsonb,
-  error text,
-  attempts plinth_jobs.attempt_count not null default 0,
-  max_attempts plinth_jobs.max_attempts not null default 3,
-  progress plinth_jobs.percent not null default 0,
-  progress_note plinth_jobs.note,
+  -- Null: that of the kind.
+  max_attempts plinth_jobs.max_attempts,
   unique_key plinth_jobs.unique_key,
   run_at timestamptz not null default clock_timestamp(),
-  -- The fence: a new id for every attempt, made when it is claimed. Before the first attempt nobody holds it.
-  run_id uuid not null default plinth_kernel.uuid_v7(),
-  worker text,
-  lease_until timestamptz,
-  started_at timestamptz,
-  finished_at timestamptz,
-  cancel_requested_at timestamptz,
+  deadline timestamptz,
+  -- Something besides its row has to be settled when it ends: a unique key, a cap, a batch, jobs that wait for it.
+  linked boolean not null default false,
   actor_type text not null default coalesce(plinth_kernel.setting('actor_type'), 'system'),
   actor_id text not null default coalesce(plinth_kernel.setting('actor_id'), current_user),
   correlation_id uuid default plinth_kernel.correlation_id(),
   causation_id uuid default plinth_kernel.causation_id(),
   xact xid8 not null default pg_current_xact_id(),
-  created_at timestamptz not null default clock_timestamp()
+  created_at timestamptz not null default clock_timestamp(),
+  attempts plinth_jobs.attempt_count not null default 0,
+  -- The fence: a new id for every attempt, made when it is claimed. Before the first attempt nobody holds it.
+  run_id uuid not null default plinth_kernel.uuid_v7(),
+  worker text,
+  started_at timestamptz,
+  -- What changes while it runs and when it ends stands last: an update then logs only the end of the row.
+  error text,
+  status text not null default 'pending',
+  progress plinth_jobs.percent not null default 0,
+  cancel_requested_at timestamptz,
+  finished_at timestamptz,
+  progress_note plinth_jobs.note,
+  result jsonb
 ) partition by list (status);
 
-create table plinth_jobs.jobs_live partition of plinth_jobs.jobs for values in ('scheduled', 'pending', 'processing');
+create table plinth_jobs.jobs_ready partition of plinth_jobs.jobs for values in ('pending') partition by list (slot);
+create table plinth_jobs.jobs_scheduled partition of plinth_jobs.jobs for values in ('scheduled');
 create table plinth_jobs.jobs_failed partition of plinth_jobs.jobs for values in ('failed');
--- By run_id, not by id: a job may finish months after it was enqueued, its last attempt began just before it ended.
-create table plinth_jobs.jobs_finished partition of plinth_jobs.jobs for values in ('completed', 'cancelled') partition by range (run_id);
+-- By run_id, not by id: a job may be claimed months after it was enqueued.
+create table plinth_jobs.jobs_run partition of plinth_jobs.jobs for values in ('completed', 'cancelled', 'processing') partition by range (run_id);
 
-alter table plinth_jobs.jobs_live add primary key (tenant_id, id);
+alter table plinth_jobs.jobs_scheduled add primary key (tenant_id, id);
 alter table plinth_jobs.jobs_failed add primary key (tenant_id, id);
-alter table plinth_jobs.jobs_finished add primary key (tenant_id, id, run_id);
-create index jobs_by_correlation on plinth_jobs.jobs (tenant_id, correlation_id, id);
-
--- One live job for a key. Another with the same key is not written; it waits while the first one's transaction is open.
-create unique index jobs_live_unique_key on plinth_jobs.jobs_live (tenant_id, kind, unique_key) where unique_key is not null;
--- These three do not start with tenant_id, because workers claim across tenants in one order.
-create index jobs_live_pending on plinth_jobs.jobs_live (priority, created_at) where status = 'pending';
-create index jobs_live_scheduled on plinth_jobs.jobs_live (run_at) where status = 'scheduled';
-create index jobs_live_processing on plinth_jobs.jobs_live (lease_until) where status = 'processing';
--- The hot partition is all updates and deletes: clean it after a hundredth, not after a fifth of it.
-alter table plinth_jobs.jobs_live set (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, fillfactor = 70);
+alter table plinth_jobs.jobs_run add primary key (tenant_id, id, run_id);
+create index jobs_scheduled_due on plinth_jobs.jobs_scheduled (run_at);
+create index jobs_scheduled_by_correlation on plinth_jobs.jobs_scheduled (tenant_id, correlation_id, id);
+create index jobs_failed_by_correlation on plinth_jobs.jobs_failed (tenant_id, correlation_id, id);
+create index jobs_failed_by_end on plinth_jobs.jobs_failed (finished_at);
+-- Ids of correlations are made in order of time, as the rows are: a block range index finds them and costs an insert nothing.
+create index jobs_run_by_correlation on plinth_jobs.jobs_run using brin (correlation_id uuid_minmax_multi_ops, id uuid_minmax_multi_ops) with (pages_per_range = 32, autosummarize = on);
 
 do $$
 declare
+  _slot text;
   _partition text;
 begin
-  foreach _partition in array array['jobs_live', 'jobs_failed', 'jobs_finished'] loop
+  for _n in 0 .. 3 loop
+    _slot := 'jobs_ready_' || _n;
+    -- No autovacuum: what is consumed leaves by TRUNCATE.
+    execute format('create table plinth_jobs.%I partition of plinth_jobs.jobs_ready for values in (%s) with (autovacuum_enabled = false)', _slot, _n);
+    -- A lane is what shares one order and one fair turn. It does not start with tenant_id: workers claim across tenants.
+    execute format('create index %I on plinth_jobs.%I (queue, priority, tenant_id, concurrency_key, seq)', _slot || '_lane', _slot);
+    execute format('create index %I on plinth_jobs.%I using brin (id uuid_minmax_multi_ops, correlation_id uuid_minmax_multi_ops) with (pages_per_range = 16)', _slot || '_ids', _slot);
+    execute format('comment on table plinth_jobs.%I is %L', _slot, 'Jobs that may run now, slot ' || _n || ' of the ring.');
+  end loop;
+  foreach _partition in array array['jobs_ready', 'jobs_ready_0', 'jobs_ready_1', 'jobs_ready_2', 'jobs_ready_3', 'jobs_scheduled', 'jobs_failed', 'jobs_run'] loop
     execute format('alter table plinth_jobs.%I enable row level security, force row level security', _partition);
     execute format('create policy owner on plinth_jobs.%I to plinth_owner using (true) with check (true)', _partition);
   end loop;
@@ -92,9 +115,52 @@ end
 $$;
 
 comment on table plinth_jobs.jobs is 'Every job: work to be done once, later, elsewhere. Its status decides in which partition it lives.';
-comment on table plinth_jobs.jobs_live is 'Jobs that are scheduled, pending or processing.';
+comment on table plinth_jobs.jobs_ready is 'Jobs that may run now: a ring of tables that are emptied by TRUNCATE.';
+comment on table plinth_jobs.jobs_scheduled is 'Jobs whose time has not come.';
 comment on table plinth_jobs.jobs_failed is 'Dead letters: jobs whose last attempt failed. They can be run again.';
-comment on table plinth_jobs.jobs_finished is 'Jobs that completed or were cancelled, by day of their last attempt.';
+comment on table plinth_jobs.jobs_run is 'Jobs that run, have completed or were cancelled, by day of their last attempt.';
+
+create table plinth_jobs.unique_keys (
+  tenant_id uuid not null,
+  kind text not null,
+  key text not null,
+  job_id uuid not null,
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (tenant_id, kind, key)
+);
+comment on table plinth_jobs.unique_keys is 'Unique keys that are taken, and by which job. A second one with the key is not written; it waits while the first transaction is open.';
+
+create table plinth_jobs.workers (
+  id text primary key,
+  name text not null,
+  beat_at timestamptz not null default clock_timestamp(),
+  lease interval not null default '15 seconds',
+  -- Key of the advisory lock that its session holds while it lives; null: only the heartbeat tells.
+  session_lock bigint,
+  started_at timestamptz not null default clock_timestamp()
+);
+comment on table plinth_jobs.workers is 'Processes that claim jobs. One that dies loses its jobs: at once when its session lock is free, else when its lease ends.';
+
+create table plinth_jobs.claims (
+  id uuid primary key default plinth_kernel.uuid_v7(),
+  worker text not null,
+  tenant_ids uuid[] not null,
+  job_ids uuid[] not null,
+  created_at timestamptz not null default clock_timestamp()
+);
+create index claims_by_worker on plinth_jobs.claims (worker);
+comment on table plinth_jobs.claims is 'Which jobs a worker took, a row for each claim, until all of them are settled: what is taken back when the worker dies.';
+
+create table plinth_jobs.cancel_requests (
+  tenant_id uuid not null,
+  job_id uuid not null,
+  run_id uuid not null,
+  worker text not null,
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (tenant_id, job_id, run_id)
+);
+create index cancel_requests_by_worker on plinth_jobs.cancel_requests (worker);
+comment on table plinth_jobs.cancel_requests is 'Running attempts that should stop; the heartbeat of their worker hands them over.';
 
 create table plinth_jobs.attempts (
   tenant_id uuid not null,

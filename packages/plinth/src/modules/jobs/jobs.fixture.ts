@@ -1,0 +1,90 @@
+/** What the tests of jobs ask for again and again: two tenants, and the steps of a job's life straight on the database. */
+import type { TestDatabase } from '#testing/database.ts';
+import { testDatabase } from '#testing/database.ts';
+import type { Plinth } from '../../index.ts';
+import type { ClaimedJob, Settlement } from './work.ts';
+import { beatWorker, claimJobs, recoverJobs, settleJobs } from './work.ts';
+
+export type Options = NonNullable<Parameters<Parameters<Parameters<Plinth['transaction']>[1]>[0]['jobs']['enqueue']>[2]>;
+
+export interface Row {
+  id: string;
+  status: string;
+  attempts: number;
+  max_attempts: number;
+  error: string | null;
+  result: unknown;
+  waits_s: number;
+  progress: number;
+  [column: string]: unknown;
+}
+
+/** Code of the error of a promise, that of the effect when an effect failed; `no error` when there is none. */
+export const code = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'no error',
+    (error: { code?: string; detail?: unknown }) =>
+      (typeof error.detail === 'object' && (error.detail as { effect_code?: string }).effect_code) || String(error.code),
+  );
+
+export interface JobsFixture {
+  database: TestDatabase;
+  plinth: Plinth;
+  a: string;
+  b: string;
+  enqueue(tenantId: string, kind: string, payload?: Record<string, unknown>, options?: Options): Promise<string>;
+  /** As worker `w`, kind `k`, unless said otherwise. */
+  claim(limit?: number, kinds?: string[], leaseMs?: number, worker?: string): Promise<ClaimedJob[]>;
+  claimOne(leaseMs?: number, worker?: string): Promise<ClaimedJob>;
+  /** False: refused, because another attempt has taken over. */
+  settle(job: ClaimedJob, outcome: Settlement['outcome'], more?: Partial<Settlement>): Promise<boolean>;
+  read(tenantId: string, id: string): Promise<Row | undefined>;
+  attemptsOf(tenantId: string, id: string): Promise<{ attempt: number; outcome: string; error: string | null }[]>;
+  /** Silence of a worker for longer than any lease. */
+  falls(worker: string): Promise<unknown>;
+  beat(worker: string): Promise<Set<string>>;
+  recover(): Promise<number>;
+  /** The time of a scheduled job has come. */
+  makeDue(id: string): Promise<unknown>;
+  /** Nothing enqueued, nobody at work. */
+  clear(): Promise<void>;
+}
+
+export async function jobsFixture(name: string): Promise<JobsFixture> {
+  const database = await testDatabase(name);
+  const { plinth, tenantA: a, tenantB: b } = database;
+  const enqueue = (tenantId: string, kind: string, payload: Record<string, unknown> = {}, options: Options = {}): Promise<string> =>
+    plinth.transaction({ tenantId }, async (tx) => tx.jobs.enqueue(kind, payload, options));
+  const claim = (limit = 10, kinds = ['k'], leaseMs = 15_000, worker = 'w'): Promise<ClaimedJob[]> =>
+    plinth.asWorker({}, (tx) => claimJobs(tx, { worker, limit, leaseMs, kinds }));
+  const claimOne = async (leaseMs?: number, worker?: string): Promise<ClaimedJob> => {
+    const [job] = await claim(1, ['k'], leaseMs, worker);
+    if (!job) throw new Error('nothing to claim');
+    return job;
+  };
+  const settle = (job: ClaimedJob, outcome: Settlement['outcome'], more: Partial<Settlement> = {}): Promise<boolean> =>
+    plinth.asWorker({}, async (tx) => (await settleJobs(tx, [{ tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, outcome, ...more }])).has(job.run_id));
+  const read = async (tenantId: string, id: string): Promise<Row | undefined> =>
+    (
+      await plinth.transaction({ tenantId }, (tx) =>
+        tx.query<Row>('select *, extract(epoch from run_at - clock_timestamp())::float8 as waits_s from plinth.background_jobs where id = $1', [id]),
+      )
+    )[0];
+  const attemptsOf = (tenantId: string, id: string) =>
+    plinth.transaction({ tenantId }, (tx) =>
+      tx.query<{ attempt: number; outcome: string; error: string | null }>(
+        'select attempt, outcome, error from plinth.job_attempts where job_id = $1 order by id',
+        [id],
+      ),
+    );
+  const falls = (worker: string) =>
+    database.admin.query(`update plinth_jobs.workers set beat_at = clock_timestamp() - interval '1 hour' where id = $1`, [worker]);
+  const beat = (worker: string) => plinth.asWorker({}, (tx) => beatWorker(tx, worker));
+  const makeDue = (id: string) => database.admin.query(`update plinth_jobs.jobs set run_at = clock_timestamp() where id = $1`, [id]);
+  const recover = () => plinth.asWorker({}, (tx) => recoverJobs(tx));
+  const clear = async (): Promise<void> => {
+    for (const table of ['jobs', 'attempts', 'unique_keys', 'claims', 'workers', 'cancel_requests'])
+      await database.admin.query(`delete from plinth_jobs.${table}`);
+  };
+  return { database, plinth, a, b, enqueue, claim, claimOne, settle, read, attemptsOf, falls, beat, recover, makeDue, clear };
+}

@@ -1,0 +1,51 @@
+-- Turns the ring: the open slot is closed when it has grown, and a closed slot that nobody has rows in any more is emptied by TRUNCATE,
+-- which a held snapshot does not hinder. Stragglers that still write into a closed slot hold a lock, and TRUNCATE does not wait for it
+-- longer than 50 ms. With no empty slot left (a large backlog) the open one just grows.
+create or replace function plinth_jobs.rotate(p_bytes bigint default 16777216) returns text
+language plpgsql volatile security definer set search_path = '' set lock_timeout = '50ms'
+as $$
+declare
+  _open integer;
+  _slot text;
+  _used boolean;
+  _free integer;
+  _did text[] := '{}';
+begin
+  perform plinth_kernel.require_worker();
+  if not pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended('plinth jobs rotate', 0)) then
+    return null;
+  end if;
+  select s.last_value into _open from plinth_jobs.open_slot s;
+  for _n in 0 .. 3 loop
+    _slot := 'plinth_jobs.jobs_ready_' || _n;
+    continue when _n = _open;
+    if pg_catalog.pg_relation_size(_slot::regclass) > 0 then
+      execute 'select exists (select from ' || _slot || ')' into _used;
+      if not _used then
+        begin
+          execute 'lock table ' || _slot || ' in access exclusive mode';
+          execute 'select exists (select from ' || _slot || ')' into _used;
+          if not _used then
+            execute 'truncate ' || _slot;
+            _did := _did || ('emptied ' || _n);
+          end if;
+        exception when lock_not_available then
+          _used := true;
+        end;
+      end if;
+    else
+      _used := false;
+    end if;
+    if not _used then
+      _free := _n;
+    end if;
+  end loop;
+  if _free is not null and pg_catalog.pg_relation_size(('plinth_jobs.jobs_ready_' || _open)::regclass) >= p_bytes then
+    perform pg_catalog.setval('plinth_jobs.open_slot', _free);
+    _did := _did || ('opened ' || _free);
+  end if;
+  perform pg_catalog.brin_summarize_new_values(('plinth_jobs.jobs_ready_' || _open || '_ids')::regclass);
+  return pg_catalog.array_to_string(_did, ', ');
+end
+$$;
+comment on function plinth_jobs.rotate(bigint) is 'Turns the ring of ready jobs: opens another slot when the open one has p_bytes, and empties drained ones. Returns what it did, null when another process is at it.';

@@ -1,0 +1,61 @@
+-- The outcomes that move a job: rows leave jobs_run by DELETE and arrive elsewhere by INSERT in one statement.
+create or replace function plinth_jobs.settle_others(p_rows jsonb) returns setof uuid
+language plpgsql volatile security definer set search_path = ''
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+as $$
+declare
+  _tenant uuid := plinth_kernel.acting_tenant();
+  _accepted uuid[];
+  _linked jsonb;
+begin
+  with given as materialized (
+    select g.* from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, run_id uuid, outcome text, error text, delay_ms double precision, final boolean)
+    where g.outcome <> 'completed' and (_tenant is null or g.tenant_id = _tenant)
+  ), held as materialized (
+    select j.tenant_id, j.id, j.run_id, g.outcome, g.error as new_error,
+      case
+        when g.outcome in ('returned', 'snoozed') and j.cancel_requested_at is null then null
+        when g.outcome = 'cancelled' or j.cancel_requested_at is not null then 'cancelled'
+        when g.final or j.attempts >= coalesce(j.max_attempts, (select k.max_attempts from plinth_jobs.kinds k where k.kind = j.kind), 3) then 'failed'
+      end as end_status,
+      case g.outcome
+        when 'failed' then clock_timestamp() + coalesce(g.delay_ms * interval '1 millisecond', plinth_jobs.backoff(j.attempts, random()))
+        when 'snoozed' then clock_timestamp() + coalesce(g.delay_ms, 0) * interval '1 millisecond'
+      end as again_at,
+      case when g.outcome in ('returned', 'snoozed') then 0 else 1 end as counted
+    from given g join plinth_jobs.jobs_run j on j.tenant_id = g.tenant_id and j.id = g.id and j.run_id = g.run_id and j.status = 'processing'
+    for update of j
+  ), stopped as (
+    update plinth_jobs.jobs_run j set error = coalesce(h.new_error, j.error), status = 'cancelled', finished_at = clock_timestamp()
+    from held h
+    where h.end_status = 'cancelled' and j.tenant_id = h.tenant_id and j.id = h.id and j.run_id = h.run_id
+  ), moved as (
+    delete from plinth_jobs.jobs_run j using held h
+    where h.end_status is distinct from 'cancelled' and j.tenant_id = h.tenant_id and j.id = h.id and j.run_id = h.run_id
+    returning j.*, h.end_status, h.again_at, h.counted, h.new_error
+  ), arrived as (
+    insert into plinth_jobs.jobs (tenant_id, id, kind, name, queue, priority, slot, concurrency_key, payload, max_attempts, unique_key, linked, run_at, deadline, actor_type, actor_id, correlation_id, causation_id,
+      xact, created_at, attempts, run_id, worker, started_at, error, status, progress, cancel_requested_at, finished_at, progress_note)
+    select m.tenant_id, m.id, m.kind, m.name, m.queue, m.priority, (select s.last_value from plinth_jobs.open_slot s), m.concurrency_key, m.payload, m.max_attempts, m.unique_key, m.linked, coalesce(m.again_at, m.run_at),
+      m.deadline, m.actor_type, m.actor_id, m.correlation_id, m.causation_id, m.xact, m.created_at,
+      case when m.end_status is null then m.attempts - 1 + m.counted else m.attempts end, m.run_id, case when m.end_status = 'failed' then m.worker end,
+      m.started_at, coalesce(m.new_error, m.error), coalesce(m.end_status, case when m.again_at is null then 'pending' else 'scheduled' end), m.progress, m.cancel_requested_at,
+      case when m.end_status = 'failed' then clock_timestamp() end, m.progress_note
+    from moved m
+  ), logged as (
+    insert into plinth_jobs.attempts (tenant_id, id, job_id, kind, attempt, outcome, error, worker, started_at, correlation_id, causation_id)
+    select m.tenant_id, m.run_id, m.id, m.kind, m.attempts, h.outcome, h.new_error, m.worker, m.started_at, m.correlation_id, m.id
+    from moved m join held h on h.tenant_id = m.tenant_id and h.id = m.id and h.run_id = m.run_id
+    where h.outcome <> 'returned'
+  )
+  select array_agg(h.run_id), jsonb_agg(jsonb_build_object('tenant_id', h.tenant_id, 'id', h.id, 'run_id', h.run_id, 'kind', j.kind, 'unique_key', j.unique_key, 'status', h.end_status)) filter (where j.linked)
+  into _accepted, _linked
+  -- The rows as they were before this statement.
+  from held h join plinth_jobs.jobs_run j on j.tenant_id = h.tenant_id and j.id = h.id and j.run_id = h.run_id;
+  if _linked is not null then
+    perform plinth_jobs.settle_linked(_linked);
+  end if;
+  return query select unnest(_accepted);
+end
+$$;
+comment on function plinth_jobs.settle_others(jsonb) is 'The part of plinth_jobs.settle for outcomes other than completed.';
