@@ -73,17 +73,19 @@ const literal = (text: string): string =>
  * to its workers, and they travel with BEGIN in one message.
  */
 export function contextStatements(context: Context): string[] {
-  const settings: [string, string | undefined][] = [
-    ['tenant_id', context.tenantId],
-    ['actor_type', context.actor.type],
-    ['actor_id', context.actor.id],
-    ['correlation_id', context.correlationId],
-    ['causation_id', context.causationId],
-    ['request_id', context.requestId],
-    ['roles', context.roles?.join(',')],
-    ['reason', context.reason],
-    ['ip', context.ip],
-    ['user_agent', context.userAgent],
-  ];
-  return settings.flatMap(([name, value]) => (value ? [`set local plinth.${name} = ${literal(clean(name, value))}`] : []));
+  const statements: string[] = [];
+  const set = (name: string, value: string | undefined): void => {
+    if (value) statements.push(`set local plinth.${name} = ${literal(clean(name, value))}`);
+  };
+  set('tenant_id', context.tenantId);
+  set('actor_type', context.actor.type);
+  set('actor_id', context.actor.id);
+  set('correlation_id', context.correlationId);
+  set('causation_id', context.causationId);
+  set('request_id', context.requestId);
+  set('roles', context.roles?.join(','));
+  set('reason', context.reason);
+  set('ip', context.ip);
+  set('user_agent', context.userAgent);
+  return statements;
 }

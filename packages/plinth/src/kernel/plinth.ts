@@ -5,6 +5,7 @@ import type { ContextInput } from './context.ts';
 import type { PoolOptions, Queryable } from './database.ts';
 import { createPool, survivingLoss } from './database.ts';
 import type { EffectCheck } from './effects.ts';
+import { offerOf } from './effects.ts';
 import type { IdSource } from './ids.ts';
 import { uuidV7Source } from './ids.ts';
 import type { ModuleMap } from './module.ts';
@@ -55,7 +56,7 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
   const newId = options.newId ?? uuidV7Source(clock);
   const deps: TransactionDeps = {
     pool,
-    modules: options.modules,
+    offer: offerOf(options.modules),
     clock,
     newId,
     checks: checksOf(options.modules, wake),

@@ -4,8 +4,8 @@ import type { Context, ContextInput } from './context.ts';
 import { contextStatements, makeContext, runInContext } from './context.ts';
 import type { Queryable } from './database.ts';
 import { literal } from './database.ts';
-import type { Effect, EffectBuffer, EffectCheck } from './effects.ts';
-import { attachEffects, effectBuffer, effectsDocument } from './effects.ts';
+import type { Effect, EffectCheck, Offer } from './effects.ts';
+import { EffectBuffer, effectsDocument } from './effects.ts';
 import { fail, isLostConnection, kernelErrors, PlinthError, toPlinthError } from './errors.ts';
 import type { IdSource } from './ids.ts';
 import type { EffectsOf, ModuleMap } from './module.ts';
@@ -39,7 +39,8 @@ export interface TransactionInput extends ContextInput {
 
 export interface TransactionDeps {
   pool: pg.Pool;
-  modules: ModuleMap;
+  /** Makes what a transaction offers of the modules' effects. */
+  offer: Offer;
   clock: Clock;
   newId: IdSource;
   /** Hears of every signal that effects asked for, after COMMIT. */
@@ -53,13 +54,16 @@ const WRITE = 'call plinth.write_effects($1::text::jsonb)';
 
 /** The parts that an own and a joined transaction share. */
 function scope(deps: TransactionDeps, context: Context, send: Queryable['query']) {
-  const buffer: EffectBuffer = effectBuffer();
+  const buffer = new EffectBuffer();
   const signals = new Set<string>();
   const hooks: (() => void)[] = [];
-  const tx: AnyTransaction = {
+  const now = (): Date => new Date(deps.clock.now());
+  const afterCommit = (signal: string): void => void signals.add(signal);
+  const offered = new deps.offer((module) => ({ context, newId: deps.newId, now, push: (label, row) => buffer.add({ module, label, row }), afterCommit }));
+  const tx: AnyTransaction = Object.assign(offered, {
     context,
     newId: deps.newId,
-    now: () => new Date(deps.clock.now()),
+    now,
     query: send,
     flush: async () => {
       const effects = buffer.take();
@@ -67,16 +71,9 @@ function scope(deps: TransactionDeps, context: Context, send: Queryable['query']
       await checked(deps, tx, effects);
       await send(WRITE, [effectsDocument(effects)]).catch((error: unknown) => explain(deps, context, effects, error));
     },
-    afterCommit: (hook) => void hooks.push(hook),
-    signal: (name) => void signals.add(name),
-  };
-  attachEffects(tx, deps.modules, (module) => ({
-    context,
-    newId: deps.newId,
-    now: tx.now,
-    push: (label, row) => buffer.add({ module, label, row }),
-    afterCommit: (signal) => void signals.add(signal),
-  }));
+    afterCommit: (hook: () => void) => void hooks.push(hook),
+    signal: afterCommit,
+  });
   const committed = (): void => {
     if (signals.size > 0) deps.onSignal(signals);
     for (const hook of hooks) hook();
@@ -119,6 +116,9 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   const client = await deps.pool.connect().catch((error: unknown) => {
     throw toPlinthError(error);
   });
+  const stream = streamOf(client);
+  // BEGIN and what the body sends at once leave as one write: a write is a system call here and wakes the server there.
+  stream?.cork();
   const begun = client.query(begin);
   // Awaited with the first statement; the handler only keeps Node from calling it unhandled in between.
   begun.catch(() => {});
@@ -126,7 +126,7 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   const abort = (): void => {
     broken = input.signal?.reason;
     // Not client.end(): that waits for the statement that is running.
-    (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+    stream?.destroy();
     client.release(true);
   };
   input.signal?.addEventListener('abort', abort, { once: true });
@@ -138,7 +138,8 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   };
   const { tx, buffer, committed } = scope(deps, context, send);
   try {
-    const result = await runInContext(context, () => body(tx as Transaction<Modules>));
+    const running = uncorking(stream, () => runInContext(context, () => body(tx as Transaction<Modules>)));
+    const result = await running;
     await commit(deps, client, begun, tx, buffer);
     committed();
     return result;
@@ -148,6 +149,24 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   } finally {
     input.signal?.removeEventListener('abort', abort);
     if (!input.signal?.aborted) client.release(Boolean(broken));
+  }
+}
+
+interface Corkable {
+  cork(): void;
+  uncork(): void;
+  destroy(): void;
+}
+
+/** The socket of a connection, which the driver does not type; undefined for a driver that has none. */
+const streamOf = (client: pg.PoolClient): Corkable | undefined => (client as unknown as { connection?: { stream?: Corkable } }).connection?.stream;
+
+/** Runs `start` up to its first wait and then lets go what it wrote. */
+function uncorking<T>(stream: Corkable | undefined, start: () => Promise<T>): Promise<T> {
+  try {
+    return start();
+  } finally {
+    stream?.uncork();
   }
 }
 
