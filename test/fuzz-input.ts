@@ -41,7 +41,15 @@ const texts = (): unknown[] => [
 const others = (): unknown[] => [1, 0, 5, true, {}, [], [fresh()], ['audit.read'], [`${fresh()}.*`], { type: 'object' }, { a: 1 }, null, 100, 3600];
 
 type Schema = z.core.$ZodType;
-type Definition = { type: string; shape?: Record<string, Schema>; innerType?: Schema; in?: Schema; entries?: Record<string, unknown>; values?: unknown[] };
+type Definition = {
+  type: string;
+  shape?: Record<string, Schema>;
+  innerType?: Schema;
+  in?: Schema;
+  element?: Schema;
+  entries?: Record<string, unknown>;
+  values?: unknown[];
+};
 const definitionOf = (schema: Schema): Definition => (schema as unknown as { _zod: { def: Definition } })._zod.def;
 const accepts = (schema: Schema, value: unknown): boolean =>
   (schema as unknown as { safeParse(value: unknown): { success: boolean } }).safeParse(value).success;
@@ -56,10 +64,12 @@ export function fieldsOf(schema: Schema): Record<string, Schema> | undefined {
 
 const valueFor = (schema: Schema): unknown => {
   if (accepts(schema, undefined)) return undefined;
-  const { entries, values } = definitionOf(schema);
+  const { entries, values, element } = definitionOf(schema);
   if (entries || values) return Object.values(entries ?? {})[0] ?? values?.[0];
   const found = [...texts(), ...others()].find((value) => accepts(schema, value));
   if (found !== undefined) return found;
+  const item = element && valueFor(element);
+  if (item !== undefined) return [item];
   const fields = fieldsOf(schema);
   return fields ? Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, valueFor(field)])) : undefined;
 };

@@ -107,14 +107,15 @@ export interface BackgroundJobsView {
   result: unknown;
   error: string | null;
   attempts: string;
-  max_attempts: string;
+  max_attempts: number | null;
   progress: string;
   progress_note: string | null;
   unique_key: string | null;
+  concurrency_key: string;
   run_at: Date;
+  deadline: Date | null;
   run_id: string;
   worker: string | null;
-  lease_until: Date | null;
   cancel_requested_at: Date | null;
   started_at: Date | null;
   finished_at: Date | null;
@@ -300,16 +301,16 @@ export interface IdempotencyKeysView {
 
 /** Attempts at jobs that have ended: outcome completed, failed, cancelled, lost (the lease expired) or snoozed; id is the run_id. Kept for 30 days. */
 export interface JobAttemptsView {
-  id: string;
-  tenant_id: string;
-  job_id: string;
-  job_type: string;
-  attempt: number;
-  outcome: string;
+  id: string | null;
+  tenant_id: string | null;
+  job_id: string | null;
+  job_type: string | null;
+  attempt: number | null;
+  outcome: string | null;
   error: string | null;
   worker: string | null;
   started_at: Date | null;
-  finished_at: Date;
+  finished_at: Date | null;
   correlation_id: string | null;
   causation_id: string | null;
 }
@@ -730,36 +731,75 @@ export interface JobsAttemptsTable {
   created_at: Generated<Date>;
 }
 
+/** Running attempts that should stop; the heartbeat of their worker hands them over. */
+export interface JobsCancelRequestsTable {
+  tenant_id: string;
+  job_id: string;
+  run_id: string;
+  worker: string;
+  created_at: Generated<Date>;
+}
+
+/** Which jobs a worker took, a row for each claim, until all of them are settled: what is taken back when the worker dies. */
+export interface JobsClaimsTable {
+  id: Generated<string>;
+  worker: string;
+  tenant_ids: string[];
+  job_ids: string[];
+  created_at: Generated<Date>;
+}
+
+/** Attempts that have ended, those that failed and those that ended their job. */
+export interface JobsEveryAttemptTable {
+  tenant_id: string | null;
+  id: string | null;
+  job_id: string | null;
+  kind: string | null;
+  attempt: number | null;
+  outcome: string | null;
+  error: string | null;
+  worker: string | null;
+  started_at: Date | null;
+  correlation_id: string | null;
+  causation_id: string | null;
+  xact: string | null;
+  created_at: Date | null;
+}
+
 /** Every job: work to be done once, later, elsewhere. Its status decides in which partition it lives. */
 export interface JobsJobsTable {
   tenant_id: string;
   id: Generated<string>;
+  seq: Generated<string>;
   kind: string;
   name: string | null;
   queue: Generated<string>;
-  status: Generated<string>;
   priority: Generated<string>;
+  slot: Generated<number>;
+  concurrency_key: Generated<string>;
   payload: Generated<string>;
-  result: unknown;
-  error: string | null;
-  attempts: Generated<string>;
-  max_attempts: Generated<string>;
-  progress: Generated<string>;
-  progress_note: string | null;
+  max_attempts: string | null;
   unique_key: string | null;
   run_at: Generated<Date>;
-  run_id: Generated<string>;
-  worker: string | null;
-  lease_until: Date | null;
-  started_at: Date | null;
-  finished_at: Date | null;
-  cancel_requested_at: Date | null;
+  deadline: Date | null;
+  linked: Generated<boolean>;
   actor_type: Generated<string>;
   actor_id: Generated<string>;
   correlation_id: Generated<string | null>;
   causation_id: Generated<string | null>;
   xact: Generated<string>;
   created_at: Generated<Date>;
+  attempts: Generated<string>;
+  run_id: Generated<string>;
+  worker: string | null;
+  started_at: Date | null;
+  error: string | null;
+  status: Generated<string>;
+  progress: Generated<string>;
+  cancel_requested_at: Date | null;
+  finished_at: Date | null;
+  progress_note: string | null;
+  result: unknown;
 }
 
 /** Kinds of job that a worker with a handler for them has announced, with their defaults. */
@@ -791,6 +831,25 @@ export interface JobsSchedulesTable {
   error: string | null;
   created_at: Generated<Date>;
   updated_at: Generated<Date>;
+}
+
+/** Unique keys that are taken, and by which job. A second one with the key is not written; it waits while the first transaction is open. */
+export interface JobsUniqueKeysTable {
+  tenant_id: string;
+  kind: string;
+  key: string;
+  job_id: string;
+  created_at: Generated<Date>;
+}
+
+/** Processes that claim jobs. One that dies loses its jobs: at once when its session lock is free, else when its lease ends. */
+export interface JobsWorkersTable {
+  id: string;
+  name: string;
+  beat_at: Generated<Date>;
+  lease: Generated<string>;
+  session_lock: string | null;
+  started_at: Generated<Date>;
 }
 
 /** How far a consumer has read a shard of a log: everything visible in s1, and what s2 adds to it up to position last. The lock on a row is the membership of its consumer group. */
@@ -863,9 +922,11 @@ export interface KernelRetentionKindsTable {
   every: string | null;
   archive: Generated<boolean>;
   age_column: string | null;
+  /** Of what is deleted row by row: which rows. Of partitions: which rows keep theirs from leaving. */
   condition: string | null;
   /** SQL expression over the row that names its entity (order:4711), for holds on entities. */
   entity: string | null;
+  fillfactor: number | null;
 }
 
 /** Every partition that left or is leaving: how many rows, where its archive is, its checksums, when it was dropped. */
@@ -1096,9 +1157,14 @@ export interface Database {
   'plinth_events.types': EventsTypesTable;
   'plinth_idempotency.keys': IdempotencyKeysTable;
   'plinth_jobs.attempts': JobsAttemptsTable;
+  'plinth_jobs.cancel_requests': JobsCancelRequestsTable;
+  'plinth_jobs.claims': JobsClaimsTable;
+  'plinth_jobs.every_attempt': JobsEveryAttemptTable;
   'plinth_jobs.jobs': JobsJobsTable;
   'plinth_jobs.kinds': JobsKindsTable;
   'plinth_jobs.schedules': JobsSchedulesTable;
+  'plinth_jobs.unique_keys': JobsUniqueKeysTable;
+  'plinth_jobs.workers': JobsWorkersTable;
   'plinth_kernel.feed_cursors': KernelFeedCursorsTable;
   'plinth_kernel.feed_epochs': KernelFeedEpochsTable;
   'plinth_kernel.migrations': KernelMigrationsTable;

@@ -34,4 +34,26 @@ export function createPlinth(options: Omit<KernelOptions<Modules>, 'modules'>): 
 export type { Actor, Context, ContextInput } from '#kernel/context.ts';
 export { currentContext } from '#kernel/context.ts';
 export { PlinthError } from '#kernel/errors.ts';
+export type {
+  Aggregate,
+  Append,
+  Appended,
+  AppendOptions,
+  EventOptions,
+  ExpectedVersion,
+  Fold,
+  Fossil,
+  JsonChange,
+  LoadOptions,
+  NewEvent,
+  PublishOptions,
+  ReadOptions,
+  StateDifference,
+  Stream,
+  StreamEvent,
+  Upcaster,
+  UpcasterChains,
+  Upcasters,
+} from '#modules/events';
+export { appendNow, defineUpcasters, diffAggregate, firstId, firstIds, fossilFaults, loadAggregate, readStream } from '#modules/events';
 export { signMessage, verifyMessage } from '#modules/webhooks';

@@ -100,7 +100,7 @@ export async function appendNow(
 /** An effect that failed for a reason of this module, as that error itself: the caller asked for this one effect and need not be told which. */
 export function plainError(error: unknown): unknown {
   if (!(error instanceof PlinthError) || error.code !== 'kernel_effect_failed') return error;
-  const { effect_code, effect, effect_index, ...detail } = error.detail;
+  const { effect_code, effect: _effect, effect_index: _index, ...detail } = error.detail;
   const entry = Object.keys(errors).find((one) => effect_code === `events_${one}`);
   const message = (error.cause as Error | undefined)?.message ?? error.message;
   return entry ? fail(entry as keyof typeof errors, { message, wayOut: error.wayOut, detail, cause: error }) : error;

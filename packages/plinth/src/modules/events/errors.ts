@@ -29,13 +29,33 @@ export const errors = {
   },
   idempotency_conflict: {
     status: 409,
-    title: 'The idempotency key was used for another event',
-    wayOut: 'Send the same type, payload and stream under one key, or use a new key.',
+    title: 'The idempotency key was used for other events',
+    wayOut: 'Send the same types, payloads and streams under one key, or use a new key.',
   },
   version_conflict: {
     status: 409,
     title: 'The stream is at another version',
     wayOut: 'Read the events that were appended since, decide again, and append with the version you then see.',
+  },
+  version_not_found: {
+    status: 404,
+    title: 'The stream has no such version',
+    wayOut: 'Ask for a version from 0 to that of the last event; plinth.event_streams shows it.',
+  },
+  history_gone: {
+    status: 410,
+    title: 'Events that the state needs are no longer kept',
+    wayOut: 'Keep events longer than the streams that are folded live, or end such a stream with an event that sums it up and go on in a new one.',
+  },
+  upcast_failed: {
+    status: 500,
+    title: 'An old event could not be brought into the newest form of its type',
+    wayOut: 'Correct the upcaster of the type and version that are named, and keep a fossil of such an event for its test (fossilFaults).',
+  },
+  state_not_json: {
+    status: 500,
+    title: 'The state of a fold cannot be kept as a snapshot',
+    wayOut: 'Make states of plain objects, arrays, text, finite numbers and booleans, or leave snapshotEvery out.',
   },
   append_only: {
     status: 403,

@@ -1,6 +1,13 @@
+export type { Aggregate, Fold, LoadOptions, StateDifference } from './aggregate.ts';
+export { diffAggregate, loadAggregate } from './aggregate.ts';
 export type { Append, Appended, AppendOptions, NewEvent } from './append.ts';
 export { appendNow, firstId, firstIds } from './append.ts';
 export { TYPES_SIGNAL } from './check.ts';
+export type { JsonChange } from './json-changes.ts';
 export type { EventsTransaction } from './publish.ts';
 export type { EventOptions, ExpectedVersion, PublishOptions, Stream } from './row.ts';
 export { isEventType } from './row.ts';
+export type { ReadOptions, StreamEvent } from './stream.ts';
+export { readStream } from './stream.ts';
+export type { Fossil, Upcaster, UpcasterChains, Upcasters } from './upcast.ts';
+export { defineUpcasters, fossilFaults } from './upcast.ts';
