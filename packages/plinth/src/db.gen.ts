@@ -315,7 +315,7 @@ export interface JobAttemptsView {
   causation_id: string | null;
 }
 
-/** Jobs that are enqueued by the clock. Those of the modules (source card) belong to the system tenant. */
+/** Jobs that are enqueued by the clock. error: it stopped, and why; note: what the scheduler left out or made up last. Those of the modules (source card) belong to the system tenant. */
 export interface JobSchedulesView {
   id: string;
   tenant_id: string;
@@ -335,6 +335,13 @@ export interface JobSchedulesView {
   error: string | null;
   created_at: Date;
   updated_at: Date;
+  missed_runs: string;
+  catch_up_limit: number;
+  jitter_ms: number;
+  starts_at: Date | null;
+  ends_at: Date | null;
+  skip_if_running: boolean;
+  note: string | null;
 }
 
 /** Legal holds of the tenant of the transaction. While one is open, no row that it covers is removed. */
@@ -831,6 +838,13 @@ export interface JobsSchedulesTable {
   error: string | null;
   created_at: Generated<Date>;
   updated_at: Generated<Date>;
+  missed_runs: Generated<string>;
+  catch_up_limit: Generated<number>;
+  jitter_ms: Generated<number>;
+  starts_at: Date | null;
+  ends_at: Date | null;
+  skip_if_running: Generated<boolean>;
+  note: string | null;
 }
 
 /** Unique keys that are taken, and by which job. A second one with the key is not written; it waits while the first transaction is open. */

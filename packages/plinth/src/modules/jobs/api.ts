@@ -5,7 +5,8 @@ import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { JobsTransaction } from './enqueue.ts';
 import { JOB_SIGNALS } from './enqueue.ts';
 import { errors } from './errors.ts';
-import { putSchedule } from './schedules.ts';
+import { previewTicks } from './preview.ts';
+import { MOST_CATCH_UP, MOST_JITTER_MS, putSchedule } from './schedules.ts';
 
 const fail = raiser('jobs', errors);
 const json = z.record(z.string(), z.unknown());
@@ -13,6 +14,7 @@ const id = z.object({ id: z.uuid() });
 const queue = z.string().min(1).max(100);
 const priority = z.int().min(1).max(100);
 const maxAttempts = z.int().min(1).max(1000);
+const moment = z.iso.datetime({ offset: true });
 
 const job = z.object({
   id: z.uuid(),
@@ -123,7 +125,32 @@ export const api = {
       return { id: input.id };
     }),
 
-  putSchedule: procedure({ rest: 'PUT /jobs/schedules/{name}', permission: 'jobs.write', summary: 'Makes or changes a schedule' })
+  previewSchedule: procedure({
+    rest: 'GET /jobs/schedules/preview',
+    permission: 'jobs.read',
+    records: false,
+    summary: 'The next ticks of cron text',
+    description: 'Nothing is written. Each tick is told as a moment and as the clock on the wall of the time zone shows it.',
+  })
+    .input(
+      z.object({
+        cron: z.string().min(1).max(200),
+        time_zone: z.string().min(1).max(100).default('UTC'),
+        count: z.int().min(1).max(50).default(10),
+        after: moment.optional(),
+      }),
+    )
+    .output(z.object({ ticks: z.array(z.object({ at: z.date(), local: z.string() })) }))
+    .query(async ({ ctx, input }) => ({
+      ticks: await previewTicks(ctx.tx, input.cron, input.time_zone, input.count, input.after === undefined ? undefined : new Date(input.after)),
+    })),
+
+  putSchedule: procedure({
+    rest: 'PUT /jobs/schedules/{name}',
+    permission: 'jobs.write',
+    summary: 'Makes or changes a schedule',
+    description: 'What is left out gets its default. A tick that is due keeps its job, with what the edit says.',
+  })
     .input(
       z.object({
         name: z.string().min(1).max(200),
@@ -135,11 +162,27 @@ export const api = {
         priority: priority.optional(),
         max_attempts: maxAttempts.optional(),
         enabled: z.boolean().default(true),
+        missed_runs: z.enum(['skip', 'once', 'all']).default('once'),
+        catch_up_limit: z.int().min(1).max(MOST_CATCH_UP).optional(),
+        jitter_ms: z.int().min(0).max(MOST_JITTER_MS).optional(),
+        starts_at: moment.optional(),
+        ends_at: moment.optional(),
+        skip_if_running: z.boolean().default(false),
       }),
     )
     .output(id)
     .mutation(async ({ ctx, input }) => {
-      const scheduleId = await putSchedule(ctx.tx, { ...input, timeZone: input.time_zone, maxAttempts: input.max_attempts });
+      const scheduleId = await putSchedule(ctx.tx, {
+        ...input,
+        timeZone: input.time_zone,
+        maxAttempts: input.max_attempts,
+        missedRuns: input.missed_runs,
+        catchUpLimit: input.catch_up_limit,
+        jitterMs: input.jitter_ms,
+        startsAt: input.starts_at === undefined ? undefined : new Date(input.starts_at),
+        endsAt: input.ends_at === undefined ? undefined : new Date(input.ends_at),
+        skipIfRunning: input.skip_if_running,
+      });
       ctx.tx.signal(JOB_SIGNALS.scheduled);
       return { id: scheduleId };
     }),

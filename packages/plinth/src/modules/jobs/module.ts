@@ -77,7 +77,7 @@ export default defineModule({
     schedules: {
       title: 'Schedules',
       view: 'job_schedules',
-      columns: ['name', 'cron', 'time_zone', 'job_type', 'enabled', 'next_run_at', 'last_run_at', 'error'],
+      columns: ['name', 'cron', 'time_zone', 'job_type', 'enabled', 'missed_runs', 'next_run_at', 'last_run_at', 'error', 'note'],
       filters: ['name', 'job_type', 'source'],
       empty: 'No schedules. Make one with PUT /api/v1/jobs/schedules/{name}; those of the modules belong to tenant plinth-system.',
       actions: [

@@ -80,11 +80,11 @@ describe('schedules', () => {
     const enqueued = (await Promise.all(Array.from({ length: 8 }, run))).flatMap((result) => result.jobIds);
     expect(enqueued).toHaveLength(2);
     const { rows } = await database.admin.query(
-      'select tenant_id, kind, name, payload, priority, max_attempts, causation_id, correlation_id from plinth_jobs.jobs order by priority',
+      'select tenant_id, job_type, job_name, payload, priority, max_attempts, causation_id, correlation_id from plinth.background_jobs order by priority',
     );
     expect(rows).toMatchObject([
-      { tenant_id: a, kind: 'nightly', name: 'one', payload: { x: 1 }, priority: 2, max_attempts: 4, causation_id: ids[0] },
-      { tenant_id: b, kind: 'nightly', name: 'one', payload: {}, priority: 5, max_attempts: 3, causation_id: ids[1] },
+      { tenant_id: a, job_type: 'nightly', job_name: 'one', payload: { x: 1 }, priority: 2, max_attempts: 4, causation_id: ids[0] },
+      { tenant_id: b, job_type: 'nightly', job_name: 'one', payload: {}, priority: 5, max_attempts: 3, causation_id: ids[1] },
     ]);
     expect(rows[0].correlation_id).not.toBe(rows[1].correlation_id);
     expect((await run()).jobIds).toEqual([]);
@@ -95,7 +95,10 @@ describe('schedules', () => {
     const due = (await makeDue(id, '3 hours')).rows[0].next_run_at;
     expect((await run()).jobIds).toHaveLength(1);
     expect((await run()).jobIds).toHaveLength(0);
-    expect(await row(id)).toMatchObject({ last_run_at: due, ahead: true });
+    const { last_run_at: tick, ahead, note } = await row(id);
+    expect(ahead).toBe(true);
+    expect(tick.getTime() - due.getTime()).toBeGreaterThan(3_600_000);
+    expect(note).toMatch(/^the ticks from \S+Z up to \S+Z were made up by one job$/);
   });
 
   test('tells how long until the next tick, and a paused schedule has none', async () => {

@@ -1,15 +1,35 @@
-/** Jobs that the clock enqueues. The table tells the next tick of each schedule; this works out the one after it. */
+/** Jobs that the clock enqueues. The table tells the next tick of each schedule; this works out the ones after it. */
+import { raiser } from '#kernel/errors.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { JobDefinition } from '#kernel/work.ts';
 import { nextTick } from './cron.ts';
+import { MOST_PAYLOAD_BYTES } from './enqueue.ts';
+import { errors } from './errors.ts';
+import type { MissedRuns } from './ticks.ts';
+import { nextInWindow } from './ticks.ts';
+
+export { runDueSchedules } from './scheduler.ts';
+
+const fail = raiser('jobs', errors);
 
 /** Tenant of the jobs that serve the whole installation; the same as plinth_jobs.system_tenant(). */
 export const SYSTEM_TENANT = '00000000-0000-7000-8000-706c696e7468';
+
+/** Keys that the scheduler adds to the payload: the tick, and the first of several missed ticks that the job makes up. */
+export const TICK_KEYS = ['scheduled_for', 'missed_since'] as const;
+/** What the two may add to a payload. */
+const TICK_KEYS_BYTES = 100;
+
+/** Longest spread of a schedule's jobs, ms. */
+export const MOST_JITTER_MS = 3_600_000;
+/** Most missed ticks that are made up. */
+export const MOST_CATCH_UP = 1000;
 
 export interface ScheduleInput {
   /** Unique in the tenant. */
   name: string;
   cron: string;
+  /** Default UTC. */
   timeZone?: string | undefined;
   kind: string;
   payload?: Record<string, unknown> | undefined;
@@ -17,13 +37,89 @@ export interface ScheduleInput {
   priority?: number | undefined;
   maxAttempts?: number | undefined;
   enabled?: boolean | undefined;
+  /** What becomes of ticks that no scheduler was there for. Default `once`: one job makes up all of them. */
+  missedRuns?: MissedRuns | undefined;
+  /** With `all`: at most the latest so many missed ticks get their jobs, 1 to 1,000. Default 1,000. */
+  catchUpLimit?: number | undefined;
+  /** The job may start up to so many ms after the tick, 0 to 3,600,000; always the same for one schedule. Default 0. */
+  jitterMs?: number | undefined;
+  /** No tick before this moment. */
+  startsAt?: Date | undefined;
+  /** No tick at this moment or later. */
+  endsAt?: Date | undefined;
+  /** A tick has no job while the one of an earlier tick has not finished. Default false; not with `all`. */
+  skipIfRunning?: boolean | undefined;
 }
 
-/** Makes or changes the schedule of that name in the tenant of the transaction. Returns its id. Errors: jobs_schedule_invalid. */
+const within = (value: number | undefined, least: number, most: number): boolean =>
+  value === undefined || (Number.isInteger(value) && value >= least && value <= most);
+
+/** What is wrong with a schedule besides its cron text and time zone. */
+function faultOf(input: ScheduleInput): [field: string, sentence: string] | undefined {
+  const { startsAt, endsAt } = input;
+  const ranges: [string, number | undefined, number, number][] = [
+    ['priority', input.priority, 1, 100],
+    ['max_attempts', input.maxAttempts, 1, 1000],
+    ['jitter_ms', input.jitterMs, 0, MOST_JITTER_MS],
+    ['catch_up_limit', input.catchUpLimit, 1, MOST_CATCH_UP],
+  ];
+  for (const [field, value, least, most] of ranges) {
+    if (!within(value, least, most)) return [field, `${field} of a schedule is a whole number from ${least} to ${most}, not ${value}`];
+  }
+  for (const field of ['name', 'kind'] as const) {
+    if (input[field].length < 1 || input[field].length > 200) return [field, `The ${field} of a schedule has 1 to 200 characters, not ${input[field].length}`];
+  }
+  for (const [field, at] of [
+    ['starts_at', startsAt],
+    ['ends_at', endsAt],
+  ] as const) {
+    if (at && Number.isNaN(at.getTime())) return [field, `${field} of a schedule is not a moment`];
+  }
+  if (startsAt && endsAt && startsAt >= endsAt)
+    return ['ends_at', `The schedule ends at ${endsAt.toISOString()}, which is not after its start at ${startsAt.toISOString()}`];
+  if (input.skipIfRunning && input.missedRuns === 'all')
+    return ['skip_if_running', 'A schedule either makes up all missed ticks or skips those that come while a job runs, not both'];
+  const taken = TICK_KEYS.find((key) => Object.hasOwn(input.payload ?? {}, key));
+  if (taken) return ['payload', `The payload has the key ${taken}, which the scheduler sets`];
+  return undefined;
+}
+
+/** Errors: jobs_schedule_invalid, jobs_payload_too_large. */
+function check(input: ScheduleInput): void {
+  const fault = faultOf(input);
+  if (fault) throw fail('schedule_invalid', { message: fault[1], detail: { field: fault[0] }, wayOut: 'Correct the field that is named and send it again.' });
+  const sizeBytes = Buffer.byteLength(JSON.stringify(input.payload ?? {}));
+  const limitBytes = MOST_PAYLOAD_BYTES - TICK_KEYS_BYTES;
+  if (sizeBytes > limitBytes) {
+    throw fail('payload_too_large', {
+      message: `The payload of schedule ${JSON.stringify(input.name)} has ${sizeBytes} bytes; the limit is ${limitBytes}`,
+      detail: { limit_bytes: limitBytes, size_bytes: sizeBytes },
+    });
+  }
+}
+
+const clockOf = async (tx: AnyTransaction): Promise<Date> => {
+  const [row] = await tx.query<{ now: Date }>('select clock_timestamp() as now');
+  return row?.now ?? tx.now();
+};
+
+/** The next tick as SQL takes it, and a note when there is none. Errors: jobs_schedule_invalid, also for cron text that never ticks. */
+function firstTick(input: ScheduleInput, timeZone: string, now: Date): { next: Date | 'infinity'; note?: string } {
+  const next = nextInWindow({ ...input, timeZone }, now);
+  if (next) return { next };
+  if (!nextTick(input.cron, timeZone, now))
+    throw fail('schedule_invalid', { message: `The cron text ${JSON.stringify(input.cron)} names no moment to come`, detail: { field: 'cron' } });
+  return { next: 'infinity', note: `no tick is to come: it ends at ${input.endsAt?.toISOString()}` };
+}
+
+/**
+ * Makes or changes the schedule of that name in the tenant of the transaction; what is left out gets its default. Returns its id.
+ * A tick that was due and not run yet keeps its job, with what the edit says. Errors: jobs_schedule_invalid, jobs_payload_too_large.
+ */
 export async function putSchedule(tx: AnyTransaction, input: ScheduleInput, source: { tenantId?: string; source?: 'card' } = {}): Promise<string> {
+  check(input);
   const timeZone = input.timeZone ?? 'UTC';
-  const [at] = await tx.query<{ now: Date }>('select clock_timestamp() as now');
-  const next = nextTick(input.cron, timeZone, at?.now ?? tx.now());
+  const { next, note } = firstTick(input, timeZone, await clockOf(tx));
   const [row] = await tx.query<{ id: string }>('select plinth_jobs.put_schedule($1) as id', [
     JSON.stringify({
       tenant_id: source.tenantId,
@@ -37,7 +133,14 @@ export async function putSchedule(tx: AnyTransaction, input: ScheduleInput, sour
       priority: input.priority,
       max_attempts: input.maxAttempts,
       enabled: input.enabled,
+      missed_runs: input.missedRuns,
+      catch_up_limit: input.catchUpLimit,
+      jitter_ms: input.jitterMs,
+      starts_at: input.startsAt,
+      ends_at: input.endsAt,
+      skip_if_running: input.skipIfRunning,
       next_run_at: next,
+      note,
     }),
   ]);
   return row?.id ?? '';
@@ -53,70 +156,4 @@ export async function syncCardSchedules(tx: AnyTransaction, definitions: Readonl
     await putSchedule(tx, { name: kind, kind, ...schedule }, { tenantId: SYSTEM_TENANT, source: 'card' });
   }
   await tx.query(`delete from plinth_jobs.schedules where tenant_id = $1 and source = 'card' and name <> all ($2)`, [SYSTEM_TENANT, names]);
-}
-
-interface DueSchedule {
-  tenant_id: string;
-  id: string;
-  cron: string;
-  time_zone: string;
-  /** Text, because a Date would lose its microseconds, and the tick is compared. */
-  tick: string | null;
-  now: Date;
-}
-
-/** Schedules looked at in one transaction. */
-const BATCH = 100;
-
-/**
- * Enqueues the jobs of every schedule that is due, one job a tick: of ticks that were missed only one is made up. Safe from
- * any number of processes. Returns the jobs enqueued and the ms until the next tick of any schedule (undefined: none).
- */
-export async function runDueSchedules(tx: AnyTransaction): Promise<{ jobIds: string[]; nextInMs: number | undefined }> {
-  const due = await tx.query<DueSchedule>(
-    `select tenant_id, id, cron, time_zone, next_run_at::text as tick, clock_timestamp() as now from plinth_jobs.schedules
-     where enabled and (next_run_at is null or next_run_at <= (select clock_timestamp())) and error is null
-     order by next_run_at nulls first limit ${BATCH} for update skip locked`,
-  );
-  const jobIds: string[] = [];
-  for (const schedule of due) {
-    const jobId = await runOne(tx, schedule);
-    if (jobId) jobIds.push(jobId);
-  }
-  const [wait] = await tx.query<{ ms: number | null }>(
-    `select extract(epoch from min(next_run_at) - clock_timestamp())::float8 * 1000 as ms from plinth_jobs.schedules where enabled and error is null`,
-  );
-  return { jobIds, nextInMs: due.length === BATCH ? 0 : (wait?.ms ?? undefined) };
-}
-
-async function runOne(tx: AnyTransaction, schedule: DueSchedule): Promise<string | undefined> {
-  let next: Date | undefined;
-  try {
-    next = nextTick(schedule.cron, schedule.time_zone, schedule.now);
-  } catch (error) {
-    // Written by SQL with bad cron text: it stops, visibly, until it is corrected.
-    await tx.query('update plinth_jobs.schedules set error = $3 where tenant_id = $1 and id = $2', [
-      schedule.tenant_id,
-      schedule.id,
-      (error as Error).message.slice(0, 1000),
-    ]);
-    return undefined;
-  }
-  if (!schedule.tick) {
-    await tx.query('update plinth_jobs.schedules set next_run_at = $3, error = $4 where tenant_id = $1 and id = $2', [
-      schedule.tenant_id,
-      schedule.id,
-      next ?? null,
-      next ? null : 'the cron text names no moment to come',
-    ]);
-    return undefined;
-  }
-  const [row] = await tx.query<{ id: string | null }>('select plinth_jobs.run_schedule($1, $2, $3, $4, $5) as id', [
-    schedule.tenant_id,
-    schedule.id,
-    schedule.tick,
-    next ?? 'infinity',
-    tx.newId(),
-  ]);
-  return row?.id ?? undefined;
 }
