@@ -63,3 +63,47 @@ export function ours(context: BenchContext): Contestant {
     },
   };
 }
+
+/**
+ * Bytes of the tables that work goes through, indexes included: everything of the module but what is partitioned by time, which is
+ * history and leaves by DROP.
+ */
+export async function hotBytes(admin: pg.Client): Promise<number> {
+  const { rows } = await admin.query<{ bytes: number }>(
+    `select coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::float8 as bytes
+     from pg_catalog.pg_class c
+     where c.relnamespace = 'plinth_jobs'::regnamespace and c.relkind = 'r'
+       and not exists (
+         select from pg_catalog.pg_inherits i join pg_catalog.pg_partitioned_table p on p.partrelid = i.inhparent
+         where i.inhrelid = c.oid and p.partstrat = 'r')`,
+  );
+  return rows[0]?.bytes ?? 0;
+}
+
+/**
+ * Lets a tenant have at most `most` jobs running at a time. False where this version has no such caps: what needs them is then not
+ * measured, and the report says so.
+ */
+export async function capTenant(admin: pg.Client, tenantId: string, most: number): Promise<boolean> {
+  const { rows } = await admin.query<{ known: boolean }>(`select to_regprocedure('plinth_jobs.cap_tenant(uuid, integer)') is not null as known`);
+  if (!rows[0]?.known) return false;
+  await admin.query('select plinth_jobs.cap_tenant($1, $2)', [tenantId, most]);
+  return true;
+}
+
+/** Runs what waits until nothing does. */
+export async function workOff(context: BenchContext): Promise<void> {
+  const worker = startJobWorker(context.plinth, async () => {}, { concurrency: 64 });
+  try {
+    for (;;) {
+      const { rows } = await context.admin.query<{ waiting: boolean }>(
+        `select exists (select from plinth.background_jobs where job_type = $1 and status in ('pending', 'scheduled', 'processing')) as waiting`,
+        [KIND],
+      );
+      if (!rows[0]?.waiting) return;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  } finally {
+    await worker.stop();
+  }
+}

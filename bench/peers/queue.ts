@@ -12,7 +12,7 @@ export interface Running {
   stop(): Promise<unknown>;
 }
 
-/** Starts a worker that calls `onJob` at the start of each job; resolves when the library says that it has started. */
+/** Starts a worker that calls `onJob` at the start of each job (where the benchmark itself completes them: at its end); resolves when the library says that it has started. */
 export type StartWorker = (onJob: (payload: Payload) => void) => Promise<Running>;
 
 export interface WorkerVariant {
