@@ -1,6 +1,7 @@
 import type { Context } from './context.ts';
 import type { Queryable } from './database.ts';
 import type { ModuleMap } from './module.ts';
+import type { Prepared } from './prepared.ts';
 
 /** One row that a module wants written by its `plinth_<module>.write_effects(jsonb)`. */
 export interface Effect {
@@ -26,6 +27,24 @@ export interface EffectSink {
  * ends the transaction. Returns nothing when it has nothing to wait for: then COMMIT is not held up.
  */
 export type EffectCheck = (tx: Queryable & { readonly context: Context }, effects: readonly Effect[]) => Promise<void> | undefined;
+
+/**
+ * Another way to write the effects of a module, for transactions that have few: a prepared INSERT each. It takes the server about
+ * half of the time of write_effects, which evaluates a JSON document; ten and more are cheaper in one document.
+ */
+export interface EffectInsert {
+  /** `insert into ... values (...)` of one row, each parameter with its type: `$1::uuid`. */
+  text: string;
+  /** Its parameters; undefined leaves the effects of the transaction to write_effects. */
+  values: (row: Effect['row'], context: Context) => (string | null)[] | undefined;
+}
+
+/** A value as a parameter of type text, uuid, number or timestamptz. */
+export const textParameter = (value: unknown): string | null =>
+  value === undefined || value === null ? null : typeof value === 'string' ? value : JSON.stringify(value);
+
+/** A value as a parameter of type jsonb. */
+export const jsonParameter = (value: unknown): string | null => (value === undefined || value === null ? null : JSON.stringify(value));
 
 /** Bounds what a transaction may hold back in memory; callers flush earlier. */
 export const MOST_EFFECTS = 50_000;
@@ -55,6 +74,26 @@ export function effectsDocument(effects: readonly Effect[]): string {
     byModule[effect.module]?.push(effect.row);
   }
   return JSON.stringify(byModule);
+}
+
+/** From here on one document is as cheap as inserts one by one. */
+const MOST_INSERTS = 4;
+
+const WRITE: Omit<Prepared, 'values'> = { name: 'plinth_effects', text: 'call plinth.write_effects($1::text::jsonb)' };
+
+/** The statements that write these effects. A module's effects take one way, so that their order stays. */
+export function effectStatements(inserts: ReadonlyMap<string, EffectInsert>, context: Context, effects: readonly Effect[]): Prepared[] {
+  const inserted: Prepared[] = [];
+  const left: Effect[] = [];
+  for (const module of new Set(effects.map((effect) => effect.module))) {
+    const own = effects.filter((effect) => effect.module === module);
+    const insert = own.length <= MOST_INSERTS ? inserts.get(module) : undefined;
+    const values = insert ? own.flatMap(({ row }) => [insert.values(row, context)]) : [];
+    if (insert && values.every((one) => one !== undefined))
+      for (const one of values) inserted.push({ name: `plinth_${module}`, text: insert.text, values: one });
+    else left.push(...own);
+  }
+  return left.length > 0 ? [...inserted, { ...WRITE, values: [effectsDocument(left)] }] : inserted;
 }
 
 /** An object that offers what the modules' effects offer, each made when it is first used. */

@@ -4,7 +4,7 @@ import { systemClock } from './clock.ts';
 import type { ContextInput } from './context.ts';
 import type { PoolOptions, Queryable } from './database.ts';
 import { createPool, survivingLoss } from './database.ts';
-import type { EffectCheck } from './effects.ts';
+import type { EffectCheck, EffectInsert } from './effects.ts';
 import { offerOf } from './effects.ts';
 import type { IdSource } from './ids.ts';
 import { uuidV7Source } from './ids.ts';
@@ -48,6 +48,9 @@ const isPool = (database: PoolOptions | pg.Pool): database is pg.Pool => 'connec
 const checksOf = (modules: ModuleMap, wake: Wake): Map<string, EffectCheck> =>
   new Map(Object.entries(modules).flatMap(([name, card]) => (card.checkEffects ? [[name, card.checkEffects(wake)] as const] : [])));
 
+const insertsOf = (modules: ModuleMap): Map<string, EffectInsert> =>
+  new Map(Object.entries(modules).flatMap(([name, card]) => (card.effectInsert ? [[name, card.effectInsert] as const] : [])));
+
 export function createKernel<Modules extends ModuleMap>(options: KernelOptions<Modules>): Plinth<Modules> {
   const clock = options.clock ?? systemClock;
   const owned = !isPool(options.database);
@@ -60,6 +63,7 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
     clock,
     newId,
     checks: checksOf(options.modules, wake),
+    inserts: isPool(options.database) || options.database.prepare === false ? undefined : insertsOf(options.modules),
     onSignal: (signals) => wake.signal(signals),
   };
   const appRole = options.appRole === undefined ? 'plinth_app' : options.appRole;

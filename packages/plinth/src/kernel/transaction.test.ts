@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { testDatabase } from '#testing/database.ts';
+import { createPlinth } from '../index.ts';
 import { MOST_EFFECTS } from './effects.ts';
 import { toPlinthError, toProblem } from './errors.ts';
 
@@ -119,6 +120,84 @@ describe('plinth.transaction', () => {
       ),
     );
     expect(plinth.pool.totalCount - plinth.pool.idleCount).toBe(0);
+  });
+});
+
+describe('effects by prepared inserts', () => {
+  const oneConnection = createPlinth({ database: { url: database.serverUrl, max: 1 } });
+  const unprepared = createPlinth({ database: { url: database.serverUrl, max: 1, prepare: false } });
+  afterAll(async () => {
+    await Promise.all([oneConnection.close(), unprepared.close()]);
+  });
+
+  test('write the same row as the document does, whatever is given or left out', async () => {
+    const correlationId = '018f0000-0000-7000-8000-0000000000cc';
+    const rows: unknown[] = [];
+    for (const one of [oneConnection, unprepared]) {
+      const contexts = [
+        { tenantId: tenantA, correlationId },
+        {
+          tenantId: tenantA,
+          correlationId,
+          causationId: correlationId,
+          requestId: 'r-1',
+          reason: 'asked',
+          ip: '::1',
+          userAgent: "it's \\ me",
+          actor: { type: 'user', id: 'ana' },
+        },
+      ] as const;
+      const ids: string[] = [];
+      for (const context of contexts)
+        for (const entry of [
+          { action: 'same.row' },
+          {
+            action: 'same.row',
+            entityType: 'order',
+            entityId: "o'1",
+            before: null,
+            after: { a: 'ü "\u2028', b: [1, null] },
+            severity: 'warning',
+            reason: 'why',
+            metadata: {},
+            parentId: correlationId,
+          },
+          { action: 'same.row', complianceFlags: ['gdpr', 'a "b"'] },
+        ] as const)
+          await one.transaction(context, async (tx) => void ids.push(tx.audit.record(entry)));
+      const { rows: written } = await admin.query('select * from plinth_audit.entries where id = any ($1) order by id', [ids]);
+      expect(written).toHaveLength(6);
+      rows.push(written.map(({ id: _id, xact: _xact, created_at: _at, ...rest }) => rest));
+    }
+    expect(rows[0]).toEqual(rows[1]);
+  });
+
+  test('a failed one is named, rolls back, and the connection writes the next', async () => {
+    const failing = oneConnection.transaction({ tenantId: tenantA }, async (tx) => {
+      await tx.query('insert into shop.orders values ($1)', [40]);
+      tx.audit.record({ action: '' });
+    });
+    await expect(failing).rejects.toMatchObject({ code: 'kernel_effect_failed', detail: { effect_index: 0, effect_code: 'kernel_invalid_input' } });
+    expect(await orders()).not.toContain(40);
+    await oneConnection.transaction({ tenantId: tenantB }, async (tx) => void tx.audit.record({ action: 'after.failure' }));
+    expect(await count('after.failure')).toBe(1);
+  });
+
+  test('come back after somebody dropped the prepared statements of the connection', async () => {
+    await oneConnection.pool.query('deallocate all');
+    const audited = (): Promise<void> => oneConnection.transaction({ tenantId: tenantA }, async (tx) => void tx.audit.record({ action: 'deallocated' }));
+    await audited().catch(() => {});
+    await audited();
+    expect(await count('deallocated')).toBeGreaterThan(0);
+  });
+
+  test('cannot be written for another tenant than that of the transaction', async () => {
+    const forged = oneConnection.transaction({ tenantId: tenantA }, async (tx) => {
+      await tx.query(`set local plinth.tenant_id = '${tenantB}'`);
+      tx.audit.record({ action: 'forged.tenant' });
+    });
+    await expect(forged).rejects.toThrow();
+    expect(await count('forged.tenant')).toBe(0);
   });
 });
 

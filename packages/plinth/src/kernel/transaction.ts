@@ -4,11 +4,13 @@ import type { Context, ContextInput } from './context.ts';
 import { contextStatements, makeContext, runInContext } from './context.ts';
 import type { Queryable } from './database.ts';
 import { literal } from './database.ts';
-import type { Effect, EffectCheck, Offer } from './effects.ts';
-import { EffectBuffer, effectsDocument } from './effects.ts';
+import type { Effect, EffectCheck, EffectInsert, Offer } from './effects.ts';
+import { EffectBuffer, effectStatements, effectsDocument } from './effects.ts';
 import { fail, isLostConnection, kernelErrors, PlinthError, toPlinthError } from './errors.ts';
 import type { IdSource } from './ids.ts';
 import type { EffectsOf, ModuleMap } from './module.ts';
+import type { Prepared } from './prepared.ts';
+import { runPrepared } from './prepared.ts';
 
 /** A transaction as every module sees it. */
 export interface AnyTransaction extends Queryable {
@@ -33,6 +35,8 @@ export interface TransactionInput extends ContextInput {
   isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined;
   /** Longest run of one statement, ms. Default: the server's. */
   timeoutMs?: number | undefined;
+  /** False: COMMIT does not wait for the disk (synchronous_commit off); a crash of the server may undo it. Default true: the server's setting. */
+  durable?: boolean | undefined;
   /** Aborting ends the connection, which rolls the transaction back. */
   signal?: AbortSignal | undefined;
 }
@@ -47,6 +51,8 @@ export interface TransactionDeps {
   onSignal: (signals: ReadonlySet<string>) => void;
   /** By module: what its effects pass before they are written. */
   checks: ReadonlyMap<string, EffectCheck>;
+  /** By module: the INSERT that writes one of its effects. Undefined: nothing may stay prepared on a connection. */
+  inserts: ReadonlyMap<string, EffectInsert> | undefined;
 }
 
 // By way of text: postgres.js would encode a string for a jsonb parameter once more.
@@ -97,7 +103,8 @@ export function beginText(input: TransactionInput, context: Context): string {
   const modes = [input.isolation ? ` isolation level ${input.isolation}` : '', input.readOnly ? ' read only' : ''].filter(Boolean).join(',');
   const role = input.role === null ? '' : `set local role ${input.role ?? 'plinth_app'};`;
   const limit = input.timeoutMs ? `set local statement_timeout = ${Math.ceil(input.timeoutMs)};` : '';
-  return `begin${modes};${role}${limit}${contextStatements(context).join(';')}`;
+  const asynchronous = input.durable === false ? 'set local synchronous_commit = off;' : '';
+  return `begin${modes};${role}${limit}${asynchronous}${contextStatements(context).join(';')}`;
 }
 
 /**
@@ -170,21 +177,25 @@ function uncorking<T>(stream: Corkable | undefined, start: () => Promise<T>): Pr
   }
 }
 
-/**
- * Sends the effects and COMMIT as one text, so they cost one round trip and one message each way. A statement that fails ends
- * the text before COMMIT.
- */
+const COMMIT: Prepared = { name: 'plinth_commit', text: 'commit', values: [] };
+
+/** Effects and COMMIT as one message, so they cost one round trip. A statement that fails ends it before COMMIT. Returns the last command. */
+async function sendCommit(deps: TransactionDeps, client: pg.PoolClient, context: Context, effects: readonly Effect[]): Promise<string> {
+  if (effects.length > 0 && deps.inserts) return runPrepared(client, [...effectStatements(deps.inserts, context, effects), COMMIT]);
+  const write = effects.length > 0 ? `call plinth.write_effects(${literal(effectsDocument(effects))});` : '';
+  const ended: unknown = await client.query(`${write}commit`);
+  return ((Array.isArray(ended) ? ended.at(-1) : ended) as pg.QueryResult).command;
+}
+
 async function commit(deps: TransactionDeps, client: pg.PoolClient, begun: Promise<unknown>, tx: AnyTransaction, buffer: EffectBuffer): Promise<void> {
   const effects = buffer.take();
   const checking = checked(deps, tx, effects);
   if (checking) await checking;
-  const write = effects.length > 0 ? `call plinth.write_effects(${literal(effectsDocument(effects))});` : '';
-  const sent = client.query(`${write}commit`);
+  const sent = sendCommit(deps, client, tx.context, effects);
   sent.catch(() => {});
   await begun;
-  const ended = await sent.catch((error: unknown) => (effects.length > 0 ? explain(deps, tx.context, effects, error, client) : Promise.reject(error)));
-  const last = Array.isArray(ended) ? (ended.at(-1) as pg.QueryResult) : ended;
-  if (last.command !== 'COMMIT')
+  const last = await sent.catch((error: unknown) => (effects.length > 0 ? explain(deps, tx.context, effects, error, client) : Promise.reject(error)));
+  if (last !== 'COMMIT')
     throw fail('conflict', {
       message: 'The transaction had failed before its end and was rolled back',
       wayOut: 'Let the error of the failed statement reach the end of the transaction.',

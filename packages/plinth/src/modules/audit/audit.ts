@@ -1,4 +1,5 @@
-import type { EffectSink } from '#kernel/effects.ts';
+import type { EffectInsert, EffectSink } from '#kernel/effects.ts';
+import { jsonParameter, textParameter } from '#kernel/effects.ts';
 import { raiser } from '#kernel/errors.ts';
 import { errors } from './errors.ts';
 
@@ -52,3 +53,36 @@ export const auditEffects = (sink: EffectSink) => ({
 
 /** What `tx.audit` is, for modules that record entries themselves. */
 export type AuditEffects = ReturnType<typeof auditEffects>;
+
+/** The same row as write_effects writes, without a JSON document in between. */
+export const auditInsert: EffectInsert = {
+  text: `insert into plinth_audit.entries (tenant_id, id, action, entity_type, entity_id, actor_type, actor_id, before, after, parent_id,
+    severity, reason, ip, user_agent, metadata, correlation_id, causation_id, request_id)
+    values ($1::uuid, $2::uuid, $3::text, $4::text, $5::text, $6::text, $7::text, $8::jsonb, $9::jsonb, $10::uuid,
+    coalesce($11::text, 'info'), $12::text, $13::text, $14::text, $15::jsonb, $16::uuid, $17::uuid, $18::text)`,
+  values(row, context) {
+    // Without a tenant write_effects says what is missing; flags are rare and would need the text form of an array.
+    if (!context.tenantId || !context.actor.id || row.compliance_flags) return undefined;
+    const { tenantId, actor, correlationId } = context;
+    return [
+      tenantId,
+      textParameter(row.id),
+      textParameter(row.action),
+      textParameter(row.entity_type),
+      textParameter(row.entity_id),
+      actor.type,
+      actor.id,
+      jsonParameter(row.before),
+      jsonParameter(row.after),
+      textParameter(row.parent_id),
+      textParameter(row.severity),
+      textParameter(row.reason ?? (context.reason || null)),
+      context.ip || null,
+      context.userAgent || null,
+      jsonParameter(row.metadata),
+      correlationId,
+      context.causationId || null,
+      context.requestId || null,
+    ];
+  },
+};

@@ -1,6 +1,6 @@
 import { defineModule } from '#kernel/module.ts';
 import { api } from './api.ts';
-import { auditEffects } from './audit.ts';
+import { auditEffects, auditInsert } from './audit.ts';
 import { errors } from './errors.ts';
 
 export default defineModule({
@@ -23,6 +23,7 @@ export default defineModule({
     },
   },
   effects: auditEffects,
+  effectInsert: auditInsert,
   api,
   lists: {
     entries: {

@@ -1,0 +1,70 @@
+import pg from 'pg';
+
+/** A statement that stays prepared on its connection under its name: the server parses and plans it once. */
+export interface Prepared {
+  name: string;
+  text: string;
+  /** As text or null, in the order of the parameters. */
+  values: readonly (string | null)[];
+}
+
+/** What is used of the driver's connection; its types lag behind it. */
+interface Wire {
+  stream: { cork(): void; uncork(): void };
+  close(message: { type: 'S'; name: string }): void;
+  parse(statement: { name: string; text: string }): void;
+  bind(binding: { statement: string; values: readonly (string | null)[] }): void;
+  execute(portal: object): void;
+  sync(): void;
+}
+
+const preparedOn = new WeakMap<object, Set<string>>();
+
+/**
+ * Prepared statements that return no rows, sent and answered together: one write, one Sync, so the first that fails ends them all.
+ * The driver's own queries take a Sync and a write each.
+ */
+class Sequence extends pg.Query {
+  readonly #statements: readonly Prepared[];
+
+  constructor(statements: readonly Prepared[], callback: (error: Error | undefined, result: unknown) => void) {
+    super('', callback);
+    this.#statements = statements;
+    // Assigned, because the driver's types declare a property and not a method.
+    this.submit = (connection) => this.#submit(connection as unknown as Wire);
+  }
+
+  #submit(wire: Wire): void {
+    const known = preparedOn.get(wire) ?? new Set();
+    preparedOn.set(wire, known);
+    wire.stream.cork();
+    for (const { name, text, values } of this.#statements) {
+      if (!known.has(name)) {
+        // Closed first: after a failure nobody knows whether it was prepared, and preparing it twice is an error.
+        wire.close({ type: 'S', name });
+        wire.parse({ name, text });
+        known.add(name);
+      }
+      wire.bind({ statement: name, values });
+      wire.execute({});
+    }
+    wire.sync();
+    wire.stream.uncork();
+  }
+}
+
+/**
+ * Runs the statements in their order and answers with the command of the last one (`COMMIT`). Errors: the driver's; the statements
+ * are prepared anew when they are next used.
+ */
+export function runPrepared(client: pg.PoolClient, statements: readonly Prepared[]): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const sequence = new Sequence(statements, (error, result) => {
+    if (!error) return resolve(((Array.isArray(result) ? result.at(-1) : result) as pg.QueryResult).command);
+    const known = preparedOn.get((client as unknown as { connection: object }).connection);
+    for (const { name } of statements) known?.delete(name);
+    reject(error);
+  });
+  client.query(sequence);
+  return promise;
+}
