@@ -114,6 +114,35 @@ describe('a consumer', () => {
     expect(await drain('test.order')).toEqual(['first', 'second']);
   });
 
+  test('gets appends of several events and streams once and in the order of each stream, however late they commit', async () => {
+    await drain('test.appends');
+    const late = await held(a);
+    const batch = (stream: string, ...notes: string[]) => ({
+      aggregate_type: 'feed',
+      aggregate_id: stream,
+      events: notes.map((note) => ({ event_type: 'feed.tested', payload: { note } })),
+    });
+    const both = (n: number) => [batch('late-left', `left ${n}`, `left ${n}+`), batch('late-right', `right ${n}`)];
+    await late.query('select plinth.append_to_streams($1)', [JSON.stringify(both(1))]);
+    await plinth.transaction({ tenantId: a }, async (tx) => {
+      tx.events.append({ type: 'feed', id: 'other' }, [
+        { type: 'feed.tested', data: { note: 'other 1' } },
+        { type: 'feed.tested', data: { note: 'other 2' } },
+      ]);
+      tx.events.expect({ type: 'feed', id: 'never' }, 'none');
+    });
+    // Waits for the heads that the open transaction holds.
+    const next = plinth.transaction({ tenantId: a }, (tx) => tx.query('select plinth.append_to_streams($1)', [JSON.stringify(both(2))]));
+    expect(await drain('test.appends')).toEqual(['other 1', 'other 2']);
+    await late.query('select plinth.append_to_streams($1)', [JSON.stringify([batch('late-right', 'right 1+')])]);
+    await late.query('commit');
+    await next;
+    const notes = await drain('test.appends');
+    expect(notes.filter((note) => note.startsWith('left'))).toEqual(['left 1', 'left 1+', 'left 2', 'left 2+']);
+    expect(notes.filter((note) => note.startsWith('right'))).toEqual(['right 1', 'right 1+', 'right 2']);
+    expect(notes).toHaveLength(9);
+  });
+
   test('never gets what was rolled back, to a savepoint or whole, and gets a prepared transaction when it commits', async () => {
     await drain('test.rolled');
     const client = await held(a);

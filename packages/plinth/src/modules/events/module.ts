@@ -2,6 +2,7 @@ import { defineModule } from '#kernel/module.ts';
 import { api } from './api.ts';
 import { eventsCheck } from './check.ts';
 import { errors } from './errors.ts';
+import { eventInsert } from './insert.ts';
 import { eventsEffects } from './publish.ts';
 
 export default defineModule({
@@ -34,6 +35,7 @@ export default defineModule({
     columns: { streamId: `e.aggregate_type || ':' || e.aggregate_id`, data: 'e.payload' },
   },
   effects: eventsEffects,
+  effectInsert: eventInsert,
   checkEffects: eventsCheck,
   api,
   lists: {
