@@ -9,14 +9,15 @@ import type { BenchContext } from '../harness.ts';
 import type { Contestant, Payload, StartWorker } from '../peers/queue.ts';
 
 export const KIND = 'bench.noop';
-export const SLOTS = [1, 16, 64] as const;
 
 const silent = { info: () => {}, warn: () => {}, error: () => {} };
 
 type Handler = NonNullable<WorkerOptions<Modules>['handlers']>[string]['handler'];
 
+export type JobWorkerOptions = Partial<WorkerOptions<Modules>> & { prefetch?: number; durable?: boolean };
+
 /** Worker with one handler and the jobs module alone: the peers have nothing else either. */
-export function startJobWorker(plinth: Plinth, handler: Handler, options: Partial<WorkerOptions<Modules>> = {}): { stop(): Promise<void> } {
+export function startJobWorker(plinth: Plinth, handler: Handler, options: JobWorkerOptions = {}): { stop(): Promise<void> } {
   const worker = startWorker<Modules>({
     plinth,
     handlers: { [KIND]: { summary: 'Measures', handler } },
@@ -44,18 +45,24 @@ export function ours(context: BenchContext): Contestant {
   // As in a process of its own: it hears of jobs by LISTEN, not from the one that enqueues them.
   const elsewhere = createPlinth({ database: { url: context.serverUrl, max: 20 } });
   const worker =
-    (concurrency: number, on = elsewhere): StartWorker =>
+    (concurrency: number, options: JobWorkerOptions = {}, on = elsewhere): StartWorker =>
     async (onJob) =>
-      startJobWorker(on, async (run) => onJob(run.payload as unknown as Payload), { concurrency });
+      startJobWorker(on, async (run) => onJob(run.payload as unknown as Payload), { concurrency, ...options });
   return {
     name: 'plinth',
     admin,
     enqueue,
     enqueueMany: (payloads) => plinth.transaction({ tenantId: next() }, async (tx) => enqueueAll(tx, payloads)),
-    workers: [...SLOTS].reverse().map((slots) => ({ name: `plinth, ${slots} ${slots === 1 ? 'slot' : 'slots'}`, start: worker(slots) })),
+    workers: [
+      { name: 'plinth, 64 slots', start: worker(64) },
+      { name: 'plinth, 64 slots, prefetch 2000', start: worker(64, { prefetch: 2_000 }) },
+      { name: 'plinth, 64 slots, durable claims and completions', start: worker(64, { durable: true }) },
+      { name: 'plinth, 16 slots', start: worker(16) },
+      { name: 'plinth, 1 slot', start: worker(1) },
+    ],
     pickUp: [
       { name: 'plinth', enqueue, start: worker(10) },
-      { name: 'plinth, enqueued by the process of the worker', enqueue, start: worker(10, plinth) },
+      { name: 'plinth, enqueued by the process of the worker', enqueue, start: worker(10, {}, plinth) },
     ],
     async close() {
       await elsewhere.close();

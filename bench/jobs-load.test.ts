@@ -1,0 +1,77 @@
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { testDatabase } from '../packages/plinth/src/testing/database.ts';
+import type { BenchContext } from './harness.ts';
+import { churn, paced } from './jobs/load.ts';
+import { hotBytes, ours } from './jobs/ours.ts';
+import { drain, preload } from './jobs/rates.ts';
+import type { Contestant } from './peers/queue.ts';
+
+const database = await testDatabase('jobs_load');
+const admin = new pg.Client({ connectionString: database.url });
+let queue: Contestant;
+
+beforeAll(async () => {
+  await admin.connect();
+  const { url, serverUrl, plinth, tenantA, tenantB } = database;
+  const context: BenchContext = { url, serverUrl, admin, plinth, tenantId: tenantA, otherTenantId: tenantB, rounds: 1, quick: true, args: {} };
+  queue = ours(context);
+});
+afterAll(async () => {
+  await queue.close();
+  await admin.end();
+  await database.drop();
+});
+
+/** Statuses of all jobs; what ran is stored a moment after it has run. */
+const statuses = async (): Promise<Record<string, number>> => {
+  const { rows } = await admin.query<{ status: string; jobs: number }>('select status, count(*)::int as jobs from plinth.background_jobs group by status');
+  return Object.fromEntries(rows.map(({ status, jobs }) => [status, jobs]));
+};
+
+describe('under load', () => {
+  let expected = 0;
+
+  test('each of some thousands of jobs runs once, whatever the number of slots', async () => {
+    for (const worker of queue.workers) {
+      const jobs = worker.name.includes(' 1 slot') ? 100 : 1_000;
+      await preload(queue, jobs);
+      // Fails when a job runs twice or not at all.
+      await drain(worker, jobs);
+      expected += jobs;
+    }
+    expect(await statuses()).toEqual({ completed: expected });
+  });
+
+  test('the hot tables stay small while jobs go through', async () => {
+    const sizes: number[] = [];
+    await churn(queue, {
+      jobs: 5_000,
+      mostWaiting: 2_000,
+      everyMs: 100,
+      async onSample() {
+        sizes.push(await hotBytes(admin));
+      },
+    });
+    expected += 5_000;
+    expect(sizes.length).toBeGreaterThan(1);
+    expect(Math.max(...sizes)).toBeGreaterThan(0);
+    expect(Math.max(...sizes)).toBeLessThan(64 * 2 ** 20);
+    expect(await statuses()).toEqual({ completed: expected });
+  });
+
+  test('jobs are started and stored while another session holds a snapshot', async () => {
+    const holder = new pg.Client({ connectionString: database.url });
+    await holder.connect();
+    try {
+      await holder.query('begin isolation level repeatable read');
+      await holder.query('select count(*) from plinth.background_jobs');
+      const load = await paced(queue, 200, 2_000);
+      expected += 400;
+      expect(load.startedPerSecond).toBeGreaterThan(0.5 * load.offeredPerSecond);
+    } finally {
+      await holder.end();
+    }
+    expect(await statuses()).toEqual({ completed: expected });
+  });
+});
