@@ -50,7 +50,7 @@ test('events of one transaction keep the order in which they were published, in 
 test('an event that cannot be written is named and nothing of its transaction stays', async () => {
   const failing = prepared.transaction({ tenantId: tenantA }, async (tx) => {
     tx.audit.record({ action: 'beside.the.event' });
-    tx.events.publish('too.large', { text: 'x'.repeat(1_100_000).split('').reverse().join('') + Array.from({ length: 200_000 }, (_, i) => i).join() });
+    tx.events.publish('too.large', { text: 'x'.repeat(1_100_000) });
   });
   await expect(failing).rejects.toMatchObject({ code: 'kernel_effect_failed', detail: { effect_index: 1 } });
   expect((await admin.query(`select 1 from plinth_audit.entries where action = 'beside.the.event'`)).rowCount).toBe(0);
