@@ -71,6 +71,25 @@ describe('a stream', () => {
     expect(await asTenant(b, (tx) => Array.fromAsync(readStream(tx, order('read'))))).toEqual([]);
   });
 
+  test('is looked for only in months that it can lie in, however many are kept', async () => {
+    await database.admin.query(`create table plinth_events.old_month partition of plinth_events.events
+      for values from ('016f5e66-e800-0000-0000-000000000000') to ('016ffe0c-0c00-0000-0000-000000000000'); alter table plinth_events.old_month owner to plinth_owner`);
+    await asTenant(a, async (tx) => tx.events.append(order('young'), paid(1, 2)));
+    const looked = await asTenant(a, async (tx) => {
+      // Often enough that the server may keep a plan.
+      for (let n = 0; n < 10; n++) {
+        expect(await Array.fromAsync(readStream(tx, order('young')))).toHaveLength(2);
+        expect(await tx.query(`select from plinth.get_aggregate_events('order', 'young')`)).toHaveLength(2);
+      }
+      return tx.query(
+        `select distinct relation::regclass::text as name from pg_locks where pid = pg_backend_pid() and relation::regclass::text ~ '^plinth_events\\.(old_month|events_20\\d\\d_\\d\\d)$'`,
+      );
+    });
+    expect(looked.length).toBeGreaterThan(0);
+    expect(looked).not.toContainEqual({ name: 'plinth_events.old_month' });
+    await database.admin.query('drop table plinth_events.old_month');
+  });
+
   test('shows events with all that is known of them, and those of its own transaction', async () => {
     const causationId = plinth.newId();
     const occurredAt = new Date('2026-01-02T03:04:05Z');

@@ -63,6 +63,7 @@ interface Start {
   head: string;
   version: string | null;
   state: unknown;
+  taken_at: Date | null;
 }
 
 /**
@@ -83,7 +84,7 @@ export async function loadAggregate<State>(tx: AnyTransaction, stream: Stream, f
   const snapshotVersion = Number(start?.version ?? 0);
   let state = snapshotVersion > 0 ? (start?.state as State) : fold.initial();
   let version = snapshotVersion;
-  for await (const event of readStream(tx, stream, { from: version + 1, to: target, upcasters: fold.upcasters })) {
+  for await (const event of readStream(tx, stream, { from: version + 1, to: target, since: start?.taken_at ?? undefined, upcasters: fold.upcasters })) {
     if (event.version !== version + 1) throw gone(stream, version + 1);
     state = fold.reduce(state, event);
     version = event.version;
@@ -116,8 +117,8 @@ export async function diffAggregate<State>(
 /** Version of the head, and the newest snapshot that may be used. Undefined for a stream that never was. */
 async function startOf<State>(tx: AnyTransaction, stream: Stream, fold: Fold<State>, target: number | undefined): Promise<Start | undefined> {
   const [start] = await tx.query<Start>(
-    `select h.version as head, s.version, s.state from plinth_events.streams as h left join lateral (
-       select n.version, n.state from plinth_events.snapshots as n
+    `select h.version as head, s.version, s.state, s.created_at as taken_at from plinth_events.streams as h left join lateral (
+       select n.version, n.state, n.created_at from plinth_events.snapshots as n
        where n.tenant_id = h.tenant_id and n.aggregate_type = h.aggregate_type and n.aggregate_id = h.aggregate_id and n.fold = $4 and n.version <= $5 order by n.version desc limit 1
      ) as s on true where h.tenant_id = $1 and h.aggregate_type = $2 and h.aggregate_id = $3`,
     [

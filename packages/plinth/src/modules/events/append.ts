@@ -87,10 +87,11 @@ export async function appendNow(
   });
   const ids = options.idempotencyKey === undefined ? asked : await firstIds(tx, options.idempotencyKey);
   const rows = await tx.query<{ id: string; aggregate_type: string; aggregate_id: string; version: string }>(
-    `select e.id, e.aggregate_type, e.aggregate_id, e.version from unnest($2::uuid[]) with ordinality as i (id, nth)
-     join plinth_events.events as e on e.tenant_id = $1 and e.id = i.id order by i.nth`,
+    'select id, aggregate_type, aggregate_id, version from plinth_events.events where tenant_id = $1 and id = any ($2::uuid[])',
     [tx.context.tenantId, ids],
   );
+  const order = new Map(ids.map((id, index) => [id, index]));
+  rows.sort((one, other) => (order.get(one.id) ?? 0) - (order.get(other.id) ?? 0));
   return {
     events: rows.map((row) => ({ id: row.id, stream: { type: row.aggregate_type, id: row.aggregate_id }, version: Number(row.version) })),
     duplicate: ids[0] !== asked[0],

@@ -30,6 +30,8 @@ export interface ReadOptions {
   limit?: number | undefined;
   /** Events a round trip. Default 500, at most 10,000. */
   pageSize?: number | undefined;
+  /** A time before which none of these events was written: fewer months have to be looked into. */
+  since?: Date | undefined;
   /** Brings old events into the newest form of their types. */
   upcasters?: Upcasters | undefined;
 }
@@ -81,7 +83,7 @@ const whole = (field: string, value: number, least: number, most: number): numbe
  */
 export async function* readStream(tx: AnyTransaction, stream: Stream, options: ReadOptions = {}): AsyncGenerator<StreamEvent, void, void> {
   const backward = options.direction === 'backward';
-  const key = [tx.context.tenantId, name('stream.type', stream.type), name('stream.id', stream.id)];
+  const key = [name('stream.type', stream.type), name('stream.id', stream.id)];
   const pageSize = whole('pageSize', options.pageSize ?? DEFAULT_PAGE, 1, LARGEST_PAGE);
   const to = whole('to', options.to ?? (backward ? 1 : LAST), 0, LAST);
   let next = whole('from', options.from ?? (backward ? LAST : 1), 0, LAST);
@@ -90,9 +92,9 @@ export async function* readStream(tx: AnyTransaction, stream: Stream, options: R
   while (left > 0) {
     const asked = Math.min(left, pageSize);
     const rows = await tx.query<Row>(
-      `select id, event_type, event_version, version, payload, metadata, actor_type, actor_id, correlation_id, causation_id, occurred_at, created_at from plinth.event_store
-       where tenant_id = $1 and aggregate_type = $2 and aggregate_id = $3 and version between $4 and $5 order by version ${backward ? 'desc' : ''} limit $6`,
-      [...key, backward ? to : next, backward ? next : to, asked],
+      `select id, event_type, event_version, version, payload, metadata, actor_type, actor_id, correlation_id, causation_id, occurred_at, created_at
+       from plinth_events.read_stream($1, $2, $3, $4, $5, $6, $7)`,
+      [...key, next, to, asked, backward, options.since],
     );
     for (const row of rows) yield options.upcasters ? options.upcasters.upcast(eventOf(row)) : eventOf(row);
     if (rows.length < asked) return;

@@ -7,6 +7,7 @@ import type { EventsTransaction } from './publish.ts';
 
 const stream = { type: name, id: name };
 const MOST_IN_A_CALL = 1000;
+const NEWEST = Number.MAX_SAFE_INTEGER;
 
 const toEvent = (input: z.infer<typeof newEvent>): NewEvent => ({
   type: input.type,
@@ -85,11 +86,14 @@ export const streamsApi = {
     .output(z.object({ events: z.array(event), next_version: version.nullable() }))
     .query(async ({ ctx, input }) => {
       const backward = input.direction === 'backward';
-      const events = await ctx.tx.query<z.infer<typeof event>>(
-        `select ${COLUMNS} from plinth.event_store where tenant_id = $1 and aggregate_type = $2 and aggregate_id = $3 and version ${backward ? '<=' : '>='} $4
-         order by version ${backward ? 'desc' : ''} limit $5`,
-        [ctx.tx.context.tenantId, input.type, input.id, input.from_version ?? (backward ? Number.MAX_SAFE_INTEGER : 1), input.limit],
-      );
+      const events = await ctx.tx.query<z.infer<typeof event>>(`select ${COLUMNS} from plinth_events.read_stream($1, $2, $3, $4, $5, $6)`, [
+        input.type,
+        input.id,
+        input.from_version ?? (backward ? NEWEST : 1),
+        backward ? 1 : NEWEST,
+        input.limit,
+        backward,
+      ]);
       const last = Number(events.at(-1)?.version ?? 0);
       const more = events.length === input.limit && (!backward || last > 1);
       return { events, next_version: more ? last + (backward ? -1 : 1) : null };

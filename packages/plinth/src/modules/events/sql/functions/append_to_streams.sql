@@ -20,7 +20,8 @@ begin
   return query
   select e.aggregate_type::text, e.aggregate_id::text, e.version, e.id, _duplicate
   from unnest(_ids) with ordinality as i (id, nth)
-  join plinth_events.events as e on e.tenant_id = plinth_kernel.tenant_id() and e.id = i.id
+  -- The array once more, because it says at once which months to look into.
+  join plinth_events.events as e on e.tenant_id = plinth_kernel.tenant_id() and e.id = i.id and e.id = any (_ids)
   order by i.nth;
 end
 $$;

@@ -3,9 +3,6 @@ create or replace function plinth.get_aggregate_events(p_aggregate_type text, p_
 returns setof plinth.event_store
 language sql stable security invoker
 as $$
-  select * from plinth.event_store
-  where tenant_id = plinth_kernel.tenant_id() and aggregate_type = p_aggregate_type and aggregate_id = p_aggregate_id and version >= p_from_version
-  order by version
-  limit p_limit
+  select * from plinth_events.read_stream(p_aggregate_type, p_aggregate_id, p_from_version, 9223372036854775807, p_limit)
 $$;
 comment on function plinth.get_aggregate_events(text, text, bigint, integer) is 'Events of one aggregate, oldest first, from a version on (default 1); all of them unless p_limit is given.';
