@@ -37,5 +37,6 @@ export async function run(context: BenchContext): Promise<Report> {
       { what: 'difference between counters and ledger', value: Math.abs(result.unbalanced), atMost: 0 },
       { what: 'kill -9 to running elsewhere, p99 in ms', value: percentile(latencies, 0.99), atMost: 5_000 },
     ],
+    notes: result.examples,
   };
 }

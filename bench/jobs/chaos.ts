@@ -26,6 +26,8 @@ export interface ChaosOptions {
   separate?: boolean;
   /** Another PostgreSQL to run on. */
   programFolder?: string | undefined;
+  /** How long the last jobs may take after the last fault. Default 180,000. */
+  drainMs?: number;
   /** Where the run may take long, how far it is. */
   progress?(line: string): void;
 }
@@ -49,11 +51,12 @@ export interface ChaosResult {
   cuts: number;
   crashes: number;
   tookMs: number;
+  /** Rows of some jobs that were lost, or a note that there is no row, for whoever looks for the reason. */
+  examples: string[];
 }
 
 const FAULTS = ['kill', 'stop', 'cut', 'crash'] as const;
 type Fault = (typeof FAULTS)[number];
-const LONGEST_DRAIN_MS = 180_000;
 const TABLES = `create schema chaos; grant usage on schema chaos to plinth_app;
   create table chaos.enqueued (n bigint primary key, kind text not null);
   create table chaos.ledger (n bigint not null, job_id uuid not null, run_id uuid not null, worker text not null);
@@ -197,7 +200,7 @@ async function spoil(run: Run): Promise<void> {
 const OPEN = `select count(*)::int as open from plinth.background_jobs where job_type like 'chaos.%' and status not in ('completed', 'failed', 'cancelled')`;
 
 async function drained(run: Run): Promise<void> {
-  const end = performance.now() + LONGEST_DRAIN_MS;
+  const end = performance.now() + (run.options.drainMs ?? 180_000);
   for (;;) {
     const [row] = await ask<{ open: number }>(run.admin, OPEN);
     if (row?.open === 0 || performance.now() > end) return;
@@ -219,6 +222,10 @@ const VERDICT = `with jobs as (
       + (select count(*) from chaos.ledger l where not exists (select from chaos.enqueued e where e.n = l.n)))::int as zombies,
     ((select coalesce(sum(value), 0) from chaos.counters) - (select count(*) from chaos.ledger))::int as unbalanced,
     (select coalesce(sum(attempts), 0) from jobs)::int as attempts`;
+
+const EXAMPLES = `select coalesce(to_jsonb(j)::text, 'job ' || e.n || ' has no row') as example
+  from chaos.enqueued e left join plinth.background_jobs j on (j.payload ->> 'n')::bigint = e.n and j.job_type = e.kind
+  where j.status is distinct from 'completed' order by e.n limit 5`;
 
 export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
   const started = performance.now();
@@ -253,10 +260,11 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
     };
     await Promise.all([enqueueAll(run), spoil(run)]);
     await drained(run);
-    const [verdict] = await ask<Omit<ChaosResult, 'refused' | 'kills' | 'stops' | 'cuts' | 'crashes' | 'tookMs'>>(admin, VERDICT);
+    const [verdict] = await ask<Omit<ChaosResult, 'refused' | 'kills' | 'stops' | 'cuts' | 'crashes' | 'tookMs' | 'examples'>>(admin, VERDICT);
     if (!verdict) throw new Error('the verdict has no row');
+    const examples = verdict.lost === 0 ? [] : (await ask<{ example: string }>(admin, EXAMPLES)).map(({ example }) => example);
     const { kill: kills, stop: stops, cut: cuts, crash: crashes } = run.counts;
-    return { ...verdict, refused, kills, stops, cuts, crashes, tookMs: Math.round(performance.now() - started) };
+    return { ...verdict, refused, kills, stops, cuts, crashes, tookMs: Math.round(performance.now() - started), examples };
   } finally {
     await Promise.all(slots.map((slot) => slot.kill()));
     await plinth?.close();
