@@ -35,7 +35,12 @@ export interface JobRun<Tx extends AnyTransaction = AnyTransaction> {
 /** What the worker process hands to handlers and consumers; adapters come in here, so that modules stay free of them. */
 export interface WorkServices {
   clock: { now(): number };
-  log: { info(fields: object, message: string): void; warn(fields: object, message: string): void; error(fields: object, message: string): void };
+  log: {
+    debug?(fields: object, message: string): void;
+    info(fields: object, message: string): void;
+    warn(fields: object, message: string): void;
+    error(fields: object, message: string): void;
+  };
   /** Named adapters given by the app: `egress`, `storage`, `database`. */
   adapters: Record<string, unknown>;
   /** False where the process works the modules it was given and nothing of this one. */

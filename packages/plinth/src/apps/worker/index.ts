@@ -25,11 +25,18 @@ export interface WorkerOptions<Modules extends ModuleMap> {
   services?: Partial<WorkServices>;
   /** Jobs at a time. Default 10; the pool should have as many connections and a few more. */
   concurrency?: number;
+  /** Most jobs that are claimed ahead and wait for a slot; it takes a quarter of a second's work, not more. Default 500. */
+  prefetch?: number;
+  /**
+   * True: claims and completions are on disk before the worker goes on. Default false (synchronous_commit off for these two): a crash
+   * of the database may run a job again, it never loses one. Enqueueing, completeIn and what handlers commit always are.
+   */
+  durable?: boolean;
   /** Only jobs of these queues. Default: all. */
   queues?: readonly string[];
   /** Longest wait before looking for work without a hint, ms. Default 1,000. */
   pollMs?: number;
-  /** How long a job is kept for this process without a sign of life, ms. Default 15,000; extended three times in that time. */
+  /** How long its jobs are kept for a process without a sign of life, ms; it gives one a second. Default 15,000. */
   leaseMs?: number;
   /** How long a handler may take to end after its signal was aborted, ms. Default 1,000. */
   stopMs?: number;
@@ -71,11 +78,13 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
     ...shared,
     name,
     concurrency: options.concurrency ?? 10,
+    prefetch: options.prefetch ?? 500,
+    durable: options.durable ?? false,
     queues: options.queues,
     leaseMs: options.leaseMs ?? 15_000,
     stopMs: options.stopMs ?? 1_000,
   });
-  const loops = [...startUpkeep(shared), ...startConsumers(shared), ...(options.listen === false ? [] : [startListener(plinth, services.log)])];
+  const loops = [...startUpkeep(shared), ...startConsumers(shared), ...(options.listen === false ? [] : [startListener(plinth, services.log, jobs.member)])];
   services.log.info({ worker: name, kinds: Object.keys(definitions), parts: parts.map((part) => part.name) }, 'worker started');
   let stopped: Promise<void> | undefined;
   const stop = async (graceMs: number): Promise<void> => {

@@ -2,12 +2,12 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
-import { beatWorker, claimJobs, JOB_SIGNALS } from '#modules/jobs';
-import type { Loop } from './loop.ts';
-import { startLoop } from './loop.ts';
+import { createClaims } from './claims.ts';
+import type { Member } from './member.ts';
+import { startMember } from './member.ts';
 import type { WorkerMetrics, WorkerStats } from './metrics.ts';
 import type { RunningJob } from './run-job.ts';
-import { runJob } from './run-job.ts';
+import { DEFAULT_TIMEOUT_MS, runJob, runningJob } from './run-job.ts';
 import type { SettleQueue } from './settle-queue.ts';
 import { createSettleQueue } from './settle-queue.ts';
 import { StopReason } from './stop-reason.ts';
@@ -18,62 +18,89 @@ export interface JobLoopOptions {
   definitions: Readonly<Record<string, JobDefinition>>;
   name: string;
   concurrency: number;
+  /** Most jobs that wait here for a slot. */
+  prefetch: number;
   queues?: readonly string[] | undefined;
   pollMs: number;
   leaseMs: number;
   stopMs: number;
+  durable: boolean;
   stats: WorkerStats;
   metrics: WorkerMetrics;
 }
 
-/** Takes jobs while there are free slots, runs them, keeps their leases, stores how they ended. */
+/** Takes jobs while there are free slots, runs them, stores how they ended. */
 export interface JobLoop {
-  /** Takes no more, waits `graceMs` for what runs, then aborts it and gives back what does not end. */
+  readonly member: Member;
+  /** Takes no more, gives back what has not begun, waits `graceMs` for what runs, then aborts it and gives back what does not end. */
   stop(graceMs: number): Promise<void>;
 }
 
-export function startJobLoop(options: JobLoopOptions): JobLoop {
-  const { plinth, services, stats } = options;
-  const running = new Map<string, RunningJob>();
-  const ended = new Set<() => void>();
-  const settling = createSettleQueue(plinth, services.log, options.leaseMs * 2);
-  const state: State = { options, running, settling, stopping: false, more: false, ended };
-  const claims = startLoop({ name: 'claim', log: services.log, wake: plinth.wake, signals: [JOB_SIGNALS.enqueued], turn: () => claimTurn(state) });
-  state.claims = claims;
-  const beats = startLoop({
-    name: 'heartbeat',
-    log: services.log,
-    wake: plinth.wake,
-    signals: [JOB_SIGNALS.cancelled],
-    longestBackoffMs: options.leaseMs / 6,
-    turn: heartbeat(state),
-  });
+/** How often running jobs are looked at for their time limit. */
+const SWEEP_MS = 100;
+/** A job that waited here so long for a slot is given back: others may have one. */
+const LONGEST_WAIT_MS = 2_000;
+/** Outcomes that may wait to be stored before no further job begins. */
+const MOST_UNSETTLED = 4_000;
 
-  const drained = (timeoutMs: number): Promise<void> =>
-    new Promise((resolve) => {
-      const done = (): void => {
-        if (running.size > 0) return;
-        finish();
-      };
-      const finish = (): void => {
-        clearTimeout(timer);
-        ended.delete(done);
-        resolve();
-      };
-      const timer = setTimeout(finish, timeoutMs);
-      ended.add(done);
-      done();
-    });
+/** A job that was claimed and has not begun. */
+interface Waiting {
+  job: ClaimedJob;
+  sinceMs: number;
+}
+
+export function startJobLoop(options: JobLoopOptions): JobLoop {
+  const { plinth, services, stats, leaseMs } = options;
+  const running = new Map<string, RunningJob>();
+  const lost = new StopReason('lease_lost', 'another attempt has taken over, or the job is gone');
+  const member = startMember({
+    ...options,
+    log: services.log,
+    onCancelled(runIds) {
+      for (const runId of runIds) {
+        running.get(runId)?.stop(new StopReason('cancelled', 'cancelled'));
+        state.cancelled.add(runId);
+      }
+    },
+    onLost() {
+      for (const one of running.values()) one.stop(lost);
+      state.waiting.length = 0;
+      state.open.clear();
+    },
+  });
+  const settling = createSettleQueue({ plinth, log: services.log, giveUpMs: leaseMs * 2, durable: options.durable, onGivenUp: () => member.renew() });
+  const state: State = { options, running, settling, waiting: [], open: new Map(), cancelled: new Set(), stopping: false, ended: new Set() };
+  const claims = createClaims({
+    ...options,
+    member,
+    log: services.log,
+    held: () => running.size + state.waiting.length,
+    unsettled: () => settling.size,
+    onClaimed(jobs) {
+      stats.claimed += jobs.length;
+      const sinceMs = performance.now();
+      for (const job of jobs) {
+        state.open.set(job.claim_id, (state.open.get(job.claim_id) ?? 0) + 1);
+        state.waiting.push({ job, sinceMs });
+      }
+      fill(state);
+    },
+  });
+  state.onFree = claims.freed;
+  const sweep = setInterval(() => sweepTimes(state), SWEEP_MS);
 
   return {
+    member,
     async stop(graceMs) {
       state.stopping = true;
       await claims.stop();
-      await drained(graceMs);
-      for (const { controller } of running.values()) controller.abort(new StopReason('shutdown', 'the worker shuts down'));
+      for (const { job } of state.waiting.splice(0)) end(state, job, { outcome: 'returned' });
+      await drained(state, graceMs);
+      for (const one of running.values()) one.stop(new StopReason('shutdown', 'the worker shuts down'));
       // Handlers have stopMs to end, then the job is given back whatever they do: the fence keeps a straggler from the database.
-      await drained(options.stopMs + 1_000);
-      await beats.stop();
+      await drained(state, options.stopMs + 1_000);
+      clearInterval(sweep);
+      await member.stop();
       stats.running = running.size;
     },
   };
@@ -83,85 +110,124 @@ interface State {
   options: JobLoopOptions;
   running: Map<string, RunningJob>;
   settling: SettleQueue;
-  claims?: Loop;
+  waiting: Waiting[];
+  /** Claims by their id: how many of their jobs have not ended. */
+  open: Map<string, number>;
+  /** Attempts that were cancelled before they began. */
+  cancelled: Set<string>;
   stopping: boolean;
-  /** True when the last claim was filled: there is probably more. */
-  more: boolean;
-  soon?: NodeJS.Timeout | undefined;
+  onFree?: () => void;
   ended: Set<() => void>;
 }
 
-async function claimTurn(state: State): Promise<number> {
-  const { options, running } = state;
-  const limit = options.concurrency - running.size;
-  const kinds = Object.keys(options.definitions);
-  if (limit <= 0 || kinds.length === 0) return options.pollMs;
-  const jobs = await options.plinth.asWorker({}, (tx) =>
-    claimJobs(tx, { worker: options.name, limit, leaseMs: options.leaseMs, kinds, queues: options.queues }),
-  );
-  state.more = jobs.length === limit;
-  for (const job of jobs) {
-    if (state.stopping) void state.settling.push({ ...held(job), outcome: 'returned' });
-    else void work(state, job);
+/** Begins jobs while there are slots. */
+function fill(state: State): void {
+  const { options, running, waiting } = state;
+  let begun = 0;
+  while (begun < waiting.length && running.size < options.concurrency && state.settling.size < MOST_UNSETTLED) {
+    const { job } = waiting[begun] as Waiting;
+    begun += 1;
+    begin(state, job);
   }
-  options.stats.claimed += jobs.length;
-  // Spread, so that a fleet does not poll in step.
-  return options.pollMs * (0.75 + Math.random() / 2);
+  if (begun > 0) waiting.splice(0, begun);
+  options.stats.running = running.size;
 }
 
-const held = (job: ClaimedJob): Pick<Settlement, 'tenant_id' | 'id' | 'run_id'> => ({ tenant_id: job.tenant_id, id: job.id, run_id: job.run_id });
-
-async function work(state: State, job: ClaimedJob): Promise<void> {
-  const { options, running } = state;
+function begin(state: State, job: ClaimedJob): void {
+  const { options } = state;
   const definition = options.definitions[job.kind];
-  if (!definition) throw new Error(`claimed a job of kind ${job.kind} without a handler for it`);
-  const mine: RunningJob = { job, controller: new AbortController(), settled: false };
+  if (state.stopping || !definition) end(state, job, { outcome: 'returned' });
+  else if (state.cancelled.delete(job.run_id)) end(state, job, { outcome: 'cancelled', error: 'cancelled' });
+  else if (job.deadline && job.deadline < job.started_at)
+    end(state, job, { outcome: 'failed', final: true, error: `its deadline, ${job.deadline.toISOString()}, had passed before it could begin` });
+  else void work(state, job, definition);
+}
+
+async function work(state: State, job: ClaimedJob, definition: JobDefinition): Promise<void> {
+  const { options, running } = state;
+  const mine = runningJob(job, definition.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   running.set(job.run_id, mine);
-  options.stats.running = running.size;
   options.metrics.running.add(1);
   options.metrics.wait.record(Math.max(0, job.started_at.getTime() - job.run_at.getTime()) / 1000, { queue: job.queue });
   const startedMs = performance.now();
   const outcome = await runJob({ plinth: options.plinth, services: options.services, stopMs: options.stopMs }, mine, definition);
   const byHandler = mine.settled;
   mine.settled = true;
-  const accepted = outcome ? await state.settling.push({ ...held(job), ...outcome }) : byHandler;
-  tell(options, job, accepted ? (outcome ?? { outcome: 'completed' }) : undefined, performance.now() - startedMs);
   running.delete(job.run_id);
-  options.stats.running = running.size;
   options.metrics.running.add(-1);
+  end(state, job, outcome, byHandler, startedMs);
   for (const listener of state.ended) listener();
-  if (state.more) claimSoon(state);
+  fill(state);
+  state.onFree?.();
 }
 
-/** Slots come free in batches, as outcomes are stored in batches: a moment later one claim fills them all. */
-function claimSoon(state: State): void {
-  state.soon ??= setTimeout(() => {
-    state.soon = undefined;
-    state.claims?.nudge();
-  }, 2);
+/** Stores how an attempt ended; `outcome` is undefined when the handler stored it itself, or has lost the job. */
+function end(state: State, job: ClaimedJob, outcome: Partial<Settlement> | undefined, byHandler = false, startedMs = performance.now()): void {
+  const { options, settling, open } = state;
+  const left = (open.get(job.claim_id) ?? 0) - 1;
+  if (left === 0) open.delete(job.claim_id);
+  else if (left > 0) open.set(job.claim_id, left);
+  const closes = left === 0 ? job.claim_id : undefined;
+  const tookMs = performance.now() - startedMs;
+  if (!outcome) {
+    if (closes !== undefined) settling.close(closes);
+    tell(options, job, byHandler ? { outcome: 'completed' } : undefined, tookMs);
+    return;
+  }
+  const settlement = { tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, ...outcome } as Settlement;
+  void settling.push(settlement, closes).then((accepted) => {
+    tell(options, job, accepted ? outcome : undefined, tookMs);
+    if (state.waiting.length > 0) fill(state);
+  });
 }
 
-/** Counts and logs the end of an attempt; `end` is undefined when it was refused. */
+function sweepTimes(state: State): void {
+  const now = performance.now();
+  for (const one of state.running.values()) {
+    if (one.endsMs > now) continue;
+    const { timeoutMs = DEFAULT_TIMEOUT_MS } = state.options.definitions[one.job.kind] ?? {};
+    one.stop(new StopReason('timeout', `timed out after ${timeoutMs} ms`));
+  }
+  if (state.waiting[0] && now - state.waiting[0].sinceMs > LONGEST_WAIT_MS) {
+    for (const { job } of state.waiting.splice(0)) end(state, job, { outcome: 'returned' });
+  }
+  if (state.running.size === 0) state.cancelled.clear();
+}
+
+/** Resolves when nothing runs and every outcome is stored, at the latest after `timeoutMs`. */
+const drained = (state: State, timeoutMs: number): Promise<void> =>
+  new Promise((resolve) => {
+    const finish = (): void => {
+      clearTimeout(timer);
+      clearInterval(looking);
+      state.ended.delete(look);
+      resolve();
+    };
+    const look = (): void => {
+      if (state.running.size === 0 && state.settling.size === 0) finish();
+    };
+    const timer = setTimeout(finish, timeoutMs);
+    const looking = setInterval(look, 5);
+    state.ended.add(look);
+    look();
+  });
+
+/** Counts and logs the end of an attempt; `outcome` is undefined when it was refused. */
 function tell(options: JobLoopOptions, job: ClaimedJob, end: Partial<Settlement> | undefined, tookMs: number): void {
-  const { stats, metrics, services } = options;
-  const dead = end?.outcome === 'failed' && (end.final === true || job.attempt >= (job.max_attempts ?? options.definitions[job.kind]?.maxAttempts ?? 3));
+  const { stats, metrics, services, definitions } = options;
+  const most = job.max_attempts ?? definitions[job.kind]?.maxAttempts ?? 3;
+  const dead = end?.outcome === 'failed' && (end.final === true || job.attempt >= most);
   const outcome = end === undefined ? 'lost' : dead ? 'dead_letter' : (end.outcome ?? 'completed');
   metrics.attempts.add(1, { kind: job.kind, outcome });
   metrics.duration.record(tookMs / 1000, { kind: job.kind, outcome });
-  const fields = {
-    job_id: job.id,
-    kind: job.kind,
-    tenant_id: job.tenant_id,
-    correlation_id: job.correlation_id,
-    run_id: job.run_id,
-    attempt: job.attempt,
-    took_ms: Math.round(tookMs),
-    outcome,
-  };
   if (outcome === 'completed') {
     stats.completed += 1;
-    services.log.info(fields, 'job completed');
-  } else if (outcome === 'dead_letter') {
+    // What went well is in the history; a line for each would cost more than the job.
+    services.log.debug?.(factsOf(job, outcome, tookMs), 'job completed');
+    return;
+  }
+  const fields = factsOf(job, outcome, tookMs);
+  if (outcome === 'dead_letter') {
     stats.deadLetters += 1;
     services.log.error({ ...fields, error: end?.error }, 'job failed for good');
   } else if (outcome === 'failed') {
@@ -173,36 +239,13 @@ function tell(options: JobLoopOptions, job: ClaimedJob, end: Partial<Settlement>
   }
 }
 
-/**
- * Extends the leases of what runs here, three times a lease; the answer says what was cancelled or lost. A process that could not
- * do so for a whole lease must take its jobs for lost.
- */
-function heartbeat(state: State): () => Promise<number> {
-  const { options, running } = state;
-  const everyMs = options.leaseMs / 3;
-  let lastMs = performance.now();
-  return async () => {
-    const mine = [...running.values()].filter((one) => !one.settled);
-    if (mine.length === 0) {
-      lastMs = performance.now();
-      return everyMs;
-    }
-    try {
-      const cancelled = await options.plinth.asWorker({ timeoutMs: everyMs }, (tx) => beatWorker(tx, options.name));
-      lastMs = performance.now();
-      for (const one of mine) {
-        if (!one.settled && cancelled.has(one.job.run_id)) one.controller.abort(new StopReason('cancelled', 'cancelled'));
-      }
-      return everyMs;
-    } catch (error) {
-      if (performance.now() - lastMs > options.leaseMs) {
-        for (const one of mine) one.controller.abort(new StopReason('lease_lost', 'the database could not be reached for the length of the lease'));
-      }
-      if ((error as { code?: unknown }).code === 'jobs_lease_lost') {
-        for (const one of mine) one.controller.abort(new StopReason('lease_lost', 'another attempt has taken over, or the job is gone'));
-        return everyMs;
-      }
-      throw error;
-    }
-  };
-}
+const factsOf = (job: ClaimedJob, outcome: string, tookMs: number): object => ({
+  job_id: job.id,
+  kind: job.kind,
+  tenant_id: job.tenant_id,
+  correlation_id: job.correlation_id,
+  run_id: job.run_id,
+  attempt: job.attempt,
+  took_ms: Math.round(tookMs),
+  outcome,
+});

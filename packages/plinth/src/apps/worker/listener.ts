@@ -5,6 +5,7 @@ import { listenForWakes } from '#kernel/wake.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
+import type { Member } from './member.ts';
 
 const RETRY_MS = 1_000;
 const LIFE_SIGN_MS = 30_000;
@@ -13,7 +14,7 @@ const LIFE_SIGN_MS = 30_000;
  * Hears the hints of other processes on a connection of its own, and opens another when that one is lost. Without it everything
  * still happens, at the pace of polling. It needs a session: behind a pooler in transaction mode, turn it off.
  */
-export function startListener(plinth: Plinth<ModuleMap>, log: WorkServices['log']): Loop {
+export function startListener(plinth: Plinth<ModuleMap>, log: WorkServices['log'], member: Pick<Member, 'sessionLock' | 'sessionHeld'>): Loop {
   let client: pg.Client | undefined;
   const drop = (): void => {
     const old = client;
@@ -48,6 +49,9 @@ export function startListener(plinth: Plinth<ModuleMap>, log: WorkServices['log'
       opened.on('end', lost);
       await opened.connect();
       client = opened;
+      // The server frees it the moment it sees this session end: that is how others learn of a death.
+      await opened.query('select pg_advisory_lock($1)', [member.sessionLock]);
+      member.sessionHeld();
       await listenForWakes(opened, (name) => plinth.wake.hear(name));
       return LIFE_SIGN_MS;
     },

@@ -6,14 +6,47 @@ import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, JobRun, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
 import { JobFailure, SYSTEM_TENANT } from '#modules/jobs';
-import { StopReason } from './stop-reason.ts';
+import type { StopReason } from './stop-reason.ts';
 
 /** One attempt that runs here. */
 export interface RunningJob {
-  job: ClaimedJob;
-  controller: AbortController;
+  readonly job: ClaimedJob;
   /** True once its outcome is stored or on its way: a heartbeat that no longer finds it means nothing. */
   settled: boolean;
+  /** When it runs out of time, by performance.now(). */
+  readonly endsMs: number;
+  /** Aborts its signal; only the first reason counts. */
+  stop(reason: StopReason): void;
+  /** Made when a handler asks for it: most never do. */
+  readonly signal: AbortSignal;
+  /** Calls back at the stop, at once when it was before. */
+  onStop(listener: (reason: StopReason) => void): void;
+}
+
+export function runningJob(job: ClaimedJob, timeoutMs: number): RunningJob {
+  let controller: AbortController | undefined;
+  let reason: StopReason | undefined;
+  let listener: ((reason: StopReason) => void) | undefined;
+  return {
+    job,
+    settled: false,
+    endsMs: performance.now() + timeoutMs,
+    stop(why) {
+      if (reason) return;
+      reason = why;
+      controller?.abort(why);
+      listener?.(why);
+    },
+    get signal() {
+      controller ??= new AbortController();
+      if (reason && !controller.signal.aborted) controller.abort(reason);
+      return controller.signal;
+    },
+    onStop(call) {
+      listener = call;
+      if (reason) call(reason);
+    },
+  };
 }
 
 export interface RunDeps {
@@ -29,18 +62,18 @@ export const DEFAULT_TIMEOUT_MS = 60_000;
 const MOST_RESULT_BYTES = 256 * 1024;
 const LONGEST_ERROR = 4000;
 
+const tracer = trace.getTracer('plinth.worker');
+
 /**
  * Runs the handler of a claimed job and says how it ended; undefined when there is nothing left to store, because the handler has
  * completed the job in a transaction of its own or has lost it. Never rejects.
  */
 export async function runJob(deps: RunDeps, running: RunningJob, definition: JobDefinition): Promise<Outcome | undefined> {
-  const { job, controller } = running;
-  const timeoutMs = definition.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-  const timer = setTimeout(() => controller.abort(new StopReason('timeout', `timed out after ${timeoutMs} ms`)), timeoutMs);
+  const { job } = running;
   const asked: { snoozeMs?: number } = {};
   const context = contextOf(job);
   const run = jobRun(deps, running, context, asked);
-  const span = trace.getTracer('plinth.worker').startSpan(`job ${job.kind}`, {
+  const span = tracer.startSpan(`job ${job.kind}`, {
     attributes: {
       'plinth.job.id': job.id,
       'plinth.tenant.id': job.tenant_id,
@@ -48,22 +81,25 @@ export async function runJob(deps: RunDeps, running: RunningJob, definition: Job
       'plinth.correlation_id': context.correlationId,
     },
   });
+  let stopped: StopReason | undefined;
   try {
     const result = await untilStopped(
       runInContext(context, async () => definition.handler(run)),
-      controller.signal,
+      running,
       deps.stopMs,
+      (reason) => {
+        stopped = reason;
+      },
     );
     if (running.settled) return undefined;
     if (asked.snoozeMs !== undefined) return { outcome: 'snoozed', delay_ms: asked.snoozeMs };
-    return { outcome: 'completed', result: storable(result) };
+    return result === undefined ? { outcome: 'completed' } : { outcome: 'completed', result: storable(result) };
   } catch (error) {
     span.recordException(error instanceof Error ? error : String(error));
     span.setStatus({ code: SpanStatusCode.ERROR });
     // A handler that throws after its completion was committed has completed.
-    return running.settled ? undefined : failureOf(error, controller.signal);
+    return running.settled ? undefined : failureOf(error, stopped);
   } finally {
-    clearTimeout(timer);
     span.end();
   }
 }
@@ -79,9 +115,8 @@ function contextOf(job: ClaimedJob): Context {
 }
 
 function jobRun(deps: RunDeps, running: RunningJob, context: Context, asked: { snoozeMs?: number }): JobRun {
-  const { job, controller } = running;
-  const { signal } = controller;
-  const transaction: JobRun['transaction'] = (body) => deps.plinth.transaction({ ...context, signal }, body);
+  const { job } = running;
+  const transaction: JobRun['transaction'] = (body) => deps.plinth.transaction({ ...context, signal: running.signal }, body);
   return {
     id: job.id,
     kind: job.kind,
@@ -90,10 +125,12 @@ function jobRun(deps: RunDeps, running: RunningJob, context: Context, asked: { s
     runId: job.run_id,
     tenantId: job.tenant_id === SYSTEM_TENANT ? undefined : job.tenant_id,
     correlationId: context.correlationId,
-    signal,
+    get signal() {
+      return running.signal;
+    },
     services: deps.services,
     transaction,
-    asWorker: (body) => deps.plinth.asWorker({ ...context, signal }, body),
+    asWorker: (body) => deps.plinth.asWorker({ ...context, signal: running.signal }, body),
     async progress(percent, note) {
       await transaction((tx) => tx.query('select plinth_jobs.report_progress($1, $2, $3, $4)', [job.id, job.run_id, Math.round(percent), note ?? null]));
     },
@@ -110,26 +147,30 @@ function jobRun(deps: RunDeps, running: RunningJob, context: Context, asked: { s
   };
 }
 
-/** The handler's own end; or, once its signal is aborted, its end within `stopMs`, else the reason of the signal. */
-function untilStopped<T>(handler: Promise<T>, signal: AbortSignal, stopMs: number): Promise<T> {
+/** The handler's own end; or, once it was told to stop, its end within `stopMs`, else the reason. */
+function untilStopped<T>(handler: Promise<T>, running: RunningJob, stopMs: number, stopped: (reason: StopReason) => void): Promise<T> {
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined;
-    const stop = (): void => {
-      timer = setTimeout(() => reject(signal.reason), stopMs);
-    };
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', stop);
-    };
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
-    handler.finally(end).then(resolve, reject);
+    running.onStop((reason) => {
+      stopped(reason);
+      timer = setTimeout(() => reject(reason), stopMs);
+    });
+    handler.then(
+      (result) => {
+        clearTimeout(timer);
+        resolve(result);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
   });
 }
 
-function failureOf(error: unknown, signal: AbortSignal): Outcome | undefined {
-  if (signal.aborted && signal.reason instanceof StopReason) {
-    const { why, message } = signal.reason;
+function failureOf(error: unknown, stopped: StopReason | undefined): Outcome | undefined {
+  if (stopped) {
+    const { why, message } = stopped;
     if (why === 'lease_lost') return undefined;
     if (why === 'shutdown') return { outcome: 'returned' };
     if (why === 'cancelled') return { outcome: 'cancelled', error: message };

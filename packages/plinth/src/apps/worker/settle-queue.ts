@@ -5,12 +5,20 @@ import type { Settlement } from '#modules/jobs';
 import { settleJobs } from '#modules/jobs';
 
 export interface SettleQueue {
-  /** Resolves when the outcome is stored: false when it was refused, because the lease was lost, or could not be stored in time. */
-  push(settlement: Settlement): Promise<boolean>;
+  /**
+   * Resolves when the outcome is stored: false when it was refused, because the lease was lost, or could not be stored in time.
+   * `claim`: the claim of which every other job has been pushed before.
+   */
+  push(settlement: Settlement, claim?: string): Promise<boolean>;
+  /** Every job of this claim has ended without an outcome to store. */
+  close(claim: string): void;
+  /** Outcomes that are not stored yet. */
+  readonly size: number;
 }
 
 interface Entry {
   settlement: Settlement;
+  claim: string | undefined;
   since: number;
   resolve: (accepted: boolean) => void;
 }
@@ -21,19 +29,41 @@ const PAUSE_MS = 100;
 /** SQLSTATE classes of data that the database refuses: trying again would not help. */
 const isRefusal = (error: unknown): boolean => /^2[23]/.test(String((error as { code?: unknown }).code ?? ''));
 
+/** What is stored for an outcome that the database refuses. */
+const instead = ({ tenant_id, id, run_id }: Settlement, error: Error): Settlement => ({
+  tenant_id,
+  id,
+  run_id,
+  outcome: 'failed',
+  final: true,
+  error: `The outcome could not be stored: ${error.message}`,
+});
+
 /**
  * Stores outcomes, those that arrive while one statement is under way together in the next. While the database is away they wait,
  * at most `giveUpMs`: by then the leases have expired and the jobs run again.
  */
-export function createSettleQueue(plinth: Plinth<ModuleMap>, log: WorkServices['log'], giveUpMs: number): SettleQueue {
+export function createSettleQueue(options: {
+  plinth: Plinth<ModuleMap>;
+  log: WorkServices['log'];
+  giveUpMs: number;
+  /** See WorkerOptions.durable. */
+  durable: boolean;
+  /** Outcomes were given up: whoever waits for a sign of life of this process must not get it. */
+  onGivenUp: () => void;
+}): SettleQueue {
+  const { plinth, log, giveUpMs, durable } = options;
   const waiting: Entry[] = [];
+  const closing: string[] = [];
   let sending = false;
+  let underway = 0;
 
   const store = (entries: readonly Entry[]): Promise<Set<string>> =>
-    plinth.asWorker({}, (tx) =>
+    plinth.asWorker({ durable }, (tx) =>
       settleJobs(
         tx,
         entries.map((entry) => entry.settlement),
+        [...entries.flatMap(({ claim }) => (claim === undefined ? [] : [claim])), ...closing.splice(0)],
       ),
     );
 
@@ -43,24 +73,19 @@ export function createSettleQueue(plinth: Plinth<ModuleMap>, log: WorkServices['
       entry.resolve((await store([entry])).size === 1);
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      const { tenant_id, id, run_id } = entry.settlement;
-      log.error({ job_id: id, tenant_id, run_id, err: error }, 'worker: the outcome of a job cannot be stored');
-      const settlement: Settlement = {
-        tenant_id,
-        id,
-        run_id,
-        outcome: 'failed',
-        final: true,
-        error: `The outcome could not be stored: ${(error as Error).message}`,
-      };
+      log.error({ job_id: entry.settlement.id, run_id: entry.settlement.run_id, err: error }, 'worker: the outcome of a job cannot be stored');
+      const settlement = instead(entry.settlement, error as Error);
       entry.resolve((await store([{ ...entry, settlement }])).size === 1);
     }
   };
 
   const send = async (): Promise<void> => {
     sending = true;
-    while (waiting.length > 0) {
+    // Outcomes of one turn of the event loop go together.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    while (waiting.length > 0 || closing.length > 0) {
       const batch = waiting.splice(0, MOST_AT_ONCE);
+      underway = batch.length;
       try {
         const accepted = await store(batch);
         for (const entry of batch) entry.resolve(accepted.has(entry.settlement.run_id));
@@ -69,6 +94,7 @@ export function createSettleQueue(plinth: Plinth<ModuleMap>, log: WorkServices['
         else await putBack(batch, error);
       }
     }
+    underway = 0;
     sending = false;
   };
 
@@ -88,16 +114,24 @@ export function createSettleQueue(plinth: Plinth<ModuleMap>, log: WorkServices['
     if (late.length > 0)
       log.error({ jobs: late.length, err: error }, 'worker: outcomes could not be stored before their leases expired; the jobs will run again');
     for (const entry of late) entry.resolve(false);
+    if (late.length > 0) options.onGivenUp();
     waiting.unshift(...batch.filter((entry) => !late.includes(entry)));
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   };
 
   return {
-    push(settlement) {
-      const { promise, resolve } = Promise.withResolvers<boolean>();
-      waiting.push({ settlement, since: performance.now(), resolve });
+    push(settlement, claim) {
+      return new Promise((resolve) => {
+        waiting.push({ settlement, claim, since: performance.now(), resolve });
+        if (!sending) void send();
+      });
+    },
+    close(claim) {
+      closing.push(claim);
       if (!sending) void send();
-      return promise;
+    },
+    get size() {
+      return waiting.length + underway;
     },
   };
 }

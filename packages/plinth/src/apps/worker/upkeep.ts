@@ -1,7 +1,7 @@
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
-import { announceKinds, JOB_SIGNALS, recoverJobs, runDueSchedules, syncCardSchedules } from '#modules/jobs';
+import { announceKinds, JOB_SIGNALS, promoteJobs, rotateRing, runDueSchedules, syncCardSchedules } from '#modules/jobs';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
 import type { WorkerMetrics, WorkerStats } from './metrics.ts';
@@ -17,7 +17,7 @@ export interface UpkeepOptions {
 }
 
 const HOUR_MS = 3_600_000;
-const RECOVER_BATCH = 100;
+const RING = { busyFrom: 100, busyMs: 250, restMs: 1_000, restTurns: 20 };
 /** A schedule made by another process without a hint is seen after the longest; one that another process holds now, after the shortest. */
 const SCHEDULE_WAIT_MS = { shortest: 50, longest: 15_000 };
 
@@ -29,17 +29,8 @@ export function startUpkeep(options: UpkeepOptions): Loop[] {
     startLoop({ ...common, name: 'announce', turn: () => announce(options) }),
     startLoop({
       ...common,
-      name: 'recover',
-      async turn() {
-        const recovered = await plinth.asWorker({}, (tx) => recoverJobs(tx, RECOVER_BATCH));
-        if (recovered > 0) {
-          stats.recovered += recovered;
-          metrics.recovered.add(recovered);
-          services.log.warn({ jobs: recovered }, 'jobs whose lease had expired were taken back');
-          plinth.wake.signal([JOB_SIGNALS.enqueued]);
-        }
-        return recovered === RECOVER_BATCH ? 0 : options.pollMs * (0.75 + Math.random() / 2);
-      },
+      name: 'ring',
+      turn: ringTurn(options),
     }),
     startLoop({
       ...common,
@@ -57,6 +48,25 @@ export function startUpkeep(options: UpkeepOptions): Loop[] {
       },
     }),
   ];
+}
+
+/** Where little is claimed, little fills up: the database is asked now and then only. Overdue scheduled jobs are looked for at the same time. */
+function ringTurn({ plinth, services, stats }: UpkeepOptions): () => Promise<number> {
+  let claimedBefore = 0;
+  let turns = 0;
+  return async () => {
+    const busy = stats.claimed > claimedBefore + RING.busyFrom;
+    claimedBefore = stats.claimed;
+    turns += 1;
+    if (!busy && turns % RING.restTurns !== 1) return RING.restMs;
+    const did = await plinth.asWorker({ durable: false }, (tx) => rotateRing(tx));
+    if (did) services.log.info({ ring: did }, 'worker: the ring of ready jobs was turned');
+    if (turns % RING.restTurns === 1) {
+      const promoted = await plinth.asWorker({}, (tx) => promoteJobs(tx, 1_000, true));
+      if (promoted > 0) plinth.wake.signal([JOB_SIGNALS.enqueued]);
+    }
+    return busy ? RING.busyMs : RING.restMs;
+  };
 }
 
 /**

@@ -21,7 +21,7 @@ let b: string;
 const started: Worker[] = [];
 const lines: { level: string; message: string; [field: string]: unknown }[] = [];
 const note = (level: string) => (fields: object, message: string) => void lines.push({ level, message, ...fields });
-const log: WorkServices['log'] = { info: note('info'), warn: note('warn'), error: note('error') };
+const log: WorkServices['log'] = { debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error') };
 
 /** Jobs only: other modules' parts have tests of their own. */
 const services: Partial<WorkServices> = { log, enabled: (module) => ['jobs', 'extra'].includes(module) };

@@ -3,5 +3,18 @@ export { JOB_SIGNALS, MOST_PAYLOAD_BYTES } from './enqueue.ts';
 export { JobFailure } from './failure.ts';
 export type { ScheduleInput } from './schedules.ts';
 export { putSchedule, runDueSchedules, SYSTEM_TENANT, syncCardSchedules } from './schedules.ts';
-export type { ClaimedJob, ClaimRequest, HeldRun, Settlement } from './work.ts';
-export { announceKinds, beatWorker, claimJobs, recoverJobs, registerWorker, settleJobs } from './work.ts';
+export type { ClaimedJob, HeldRun, LaneTurn, Settlement } from './work.ts';
+export {
+  announceKinds,
+  beatWorker,
+  claimJobs,
+  claimLanes,
+  findLanes,
+  peekJobs,
+  promoteJobs,
+  recoverJobs,
+  registerWorker,
+  rotateRing,
+  settleJobs,
+  unregisterWorker,
+} from './work.ts';

@@ -42,7 +42,8 @@ export interface JobsFixture {
   attemptsOf(tenantId: string, id: string): Promise<{ attempt: number; outcome: string; error: string | null }[]>;
   /** Silence of a worker for longer than any lease. */
   falls(worker: string): Promise<unknown>;
-  beat(worker: string): Promise<Set<string>>;
+  /** The attempts that should stop. */
+  beat(worker: string): Promise<string[]>;
   recover(): Promise<number>;
   /** The time of a scheduled job has come. */
   makeDue(id: string): Promise<unknown>;
@@ -79,7 +80,7 @@ export async function jobsFixture(name: string): Promise<JobsFixture> {
     );
   const falls = (worker: string) =>
     database.admin.query(`update plinth_jobs.workers set beat_at = clock_timestamp() - interval '1 hour' where id = $1`, [worker]);
-  const beat = (worker: string) => plinth.asWorker({}, (tx) => beatWorker(tx, worker));
+  const beat = async (worker: string): Promise<string[]> => (await plinth.asWorker({}, (tx) => beatWorker(tx, worker))).cancelled;
   const makeDue = (id: string) => database.admin.query(`update plinth_jobs.jobs set run_at = clock_timestamp() where id = $1`, [id]);
   const recover = () => plinth.asWorker({}, (tx) => recoverJobs(tx));
   const clear = async (): Promise<void> => {

@@ -35,6 +35,14 @@ export interface ClaimRequest {
   queues?: readonly string[] | undefined;
 }
 
+/** A lane in which jobs may run now, and at most how many to take from it. */
+export interface LaneTurn {
+  lane: { queue: string; priority: number; tenantId: string; key: string };
+  /** Number (seq) of the last job that was taken from it; 0 is always right. */
+  after: string;
+  quantum: number;
+}
+
 /** How an attempt ended; what follows from it is decided in plinth_jobs.settle. */
 export interface Settlement {
   tenant_id: string;
@@ -51,7 +59,51 @@ export interface Settlement {
 
 export type HeldRun = Pick<ClaimedJob, 'tenant_id' | 'id' | 'run_id'>;
 
-/** Takes at most `limit` jobs, most urgent and oldest first. */
+/** What there is to claim: lanes, in no order that matters. */
+export async function findLanes(tx: Queryable, queues: readonly string[] | undefined, limit = 1000): Promise<(LaneTurn['lane'] & { weight: number })[]> {
+  const rows = await tx.query<{ queue: string; priority: number; tenant_id: string; concurrency_key: string; weight?: number }>(
+    'select * from plinth_jobs.lanes($1, $2)',
+    [queues ?? null, limit],
+  );
+  return rows.map((row) => ({ queue: row.queue, priority: row.priority, tenantId: row.tenant_id, key: row.concurrency_key, weight: row.weight ?? 1 }));
+}
+
+/** Takes jobs from these lanes, in their order, at most `limit`. The worker must be registered and beat. */
+export const claimLanes = (
+  tx: Queryable,
+  request: { worker: string; limit: number; kinds: readonly string[]; turns: readonly LaneTurn[] },
+): Promise<ClaimedJob[]> =>
+  tx.query<ClaimedJob>('select * from plinth_jobs.claim_lanes($1, $2, $3, $4, $5, $6, $7, $8, $9)', [
+    request.worker,
+    request.limit,
+    request.kinds,
+    request.turns.map(({ lane }) => lane.queue),
+    request.turns.map(({ lane }) => lane.priority),
+    request.turns.map(({ lane }) => lane.tenantId),
+    request.turns.map(({ lane }) => lane.key),
+    request.turns.map(({ after }) => after),
+    request.turns.map(({ quantum }) => quantum),
+  ]);
+
+/** Whether something may have changed since: the number of the last job that became ready, and ms until the next scheduled one is due. */
+export async function peekJobs(tx: Queryable): Promise<{ last: string; dueInMs: number | undefined }> {
+  const [row] = await tx.query<{ last: string; due_in_ms: number | null }>('select * from plinth_jobs.peek()');
+  return { last: row?.last ?? '0', dueInMs: row?.due_in_ms ?? undefined };
+}
+
+/** Makes scheduled jobs ready whose time has come. Returns how many. */
+export async function promoteJobs(tx: Queryable, limit: number, all: boolean): Promise<number> {
+  const [row] = await tx.query<{ n: number }>('select plinth_jobs.promote($1, $2)::int as n', [limit, all]);
+  return row?.n ?? 0;
+}
+
+/** Turns the ring of ready jobs. Returns what was done, for the log. */
+export async function rotateRing(tx: Queryable): Promise<string> {
+  const [row] = await tx.query<{ did: string | null }>('select plinth_jobs.rotate() as did');
+  return row?.did ?? '';
+}
+
+/** Takes at most `limit` jobs, the most urgent first, equal shares for tenants; registers the worker. For callers that keep nothing between two claims. */
 export const claimJobs = (tx: Queryable, request: ClaimRequest): Promise<ClaimedJob[]> =>
   tx.query<ClaimedJob>(`select * from plinth_jobs.claim($1, $2, $3 * interval '1 millisecond', $4, $5)`, [
     request.worker,
@@ -61,16 +113,25 @@ export const claimJobs = (tx: Queryable, request: ClaimRequest): Promise<Claimed
     request.queues ?? null,
   ]);
 
-/** Ends attempts. Returns the run ids that were accepted; the others had lost their lease. */
-export async function settleJobs(tx: Queryable, settlements: readonly Settlement[]): Promise<Set<string>> {
-  const rows = await tx.query<{ run_id: string }>('select settle as run_id from plinth_jobs.settle($1)', [JSON.stringify(settlements)]);
+/**
+ * Ends attempts. Returns the run ids that were accepted; the others had lost their lease. `claims`: those of which every job is
+ * settled with this call or before.
+ */
+export async function settleJobs(tx: Queryable, settlements: readonly Settlement[], claims: readonly string[] = []): Promise<Set<string>> {
+  const rows = await tx.query<{ run_id: string }>('select settle as run_id from plinth_jobs.settle($1, $2)', [
+    JSON.stringify(settlements),
+    claims.length > 0 ? claims : null,
+  ]);
   return new Set(rows.map((row) => row.run_id));
 }
 
-/** A sign of life of a registered worker. Returns the attempts of its that should stop. Errors: jobs_lease_lost, it was given up. */
-export async function beatWorker(tx: Queryable, worker: string): Promise<Set<string>> {
-  const rows = await tx.query<{ run_id: string }>('select run_id from plinth_jobs.heartbeat($1)', [worker]);
-  return new Set(rows.map((row) => row.run_id));
+/**
+ * A sign of life of a registered worker. Returns the attempts of its that should stop, and whether other workers have died.
+ * Errors: jobs_lease_lost, it was given up itself.
+ */
+export async function beatWorker(tx: Queryable, worker: string): Promise<{ cancelled: string[]; deaths: boolean }> {
+  const [row] = await tx.query<{ cancelled: string[]; deaths: boolean }>('select * from plinth_jobs.heartbeat($1)', [worker]);
+  return row ?? { cancelled: [], deaths: false };
 }
 
 /** Makes a worker known. `sessionLock`: key of the advisory lock that its session holds, by which its death is noticed at once. */
@@ -81,6 +142,11 @@ export async function registerWorker(tx: Queryable, worker: { id: string; name: 
     worker.leaseMs,
     worker.sessionLock ?? null,
   ]);
+}
+
+/** A worker that has settled everything leaves. */
+export async function unregisterWorker(tx: Queryable, worker: string): Promise<void> {
+  await tx.query('select plinth_jobs.unregister_worker($1)', [worker]);
 }
 
 /** Takes back the jobs of workers that died. Returns how many. */

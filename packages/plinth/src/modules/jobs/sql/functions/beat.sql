@@ -1,4 +1,4 @@
--- One row a process, not one a job.
+-- One row a process, not one a job, and written only when it has aged, however often the process claims.
 create or replace function plinth_jobs.beat(p_worker text, p_lease interval default interval '15 seconds') returns void
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -6,11 +6,11 @@ declare
   -- A caller confined to a tenant is known under a name that begins with it, so that nobody can pass for another.
   _worker text := coalesce(plinth_kernel.acting_tenant()::text || ':', '') || p_worker;
 begin
-  update plinth_jobs.workers w set beat_at = clock_timestamp() where w.id = _worker and w.lease = p_lease;
-  if not found then
-    insert into plinth_jobs.workers as w (id, name, lease) values (_worker, p_worker, p_lease)
-    on conflict (id) do update set beat_at = clock_timestamp(), lease = excluded.lease;
+  if exists (select from plinth_jobs.workers w where w.id = _worker and w.lease = p_lease and w.beat_at > clock_timestamp() - p_lease / 10) then
+    return;
   end if;
+  insert into plinth_jobs.workers as w (id, name, lease) values (_worker, p_worker, p_lease)
+  on conflict (id) do update set beat_at = clock_timestamp(), lease = excluded.lease;
 end
 $$;
 comment on function plinth_jobs.beat(text, interval) is 'A sign of life: the worker keeps its jobs for another p_lease, by the clock of the database. Registers a worker that is new.';

@@ -1,4 +1,4 @@
-create or replace function plinth_jobs.heartbeat(p_worker text) returns table (run_id uuid)
+create or replace function plinth_jobs.heartbeat(p_worker text, out cancelled uuid[], out deaths boolean)
 language plpgsql volatile security definer set search_path = ''
 as $$
 begin
@@ -8,7 +8,10 @@ begin
     raise exception 'Worker % was given up: its jobs run elsewhere', p_worker using errcode = 'PL409',
       detail = jsonb_build_object('code', 'jobs_lease_lost', 'worker', p_worker)::text, hint = 'Stop what runs and register again under a new id.';
   end if;
-  return query select c.run_id from plinth_jobs.cancel_requests c where c.worker = p_worker;
+  select coalesce(array_agg(c.run_id), '{}') into cancelled from plinth_jobs.cancel_requests c where c.worker = p_worker;
+  -- A claim of nobody: its worker was removed while it was being written.
+  deaths := exists (select from plinth_jobs.dead_workers()) or exists (select from plinth_jobs.claims c where not exists (select from plinth_jobs.workers w where w.id = c.worker));
 end
 $$;
-comment on function plinth_jobs.heartbeat(text) is 'A sign of life of a registered worker. Returns the attempts of its that should stop. Error: jobs_lease_lost when it was given up.';
+comment on function plinth_jobs.heartbeat(text) is
+  'A sign of life of a registered worker. cancelled: attempts of its that should stop; deaths: other workers have died, call plinth_jobs.recover. Error: jobs_lease_lost when it was given up itself.';

@@ -131,6 +131,7 @@ create table plinth_jobs.unique_keys (
 comment on table plinth_jobs.unique_keys is 'Unique keys that are taken, and by which job. A second one with the key is not written; it waits while the first transaction is open.';
 
 create table plinth_jobs.workers (
+  -- Its name, #, and what tells it from others of that name, before and beside it.
   id text primary key,
   name text not null,
   beat_at timestamptz not null default clock_timestamp(),

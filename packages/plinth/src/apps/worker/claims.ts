@@ -1,0 +1,165 @@
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import type { JobDefinition, WorkServices } from '#kernel/work.ts';
+import type { ClaimedJob } from '#modules/jobs';
+import { claimJobs, claimLanes, findLanes, JOB_SIGNALS, peekJobs } from '#modules/jobs';
+import { createLaneRing } from './lane-ring.ts';
+import type { Loop } from './loop.ts';
+import { startLoop } from './loop.ts';
+import type { Member } from './member.ts';
+import type { WorkerStats } from './metrics.ts';
+
+export interface ClaimsOptions {
+  plinth: Plinth<ModuleMap>;
+  log: WorkServices['log'];
+  definitions: Readonly<Record<string, JobDefinition>>;
+  member: Member;
+  concurrency: number;
+  prefetch: number;
+  queues?: readonly string[] | undefined;
+  pollMs: number;
+  leaseMs: number;
+  durable: boolean;
+  stats: WorkerStats;
+  /** Jobs that run here or wait for a slot. */
+  held: () => number;
+  /** Outcomes that are not stored yet. */
+  unsettled: () => number;
+  onClaimed: (jobs: readonly ClaimedJob[]) => void;
+}
+
+export interface Claims {
+  /** A slot has become free. */
+  freed(): void;
+  stop(): Promise<void>;
+}
+
+/** An idle process asks a sequence so often whether a program in another language has enqueued something. */
+const PEEK_MS = 250;
+/** A number that was drawn may be committed later: for so long after a change the lanes themselves are looked at. */
+const LATE_COMMIT_MS = 2_000;
+/** Lanes are found anew so often while there is work; longer where finding them takes long. */
+const REFRESH_MS = 100;
+/** Work that is fetched ahead would last so long. */
+const AHEAD_MS = 250;
+const MOST_LANES = 4_096;
+
+/**
+ * Claims while there is room. Idle, one call finds the lanes and takes from them; once that fills the room, the lanes are
+ * remembered and served in turn.
+ */
+export function createClaims(options: ClaimsOptions): Claims {
+  const { plinth, member, pollMs, durable } = options;
+  const kinds = Object.keys(options.definitions);
+  const ring = createLaneRing();
+  const peek = peeker(plinth);
+  let hinted = true;
+  let lookedMs = 0;
+  let refreshedMs = 0;
+  let refreshTookMs = 0;
+  let claiming = false;
+
+  const { ahead, room } = appetite(options);
+
+  const refresh = async (): Promise<void> => {
+    const startedMs = performance.now();
+    ring.refresh(await plinth.asWorker({ readOnly: true }, (tx) => findLanes(tx, options.queues, MOST_LANES)));
+    refreshedMs = performance.now();
+    refreshTookMs = refreshedMs - startedMs;
+  };
+
+  const claimFromRing = async (limit: number): Promise<number> => {
+    if (performance.now() - refreshedMs > Math.max(REFRESH_MS, refreshTookMs * 10)) await refresh();
+    const turns = ring.next(limit);
+    if (turns.length === 0) return 0;
+    const jobs = await plinth.asWorker({ durable }, (tx) => claimLanes(tx, { worker: member.id, limit, kinds, turns }));
+    ring.taken(turns, jobs);
+    options.onClaimed(jobs);
+    return jobs.length;
+  };
+
+  const claimIdle = async (limit: number): Promise<number> => {
+    const fresh = hinted || performance.now() - lookedMs >= pollMs || (await peek());
+    if (fresh !== true) return Math.min(fresh, pollMs);
+    hinted = false;
+    lookedMs = performance.now();
+    const jobs = await plinth.asWorker({ durable }, (tx) =>
+      claimJobs(tx, { worker: member.id, limit, leaseMs: options.leaseMs, kinds, queues: options.queues }),
+    );
+    options.onClaimed(jobs);
+    if (jobs.length < limit) return jobs.length > 0 ? 0 : Math.min(PEEK_MS, pollMs) * (0.75 + Math.random() / 2);
+    await refresh();
+    return 0;
+  };
+
+  const loop: Loop = startLoop({
+    name: 'claim',
+    log: options.log,
+    wake: plinth.wake,
+    async turn() {
+      await member.ready();
+      const limit = room();
+      // In batches: a claim for every slot that becomes free would cost more than the jobs.
+      if (kinds.length === 0 || limit < 1 || (options.held() >= options.concurrency && limit < ahead() / 2)) return pollMs;
+      claiming = true;
+      try {
+        if (ring.size === 0) return await claimIdle(limit);
+        await claimFromRing(limit);
+        return 0;
+      } finally {
+        claiming = false;
+      }
+    },
+  });
+  const stopHearing = plinth.wake.on(JOB_SIGNALS.enqueued, () => {
+    hinted = true;
+    loop.nudge();
+  });
+  return {
+    freed() {
+      if (claiming) return;
+      const limit = room();
+      if (ring.size > 0 ? limit >= Math.max(1, ahead() / 2) || options.held() < options.concurrency : hinted && limit > 0) loop.nudge();
+    },
+    async stop() {
+      stopHearing();
+      await loop.stop();
+    },
+  };
+}
+
+/** How many jobs to hold ahead of the slots, and for how many there is room now. */
+function appetite(options: ClaimsOptions): { ahead: () => number; room: () => number } {
+  const speed = speedometer(options.stats);
+  const ahead = (): number => Math.min(options.prefetch, Math.ceil((speed() * AHEAD_MS) / 1000));
+  return { ahead, room: () => options.concurrency + ahead() - options.held() - Math.max(0, options.unsettled() - options.prefetch) };
+}
+
+/** True: there may be something to claim; otherwise ms to wait before asking again. */
+function peeker(plinth: Plinth<ModuleMap>): () => Promise<true | number> {
+  let seen = '';
+  let changedMs = performance.now();
+  return async () => {
+    const { last, dueInMs } = await plinth.asWorker({ readOnly: true }, (tx) => peekJobs(tx));
+    if (last !== seen) changedMs = performance.now();
+    seen = last;
+    if (performance.now() - changedMs < LATE_COMMIT_MS || (dueInMs !== undefined && dueInMs <= 0)) return true;
+    return Math.min(PEEK_MS, dueInMs ?? PEEK_MS);
+  };
+}
+
+/** Jobs a second that this process has lately completed. */
+function speedometer(stats: WorkerStats): () => number {
+  let atMs = performance.now();
+  let completed = stats.completed;
+  let speed = 0;
+  return () => {
+    const now = performance.now();
+    const done = stats.completed - completed;
+    if (now - atMs < 5) return speed;
+    speed = speed / 2 + ((done / (now - atMs)) * 1000) / 2;
+    atMs = now;
+    completed = stats.completed;
+    return speed;
+  };
+}

@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto';
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import type { WorkServices } from '#kernel/work.ts';
+import { beatWorker, JOB_SIGNALS, recoverJobs, registerWorker, unregisterWorker } from '#modules/jobs';
+import type { Loop } from './loop.ts';
+import { startLoop } from './loop.ts';
+import type { WorkerMetrics, WorkerStats } from './metrics.ts';
+
+/** This process among the workers: it is known, gives signs of life, and takes back what the dead left behind. */
+export interface Member {
+  /** Under which its claims stand. Another one after it was given up. */
+  readonly id: string;
+  /** Key of the advisory lock that its session holds, if it has one. */
+  readonly sessionLock: bigint;
+  /** Resolves when it is registered. */
+  ready(): Promise<void>;
+  /** The session holds the lock now: from here on its end is a death. */
+  sessionHeld(): void;
+  /** Gives up everything it claimed, as if it had died, and goes on under another id. */
+  renew(): void;
+  stop(): Promise<void>;
+}
+
+export interface MemberOptions {
+  plinth: Plinth<ModuleMap>;
+  log: WorkServices['log'];
+  name: string;
+  leaseMs: number;
+  stats: WorkerStats;
+  metrics: WorkerMetrics;
+  /** These attempts should stop. */
+  onCancelled: (runIds: readonly string[]) => void;
+  /** Everything that was claimed so far belongs to others. */
+  onLost: () => void;
+}
+
+/** A beat a second finds a death within seconds; it is one small row. */
+const LONGEST_BEAT_MS = 1_000;
+const RECOVER_BATCH = 100;
+
+/** Takes back what the dead left behind. */
+async function recover({ plinth, log, stats, metrics }: MemberOptions): Promise<void> {
+  const recovered = await plinth.asWorker({}, (tx) => recoverJobs(tx, RECOVER_BATCH));
+  if (recovered === 0) return;
+  stats.recovered += recovered;
+  metrics.recovered.add(recovered);
+  log.warn({ jobs: recovered }, 'jobs of workers that died were taken back');
+  plinth.wake.signal([JOB_SIGNALS.enqueued]);
+}
+
+export function startMember(options: MemberOptions): Member {
+  const { plinth, log, leaseMs } = options;
+  const beatMs = Math.min(LONGEST_BEAT_MS, leaseMs / 3);
+  const sessionLock = randomBytes(8).readBigInt64BE();
+  const newId = (): string => `${options.name.replaceAll('#', '_')}#${randomBytes(4).toString('hex')}`;
+  let id = newId();
+  let held = false;
+  let registered = false;
+  let lastMs = performance.now();
+  let known = Promise.withResolvers<void>();
+
+  const register = async (): Promise<void> => {
+    const own = id;
+    await plinth.asWorker({ timeoutMs: leaseMs }, (tx) =>
+      registerWorker(tx, { id: own, name: options.name, leaseMs, sessionLock: held ? sessionLock : undefined }),
+    );
+    if (own !== id) return;
+    registered = true;
+    lastMs = performance.now();
+    known.resolve();
+  };
+  const renew = (): void => {
+    id = newId();
+    registered = false;
+    known.resolve();
+    known = Promise.withResolvers();
+    options.onLost();
+    loop.nudge();
+  };
+  const beat = async (): Promise<void> => {
+    const own = id;
+    try {
+      const { cancelled, deaths } = await plinth.asWorker({ timeoutMs: Math.max(1_000, leaseMs / 3), durable: false }, (tx) => beatWorker(tx, own));
+      lastMs = performance.now();
+      if (cancelled.length > 0) options.onCancelled(cancelled);
+      if (deaths) await recover(options);
+    } catch (error) {
+      // A process that could not give a sign of life for a whole lease must take its jobs for lost.
+      if ((error as { code?: unknown }).code === 'jobs_lease_lost' || performance.now() - lastMs > leaseMs) {
+        log.warn({ worker: own, err: error }, 'worker: it was given up, its jobs run elsewhere');
+        renew();
+      } else throw error;
+    }
+  };
+  const loop: Loop = startLoop({
+    name: 'heartbeat',
+    log,
+    wake: plinth.wake,
+    signals: [JOB_SIGNALS.cancelled],
+    longestBackoffMs: leaseMs / 6,
+    async turn() {
+      if (!registered) await register();
+      else await beat();
+      return registered ? beatMs * (0.9 + Math.random() / 5) : 0;
+    },
+  });
+  return {
+    get id() {
+      return id;
+    },
+    sessionLock,
+    ready: () => known.promise,
+    sessionHeld() {
+      held = true;
+      registered = false;
+      loop.nudge();
+    },
+    renew,
+    async stop() {
+      await loop.stop();
+      known.resolve();
+      await plinth.asWorker({ timeoutMs: 1_000 }, (tx) => unregisterWorker(tx, id)).catch(() => {});
+    },
+  };
+}
