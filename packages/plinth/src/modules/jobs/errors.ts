@@ -16,6 +16,22 @@ export const errors = {
   not_failed: { status: 409, title: 'The job is not a dead letter', wayOut: 'Only a job with status failed can be run again; enqueue a new one instead.' },
   duplicate: { status: 409, title: 'Another job with this unique key is waiting or running', wayOut: 'Wait until it has ended, or cancel it.' },
   lease_lost: { status: 409, title: 'This attempt does not hold the job any more', wayOut: 'Stop: another attempt has taken over, or the job was cancelled.' },
+  limit_invalid: {
+    status: 422,
+    title: 'The limit, weight or pause is not valid',
+    wayOut: 'The sentence says which argument is out of range; plinth.pause_jobs stops jobs altogether.',
+  },
+  limit_not_found: { status: 404, title: 'There is no such limit', wayOut: 'Look at plinth.job_limits; limits of the installation are removed by operators.' },
+  pause_not_found: {
+    status: 404,
+    title: 'There is no such pause in force',
+    wayOut: 'Look at plinth.job_pauses; pauses of the installation are ended by operators.',
+  },
+  claim_isolation: {
+    status: 409,
+    title: 'Jobs under a limit are claimed in READ COMMITTED',
+    wayOut: 'Claim in a transaction of its own with the default isolation: a count in an old snapshot would miss jobs.',
+  },
   schedule_invalid: {
     status: 422,
     title: 'The schedule is not valid',

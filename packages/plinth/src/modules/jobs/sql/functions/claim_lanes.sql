@@ -12,6 +12,10 @@ declare
   _claim uuid := plinth_kernel.uuid_v7();
   _worker text := coalesce(_tenant::text || ':', '') || p_worker;
 begin
+  if exists (select from plinth_jobs.limits) or exists (select from plinth_jobs.pauses p where p.ends_at > clock_timestamp()) then
+    return query select * from plinth_jobs.claim_limited(p_worker, p_limit, p_kinds, p_queues, p_priorities, p_tenants, p_keys, p_after, p_quanta);
+    return;
+  end if;
   return query
   with picked as materialized (
     select c.slot, c.place from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, p_quanta) as l (queue, priority, tenant_id, key, after, quantum),

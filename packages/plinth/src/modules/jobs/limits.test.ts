@@ -1,0 +1,183 @@
+/** Caps: how many jobs run at once, of a queue, a tenant, a key; exact with many claimers and after crashes. */
+import pg from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { JobsFixture } from './jobs.fixture.ts';
+import { code, jobsFixture } from './jobs.fixture.ts';
+import { type LimitsSteps, limitsSteps } from './limits.fixture.ts';
+
+let jobs: JobsFixture;
+let limits: LimitsSteps;
+beforeAll(async () => {
+  jobs = await jobsFixture('job_limits');
+  limits = limitsSteps(jobs);
+});
+afterAll(() => jobs.database.drop());
+beforeEach(() => limits.clear());
+
+const tenantsOf = (claimed: readonly { tenant_id: string }[]) =>
+  claimed
+    .map((job) => (job.tenant_id === jobs.a ? 'a' : 'b'))
+    .sort()
+    .join('');
+
+describe('caps', () => {
+  test('a tenant at its cap waits, in all queues together, and delays nobody', async () => {
+    await limits.set(jobs.a, { per: 'tenant', maxRunning: 3 });
+    await limits.fill(jobs.a, 20, { queue: 'mail' });
+    await limits.fill(jobs.a, 20, { queue: 'other' });
+    await limits.fill(jobs.b, 5, { queue: 'mail' });
+    const first = await jobs.claim(50);
+    expect(tenantsOf(first)).toBe('aaabbbbb');
+    expect(await jobs.claim(50)).toEqual([]);
+    const held = first.find((job) => job.tenant_id === jobs.a);
+    if (!held) throw new Error('nothing of a');
+    await jobs.settle(held, 'completed');
+    expect(await jobs.claim(50)).toHaveLength(1);
+  });
+
+  test.each(['completed', 'failed', 'cancelled', 'snoozed', 'returned'] as const)('the place of an attempt that ends as %s is free again', async (outcome) => {
+    await limits.set(jobs.a, { per: 'tenant', maxRunning: 1 });
+    await limits.fill(jobs.a, 3);
+    const [one] = await jobs.claim(5);
+    if (!one) throw new Error('nothing');
+    expect(await jobs.claim(5)).toEqual([]);
+    await jobs.settle(one, outcome, { delay_ms: 60_000 });
+    expect(await jobs.claim(5)).toHaveLength(1);
+    expect(await limits.holds()).toBe(1);
+  });
+
+  test('a dead worker gives its places back', async () => {
+    await limits.set(jobs.a, { per: 'tenant', maxRunning: 2 });
+    await limits.fill(jobs.a, 4);
+    expect(await jobs.claim(5, ['k'], 15_000, 'dies')).toHaveLength(2);
+    expect(await jobs.claim(5)).toEqual([]);
+    await jobs.falls('dies');
+    expect(await jobs.recover()).toBe(2);
+    expect(await jobs.claim(5)).toHaveLength(2);
+  });
+
+  test('a key with cap 1 is serial, each key for itself; jobs without a key are not counted', async () => {
+    await limits.set(jobs.a, { per: 'key', maxRunning: 1 });
+    await limits.fill(jobs.a, 3, { key: 'x' });
+    await limits.fill(jobs.a, 3, { key: 'y' });
+    await limits.fill(jobs.a, 3);
+    expect((await jobs.claim(50)).map((job) => job.concurrency_key).sort()).toEqual(['', '', '', 'x', 'y']);
+  });
+
+  test('a key that has a limit of its own goes by it', async () => {
+    await limits.set(jobs.a, { per: 'key', maxRunning: 1 });
+    await limits.set(jobs.a, { per: 'key', maxRunning: 2, key: 'x' });
+    await limits.fill(jobs.a, 5, { key: 'x' });
+    await limits.fill(jobs.a, 5, { key: 'y' });
+    expect((await jobs.claim(50)).map((job) => job.concurrency_key).sort()).toEqual(['x', 'x', 'y']);
+  });
+
+  test('a queue over all tenants, tenants in a queue, and both at once', async () => {
+    await limits.setForAll({ per: 'queue', queue: 'mail', maxRunning: 5 });
+    await limits.setForAll({ per: 'tenant', queue: 'mail', maxRunning: 4 });
+    await limits.fill(jobs.a, 20, { queue: 'mail' });
+    await limits.fill(jobs.b, 20, { queue: 'mail' });
+    await limits.fill(jobs.b, 7, { queue: 'free' });
+    const claimed = await jobs.claim(100);
+    expect(claimed.filter((job) => job.queue === 'mail')).toHaveLength(5);
+    expect(claimed.filter((job) => job.queue === 'free')).toHaveLength(7);
+    expect(claimed.filter((job) => job.queue === 'mail' && job.tenant_id === jobs.a).length).toBeLessThanOrEqual(4);
+  });
+
+  test('an operator gives a tenant another cap than all have; the one that the tenant sets for itself holds as well', async () => {
+    await limits.setForAll({ per: 'tenant', maxRunning: 2 });
+    await limits.setFor(jobs.a, { per: 'tenant', maxRunning: 6 });
+    await limits.fill(jobs.a, 10);
+    await limits.fill(jobs.b, 10);
+    expect(tenantsOf(await jobs.claim(50))).toBe('aaaaaabb');
+    await limits.set(jobs.b, { per: 'tenant', maxRunning: 1 });
+    await limits.set(jobs.a, { per: 'tenant', maxRunning: 100 });
+    expect(await jobs.claim(50)).toEqual([]);
+  });
+
+  test('what one lane of a scope does not use is left to the next', async () => {
+    await limits.set(jobs.a, { per: 'tenant', maxRunning: 5 });
+    await limits.fill(jobs.a, 1, { priority: 1 });
+    await limits.fill(jobs.a, 10, { priority: 2 });
+    expect((await limits.claimTurns('w', 50, await limits.lanes(), 50)).map((job) => job.priority)).toEqual([1, 2, 2, 2, 2]);
+  });
+
+  test('a limit counts what runs already', async () => {
+    await limits.fill(jobs.a, 10);
+    const before = await jobs.claim(4);
+    await limits.set(jobs.a, { per: 'tenant', maxRunning: 5 });
+    expect(await jobs.claim(50)).toHaveLength(1);
+    for (const job of before) await jobs.settle(job, 'completed');
+    expect(await jobs.claim(50)).toHaveLength(4);
+  });
+
+  test('the place of an attempt that SQL of others ended is found free by upkeep', async () => {
+    await limits.set(jobs.a, { per: 'tenant', maxRunning: 1 });
+    await limits.fill(jobs.a, 2);
+    const [job] = await jobs.claim(5);
+    await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) =>
+      tx.query(`update plinth.background_jobs set status = 'completed', finished_at = now() where id = $1`, [job?.id]),
+    );
+    expect(await jobs.claim(5)).toEqual([]);
+    expect(await limits.tidy(1_000_000)).toBe(1);
+    expect(await jobs.claim(5)).toHaveLength(1);
+  });
+
+  test('upkeep empties what has grown and keeps what is held', async () => {
+    await limits.set(jobs.a, { per: 'tenant', maxRunning: 5, rate: 1000 });
+    await limits.fill(jobs.a, 10);
+    expect(await jobs.claim(4)).toHaveLength(4);
+    const size = () => jobs.database.admin.query(`select pg_relation_filenode('plinth_jobs.holds') as node`).then(({ rows }) => rows[0].node);
+    const before = await size();
+    await limits.tidy(0);
+    expect(await size()).not.toBe(before);
+    expect(await limits.holds()).toBe(4);
+    expect(await jobs.claim(50)).toHaveLength(1);
+  });
+
+  test('a claim in an older snapshot is refused where a cap is counted', async () => {
+    await limits.set(jobs.a, { per: 'tenant', maxRunning: 1 });
+    await limits.fill(jobs.a, 2);
+    const client = new pg.Client({ connectionString: jobs.database.serverUrl });
+    await client.connect();
+    await client.query('begin isolation level repeatable read; set local role plinth_worker');
+    const error = await client.query(`select * from plinth_jobs.claim('w', 5)`).catch((fault: unknown) => fault);
+    expect(error).toMatchObject({ code: 'PL409', detail: '{"code":"jobs_claim_isolation"}' });
+    await client.end();
+  });
+});
+
+describe('setting limits', () => {
+  test('a tenant limits only itself, sees only its own, and what it does is in its audit log', async () => {
+    const id = await limits.set(jobs.a, { per: 'tenant', maxRunning: 3, reason: 'their database is small' });
+    expect(await limits.set(jobs.a, { per: 'tenant', maxRunning: 4 })).toBe(id);
+    expect(await code(limits.remove(jobs.b, id))).toBe('jobs_limit_not_found');
+    expect(await code(limits.set(jobs.a, { per: 'queue', queue: 'mail', maxRunning: 3 }))).toBe('jobs_limit_invalid');
+    const audit = await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) =>
+      tx.query(`select action, reason, after ->> 'max_running' as cap from plinth_audit.entries where entity_id = $1 order by id`, [id]),
+    );
+    expect(audit).toEqual([
+      { action: 'job_limit.set', reason: 'their database is small', cap: '3' },
+      { action: 'job_limit.set', reason: null, cap: '4' },
+    ]);
+    await limits.remove(jobs.a, id);
+    await limits.fill(jobs.a, 10);
+    expect(await jobs.claim(50)).toHaveLength(10);
+  });
+
+  test('a tenant cannot remove what an operator has set for it', async () => {
+    const id = await limits.setFor(jobs.a, { per: 'tenant', maxRunning: 3 });
+    expect(await code(limits.remove(jobs.a, id))).toBe('jobs_limit_not_found');
+  });
+
+  test.each([
+    [{ per: 'planet', maxRunning: 1 }],
+    [{ per: 'tenant' }],
+    [{ per: 'tenant', maxRunning: 0 }],
+    [{ per: 'tenant', rate: 5, period: '0.1 seconds' }],
+    [{ per: 'tenant', key: 'x', maxRunning: 1 }],
+    [{ per: 'tenant', queue: 'q'.repeat(101), maxRunning: 1 }],
+  ])('refuses %o', async (wish) => {
+    expect(await code(limits.set(jobs.a, wish))).toBe('jobs_limit_invalid');
+  });
+});

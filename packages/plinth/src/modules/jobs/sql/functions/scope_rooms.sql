@@ -1,0 +1,18 @@
+-- Not locked, so a hint: exact is only what plinth_jobs.claim_limited counts.
+create or replace function plinth_jobs.scope_rooms(p_queues text[], p_tenants uuid[], p_keys text[])
+returns table (lane integer, scope text, limit_id uuid, per text, queue text, max_running integer, running integer, every double precision, burst integer, starts integer, next_at timestamptz, room integer)
+language sql stable security definer set search_path = '' set enable_seqscan = off
+as $$
+  with entries as materialized (
+    select * from plinth_jobs.lane_scopes(p_queues, p_tenants, p_keys)
+  ), scopes as materialized (
+    select s.scope, case when s.max_running is not null then (select count(*)::integer from plinth_jobs.holds h where h.scope = s.scope) end as running, r.next_at,
+      case when s.every is not null then greatest(0, floor(s.burst - greatest(0, extract(epoch from coalesce(r.idle_at, n.now) - n.now)) / s.every + 1e-6))::integer end as starts
+    from (select distinct on (e.scope) e.* from entries e order by e.scope) s
+    cross join (select clock_timestamp() as now) n
+    left join plinth_jobs.rates r on s.every is not null and r.tenant_id = s.scope_tenant and r.scope = s.scope
+  )
+  select e.lane, e.scope, e.limit_id, e.per, e.queue, e.max_running, s.running, e.every, e.burst, s.starts, s.next_at, greatest(0, least(e.max_running - s.running, s.starts))
+  from entries e join scopes s on s.scope = e.scope
+$$;
+comment on function plinth_jobs.scope_rooms(text[], uuid[], text[]) is 'Limits of lanes with what is left of them now: how many of max_running run, how many may start by the rate and when the next may.';

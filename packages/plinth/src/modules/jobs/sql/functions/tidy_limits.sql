@@ -1,0 +1,33 @@
+-- Holds and rates are written by every limited claim, and their dead rows stay while a snapshot is held: when the tables have grown, the
+-- few live rows are copied, the table is emptied by TRUNCATE, and they are put back. A claimer takes its lock on them before the
+-- snapshot by which it counts, so it sees them before or after.
+create or replace function plinth_jobs.tidy_limits(p_bytes bigint default 1048576) returns bigint
+language plpgsql volatile security definer set search_path = '' set lock_timeout = '50ms'
+as $$
+declare
+  _stale bigint;
+  _holds plinth_jobs.holds[];
+  _rates plinth_jobs.rates[];
+begin
+  perform plinth_kernel.require_worker();
+  -- Attempts that ended without plinth_jobs.settle: written over by SQL of others, or settled by a snapshot from before a move.
+  delete from plinth_jobs.holds h where not exists (
+    select from plinth_jobs.jobs_run r where r.tenant_id = h.tenant_id and r.id = h.job_id and r.run_id = h.run_id and r.status = 'processing');
+  get diagnostics _stale = row_count;
+  delete from plinth_jobs.rates r where r.idle_at < clock_timestamp() - interval '1 minute';
+  if pg_catalog.pg_total_relation_size('plinth_jobs.holds') > p_bytes or pg_catalog.pg_total_relation_size('plinth_jobs.rates') > p_bytes then
+    begin
+      lock table plinth_jobs.holds, plinth_jobs.rates in access exclusive mode;
+      _holds := array(select h from plinth_jobs.holds h);
+      _rates := array(select r from plinth_jobs.rates r);
+      truncate plinth_jobs.holds, plinth_jobs.rates;
+      insert into plinth_jobs.holds select (unnest(_holds)).*;
+      insert into plinth_jobs.rates select (unnest(_rates)).*;
+    exception when lock_not_available then
+      null;
+    end;
+  end if;
+  return _stale;
+end
+$$;
+comment on function plinth_jobs.tidy_limits(bigint) is 'Removes holds of attempts that have ended unnoticed, returns how many, and rewrites the tables of holds and rates when they have p_bytes. For plinth_worker.';
