@@ -25,7 +25,7 @@ async function besideABigOne(context: BenchContext): Promise<Part> {
   const [big = ''] = await makeTenants(context, 'big', 1);
   const load = { durationMs: quick ? 2_000 : 30_000, everyMs: 5, slots: SLOTS, workMs: 5 };
   const alone = await smallWaits(context, small, load);
-  const capped = await capTenant(context.admin, big, BIG_TENANTS_CAP);
+  const capped = await capTenant(context, big, BIG_TENANTS_CAP);
   await fill(context.plinth, big, backlog);
   await context.admin.query('analyze');
   const beside = await smallWaits(context, small, load);

@@ -3,9 +3,11 @@ import type { Plinth } from '../../packages/plinth/src/index.ts';
 import { createPlinth } from '../../packages/plinth/src/index.ts';
 import type { BenchContext } from '../harness.ts';
 import { payloadOf } from '../peers/queue.ts';
-import { capTenant, KIND, startJobWorker } from './ours.ts';
+import { capTenant, enqueueAll, KIND, startJobWorker } from './ours.ts';
 
 const LONGEST_TAIL_MS = 10_000;
+/** Jobs that warm plans and connections and are not counted. */
+const WARM_UP = 100;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** New tenants, whose slugs begin with `prefix`. */
@@ -21,7 +23,10 @@ export async function fill(plinth: Plinth, tenantId: string, jobs: number): Prom
   const batch = 5_000;
   for (let n = 0; n < jobs; n += batch) {
     await plinth.transaction({ tenantId }, async (tx) => {
-      for (let index = n; index < Math.min(jobs, n + batch); index++) tx.jobs.enqueue(KIND, { ...payloadOf(-1) });
+      enqueueAll(
+        tx,
+        Array.from({ length: Math.min(batch, jobs - n) }, () => payloadOf(-1)),
+      );
     });
   }
 }
@@ -42,7 +47,7 @@ async function withWorkerOf<T>(context: BenchContext, body: (plinth: Plinth) => 
  */
 export function smallWaits(context: BenchContext, tenants: readonly string[], options: { durationMs: number; everyMs: number; slots: number; workMs: number }) {
   const { durationMs, everyMs, slots, workMs } = options;
-  const jobs = Math.ceil(durationMs / everyMs);
+  const jobs = WARM_UP + Math.ceil(durationMs / everyMs);
   const committed = new Float64Array(jobs);
   const started = new Float64Array(jobs);
   return withWorkerOf(context, async (plinth) => {
@@ -83,7 +88,7 @@ export function smallWaits(context: BenchContext, tenants: readonly string[], op
       await worker.stop();
     }
     const now = performance.now();
-    return [...started].map((at, n) => Math.max(0, (at || now) - (committed[n] ?? 0)));
+    return [...started].map((at, n) => Math.max(0, (at || now) - (committed[n] ?? 0))).slice(WARM_UP);
   });
 }
 
@@ -128,7 +133,7 @@ export interface CapCheck {
 
 /** Runs `total` jobs of tenants with a cap each, two workers at once. Undefined where this version has no caps. */
 export async function capsHeld(context: BenchContext, tenants: readonly string[], cap: number, total: number): Promise<CapCheck | undefined> {
-  for (const tenant of tenants) if (!(await capTenant(context.admin, tenant, cap))) return undefined;
+  for (const tenant of tenants) if (!(await capTenant(context, tenant, cap))) return undefined;
   for (const tenant of tenants) await fill(context.plinth, tenant, Math.ceil(total / tenants.length));
   const running = new Map<string, number>();
   const check: CapCheck = { claims: 0, exceeded: 0, most: 0 };

@@ -91,10 +91,10 @@ export async function hotBytes(admin: pg.Client): Promise<number> {
  * Lets a tenant have at most `most` jobs running at a time. False where this version has no such caps: what needs them is then not
  * measured, and the report says so.
  */
-export async function capTenant(admin: pg.Client, tenantId: string, most: number): Promise<boolean> {
-  const { rows } = await admin.query<{ known: boolean }>(`select to_regprocedure('plinth_jobs.cap_tenant(uuid, integer)') is not null as known`);
-  if (!rows[0]?.known) return false;
-  await admin.query('select plinth_jobs.cap_tenant($1, $2)', [tenantId, most]);
+export async function capTenant(context: BenchContext, tenantId: string, most: number): Promise<boolean> {
+  const { rows } = await context.admin.query(`select from pg_catalog.pg_proc where pronamespace = 'plinth'::regnamespace and proname = 'set_job_limit'`);
+  if (rows.length === 0) return false;
+  await context.plinth.transaction({ tenantId }, (tx) => tx.query(`select plinth.set_job_limit(p_per := 'tenant', p_max_running := $1::int)`, [most]));
   return true;
 }
 
