@@ -15,6 +15,17 @@ export const errors = {
   already_finished: { status: 409, title: 'The job has completed', wayOut: 'Only a job that has not finished can be cancelled.' },
   not_failed: { status: 409, title: 'The job is not a dead letter', wayOut: 'Only a job with status failed can be run again; enqueue a new one instead.' },
   duplicate: { status: 409, title: 'Another job with this unique key is waiting or running', wayOut: 'Wait until it has ended, or cancel it.' },
+  not_waiting: { status: 409, title: 'The job does not wait any more', wayOut: 'Only a job with status scheduled or pending can be put off or preferred.' },
+  dependency_not_found: {
+    status: 404,
+    title: 'There is no such job to depend on',
+    wayOut: 'Enqueue a dependency before its dependents, in the same transaction or an earlier one of the tenant; jobs that ended are kept for 7 days.',
+  },
+  batch_finished: {
+    status: 409,
+    title: 'The batch has finished or does not exist',
+    wayOut: 'Add jobs while one of its jobs is not over, or make the batch with open: true and close it when all are in.',
+  },
   lease_lost: { status: 409, title: 'This attempt does not hold the job any more', wayOut: 'Stop: another attempt has taken over, or the job was cancelled.' },
   limit_invalid: {
     status: 422,

@@ -68,7 +68,10 @@ export async function jobsFixture(name: string): Promise<JobsFixture> {
   const read = async (tenantId: string, id: string): Promise<Row | undefined> =>
     (
       await plinth.transaction({ tenantId }, (tx) =>
-        tx.query<Row>('select *, extract(epoch from run_at - clock_timestamp())::float8 as waits_s from plinth.background_jobs where id = $1', [id]),
+        tx.query<Row>(
+          `select *, extract(epoch from nullif(run_at, 'infinity') - clock_timestamp())::float8 as waits_s from plinth.background_jobs where id = $1`,
+          [id],
+        ),
       )
     )[0];
   const attemptsOf = (tenantId: string, id: string) =>
@@ -84,7 +87,7 @@ export async function jobsFixture(name: string): Promise<JobsFixture> {
   const makeDue = (id: string) => database.admin.query(`update plinth_jobs.jobs set run_at = clock_timestamp() where id = $1`, [id]);
   const recover = () => plinth.asWorker({}, (tx) => recoverJobs(tx));
   const clear = async (): Promise<void> => {
-    for (const table of ['jobs', 'attempts', 'unique_keys', 'claims', 'workers', 'cancel_requests'])
+    for (const table of ['jobs', 'attempts', 'unique_keys', 'claims', 'workers', 'cancel_requests', 'retry_policies', 'gates', 'gate_parts', 'gate_checks'])
       await database.admin.query(`delete from plinth_jobs.${table}`);
   };
   return { database, plinth, a, b, enqueue, claim, claimOne, settle, read, attemptsOf, falls, beat, recover, makeDue, clear };

@@ -9,6 +9,9 @@ declare
   _lost bigint;
 begin
   perform plinth_kernel.require_worker();
+  if exists (select from plinth_jobs.gate_checks) then
+    perform plinth_jobs.check_gates();
+  end if;
   for _claim in
     select c.id, c.worker, c.tenant_ids, c.job_ids from plinth_jobs.claims c where c.worker in (select plinth_jobs.dead_workers())
       or not exists (select from plinth_jobs.workers w where w.id = c.worker) limit p_limit for update skip locked

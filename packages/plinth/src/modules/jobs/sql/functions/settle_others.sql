@@ -12,25 +12,30 @@ begin
     select g.* from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, run_id uuid, outcome text, error text, delay_ms double precision, final boolean)
     where g.outcome <> 'completed' and (_tenant is null or g.tenant_id = _tenant)
   ), held as materialized (
-    select j.tenant_id, j.id, j.run_id, g.outcome, g.error as new_error,
-      case
-        when g.outcome in ('returned', 'snoozed') and j.cancel_requested_at is null then null
-        when g.outcome = 'cancelled' or j.cancel_requested_at is not null then 'cancelled'
-        when g.final or j.attempts >= coalesce(j.max_attempts, (select k.max_attempts from plinth_jobs.kinds k where k.kind = j.kind), 3) then 'failed'
-      end as end_status,
-      case g.outcome
-        when 'failed' then clock_timestamp() + coalesce(g.delay_ms * interval '1 millisecond', plinth_jobs.backoff(j.attempts, random()))
-        when 'snoozed' then clock_timestamp() + coalesce(g.delay_ms, 0) * interval '1 millisecond'
-      end as again_at,
-      case when g.outcome in ('returned', 'snoozed') then 0 else 1 end as counted
+    select j.tenant_id, j.id, j.run_id, j.kind, j.unique_key, j.linked, j.attempts, j.max_attempts, j.cancel_requested_at, g.outcome, g.error, g.delay_ms, g.final
     from given g join plinth_jobs.jobs_run j on j.tenant_id = g.tenant_id and j.id = g.id and j.run_id = g.run_id and j.status = 'processing'
     for update of j
+  ), judged as materialized (
+    select h.*, case when w.poisoned then format('%s, %s times in a row: it seems to end its worker', coalesce(h.error, 'lost'), coalesce(k.max_lost, 3)) else h.error end as new_error,
+      case
+        when h.outcome in ('returned', 'snoozed') and h.cancel_requested_at is null then null
+        when h.outcome = 'cancelled' or h.cancel_requested_at is not null then 'cancelled'
+        when h.final or w.poisoned or (w.policy = '"none"' and h.delay_ms is null) or h.attempts >= coalesce(h.max_attempts, k.max_attempts, 3) then 'failed'
+      end as end_status,
+      case h.outcome
+        when 'failed' then clock_timestamp() + coalesce(h.delay_ms * interval '1 millisecond', plinth_jobs.backoff_of(w.policy, h.attempts, random()))
+        when 'snoozed' then clock_timestamp() + coalesce(h.delay_ms, 0) * interval '1 millisecond'
+      end as again_at,
+      case when h.outcome in ('returned', 'snoozed') then 0 else 1 end as counted
+    from held h left join plinth_jobs.kinds k on k.kind = h.kind cross join lateral (
+      select coalesce((select p.backoff from plinth_jobs.retry_policies p where h.linked and p.tenant_id = h.tenant_id and p.job_id = h.id), k.backoff) as policy,
+        h.outcome = 'lost' and plinth_jobs.lost_in_a_row(h.tenant_id, h.id) + 1 >= coalesce(k.max_lost, 3) as poisoned offset 0) as w
   ), stopped as (
     update plinth_jobs.jobs_run j set error = coalesce(h.new_error, j.error), status = 'cancelled', finished_at = clock_timestamp()
-    from held h
+    from judged h
     where h.end_status = 'cancelled' and j.tenant_id = h.tenant_id and j.id = h.id and j.run_id = h.run_id
   ), moved as (
-    delete from plinth_jobs.jobs_run j using held h
+    delete from plinth_jobs.jobs_run j using judged h
     where h.end_status is distinct from 'cancelled' and j.tenant_id = h.tenant_id and j.id = h.id and j.run_id = h.run_id
     returning j.*, h.end_status, h.again_at, h.counted, h.new_error
   ), arrived as (
@@ -45,13 +50,11 @@ begin
   ), logged as (
     insert into plinth_jobs.attempts (tenant_id, id, job_id, kind, attempt, outcome, error, worker, started_at, correlation_id, causation_id)
     select m.tenant_id, m.run_id, m.id, m.kind, m.attempts, h.outcome, h.new_error, m.worker, m.started_at, m.correlation_id, m.id
-    from moved m join held h on h.tenant_id = m.tenant_id and h.id = m.id and h.run_id = m.run_id
+    from moved m join judged h on h.tenant_id = m.tenant_id and h.id = m.id and h.run_id = m.run_id
     where h.outcome <> 'returned'
   )
-  select array_agg(h.run_id), jsonb_agg(jsonb_build_object('tenant_id', h.tenant_id, 'id', h.id, 'run_id', h.run_id, 'kind', j.kind, 'unique_key', j.unique_key, 'status', h.end_status)) filter (where j.linked)
-  into _accepted, _linked
-  -- The rows as they were before this statement.
-  from held h join plinth_jobs.jobs_run j on j.tenant_id = h.tenant_id and j.id = h.id and j.run_id = h.run_id;
+  select array_agg(h.run_id), jsonb_agg(jsonb_build_object('tenant_id', h.tenant_id, 'id', h.id, 'run_id', h.run_id, 'kind', h.kind, 'unique_key', h.unique_key, 'status', h.end_status)) filter (where h.linked)
+  into _accepted, _linked from judged h;
   if _linked is not null then
     perform plinth_jobs.settle_linked(_linked);
   end if;

@@ -1,11 +1,11 @@
 -- Writes the jobs that a transaction collected: [{id, kind, ...}]. No lock on a shared row, no NOTIFY, no counter. With its owner's
 -- rights, because jobs go straight into the ring, past the two levels of partitions above it; the tenant is always that of the
--- transaction. What only jobs with a time or a unique key need is done for these alone.
+-- transaction. What only some jobs need stands under `more`, so that one look tells whether there is any.
 create or replace function plinth_jobs.write_effects(p_rows jsonb) returns void
 language plpgsql volatile security definer set search_path = ''
 as $$
 begin
-  if p_rows @? '$[*] ? (exists (@.run_at) || exists (@.delay_ms) || exists (@.unique_key))' then
+  if p_rows @? '$[*].more' then
     perform plinth_jobs.write_special(p_rows);
     return;
   end if;
@@ -19,4 +19,4 @@ begin
 end
 $$;
 comment on function plinth_jobs.write_effects(jsonb) is
-  'Enqueues collected jobs, [{id, kind, name, queue, priority, concurrency_key, payload, max_attempts, unique_key, run_at | delay_ms, deadline, causation_id}], for the tenant of the transaction.';
+  'Enqueues collected jobs, [{id, kind, name, queue, priority, concurrency_key, payload, max_attempts, deadline, causation_id, more}], for the tenant of the transaction. more: see plinth_jobs.write_special.';

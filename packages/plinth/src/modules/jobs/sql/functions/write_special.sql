@@ -1,23 +1,55 @@
--- A row whose unique key is taken by a job that has not ended is left out; it waits while that job's transaction is open.
+-- plinth_jobs.write_effects for rows with `more`: run_at, delay_ms; unique_key, unique_until, unique_for_ms, on_duplicate, max_wait_ms;
+-- batch_id; depends_on, on_dependency_failure; backoff; ids and payloads (many jobs); batch, close_batch (no job at all).
 create or replace function plinth_jobs.write_special(p_rows jsonb) returns void
 language plpgsql volatile security definer set search_path = ''
 as $$
+declare
+  _tenant uuid := plinth_kernel.require_tenant();
+  _rows jsonb;
+  _row jsonb;
+  _waited_for uuid[];
+  _met uuid[] := '{}';
+  _dropped uuid[] := '{}';
 begin
-  with given as materialized (
-    select e.*, coalesce(e.run_at, clock_timestamp() + coalesce(e.delay_ms, 0) * interval '1 millisecond') as at, c as context
-    from plinth_kernel.current_context() as c
-    cross join jsonb_to_recordset(p_rows) as e (id uuid, kind text, name text, queue text, priority smallint, concurrency_key text, payload jsonb, max_attempts smallint,
-      unique_key text, run_at timestamptz, delay_ms double precision, deadline timestamptz, causation_id uuid)
-  ), taken as (
-    insert into plinth_jobs.unique_keys (tenant_id, kind, key, job_id)
-    select (g.context).tenant_id, g.kind, g.unique_key, g.id from given g where g.unique_key is not null
-    on conflict do nothing returning job_id
-  )
-  insert into plinth_jobs.jobs (tenant_id, id, kind, name, queue, status, priority, slot, concurrency_key, payload, max_attempts, unique_key, linked, run_at, deadline, actor_type, actor_id, correlation_id, causation_id)
-  select (g.context).tenant_id, g.id, g.kind, g.name, coalesce(g.queue, 'default'), case when g.at > clock_timestamp() then 'scheduled' else 'pending' end, coalesce(g.priority, 5),
-    (select s.last_value from plinth_jobs.open_slot s), coalesce(g.concurrency_key, ''), plinth_jobs.checked_payload(coalesce(g.payload, '{}')), g.max_attempts, g.unique_key,
-    g.unique_key is not null, g.at, g.deadline, (g.context).actor_type, (g.context).actor_id, (g.context).correlation_id, coalesce(g.causation_id, (g.context).causation_id)
-  from given g where g.unique_key is null or g.id in (select t.job_id from taken t);
+  for _row in select e from jsonb_array_elements(p_rows) e where e -> 'more' ? 'ids' and (e -> 'more') - 'ids' - 'payloads' = '{}' loop
+    perform plinth_jobs.write_bulk(_row);
+  end loop;
+  select jsonb_agg(w.job order by w.n, w.m) into _rows from (
+    select e.n, 0::bigint as m, e.job from jsonb_array_elements(p_rows) with ordinality as e (job, n) where e.job ? 'kind' and not coalesce(e.job -> 'more' ? 'ids', false)
+    union all
+    select e.n, x.m, (e.job - 'more') || jsonb_build_object('id', x.id, 'payload', x.payload, 'more', (e.job -> 'more') - 'ids' - 'payloads')
+    from jsonb_array_elements(p_rows) with ordinality as e (job, n),
+      rows from (jsonb_array_elements_text(e.job -> 'more' -> 'ids'), jsonb_array_elements(e.job -> 'more' -> 'payloads')) with ordinality as x (id, payload, m)
+    where e.job -> 'more' ? 'ids' and (e.job -> 'more') - 'ids' - 'payloads' <> '{}') w;
+  select coalesce(array_agg(distinct d::uuid), '{}') into _waited_for from (select v #>> '{}' from jsonb_path_query(p_rows, '$[*].more.depends_on[*]') as q (v)) as x (d);
+  if _rows @? '$[*].more.unique_key' then
+    -- In the order of the keys, so that two bulk calls do not wait for each other.
+    insert into plinth_jobs.unique_keys (tenant_id, kind, key, job_id, until, expires_at)
+    select _tenant, e.kind, e.more ->> 'unique_key', e.id, plinth_jobs.unique_until(e.more), clock_timestamp() + (e.more ->> 'unique_for_ms')::double precision * interval '1 millisecond'
+    from rows from (jsonb_to_recordset(_rows) as (id uuid, kind text, more jsonb)) with ordinality as e (id, kind, more, n)
+    where e.more ? 'unique_key' order by e.kind, e.more ->> 'unique_key', e.n
+    on conflict do nothing;
+    select coalesce(array_agg(e.id), '{}') into _met from jsonb_to_recordset(_rows) as e (id uuid, kind text, more jsonb)
+    where e.more ? 'unique_key' and not exists (
+      select from plinth_jobs.unique_keys u where u.tenant_id = _tenant and u.kind = e.kind and u.key = e.more ->> 'unique_key' and u.job_id = e.id);
+  end if;
+  if _rows is null then
+    null;
+  elsif _met = '{}' then
+    perform plinth_jobs.insert_special(_rows, _waited_for);
+  else
+    perform plinth_jobs.insert_special((select coalesce(jsonb_agg(e.job order by e.n), '[]') from jsonb_array_elements(_rows) with ordinality as e (job, n) where (e.job ->> 'id')::uuid <> all (_met)), _waited_for);
+    for _row in select e.job from jsonb_array_elements(_rows) with ordinality as e (job, n) where (e.job ->> 'id')::uuid = any (_met) order by e.job ->> 'kind', e.job -> 'more' ->> 'unique_key', e.n loop
+      if plinth_jobs.meet_holder(_tenant, _row) then
+        perform plinth_jobs.insert_special(jsonb_build_array(_row), _waited_for);
+      else
+        _dropped := _dropped || (_row ->> 'id')::uuid;
+      end if;
+    end loop;
+  end if;
+  if p_rows @? '$[*].more ? (exists (@.depends_on) || exists (@.batch_id) || exists (@.backoff) || exists (@.batch) || exists (@.close_batch))' then
+    perform plinth_jobs.link_jobs(coalesce(_rows, '[]'), _dropped, p_rows);
+  end if;
 end
 $$;
-comment on function plinth_jobs.write_special(jsonb) is 'plinth_jobs.write_effects for jobs of which some have a time or a unique key.';
+comment on function plinth_jobs.write_special(jsonb) is 'plinth_jobs.write_effects for jobs of which some have a time, a unique key, a batch, dependencies or waits of their own. Errors: jobs_duplicate, jobs_payload_too_large.';

@@ -1,0 +1,36 @@
+create or replace function plinth_jobs.check_gates(p_limit integer default 100) returns bigint
+language plpgsql volatile security definer set search_path = '' set enable_seqscan = off
+as $$
+declare
+  _check record;
+  _ended jsonb;
+  _looked bigint := 0;
+  _open boolean;
+begin
+  perform plinth_kernel.require_worker();
+  for _check in
+    with taken as (
+      delete from plinth_jobs.gate_checks c where (c.tenant_id, c.id) in (select k.tenant_id, k.id from plinth_jobs.gate_checks k limit p_limit for update skip locked) returning c.tenant_id, c.gate_id
+    )
+    select distinct t.tenant_id, t.gate_id from taken t order by t.gate_id
+  loop
+    _looked := _looked + 1;
+    -- A part that is open and that nobody holds will be ended later; a lock tells, and is given back at once.
+    begin
+      perform from plinth_jobs.gate_parts p where p.tenant_id = _check.tenant_id and p.gate_id = _check.gate_id and p.status is null limit 1 for share skip locked;
+      _open := found;
+      raise exception using errcode = 'PL000';
+    exception when sqlstate 'PL000' then
+      null;
+    end;
+    continue when _open and not exists (select from plinth_jobs.gate_parts p join plinth_jobs.gates g on g.tenant_id = p.tenant_id and g.id = p.gate_id
+      where p.tenant_id = _check.tenant_id and p.gate_id = _check.gate_id and p.status in ('failed', 'cancelled') and g.opens = 'job' and g.on_failure <> 'ignore');
+    _ended := plinth_jobs.open_gate(_check.tenant_id, _check.gate_id);
+    if _ended is not null then
+      perform plinth_jobs.settle_linked(jsonb_build_array(_ended));
+    end if;
+  end loop;
+  return _looked;
+end
+$$;
+comment on function plinth_jobs.check_gates(integer) is 'Looks again at gates that nobody could tell about, at most p_limit. Returns how many it looked at.';

@@ -1,0 +1,27 @@
+-- Moved by DELETE and INSERT in one statement, as every row is that changes its partition; it keeps its place in its lane.
+create or replace function plinth_jobs.replace_waiting(p_tenant_id uuid, p_job_id uuid, p_row jsonb, p_first timestamptz) returns boolean
+language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off
+as $$
+declare
+  _more jsonb := p_row -> 'more';
+  _now timestamptz := clock_timestamp();
+  _at timestamptz := coalesce((_more ->> 'run_at')::timestamptz, _now + coalesce((_more ->> 'delay_ms')::double precision, 0) * interval '1 millisecond');
+begin
+  if p_first is not null and _more ? 'max_wait_ms' then
+    _at := greatest(least(_at, p_first + (_more ->> 'max_wait_ms')::double precision * interval '1 millisecond'), _now);
+  end if;
+  with gone as (
+    delete from plinth_jobs.jobs j where j.status in ('scheduled', 'pending') and j.tenant_id = p_tenant_id and j.id = p_job_id returning j.*
+  )
+  insert into plinth_jobs.jobs (tenant_id, id, seq, kind, name, queue, status, priority, slot, concurrency_key, payload, error, attempts, max_attempts, unique_key, linked, run_id,
+    run_at, deadline, actor_type, actor_id, correlation_id, causation_id, xact, created_at)
+  select g.tenant_id, g.id, g.seq, g.kind, coalesce(p_row ->> 'name', g.name), g.queue, case when g.run_at = 'infinity' or _at > _now then 'scheduled' else 'pending' end,
+    coalesce((p_row ->> 'priority')::smallint, g.priority), (select s.last_value from plinth_jobs.open_slot s), g.concurrency_key,
+    plinth_jobs.checked_payload(coalesce(p_row -> 'payload', '{}')), g.error, g.attempts, g.max_attempts, g.unique_key, g.linked, g.run_id,
+    case when g.run_at = 'infinity' then g.run_at else _at end, g.deadline, g.actor_type, g.actor_id, g.correlation_id, g.causation_id, g.xact, g.created_at
+  from gone g;
+  return found;
+end
+$$;
+comment on function plinth_jobs.replace_waiting(uuid, uuid, jsonb, timestamptz) is
+  'Gives a waiting job the payload, priority, name and time of a row of plinth_jobs.write_special; p_first: since when it is put off, for max_wait_ms. False: it does not wait.';
