@@ -38,6 +38,7 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
   const listeners = new Map<string, Set<() => void>>();
   let waiting = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
+  let sentMs = Number.NEGATIVE_INFINITY;
   let sending: Promise<unknown> = Promise.resolve();
   const tell = (name: string): void => {
     for (const listener of listeners.get(name) ?? []) listener();
@@ -46,6 +47,7 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
     timer = undefined;
     const names = [...waiting];
     waiting = new Set();
+    sentMs = performance.now();
     sending = pool.query('select pg_notify($1, name) from unnest($2::text[]) name', [CHANNEL, names]).catch(() => {});
   };
   const on: Wake['on'] = (name, listener) => {
@@ -60,7 +62,8 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
         tell(name);
         waiting.add(name);
       }
-      timer ??= setTimeout(send, intervalMs);
+      // The first after a pause goes at once; those that follow wait for each other.
+      timer ??= setTimeout(send, Math.max(0, intervalMs - (performance.now() - sentMs)));
       timer.unref();
     },
     hear: tell,

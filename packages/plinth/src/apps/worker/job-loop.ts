@@ -138,8 +138,7 @@ function begin(state: State, job: ClaimedJob): void {
   const definition = options.definitions[job.kind];
   if (state.stopping || !definition) end(state, job, { outcome: 'returned' });
   else if (state.cancelled.delete(job.run_id)) end(state, job, { outcome: 'cancelled', error: 'cancelled' });
-  else if (job.deadline && job.deadline < job.started_at)
-    end(state, job, { outcome: 'failed', final: true, error: `its deadline, ${job.deadline.toISOString()}, had passed before it could begin` });
+  else if (job.late) end(state, job, { outcome: 'failed', final: true, error: 'its deadline had passed before it could begin' });
   else void work(state, job, definition);
 }
 
@@ -148,7 +147,7 @@ async function work(state: State, job: ClaimedJob, definition: JobDefinition): P
   const mine = runningJob(job, definition.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   running.set(job.run_id, mine);
   options.metrics.running.add(1);
-  options.metrics.wait.record(Math.max(0, job.started_at.getTime() - job.run_at.getTime()) / 1000, { queue: job.queue });
+  options.metrics.wait.record(Math.max(0, job.waited_ms) / 1000, { queue: job.queue });
   const startedMs = performance.now();
   const outcome = await runJob({ plinth: options.plinth, services: options.services, stopMs: options.stopMs }, mine, definition);
   const byHandler = mine.settled;

@@ -18,10 +18,10 @@ export interface ClaimedJob {
   priority: number;
   concurrency_key: string;
   correlation_id: string | null;
-  causation_id: string | null;
-  run_at: Date;
-  deadline: Date | null;
-  started_at: Date;
+  /** From the moment it could run to the claim, by the clock of the database. */
+  waited_ms: number;
+  /** True: its deadline had passed before it was claimed. */
+  late: boolean | null;
   /** Of one claim: told when every job of it is settled. */
   claim_id: string;
 }
@@ -68,12 +68,16 @@ export async function findLanes(tx: Queryable, queues: readonly string[] | undef
   return rows.map((row) => ({ queue: row.queue, priority: row.priority, tenantId: row.tenant_id, key: row.concurrency_key, weight: row.weight ?? 1 }));
 }
 
+/** Moments are compared where the clock is; reading them as dates would cost more than the rest of the row. */
+const CLAIMED = `tenant_id, id, run_id, seq, kind, name, queue, payload, attempt, max_attempts, priority, concurrency_key, correlation_id, claim_id,
+  extract(epoch from started_at - run_at)::float8 * 1000 as waited_ms, deadline < started_at as late`;
+
 /** Takes jobs from these lanes, in their order, at most `limit`. The worker must be registered and beat. */
 export const claimLanes = (
   tx: Queryable,
   request: { worker: string; limit: number; kinds: readonly string[]; turns: readonly LaneTurn[] },
 ): Promise<ClaimedJob[]> =>
-  tx.query<ClaimedJob>('select * from plinth_jobs.claim_lanes($1, $2, $3, $4, $5, $6, $7, $8, $9)', [
+  tx.query<ClaimedJob>(`select ${CLAIMED} from plinth_jobs.claim_lanes($1, $2, $3, $4, $5, $6, $7, $8, $9)`, [
     request.worker,
     request.limit,
     request.kinds,
@@ -105,7 +109,7 @@ export async function rotateRing(tx: Queryable): Promise<string> {
 
 /** Takes at most `limit` jobs, the most urgent first, equal shares for tenants; registers the worker. For callers that keep nothing between two claims. */
 export const claimJobs = (tx: Queryable, request: ClaimRequest): Promise<ClaimedJob[]> =>
-  tx.query<ClaimedJob>(`select * from plinth_jobs.claim($1, $2, $3 * interval '1 millisecond', $4, $5)`, [
+  tx.query<ClaimedJob>(`select ${CLAIMED} from plinth_jobs.claim($1, $2, $3 * interval '1 millisecond', $4, $5)`, [
     request.worker,
     request.limit,
     request.leaseMs,
@@ -118,11 +122,28 @@ export const claimJobs = (tx: Queryable, request: ClaimRequest): Promise<Claimed
  * settled with this call or before.
  */
 export async function settleJobs(tx: Queryable, settlements: readonly Settlement[], claims: readonly string[] = []): Promise<Set<string>> {
-  const rows = await tx.query<{ run_id: string }>('select settle as run_id from plinth_jobs.settle($1, $2)', [
-    JSON.stringify(settlements),
-    claims.length > 0 ? claims : null,
+  const plain = settlements.filter((one) => one.outcome === 'completed' && one.result === undefined);
+  const others = settlements.filter((one) => one.outcome !== 'completed' || one.result !== undefined);
+  const closed = claims.length > 0 ? claims : null;
+  const accepted = new Set<string>();
+  // Sent together; the claims with the last of them, for they must not be gone before their jobs are settled.
+  const [refused, settled] = await Promise.all([
+    plain.length > 0
+      ? tx.query<{ run_id: string }>('select complete as run_id from plinth_jobs.complete($1, $2, $3, $4)', [
+          plain.map((one) => one.tenant_id),
+          plain.map((one) => one.id),
+          plain.map((one) => one.run_id),
+          others.length > 0 ? null : closed,
+        ])
+      : [],
+    others.length > 0 || plain.length === 0
+      ? tx.query<{ run_id: string }>('select settle as run_id from plinth_jobs.settle($1, $2)', [JSON.stringify(others), closed])
+      : [],
   ]);
-  return new Set(rows.map((row) => row.run_id));
+  for (const one of plain) accepted.add(one.run_id);
+  for (const { run_id } of refused) accepted.delete(run_id);
+  for (const { run_id } of settled) accepted.add(run_id);
+  return accepted;
 }
 
 /**

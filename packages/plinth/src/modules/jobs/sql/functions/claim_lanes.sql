@@ -11,6 +11,7 @@ declare
   _tenant uuid := plinth_kernel.acting_tenant();
   _claim uuid := plinth_kernel.uuid_v7();
   _worker text := coalesce(_tenant::text || ':', '') || p_worker;
+  _now timestamptz := clock_timestamp();
 begin
   if exists (select from plinth_jobs.limits) or exists (select from plinth_jobs.pauses p where p.ends_at > clock_timestamp()) then
     return query select * from plinth_jobs.claim_limited(p_worker, p_limit, p_kinds, p_queues, p_priorities, p_tenants, p_keys, p_after, p_quanta);
@@ -18,7 +19,7 @@ begin
   end if;
   return query
   with picked as materialized (
-    select c.slot, c.place from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, p_quanta) as l (queue, priority, tenant_id, key, after, quantum),
+    select c.slot, c.place, plinth_kernel.uuid_v7() as new_run_id from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, p_quanta) as l (queue, priority, tenant_id, key, after, quantum),
     lateral (
       select r.slot, r.ctid as place from plinth_jobs.jobs_ready r
       where r.queue = l.queue and r.priority = l.priority and r.tenant_id = l.tenant_id and r.concurrency_key = l.key and r.seq > l.after
@@ -26,22 +27,20 @@ begin
       order by r.seq limit l.quantum for update skip locked) c
     limit p_limit
   ), gone as (
-    delete from plinth_jobs.jobs_ready r using picked p where r.slot = p.slot and r.ctid = p.place returning r.*
-  ), claimed as materialized (
-    select g.*, plinth_kernel.uuid_v7() as new_run_id, clock_timestamp() as now from gone g
+    delete from plinth_jobs.jobs_ready r using picked p where r.slot = p.slot and r.ctid = p.place returning r.*, p.new_run_id
   ), running as (
     insert into plinth_jobs.jobs_run (tenant_id, id, seq, kind, name, queue, status, priority, concurrency_key, payload, error, attempts, max_attempts, unique_key, linked, run_at, deadline,
       run_id, worker, started_at, actor_type, actor_id, correlation_id, causation_id, xact, created_at)
     select c.tenant_id, c.id, c.seq, c.kind, c.name, c.queue, 'processing', c.priority, c.concurrency_key, c.payload, c.error, c.attempts + 1, c.max_attempts, c.unique_key, c.linked, c.run_at, c.deadline,
-      c.new_run_id, _worker, c.now, c.actor_type, c.actor_id, c.correlation_id, c.causation_id, c.xact, c.created_at
-    from claimed c
+      c.new_run_id, _worker, _now, c.actor_type, c.actor_id, c.correlation_id, c.causation_id, c.xact, c.created_at
+    from gone c
   ), noted as (
     insert into plinth_jobs.claims (id, worker, tenant_ids, job_ids)
-    select _claim, _worker, array_agg(c.tenant_id), array_agg(c.id) from claimed c having count(*) > 0
+    select _claim, _worker, array_agg(c.tenant_id), array_agg(c.id) from gone c having count(*) > 0
   )
   select c.tenant_id, c.id, c.new_run_id, c.seq, c.kind::text, c.name::text, c.queue::text, c.payload::jsonb, (c.attempts + 1)::smallint, c.max_attempts::smallint, c.priority::smallint, c.concurrency_key::text,
-    c.correlation_id, c.causation_id, c.run_at, c.deadline, c.now, _claim
-  from claimed c;
+    c.correlation_id, c.causation_id, c.run_at, c.deadline, _now, _claim
+  from gone c;
 end
 $$;
 comment on function plinth_jobs.claim_lanes(text, integer, text[], text[], smallint[], uuid[], text[], bigint[], integer[]) is
