@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import type { BenchContext, Report, Row } from './harness.ts';
 import { interleave, median, ratio, rowsOf, throughput } from './harness.ts';
@@ -50,6 +51,30 @@ async function inSql({ serverUrl, tenantId }: BenchContext): Promise<Store> {
   };
 }
 
+interface Cost {
+  server: number[];
+  client: number[];
+}
+
+/** Microseconds of processor time for one append by each of 16 clients, of the server's processes and of this one: what counts where every core is busy. */
+async function costOf(context: BenchContext, append: () => Promise<number>, cost: Cost): Promise<void> {
+  const times = async (): Promise<Map<number, number>> => {
+    const { rows } = await context.admin.query<{ pid: number }>(
+      `select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()`,
+    );
+    // Linux tells the processor time of a process in nanoseconds.
+    return new Map(rows.map(({ pid }) => [pid, Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1_000]));
+  };
+  const before = await times();
+  const own = process.cpuUsage();
+  const started = performance.now();
+  const appends = ((await append()) * (performance.now() - started)) / 1_000;
+  const { user, system } = process.cpuUsage(own);
+  const after = await times();
+  cost.client.push((user + system) / appends);
+  cost.server.push([...after].reduce((sum, [pid, time]) => sum + time - (before.get(pid) ?? 0), 0) / appends);
+}
+
 /** Milliseconds of appends to other streams while a transaction that appended stays open for a second: the 99th of 100. */
 async function besideOpen(store: Store, round: number): Promise<number> {
   const end = await store.hold(`held ${round}`);
@@ -93,12 +118,25 @@ export async function run(context: BenchContext): Promise<Report> {
       stores.flatMap((store) => [1, CLIENTS].map((count) => [`${store.name}, ${count} client${count > 1 ? 's' : ''}`, appends(store, count)])),
     ),
   );
+  const costs = new Map<Store, Cost>(stores.map((store) => [store, { server: [], client: [] }]));
+  for (let round = 0; round < context.rounds; round++) for (const [store, cost] of costs) await costOf(context, appends(store, CLIENTS), cost);
   const beside: Record<string, number[]> = { [sql.name]: [], [messageDbStore.name]: [] };
   for (let round = 0; round < context.rounds; round++) for (const store of [sql, messageDbStore]) beside[store.name]?.push(await besideOpen(store, round));
   await Promise.all(stores.map((store) => store.close()));
   const against = (ours: Store, theirs: Store): number => ratio(results, `${ours.name}, ${CLIENTS} clients`, `${theirs.name}, ${CLIENTS} clients`);
+  const costRows = Object.fromEntries(
+    [...costs].flatMap(([{ name }, { server, client }]) => [
+      [`${name}, processor time of the server`, server],
+      [`${name}, processor time of the client`, client],
+    ]),
+  );
+  const cheaper = (ours: Store, theirs: Store): number => {
+    const of = (store: Store): number => median(costs.get(store)?.server ?? []) + median(costs.get(store)?.client ?? []);
+    return of(theirs) / of(ours);
+  };
   const rows: Row[] = [
     ...rowsOf(results, 'appends/s'),
+    ...rowsOf(costRows, 'us an append'),
     ...rowsOf(Object.fromEntries(Object.entries(beside).map(([name, values]) => [`${name}, beside an open transaction, 99th of 100`, values])), 'ms'),
   ];
   return {
@@ -113,6 +151,8 @@ export async function run(context: BenchContext): Promise<Report> {
       { what: 'tx.events.append vs emmett appendToStream, 16 clients', value: against(typescript, emmettStore), atLeast: 1.5 },
       { what: 'plinth.append_event vs Message DB write_message, 16 clients, one category', value: against(sql, messageDbStore), atLeast: 2 },
       { what: 'tx.events.append vs Message DB write_message, 16 clients, one category', value: against(typescript, messageDbStore) },
+      { what: 'processor time of server and client, emmett vs tx.events.append', value: cheaper(typescript, emmettStore) },
+      { what: 'processor time of server and client, Message DB vs plinth.append_event', value: cheaper(sql, messageDbStore) },
       {
         what: 'Message DB vs plinth: append beside an open transaction, 99th of 100',
         value: median((beside[messageDbStore.name] ?? []).map((ms, round) => ms / (beside[sql.name]?.[round] ?? Number.NaN))),

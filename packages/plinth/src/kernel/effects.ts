@@ -37,6 +37,11 @@ export interface EffectInsert {
   text: string;
   /** Its parameters; undefined leaves the effects of the transaction to write_effects. */
   values: (row: Effect['row'], context: Context) => (string | null)[] | undefined;
+  /**
+   * Tried first for the only effect of its module in a transaction: a statement that takes a lock, which effects that come after another
+   * could take in an order of their own.
+   */
+  alone?: Omit<EffectInsert, 'alone'>;
 }
 
 /** A value as a parameter of type text, uuid, number or timestamptz. */
@@ -88,6 +93,12 @@ export function effectStatements(inserts: ReadonlyMap<string, EffectInsert>, con
   for (const module of new Set(effects.map((effect) => effect.module))) {
     const own = effects.filter((effect) => effect.module === module);
     const insert = own.length <= MOST_INSERTS ? inserts.get(module) : undefined;
+    const [only] = own;
+    const alone = own.length === 1 && only && insert?.alone?.values(only.row, context);
+    if (insert?.alone && alone) {
+      inserted.push({ name: `plinth_${module}_alone`, text: insert.alone.text, values: alone });
+      continue;
+    }
     const values = insert ? own.flatMap(({ row }) => [insert.values(row, context)]) : [];
     if (insert && values.every((one) => one !== undefined))
       for (const one of values) inserted.push({ name: `plinth_${module}`, text: insert.text, values: one });

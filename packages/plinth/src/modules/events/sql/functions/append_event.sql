@@ -1,4 +1,4 @@
--- Seed 003's own call.
+-- Seed 003's own call. In SQL, so that a statement which calls it calls plinth.publish_event itself.
 create or replace function plinth.append_event(
   p_aggregate_id text,
   p_aggregate_type text,
@@ -10,16 +10,11 @@ create or replace function plinth.append_event(
   p_correlation_id uuid default null,
   p_causation_id uuid default null
 ) returns uuid
-language plpgsql volatile security invoker
+language sql volatile security invoker
 as $$
-begin
-  if p_aggregate_id is null or p_aggregate_type is null then
-    raise exception 'an event of a stream needs the type and id of its aggregate' using errcode = 'PL422', detail = '{"code":"events_event_invalid","field":"p_aggregate_id"}',
-      hint = 'Use plinth.publish_event for an event without a stream.';
-  end if;
-  return plinth.publish_event(p_event_type => p_event_type, p_payload => p_payload, p_idempotency_key => p_idempotency_key, p_aggregate_type => p_aggregate_type,
-    p_aggregate_id => p_aggregate_id, p_expected_version => p_expected_version, p_metadata => p_metadata, p_correlation_id => p_correlation_id, p_causation_id => p_causation_id);
-end
+  select case when p_aggregate_id is null or p_aggregate_type is null then plinth_events.refuse_no_stream()
+    else plinth.publish_event(p_event_type => p_event_type, p_payload => p_payload, p_idempotency_key => p_idempotency_key, p_aggregate_type => p_aggregate_type,
+      p_aggregate_id => p_aggregate_id, p_expected_version => p_expected_version, p_metadata => p_metadata, p_correlation_id => p_correlation_id, p_causation_id => p_causation_id) end
 $$;
 comment on function plinth.append_event(text, text, text, jsonb, bigint, jsonb, text, uuid, uuid) is
   'Appends an event to the stream of an aggregate and returns its id. p_expected_version and errors as in plinth.publish_event.';
