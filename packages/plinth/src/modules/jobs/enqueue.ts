@@ -1,6 +1,7 @@
 import type { EffectSink } from '#kernel/effects.ts';
 import { raiser } from '#kernel/errors.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
+import { batchEffects } from './batches.ts';
 import { errors } from './errors.ts';
 import type { EnqueueOptions } from './options.ts';
 import { checkJob, checkPayload, optionColumns } from './options.ts';
@@ -51,7 +52,7 @@ export function jobEffects(sink: EffectSink) {
     return ids;
   }
 
-  return {
+  const enqueuer = {
     /**
      * Enqueues one job and returns its id at once; the row is written before COMMIT and workers are woken after it.
      * Errors: jobs_job_invalid, jobs_payload_too_large; when it is written jobs_duplicate, jobs_dependency_not_found, jobs_batch_finished.
@@ -72,6 +73,7 @@ export function jobEffects(sink: EffectSink) {
      */
     enqueueMany,
   };
+  return { ...enqueuer, ...batchEffects(sink, enqueuer) };
 }
 
 /** A transaction of a build that holds this module, which every transaction of a procedure or handler here is. */

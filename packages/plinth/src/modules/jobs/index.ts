@@ -1,3 +1,5 @@
+export type { BatchAdd, BatchCallback, BatchOptions, DependencyResult } from './batches.ts';
+export { dependenciesOf } from './batches.ts';
 export type { JobRow, JobsTransaction } from './enqueue.ts';
 export { JOB_SIGNALS, MOST_PAYLOAD_BYTES, uniqueJob } from './enqueue.ts';
 export { JobFailure } from './failure.ts';

@@ -1,0 +1,200 @@
+/** Batches: callbacks once, never twice and never not at all, whoever ends the last jobs and however many at once. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { JobsFixture } from './jobs.fixture.ts';
+import { code, jobsFixture } from './jobs.fixture.ts';
+import type { ClaimedJob } from './work.ts';
+import { settleJobs } from './work.ts';
+
+let jobs: JobsFixture;
+beforeAll(async () => {
+  jobs = await jobsFixture('job_batches');
+});
+afterAll(() => jobs.database.drop());
+beforeEach(() => jobs.clear());
+
+const callbacks = async (): Promise<{ kind: string; batch: Record<string, unknown>; causation_id: string; tenant_id: string }[]> =>
+  (
+    await jobs.database.admin.query(
+      `select kind, payload -> 'batch' as batch, causation_id, tenant_id from plinth_jobs.jobs where kind like 'on.%' order by kind`,
+    )
+  ).rows;
+const batchOf = async (id: string, tenantId = jobs.a) =>
+  (await jobs.plinth.transaction({ tenantId }, (tx) => tx.query('select * from plinth.job_batches where id = $1', [id])))[0];
+const on = { onComplete: { kind: 'on.complete', payload: { mine: 1 } }, onSuccess: { kind: 'on.success' }, onFailure: { kind: 'on.failure' } };
+const make = (count: number, more: { open?: boolean } = {}) =>
+  jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) =>
+    tx.jobs.batch({ name: 'B', ...on, ...more }, (add) => {
+      add.many(
+        'k',
+        Array.from({ length: count }, (_, n) => ({ n })),
+      );
+    }),
+  );
+const completeIn = (job: ClaimedJob) =>
+  jobs.plinth.transaction({ tenantId: job.tenant_id }, async (tx) => {
+    await tx.query('select plinth_jobs.complete_in($1, $2)', [job.id, job.run_id]);
+  });
+
+describe('a batch', () => {
+  test('tells its progress, and enqueues its callbacks when the last job has completed', async () => {
+    const id = await make(3);
+    expect(await batchOf(id)).toMatchObject({ name: 'B', status: 'running', total: '3', completed: '0', finished_at: null });
+    expect(await batchOf(id, jobs.b)).toBeUndefined();
+    const [first, ...others] = await jobs.claim(10);
+    if (first) await jobs.settle(first, 'completed');
+    expect(await batchOf(id)).toMatchObject({ status: 'running', total: '3', completed: '1' });
+    expect(await callbacks()).toEqual([]);
+    for (const job of others) await completeIn(job);
+    expect(await batchOf(id)).toMatchObject({ status: 'completed', total: '3', completed: '3', failed: '0', finished_at: expect.any(Date) });
+    const counts = { id, name: 'B', total: 3, completed: 3, failed: 0, cancelled: 0 };
+    expect(await callbacks()).toEqual([
+      { kind: 'on.complete', batch: counts, causation_id: id, tenant_id: jobs.a },
+      { kind: 'on.success', batch: counts, causation_id: id, tenant_id: jobs.a },
+    ]);
+    const { rows } = await jobs.database.admin.query(`select payload -> 'mine' as mine from plinth_jobs.jobs where kind = 'on.complete'`);
+    expect(rows).toEqual([{ mine: 1 }]);
+  });
+
+  test('with a failed and a cancelled job calls onFailure; a retry in between is waited for', async () => {
+    const id = await make(3);
+    const claimed = await jobs.claim(2);
+    for (const job of claimed) await jobs.settle(job, 'failed', { error: 'no', final: true });
+    const again = claimed[0]?.id ?? '';
+    await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth.retry_job($1)', [again]));
+    const rest = await jobs.claim(10);
+    for (const job of rest)
+      if (job.id !== again) await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth.cancel_job($1)', [job.id]));
+    for (const job of rest) if (job.id !== again) await jobs.settle(job, 'cancelled');
+    expect(await batchOf(id)).toMatchObject({ status: 'running', failed: '1', cancelled: '1' });
+    for (const job of rest) if (job.id === again) await jobs.settle(job, 'completed');
+    expect((await callbacks()).map((row) => row.kind)).toEqual(['on.complete', 'on.failure']);
+    expect(await batchOf(id)).toMatchObject({ status: 'failed', completed: '1', failed: '1', cancelled: '1' });
+  });
+
+  test('ends with jobs that are cancelled while they wait, and at once without jobs', async () => {
+    const id = await make(2);
+    const { rows } = await jobs.database.admin.query<{ id: string }>(`select id from plinth_jobs.jobs where kind = 'k'`);
+    for (const job of rows) await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth.cancel_job($1)', [job.id]));
+    expect(await batchOf(id)).toMatchObject({ status: 'failed', cancelled: '2' });
+    const empty = await make(0);
+    expect(await batchOf(empty)).toMatchObject({ status: 'completed', total: '0' });
+    expect((await callbacks()).map((row) => row.kind)).toEqual(['on.complete', 'on.complete', 'on.failure', 'on.success']);
+  });
+
+  test('a job of it adds more while it runs; afterwards nobody can', async () => {
+    const id = await make(1);
+    const job = await jobs.claimOne();
+    await jobs.plinth.transaction({ tenantId: jobs.a, causationId: job.id }, async (tx) => {
+      tx.jobs.enqueueMany('k', [{}, {}], { batchId: id });
+      await tx.flush();
+      await tx.query('select plinth_jobs.complete_in($1, $2)', [job.id, job.run_id]);
+    });
+    expect(await batchOf(id)).toMatchObject({ status: 'running', total: '3', completed: '1' });
+    for (const other of await jobs.claim(10)) await jobs.settle(other, 'completed');
+    expect(await callbacks()).toHaveLength(2);
+    expect(await code(jobs.enqueue(jobs.a, 'k', {}, { batchId: id }))).toBe('jobs_batch_finished');
+    expect(await code(jobs.enqueue(jobs.b, 'k', {}, { batchId: id }))).toBe('jobs_batch_finished');
+  });
+
+  test('that is open waits until it is closed', async () => {
+    const id = await make(1, { open: true });
+    await jobs.settle(await jobs.claimOne(), 'completed');
+    expect(await batchOf(id)).toMatchObject({ status: 'running', adding: true, total: '1', completed: '1' });
+    expect(await code(jobs.enqueue(jobs.b, 'k', {}, { batchId: id }))).toBe('jobs_batch_finished');
+    const more = await jobs.enqueue(jobs.a, 'k', {}, { batchId: id });
+    const close = (tenantId: string) => jobs.plinth.transaction({ tenantId }, async (tx) => tx.jobs.closeBatch(id));
+    await close(jobs.b);
+    expect(await batchOf(id)).toMatchObject({ adding: true });
+    await close(jobs.a);
+    await close(jobs.a);
+    expect(await callbacks()).toEqual([]);
+    expect((await jobs.claimOne()).id).toBe(more);
+    await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth.cancel_job($1)', [more]));
+    const { rows } = await jobs.database.admin.query<ClaimedJob>('select tenant_id, id, run_id from plinth_jobs.jobs where id = $1', [more]);
+    for (const job of rows) await jobs.settle(job, 'completed');
+    expect(await batchOf(id)).toMatchObject({ status: 'completed', total: '2' });
+    expect(await callbacks()).toHaveLength(2);
+  });
+});
+
+describe('the last jobs of a batch at once', () => {
+  test('two that cannot see each other: neither waits, and the callback is enqueued when both have committed', async () => {
+    const id = await make(2);
+    const [one, two] = await jobs.claim(10);
+    if (!one || !two) throw new Error('two jobs are there');
+    const oneEnds = Promise.withResolvers<void>();
+    const oneHas = Promise.withResolvers<void>();
+    const slow = jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => {
+      await tx.query('select plinth_jobs.complete_in($1, $2)', [one.id, one.run_id]);
+      oneHas.resolve();
+      await oneEnds.promise;
+    });
+    await oneHas.promise;
+    await completeIn(two);
+    expect(await callbacks()).toEqual([]);
+    await jobs.recover();
+    expect(await callbacks()).toEqual([]);
+    oneEnds.resolve();
+    await slow;
+    await jobs.recover();
+    expect((await callbacks()).map((row) => row.kind)).toEqual(['on.complete', 'on.success']);
+    await jobs.recover();
+    expect(await callbacks()).toHaveLength(2);
+    expect(await batchOf(id)).toMatchObject({ status: 'completed', completed: '2' });
+    expect((await jobs.database.admin.query('select 1 from plinth_jobs.gate_checks')).rowCount).toBe(0);
+  });
+
+  test('and when the one that was seen in flight rolls back, the other end of its job finishes the batch', async () => {
+    await make(2);
+    const [one, two] = await jobs.claim(10);
+    if (!one || !two) throw new Error('two jobs are there');
+    const undone = jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => {
+      await tx.query('select plinth_jobs.complete_in($1, $2)', [one.id, one.run_id]);
+      await completeIn(two);
+      throw new Error('undone');
+    });
+    await expect(undone).rejects.toThrow('undone');
+    await jobs.recover();
+    expect(await callbacks()).toEqual([]);
+    expect((await jobs.database.admin.query('select 1 from plinth_jobs.gate_checks')).rowCount).toBe(0);
+    await completeIn(one);
+    await jobs.recover();
+    expect(await callbacks()).toHaveLength(2);
+  });
+
+  test('many completers, of transactions of many sizes and outcomes: exactly once for every batch', async () => {
+    const batches = 12;
+    for (let n = 0; n < batches; n++) await make(1 + ((n * 7) % 16));
+    const claimed: ClaimedJob[] = [];
+    for (let got = await jobs.claim(500); got.length > 0; got = await jobs.claim(500)) claimed.push(...got);
+    const seed = Date.now() % 100_000;
+    process.stdout.write(`seed ${seed}\n`);
+    let state = seed;
+    const random = (below: number): number => {
+      state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
+      return Math.floor((state / 2_147_483_648) * below);
+    };
+    const mixed = claimed.map((job) => ({ job, at: random(1e6) })).sort((x, y) => x.at - y.at);
+    const groups: ClaimedJob[][] = [];
+    while (mixed.length > 0) groups.push(mixed.splice(0, 1 + random(4)).map(({ job }) => job));
+    const end = async (group: ClaimedJob[]): Promise<void> => {
+      if (group.length === 1 && group[0]) return completeIn(group[0]);
+      await jobs.plinth.asWorker({}, (tx) =>
+        settleJobs(
+          tx,
+          group.map(({ tenant_id, id, run_id }) => ({ tenant_id, id, run_id, outcome: 'completed' as const })),
+        ),
+      );
+    };
+    await Promise.all(
+      Array.from({ length: 10 }, async () => {
+        for (let group = groups.pop(); group; group = groups.pop()) await end(group);
+      }),
+    );
+    await jobs.recover();
+    const { rows } = await jobs.database.admin.query(`select causation_id, count(*)::int as n from plinth_jobs.jobs where kind = 'on.complete' group by 1`);
+    expect(rows.length).toBe(batches);
+    expect(rows.every((row) => row.n === 1)).toBe(true);
+    expect((await jobs.database.admin.query(`select 1 from plinth_jobs.gates where finished_at is null or failed > 0`)).rowCount).toBe(0);
+  });
+});

@@ -1,0 +1,185 @@
+/** Flows: jobs that wait for others, whatever becomes of those and whenever. */
+import fc from 'fast-check';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { dependenciesOf } from './batches.ts';
+import type { JobsFixture, Options } from './jobs.fixture.ts';
+import { code, jobsFixture } from './jobs.fixture.ts';
+import type { ClaimedJob } from './work.ts';
+
+let jobs: JobsFixture;
+beforeAll(async () => {
+  jobs = await jobsFixture('job_flows');
+});
+afterAll(() => jobs.database.drop());
+beforeEach(() => jobs.clear());
+
+const status = async (id: string) => (await jobs.read(jobs.a, id))?.status;
+const after = (dependsOn: string[], options: Options = {}) => jobs.enqueue(jobs.a, 'k', {}, { dependsOn, ...options });
+const cancel = (id: string) => jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth.cancel_job($1)', [id]));
+const waiting = async (): Promise<number> => (await jobs.database.admin.query(`select 1 from plinth_jobs.jobs where run_at = 'infinity'`)).rowCount ?? 0;
+
+describe('a job that depends on others', () => {
+  test('waits as scheduled, runs when the last of them has completed, and reads their results', async () => {
+    const [one, two, last] = await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => {
+      const first = tx.jobs.enqueue('k', { n: 1 });
+      const second = tx.jobs.enqueue('k', { n: 2 });
+      return [first, second, tx.jobs.enqueue('k', { n: 3 }, { dependsOn: [first, second, first], priority: 1 })] as const;
+    });
+    expect(await jobs.read(jobs.a, last)).toMatchObject({ status: 'scheduled', run_at: Number.POSITIVE_INFINITY });
+    for (const [id, result] of [
+      [one, { rows: 1 }],
+      [two, { rows: 2 }],
+    ] as const) {
+      expect(await status(last)).toBe('scheduled');
+      await jobs.settle(await jobs.claimOne(), 'completed', { result });
+      expect(await status(id)).toBe('completed');
+    }
+    expect((await jobs.claimOne()).id).toBe(last);
+    const results = await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => dependenciesOf(tx, last));
+    expect(results).toMatchObject([
+      { depends_on: one, job_type: 'k', status: 'completed', result: { rows: 1 } },
+      { depends_on: two, status: 'completed', result: { rows: 2 } },
+    ]);
+    expect(await jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => dependenciesOf(tx, last))).toEqual([]);
+  });
+
+  test('of an earlier transaction: waiting, running, ended before, or not there', async () => {
+    const first = await jobs.enqueue(jobs.a, 'k');
+    const whileWaiting = await after([first]);
+    const job = await jobs.claimOne();
+    const whileRunning = await after([first]);
+    await jobs.settle(job, 'completed');
+    const whenOver = await after([first]);
+    for (const id of [whileWaiting, whileRunning, whenOver]) expect(await status(id)).toBe('pending');
+    expect(await code(after([jobs.plinth.newId()]))).toBe('jobs_dependency_not_found');
+    expect(await code(jobs.enqueue(jobs.b, 'k', {}, { dependsOn: [first] }))).toBe('jobs_dependency_not_found');
+    const own = jobs.plinth.newId();
+    const circle = [{ job_type: 'k', id: own, depends_on: [own] }];
+    expect(await code(jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth.schedule_jobs($1)', [JSON.stringify(circle)])))).toBe(
+      'jobs_dependency_not_found',
+    );
+  });
+
+  test('fails with one that failed or was cancelled, and takes its own dependents along', async () => {
+    const first = await jobs.enqueue(jobs.a, 'k');
+    const second = await after([first]);
+    const chain = [await after([second], { uniqueKey: 'u' })];
+    for (let n = 0; n < 20; n++) chain.push(await after([chain.at(-1) ?? '']));
+    await jobs.settle(await jobs.claimOne(), 'failed', { error: 'no', final: true });
+    expect(await jobs.read(jobs.a, second)).toMatchObject({ status: 'failed', attempts: 0, error: `job ${first}, which it depends on, failed` });
+    for (const id of chain) expect(await status(id)).toBe('failed');
+    expect((await jobs.database.admin.query('select 1 from plinth_jobs.unique_keys')).rowCount).toBe(0);
+    const third = await jobs.enqueue(jobs.a, 'k');
+    const fourth = await after([third]);
+    await cancel(third);
+    expect(await jobs.read(jobs.a, fourth)).toMatchObject({ status: 'failed', error: `job ${third}, which it depends on, was cancelled` });
+    expect(await status(await after([third]))).toBe('failed');
+    expect(await waiting()).toBe(0);
+  });
+
+  test('or ignores that, or runs at once', async () => {
+    const [bad, good] = [await jobs.enqueue(jobs.a, 'k', {}, { priority: 1 }), await jobs.enqueue(jobs.a, 'k')];
+    const ignores = await after([bad, good], { onDependencyFailure: 'ignore' });
+    const runs = await after([bad, good], { onDependencyFailure: 'run' });
+    await jobs.settle(await jobs.claimOne(), 'failed', { error: 'no', final: true });
+    expect(await status(ignores)).toBe('scheduled');
+    expect(await status(runs)).toBe('pending');
+    for (const job of await jobs.claim(10)) await jobs.settle(job, 'completed');
+    expect(await status(ignores)).toBe('pending');
+  });
+
+  test('keeps its time, its cancellation and its place in a batch', async () => {
+    const first = await jobs.enqueue(jobs.a, 'k');
+    const later = await after([first], { delayMs: 3_600_000 });
+    const moved = await after([first], { delayMs: 3_600_000 });
+    const cancelled = await after([first]);
+    const batch = await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) =>
+      tx.jobs.batch({ onComplete: { kind: 'on.complete' } }, (add) => add('k', {}, { dependsOn: [first], onDependencyFailure: 'run' })),
+    );
+    await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query(`select plinth.reschedule_job($1, now(), 2)`, [moved]));
+    expect(await jobs.read(jobs.a, moved)).toMatchObject({ status: 'scheduled', priority: 2, run_at: Number.POSITIVE_INFINITY });
+    await cancel(cancelled);
+    await jobs.settle(await jobs.claimOne(), 'completed');
+    expect((await jobs.read(jobs.a, later))?.waits_s).toBeGreaterThan(3500);
+    expect(await status(moved)).toBe('pending');
+    expect(await status(cancelled)).toBe('cancelled');
+    for (const job of await jobs.claim(10)) await jobs.settle(job, 'completed');
+    const { rows } = await jobs.database.admin.query(`select payload -> 'batch' ->> 'id' as id from plinth_jobs.jobs where kind = 'on.complete'`);
+    expect(rows).toEqual([{ id: batch }]);
+  });
+
+  test('whose last two dependencies complete at once runs all the same', async () => {
+    const [one, two] = [await jobs.enqueue(jobs.a, 'k'), await jobs.enqueue(jobs.a, 'k')];
+    const last = await after([one, two]);
+    const [first, second] = await jobs.claim(10);
+    if (!first || !second) throw new Error('two jobs are there');
+    await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => {
+      await tx.query('select plinth_jobs.complete_in($1, $2)', [first.id, first.run_id]);
+      await jobs.settle(second, 'completed');
+    });
+    expect(await status(last)).toBe('scheduled');
+    await jobs.recover();
+    expect(await status(last)).toBe('pending');
+  });
+});
+
+type Plan = { after: number[]; policy: 'fail' | 'ignore' | 'run'; end: 'completed' | 'failed' | 'cancelled'; later: boolean };
+const plans = fc.array(
+  fc.record({
+    after: fc.array(fc.nat(50), { maxLength: 4 }),
+    policy: fc.constantFrom('fail' as const, 'ignore' as const, 'run' as const),
+    end: fc.constantFrom('completed' as const, 'completed' as const, 'failed' as const, 'cancelled' as const),
+    later: fc.boolean(),
+  }),
+  { minLength: 2, maxLength: 24 },
+);
+
+/** What becomes of each job, whatever the order in which they end. */
+function model(plan: readonly Plan[]): string[] {
+  const ends: string[] = [];
+  for (const [n, job] of plan.entries()) {
+    const deps = n === 0 ? [] : job.after.map((d) => ends[d % n]);
+    ends.push(job.policy === 'fail' && deps.some((end) => end !== 'completed') ? 'failed' : job.end);
+  }
+  return ends;
+}
+
+test('any flow ends as its model does: workers at once, dependents that come while their dependencies end', async () => {
+  await fc.assert(
+    fc.asyncProperty(plans, async (plan) => {
+      await jobs.clear();
+      const ids: string[] = [];
+      let enqueued = false;
+      const work = async (): Promise<void> => {
+        for (;;) {
+          const claimed = await jobs.claim(3);
+          if (claimed.length === 0) {
+            await jobs.recover();
+            const left = await jobs.database.admin.query(`select 1 from plinth_jobs.jobs where status in ('pending', 'processing', 'scheduled')`);
+            if (enqueued && left.rowCount === 0) return;
+          }
+          await Promise.all(
+            claimed.map((job: ClaimedJob) => jobs.settle(job, plan[Number(job.payload.n)]?.end ?? 'completed', { final: true, error: 'planned' })),
+          );
+        }
+      };
+      const working = Promise.all([work(), work(), work()]);
+      const of = (n: number): string[] => (n === 0 ? [] : (plan[n]?.after ?? []).map((d) => ids[d % n] ?? ''));
+      // Runs of jobs that are not `later` are enqueued in one transaction.
+      for (let n = 0; n < plan.length; ) {
+        let to = n + 1;
+        while (to < plan.length && !plan[to]?.later) to++;
+        await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => {
+          for (; n < to; n++) ids[n] = tx.jobs.enqueue('k', { n }, { dependsOn: of(n), onDependencyFailure: plan[n]?.policy });
+        });
+      }
+      enqueued = true;
+      await working;
+      const { rows } = await jobs.database.admin.query<{ id: string; status: string }>('select id, status from plinth_jobs.jobs');
+      const found = new Map(rows.map((row) => [row.id, row.status]));
+      expect(ids.map((id) => found.get(id))).toEqual(model(plan));
+      expect((await jobs.database.admin.query('select 1 from plinth_jobs.gates where finished_at is null')).rowCount).toBe(0);
+    }),
+    { numRuns: 25, verbose: 1 },
+  );
+}, 120_000);
