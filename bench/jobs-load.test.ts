@@ -66,12 +66,12 @@ describe('under load', () => {
     try {
       await holder.query('begin isolation level repeatable read');
       await holder.query('select count(*) from plinth.background_jobs');
-      const load = await paced(queue, 200, 2_000);
+      await paced(queue, 200, 2_000);
       expected += 400;
-      expect(load.startedPerSecond).toBeGreaterThan(0.5 * load.offeredPerSecond);
+      // How fast is for the benchmark on a quiet machine; here they must all get through before the snapshot is given up.
+      expect(await statuses()).toEqual({ completed: expected });
     } finally {
       await holder.end();
     }
-    expect(await statuses()).toEqual({ completed: expected });
   });
 });
