@@ -4,6 +4,8 @@ export type { JobRow, JobsTransaction } from './enqueue.ts';
 export { JOB_SIGNALS, MOST_PAYLOAD_BYTES, uniqueJob } from './enqueue.ts';
 export { JobFailure } from './failure.ts';
 export type { Backoff, EnqueueOptions } from './options.ts';
+export type { JobLimit, JobPause } from './limits.ts';
+export { nextRoomInMs, pauseJobs, removeJobLimit, resumeJobs, setJobLimit, setJobWeight } from './limits.ts';
 export type { ScheduleInput } from './schedules.ts';
 export { putSchedule, runDueSchedules, SYSTEM_TENANT, syncCardSchedules } from './schedules.ts';
 export type { ClaimedJob, HeldRun, LaneTurn, Settlement } from './work.ts';

@@ -33,7 +33,7 @@ export interface LimitsSteps {
   /** So many pending jobs of kind `k`. */
   fill(tenantId: string, count: number, lane?: { queue?: string; key?: string; priority?: number; kind?: string; keys?: number }): Promise<void>;
   lanes(): Promise<LaneRow[]>;
-  claimTurns(worker: string, limit: number, lanes: readonly LaneRow[], quantum: number): Promise<ClaimedJob[]>;
+  claimTurns(worker: string, limit: number, lanes: readonly LaneRow[], quantum: number): Promise<(ClaimedJob & { started_at: Date })[]>;
   holds(): Promise<number>;
   tidy(bytes: number): Promise<number>;
   /** No jobs, limits, pauses, weights. */
@@ -72,7 +72,7 @@ export function limitsSteps(jobs: JobsFixture): LimitsSteps {
     lanes: () => plinth.asWorker({}, (tx) => tx.query<LaneRow>('select * from plinth_jobs.lanes()')),
     claimTurns: (worker, limit, lanes, quantum) =>
       plinth.asWorker({ durable: false }, (tx) =>
-        tx.query<ClaimedJob>(`select * from plinth_jobs.claim_lanes($1, $2, null, $3, $4, $5, $6, $7, $8)`, [
+        tx.query<ClaimedJob & { started_at: Date }>(`select * from plinth_jobs.claim_lanes($1, $2, null, $3, $4, $5, $6, $7, $8)`, [
           worker,
           limit,
           lanes.map((lane) => lane.queue),

@@ -3,6 +3,8 @@ import { api } from './api.ts';
 import { jobEffects } from './enqueue.ts';
 import { errors } from './errors.ts';
 import { jobDefinitions } from './jobs.ts';
+import { limitsApi } from './limits-api.ts';
+import { limitsLists } from './limits-lists.ts';
 
 export default defineModule({
   name: 'jobs',
@@ -81,11 +83,12 @@ export default defineModule({
     kinds: { tenancy: 'global', keep: 'forever', grants: { app: ['select'] } },
   },
   effects: jobEffects,
-  api,
+  api: { ...api, ...limitsApi },
   permissions: {
     'jobs.read': 'Sees jobs, attempts and schedules',
     'jobs.write': 'Enqueues and cancels jobs, manages schedules',
     'jobs.retry': 'Runs a failed job again',
+    'jobs.limits': 'Sets limits, pauses and resumes; operators also set weights',
   },
   lists: {
     jobs: {
@@ -118,6 +121,7 @@ export default defineModule({
         { procedure: 'deleteSchedule', label: 'Delete', when: { column: 'source', in: ['api'] }, danger: true },
       ],
     },
+    ...limitsLists,
   },
   jobs: jobDefinitions,
   errors,

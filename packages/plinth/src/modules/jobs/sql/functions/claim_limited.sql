@@ -13,7 +13,7 @@ declare
   _tenant uuid := plinth_kernel.acting_tenant();
   _claim uuid := plinth_kernel.uuid_v7();
   _worker text := coalesce(_tenant::text || ':', '') || p_worker;
-  _now timestamptz;
+  _now timestamptz := clock_timestamp();
   _quanta integer[];
   _without jsonb[];
   -- Scopes, each once: name, cap, pace, whether it is locked, how many may start, how many lanes are in it.
@@ -79,12 +79,12 @@ begin
     end loop;
     -- Before the snapshot of the counts is taken, so that they cannot miss rows that tidy_limits has just moved.
     lock table plinth_jobs.holds, plinth_jobs.rates in row exclusive mode;
-    _now := clock_timestamp();
+    -- The time of the start, after the snapshot: whoever is counted as gone has ended before it.
     select array_agg(case when s.locked then greatest(0, least(
         s.cap - (select count(*) from plinth_jobs.holds h where h.scope = s.scope),
-        floor(s.burst - greatest(0, extract(epoch from coalesce(r.idle_at, _now) - _now)) / s.every + 1e-6))) else 0 end::integer order by s.place)
-    into _rooms
-    from unnest(_scopes, _scope_tenants, _caps, _everys, _bursts, _locked) with ordinality as s (scope, tenant_id, cap, every, burst, locked, place)
+        floor(s.burst - greatest(0, extract(epoch from coalesce(r.idle_at, n.now) - n.now)) / s.every + 1e-6))) else 0 end::integer order by s.place), min(n.now)
+    into _rooms, _now
+    from (select clock_timestamp() as now offset 0) n cross join unnest(_scopes, _scope_tenants, _caps, _everys, _bursts, _locked) with ordinality as s (scope, tenant_id, cap, every, burst, locked, place)
     -- A scope of which nothing is known is idle.
     left join plinth_jobs.rates r on s.every is not null and r.tenant_id = s.tenant_id and r.scope = s.scope;
 
@@ -122,7 +122,7 @@ begin
 
   return query
   with picked as materialized (
-    select c.slot, c.place, l.lane from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, _quanta, _without) with ordinality as l (queue, priority, tenant_id, key, after, quantum, without, lane),
+    select c.slot, c.place, l.lane, plinth_kernel.uuid_v7() as new_run_id from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, _quanta, _without) with ordinality as l (queue, priority, tenant_id, key, after, quantum, without, lane),
     lateral (
       select r.slot, r.ctid as place from plinth_jobs.jobs_ready r
       where r.queue = l.queue and r.priority = l.priority and r.tenant_id = l.tenant_id and r.concurrency_key = l.key and r.seq > l.after
@@ -130,20 +130,18 @@ begin
       order by r.seq limit l.quantum for update skip locked) c
     limit p_limit
   ), gone as (
-    delete from plinth_jobs.jobs_ready r using picked p where r.slot = p.slot and r.ctid = p.place returning r.*, p.lane
-  ), claimed as materialized (
-    select g.*, plinth_kernel.uuid_v7() as new_run_id, clock_timestamp() as now from gone g
+    delete from plinth_jobs.jobs_ready r using picked p where r.slot = p.slot and r.ctid = p.place returning r.*, p.lane, p.new_run_id
   ), running as (
     insert into plinth_jobs.jobs_run (tenant_id, id, seq, kind, name, queue, status, priority, concurrency_key, payload, error, attempts, max_attempts, unique_key, linked, run_at, deadline,
       run_id, worker, started_at, actor_type, actor_id, correlation_id, causation_id, xact, created_at)
     select c.tenant_id, c.id, c.seq, c.kind, c.name, c.queue, 'processing', c.priority, c.concurrency_key, c.payload, c.error, c.attempts + 1, c.max_attempts, c.unique_key, c.linked or _capped[c.lane], c.run_at, c.deadline,
-      c.new_run_id, _worker, c.now, c.actor_type, c.actor_id, c.correlation_id, c.causation_id, c.xact, c.created_at
-    from claimed c
+      c.new_run_id, _worker, _now, c.actor_type, c.actor_id, c.correlation_id, c.causation_id, c.xact, c.created_at
+    from gone c
   ), noted as (
     insert into plinth_jobs.claims (id, worker, tenant_ids, job_ids)
-    select _claim, _worker, array_agg(c.tenant_id), array_agg(c.id) from claimed c having count(*) > 0
+    select _claim, _worker, array_agg(c.tenant_id), array_agg(c.id) from gone c having count(*) > 0
   ), entered as materialized (
-    select c.tenant_id, c.id, c.new_run_id, _places[n.n] as place from claimed c cross join lateral generate_series(_first[c.lane], _last[c.lane]) as n
+    select c.tenant_id, c.id, c.new_run_id, _places[n.n] as place from gone c cross join lateral generate_series(_first[c.lane], _last[c.lane]) as n
   ), held as (
     insert into plinth_jobs.holds (tenant_id, run_id, scope, job_id)
     select e.tenant_id, e.new_run_id, _scopes[e.place], e.id from entered e where _caps[e.place] is not null
@@ -157,8 +155,8 @@ begin
     on conflict on constraint rates_pkey do update set idle_at = excluded.idle_at, next_at = excluded.next_at
   )
   select c.tenant_id, c.id, c.new_run_id, c.seq, c.kind::text, c.name::text, c.queue::text, c.payload::jsonb, (c.attempts + 1)::smallint, c.max_attempts::smallint, c.priority::smallint, c.concurrency_key::text,
-    c.correlation_id, c.causation_id, c.run_at, c.deadline, c.now, _claim
-  from claimed c;
+    c.correlation_id, c.causation_id, c.run_at, c.deadline, _now, _claim
+  from gone c;
 end
 $$;
 comment on function plinth_jobs.claim_limited(text, integer, text[], text[], smallint[], uuid[], text[], bigint[], integer[]) is

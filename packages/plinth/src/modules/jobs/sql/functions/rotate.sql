@@ -44,6 +44,7 @@ begin
     perform pg_catalog.setval('plinth_jobs.open_slot', _free);
     _did := _did || ('opened ' || _free);
   end if;
+  perform plinth_jobs.tidy_limits();
   perform pg_catalog.brin_summarize_new_values(('plinth_jobs.jobs_ready_' || _open || '_ids')::regclass);
   return pg_catalog.array_to_string(_did, ', ');
 end

@@ -1,0 +1,49 @@
+create or replace function plinth_jobs.job_obstacles(p_job plinth_jobs.jobs) returns table (cause text, sentence text, until timestamptz, detail jsonb)
+language plpgsql stable security definer set search_path = '' set enable_seqscan = off
+as $$
+begin
+  if p_job.status = 'scheduled' then
+    if to_regclass('plinth_jobs.gates') is not null then
+      return query
+      select 'dependency', format('It waits for %s job%s to end.', case when count(*) > 100 then 'more than 100' else count(*)::text end, case when count(*) = 1 then '' else 's' end), null::timestamptz,
+        jsonb_build_object('job_ids', (jsonb_agg(d.job_id)) #- '{100}')
+      from (
+        select p.job_id from plinth_jobs.gates g join plinth_jobs.gate_parts p on p.tenant_id = g.tenant_id and p.gate_id = g.id and p.status is null
+        where g.tenant_id = p_job.tenant_id and g.id = p_job.id and g.opens = 'job' and g.finished_at is null limit 101) d
+      having count(*) > 0;
+    end if;
+    if p_job.run_at > clock_timestamp() and p_job.run_at < 'infinity' then
+      return query
+      select case when p_job.attempts > 0 then 'backoff' else 'scheduled' end,
+        case when p_job.attempts > 0 then format('It waits after attempt %s.', p_job.attempts) else 'Its time has not come.' end, p_job.run_at,
+        case when p_job.attempts > 0 then jsonb_build_object('attempt', p_job.attempts, 'error', p_job.error) end;
+    end if;
+  end if;
+  return query
+  select 'paused', format('%s paused by %s: %s', case when p.tenant_id <> p_job.tenant_id then 'All tenants are' when p.source = 'installation' then 'The tenant is' else 'It is' end,
+      case when p.source = 'installation' then 'an operator' else p.paused_by end, p.reason),
+    nullif(p.ends_at, 'infinity'), jsonb_build_object('pause_id', p.id, 'queue', p.queue, 'kind', p.kind, 'concurrency_key', p.concurrency_key, 'reason', p.reason, 'source', p.source, 'paused_at', p.created_at)
+  from plinth_jobs.pauses p
+  where p.tenant_id in (p_job.tenant_id, '00000000-0000-0000-0000-000000000000') and p.ends_at > clock_timestamp()
+    and (p.queue is null or p.queue = p_job.queue) and (p.kind is null or p.kind = p_job.kind) and (p.concurrency_key is null or p.concurrency_key = p_job.concurrency_key)
+  order by p.created_at;
+  return query
+  select case when s.running >= s.max_running then 'cap' else 'rate' end,
+    case when s.running >= s.max_running then format('%s of %s jobs run that may run at once for %s.', s.running, s.max_running, n.name)
+      else format('As many jobs have started as may for %s.', n.name) end,
+    case when s.running >= s.max_running then null else s.next_at end,
+    jsonb_build_object('limit_id', s.limit_id, 'per', s.per, 'queue', nullif(s.queue, ''), 'running', s.running, 'max_running', s.max_running, 'seconds_between_starts', s.every, 'burst', s.burst)
+  from plinth_jobs.scope_rooms(array[p_job.queue]::text[], array[p_job.tenant_id], array[p_job.concurrency_key]::text[]) s
+  cross join lateral (
+    select case s.per when 'queue' then 'all tenants' when 'tenant' then 'the tenant' else 'key ' || p_job.concurrency_key end || case when s.queue = '' then '' else ' in queue ' || s.queue end as name) n
+  where s.room = 0;
+  if not exists (select from plinth_jobs.kinds k where k.kind = p_job.kind) then
+    return query select 'no_worker', format('No worker has ever announced a handler for %s.', p_job.kind), null::timestamptz, jsonb_build_object('kind', p_job.kind);
+  elsif not exists (select from plinth_jobs.workers w where w.beat_at + w.lease >= clock_timestamp()) then
+    return query select 'no_worker', 'No worker is alive.', null::timestamptz,
+      jsonb_build_object('kind', p_job.kind, 'last_beat_at', (select max(w.beat_at) from plinth_jobs.workers w), 'kind_announced_at', (select k.seen_at from plinth_jobs.kinds k where k.kind = p_job.kind));
+  end if;
+end
+$$;
+comment on function plinth_jobs.job_obstacles(plinth_jobs.jobs) is
+  'What keeps a waiting job from starting, in the order in which it is looked at: dependency, scheduled or backoff, paused, cap, rate, no_worker.';
