@@ -1,5 +1,5 @@
 -- why: jobs, their attempts and their schedules. One table, plinth_jobs.jobs, holds every job, and its status decides where the row
---   lives (docs/adr/0008, 0011). Claims touch only jobs_ready, a ring of four tables that are inserted into and deleted from, never
+--   lives (docs/adr/0008, 0013). Claims touch only jobs_ready, a ring of four tables that are inserted into and deleted from, never
 --   updated, and emptied by TRUNCATE: VACUUM can do nothing while a snapshot is held, TRUNCATE can. A claim moves a row to jobs_run,
 --   where it stays: its end is an update in place, and the day's partition is the history. Rows move by DELETE and INSERT in one
 --   statement, never by UPDATE of status: a waiting update of a row that moved fails with a serialization error, a waiting update
