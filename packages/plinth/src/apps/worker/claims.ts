@@ -40,6 +40,8 @@ const PEEK_MS = 250;
 const LATE_COMMIT_MS = 2_000;
 /** Lanes are found anew so often while there is work; longer where finding them takes long. */
 const REFRESH_MS = 100;
+/** After the end of a job an idle process looks again, but not more often than this. */
+const LOOK_AGAIN_MS = 25;
 /** Work that is fetched ahead would last so long. */
 const AHEAD_MS = 250;
 const MOST_LANES = 4_096;
@@ -119,6 +121,8 @@ export function createClaims(options: ClaimsOptions): Claims {
     freed() {
       if (claiming) return;
       const limit = room();
+      // What has ended may have held back others: a cap, a key, a dependency.
+      if (ring.size === 0 && performance.now() - lookedMs > LOOK_AGAIN_MS) hinted = true;
       if (ring.size > 0 ? limit >= Math.max(1, ahead() / 2) || options.held() < options.concurrency : hinted && limit > 0) loop.nudge();
     },
     async stop() {

@@ -4,7 +4,8 @@ language sql volatile security definer set search_path = ''
 as $$
   select plinth_kernel.require_worker();
   select (select s.last_value from plinth_jobs.job_seq s),
-    (select greatest(0, extract(epoch from j.run_at - clock_timestamp()) * 1000)::double precision from plinth_jobs.jobs_scheduled j
-     where j.run_at > (select clock_timestamp()) - interval '1 minute' order by j.run_at limit 1)
+    (select greatest(0, extract(epoch from least(
+        (select j.run_at from plinth_jobs.jobs_scheduled j where j.run_at > (select clock_timestamp()) - interval '1 minute' order by j.run_at limit 1),
+        plinth_jobs.next_room_at()) - clock_timestamp()) * 1000)::double precision)
 $$;
-comment on function plinth_jobs.peek() is 'Number of the last job that was enqueued or became ready, and ms until the next scheduled job is due (null: none). For plinth_worker.';
+comment on function plinth_jobs.peek() is 'Number of the last job that was enqueued or became ready, and ms until the next scheduled job is due, a rate allows another start or a pause ends (null: none). For plinth_worker.';
