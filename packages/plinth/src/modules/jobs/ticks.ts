@@ -72,7 +72,7 @@ export function planTicks(schedule: DueTiming, now: Date): TickPlan {
     return {
       runs: [],
       next,
-      note: `${several ? span(due.from, `up to ${shown(latest)}`) : `the tick of ${shown(latest)} was`} skipped: nobody took it in time`,
+      note: `${several ? span(due.from, `up to ${shown(latest)}`) : `the tick of ${shown(latest)} was`} skipped: nobody took ${several ? 'them' : 'it'} in time`,
     };
   return { runs: [{ at: latest, late: false }], next, ...(several ? { note: `${span(due.from, before(latest))} skipped: nobody took them in time` } : {}) };
 }
