@@ -69,6 +69,13 @@ export interface JobDefinition<Tx extends AnyTransaction = AnyTransaction> {
   schedule?: { cron: string; timeZone?: string; payload?: Record<string, unknown> };
   /** Default 3. */
   maxAttempts?: number;
+  /**
+   * Waits before the next attempt: `exponential` (default; min(3600, 2^attempt) s, give or take a quarter), seconds for each attempt, of which
+   * the last one repeats, an exponential of your own (seconds; mostS default 3,600, jitter default 0.25), or `none`: the first failure is the last.
+   */
+  backoff?: 'exponential' | 'none' | readonly number[] | { baseS: number; mostS?: number; jitter?: number };
+  /** Attempts in a row that may be lost with their worker before the job is given up, because it seems to end its workers. Default 3. */
+  maxLost?: number;
   /** Default 60 s. */
   timeoutMs?: number;
 }

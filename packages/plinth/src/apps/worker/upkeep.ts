@@ -79,6 +79,8 @@ async function announce({ plinth, definitions }: UpkeepOptions): Promise<number>
     kind,
     summary: one.summary,
     max_attempts: one.maxAttempts ?? 3,
+    backoff: one.backoff,
+    max_lost: one.maxLost,
     timeout_ms: one.timeoutMs ?? DEFAULT_TIMEOUT_MS,
   }));
   await plinth.asWorker({}, async (tx) => {

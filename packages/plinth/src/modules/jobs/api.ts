@@ -3,18 +3,14 @@ import { raiser } from '#kernel/errors.ts';
 import { procedure } from '#kernel/rpc.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { JobsTransaction } from './enqueue.ts';
-import { JOB_SIGNALS } from './enqueue.ts';
+import { JOB_SIGNALS, uniqueJob } from './enqueue.ts';
 import { errors } from './errors.ts';
+import { jobInput, json, maxAttempts, moment, optionsOf, priority, queue } from './job-input.ts';
 import { previewTicks } from './preview.ts';
 import { MOST_CATCH_UP, MOST_JITTER_MS, putSchedule } from './schedules.ts';
 
 const fail = raiser('jobs', errors);
-const json = z.record(z.string(), z.unknown());
 const id = z.object({ id: z.uuid() });
-const queue = z.string().min(1).max(100);
-const priority = z.int().min(1).max(100);
-const maxAttempts = z.int().min(1).max(1000);
-const moment = z.iso.datetime({ offset: true });
 
 const job = z.object({
   id: z.uuid(),
@@ -30,8 +26,10 @@ const job = z.object({
   max_attempts: z.number(),
   progress: z.number(),
   progress_note: z.string().nullable(),
+  concurrency_key: z.string(),
+  deadline: z.date().nullable(),
   unique_key: z.string().nullable(),
-  run_at: z.date(),
+  run_at: z.date().nullable().meta({ description: 'Null: it waits for other jobs' }),
   started_at: z.date().nullable(),
   finished_at: z.date().nullable(),
   created_at: z.date(),
@@ -54,10 +52,10 @@ export const api = {
     .input(id)
     .output(z.object({ job, attempts: z.array(attempt) }))
     .query(async ({ ctx, input }) => {
-      const [found] = await ctx.tx.query<z.infer<typeof job>>('select * from plinth.background_jobs where tenant_id = $1 and id = $2', [
-        ctx.tx.context.tenantId,
-        input.id,
-      ]);
+      const [found] = await ctx.tx.query<z.infer<typeof job>>(
+        `select *, nullif(run_at, 'infinity') as run_at from plinth.background_jobs where tenant_id = $1 and id = $2`,
+        [ctx.tx.context.tenantId, input.id],
+      );
       if (!found) throw fail('job_not_found', { message: `There is no job ${input.id}` });
       const attempts = await ctx.tx.query<z.infer<typeof attempt>>(
         'select * from plinth.job_attempts where tenant_id = $1 and job_id = $2 order by id limit 1000',
@@ -67,39 +65,16 @@ export const api = {
     }),
 
   enqueue: procedure({ rest: 'POST /jobs', permission: 'jobs.write', summary: 'Enqueues a job' })
-    .input(
-      z.object({
-        kind: z.string().min(1).max(200),
-        payload: json.default({}),
-        name: z.string().max(500).optional(),
-        queue: queue.optional(),
-        priority: priority.optional(),
-        run_at: z.iso.datetime({ offset: true }).optional(),
-        delay_ms: z.int().min(0).max(31_536_000_000).optional(),
-        max_attempts: maxAttempts.optional(),
-        unique_key: z.string().min(1).max(500).optional(),
-      }),
-    )
+    .input(jobInput)
     .output(z.object({ id: z.uuid(), duplicate: z.boolean() }))
     .mutation(async ({ ctx, input }) => {
       // Every procedure's transaction offers the effects of all modules; this one's are known to be among them.
       const tx = ctx.tx as JobsTransaction;
-      const jobId = tx.jobs.enqueue(input.kind, input.payload, {
-        name: input.name,
-        queue: input.queue,
-        priority: input.priority,
-        runAt: input.run_at === undefined ? undefined : new Date(input.run_at),
-        delayMs: input.delay_ms,
-        maxAttempts: input.max_attempts,
-        uniqueKey: input.unique_key,
-      });
+      const jobId = tx.jobs.enqueue(input.kind, input.payload, optionsOf(input));
       if (input.unique_key === undefined) return { id: jobId, duplicate: false };
       await tx.flush();
-      const [holder] = await tx.query<{ id: string }>(
-        `select id from plinth_jobs.jobs where status in ('scheduled', 'pending', 'processing') and tenant_id = $1 and kind = $2 and unique_key = $3`,
-        [tx.context.tenantId, input.kind, input.unique_key],
-      );
-      return { id: holder?.id ?? jobId, duplicate: holder !== undefined && holder.id !== jobId };
+      const holder = await uniqueJob(tx, input.kind, input.unique_key);
+      return { id: holder ?? jobId, duplicate: holder !== undefined && holder !== jobId };
     }),
 
   cancel: procedure({
@@ -117,10 +92,15 @@ export const api = {
     }),
 
   retry: procedure({ rest: 'POST /jobs/{id}/retry', permission: 'jobs.retry', summary: 'Runs a dead letter again' })
-    .input(id.extend({ more_attempts: maxAttempts.default(3) }))
+    .input(id.extend({ more_attempts: maxAttempts.default(3), payload: json.optional().meta({ description: 'Another payload' }), run_at: moment.optional() }))
     .output(id)
     .mutation(async ({ ctx, input }) => {
-      await ctx.tx.query('select plinth.retry_job($1, $2)', [input.id, input.more_attempts]);
+      await ctx.tx.query('select plinth.retry_job($1, $2, $3, $4)', [
+        input.id,
+        input.more_attempts,
+        input.payload === undefined ? null : JSON.stringify(input.payload),
+        input.run_at ?? null,
+      ]);
       ctx.tx.signal(JOB_SIGNALS.enqueued);
       return { id: input.id };
     }),

@@ -21,6 +21,12 @@ export const errors = {
     title: 'There is no such job to depend on',
     wayOut: 'Enqueue a dependency before its dependents, in the same transaction or an earlier one of the tenant; jobs that ended are kept for 7 days.',
   },
+  filter_invalid: { status: 422, title: 'Dead letters are not filtered by that', wayOut: 'Use kind, queue, error, failed_after and failed_before.' },
+  batch_not_found: {
+    status: 404,
+    title: 'There is no such batch',
+    wayOut: 'Check the id and the tenant; batches are kept for 30 days after they have finished.',
+  },
   batch_finished: {
     status: 409,
     title: 'The batch has finished or does not exist',

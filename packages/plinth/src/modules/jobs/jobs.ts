@@ -1,9 +1,11 @@
 import type { JobDefinition } from '#kernel/work.ts';
+import { REDRIVE, redriveJob } from './redrive.ts';
 
 const BATCH = 1000;
 
 /** Jobs of the module itself. */
 export const jobDefinitions: Record<string, JobDefinition> = {
+  [REDRIVE]: redriveJob,
   'jobs.purge_failed': {
     summary: 'Deletes dead letters that are older than 30 days.',
     schedule: { cron: '20 3 * * *' },

@@ -2,6 +2,8 @@ import { defineModule } from '#kernel/module.ts';
 import { api } from './api.ts';
 import { jobEffects } from './enqueue.ts';
 import { errors } from './errors.ts';
+import { flowsApi } from './flows-api.ts';
+import { flowsLists } from './flows-lists.ts';
 import { jobDefinitions } from './jobs.ts';
 import { limitsApi } from './limits-api.ts';
 import { limitsLists } from './limits-lists.ts';
@@ -83,7 +85,7 @@ export default defineModule({
     kinds: { tenancy: 'global', keep: 'forever', grants: { app: ['select'] } },
   },
   effects: jobEffects,
-  api: { ...api, ...limitsApi },
+  api: { ...api, ...flowsApi, ...limitsApi },
   permissions: {
     'jobs.read': 'Sees jobs, attempts and schedules',
     'jobs.write': 'Enqueues and cancels jobs, manages schedules',
@@ -121,6 +123,7 @@ export default defineModule({
         { procedure: 'deleteSchedule', label: 'Delete', when: { column: 'source', in: ['api'] }, danger: true },
       ],
     },
+    ...flowsLists,
     ...limitsLists,
   },
   jobs: jobDefinitions,

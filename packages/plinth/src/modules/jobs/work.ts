@@ -1,5 +1,7 @@
 /** What a worker process asks of the database. All of it runs as plinth_worker, across tenants, by the clock of the database. */
 import type { Queryable } from '#kernel/database.ts';
+import type { Backoff } from './options.ts';
+import { backoffJson } from './options.ts';
 
 /** A job that this process holds, until its lease ends. */
 export interface ClaimedJob {
@@ -51,7 +53,7 @@ export interface Settlement {
   outcome: 'completed' | 'failed' | 'cancelled' | 'snoozed' | 'returned';
   result?: unknown;
   error?: string;
-  /** Wait before the next attempt, ms. Default after a failure: plinth_jobs.backoff. */
+  /** Wait before the next attempt, ms. Default after a failure: that of the job or its kind (plinth_jobs.backoff_of). */
   delay_ms?: number;
   /** True: no further attempt. */
   final?: boolean;
@@ -179,7 +181,7 @@ export async function recoverJobs(tx: Queryable, limit = 100): Promise<number> {
 /** Tells which kinds this process handles, with their defaults. */
 export async function announceKinds(
   tx: Queryable,
-  kinds: readonly { kind: string; summary: string; max_attempts: number; timeout_ms: number }[],
+  kinds: readonly { kind: string; summary: string; max_attempts: number; timeout_ms: number; backoff?: Backoff | undefined; max_lost?: number | undefined }[],
 ): Promise<void> {
-  await tx.query('select plinth_jobs.announce_kinds($1)', [JSON.stringify(kinds)]);
+  await tx.query('select plinth_jobs.announce_kinds($1)', [JSON.stringify(kinds.map((one) => ({ ...one, backoff: backoffJson(one.backoff) })))]);
 }
