@@ -126,6 +126,16 @@ export interface BackgroundJobsView {
   causation_id: string | null;
 }
 
+/** Jobs of batches, and how they ended: waiting (not over yet), completed, failed or cancelled. */
+export interface BatchJobsView {
+  tenant_id: string;
+  batch_id: string;
+  job_id: string;
+  status: string | null;
+  created_at: Date;
+  finished_at: Date | null;
+}
+
 /** What is still to be delivered: pending, processing, or failed when it was given up. id is the webhook-id. due_at is the next attempt, null while the subscription is disabled. Delivered ones are found in plinth.event_delivery_log. */
 export interface EventDeliveriesView {
   id: string;
@@ -315,6 +325,74 @@ export interface JobAttemptsView {
   causation_id: string | null;
 }
 
+/** Batches of jobs: status running, completed or failed (a job failed or was cancelled), and how many of its jobs ended how; counts of a running batch stop at 10,000. adding: it is open for more. Kept for 30 days. */
+export interface JobBatchesView {
+  id: string | null;
+  tenant_id: string | null;
+  name: string | null;
+  status: string | null;
+  total: string | null;
+  completed: string | null;
+  failed: string | null;
+  cancelled: string | null;
+  adding: boolean | null;
+  actor_type: string | null;
+  actor_id: string | null;
+  correlation_id: string | null;
+  causation_id: string | null;
+  created_at: Date | null;
+  finished_at: Date | null;
+}
+
+/** Which job waits for which, and how that one ended: waiting, completed, failed or cancelled, with its result while it is kept (7 days). on_failure: what a failure means for the job that waits. */
+export interface JobDependenciesView {
+  tenant_id: string | null;
+  job_id: string | null;
+  depends_on: string | null;
+  status: string | null;
+  on_failure: string | null;
+  job_type: string | null;
+  result: unknown;
+  error: string | null;
+  finished_at: Date | null;
+  created_at: Date | null;
+}
+
+/** How many jobs run at once (max_running; running is how many do, where the limit counts one thing) and start in a time (rate in rate_period, burst at once). source installation: set by an operator. */
+export interface JobLimitsView {
+  id: string;
+  tenant_id: string;
+  per: string;
+  queue: string | null;
+  concurrency_key: string | null;
+  max_running: number | null;
+  running: number | null;
+  rate: number | null;
+  rate_period: string | null;
+  burst: number | null;
+  source: string;
+  reason: string | null;
+  set_by: string;
+  created_at: Date;
+  updated_at: Date;
+}
+
+/** Pauses: jobs that every column that is not null names do not start until ends_at. Kept for 30 days after that. source installation: made by an operator. */
+export interface JobPausesView {
+  id: string;
+  tenant_id: string;
+  status: string | null;
+  queue: string | null;
+  job_type: string | null;
+  concurrency_key: string | null;
+  reason: string;
+  source: string;
+  paused_by: string;
+  paused_at: Date;
+  ends_at: Date | null;
+  resumed_by: string | null;
+}
+
 /** Jobs that are enqueued by the clock. error: it stopped, and why; note: what the scheduler left out or made up last. Those of the modules (source card) belong to the system tenant. */
 export interface JobSchedulesView {
   id: string;
@@ -342,6 +420,15 @@ export interface JobSchedulesView {
   ends_at: Date | null;
   skip_if_running: boolean;
   note: string | null;
+}
+
+/** Shares of tenants beside others with jobs of the same priority; without a row it is 1. A null queue: all. */
+export interface JobWeightsView {
+  tenant_id: string;
+  queue: string | null;
+  weight: number;
+  set_by: string;
+  updated_at: Date;
 }
 
 /** Legal holds of the tenant of the transaction. While one is open, no row that it covers is removed. */
@@ -773,6 +860,55 @@ export interface JobsEveryAttemptTable {
   created_at: Date | null;
 }
 
+/** Gates that have to be looked at again, because parts of them ended at the same moment in transactions that could not see each other. */
+export interface JobsGateChecksTable {
+  tenant_id: string;
+  id: Generated<string>;
+  gate_id: string;
+  created_at: Generated<Date>;
+}
+
+/** Jobs that a batch or a waiting job waits for, and how they ended. */
+export interface JobsGatePartsTable {
+  tenant_id: string;
+  gate_id: string;
+  job_id: string;
+  status: string | null;
+  created_at: Generated<Date>;
+  ended_at: Date | null;
+}
+
+/** What waits until all its parts have ended: a batch, which then enqueues its callbacks, or a job that depends on others, which may then run. */
+export interface JobsGatesTable {
+  tenant_id: string;
+  id: Generated<string>;
+  opens: Generated<string>;
+  name: string | null;
+  on_failure: Generated<string>;
+  run_at: Date | null;
+  on_complete: unknown;
+  on_success: unknown;
+  on_part_failure: unknown;
+  actor_type: Generated<string>;
+  actor_id: Generated<string>;
+  correlation_id: Generated<string | null>;
+  causation_id: Generated<string | null>;
+  xact: Generated<string>;
+  created_at: Generated<Date>;
+  finished_at: Date | null;
+  completed: string | null;
+  failed: string | null;
+  cancelled: string | null;
+}
+
+/** Attempts that run under a cap, a row for each scope that they count in. */
+export interface JobsHoldsTable {
+  tenant_id: string;
+  run_id: string;
+  scope: string;
+  job_id: string;
+}
+
 /** Every job: work to be done once, later, elsewhere. Its status decides in which partition it lives. */
 export interface JobsJobsTable {
   tenant_id: string;
@@ -816,6 +952,59 @@ export interface JobsKindsTable {
   max_attempts: Generated<number>;
   timeout_ms: number;
   seen_at: Generated<Date>;
+  /** Waits between attempts; null: exponential. See plinth_jobs.backoff_of. */
+  backoff: unknown;
+  /** Attempts in a row that may be lost with their worker before the job is given up. */
+  max_lost: Generated<number>;
+}
+
+/** How many jobs may run at once and how many may start in a time: of a queue, of each tenant, of each concurrency key. */
+export interface JobsLimitsTable {
+  tenant_id: string;
+  id: Generated<string>;
+  source: string;
+  per: string;
+  queue: Generated<string>;
+  concurrency_key: Generated<string>;
+  max_running: number | null;
+  rate: number | null;
+  rate_period: string | null;
+  burst: number | null;
+  reason: string | null;
+  set_by: Generated<string>;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
+/** Jobs that may not start: those that every given column names, until ends_at. */
+export interface JobsPausesTable {
+  tenant_id: string;
+  id: Generated<string>;
+  source: string;
+  queue: string | null;
+  kind: string | null;
+  concurrency_key: string | null;
+  reason: string;
+  paused_by: Generated<string>;
+  resumed_by: string | null;
+  created_at: Generated<Date>;
+  ends_at: Generated<Date>;
+}
+
+/** State of rate limits, a row for each scope in which something has started. */
+export interface JobsRatesTable {
+  tenant_id: string;
+  scope: string;
+  idle_at: Date;
+  next_at: Date;
+}
+
+/** Waits between the attempts of a job that has its own, until it completes or is cancelled. */
+export interface JobsRetryPoliciesTable {
+  tenant_id: string;
+  job_id: string;
+  backoff: unknown;
+  created_at: Generated<Date>;
 }
 
 /** Jobs that are enqueued by the clock: cron text and time zone. Those of the modules belong to the system tenant. */
@@ -854,6 +1043,18 @@ export interface JobsUniqueKeysTable {
   key: string;
   job_id: string;
   created_at: Generated<Date>;
+  /** When the key is free again: the job has ended, it has started, or expires_at has passed. */
+  until: Generated<string>;
+  expires_at: Date | null;
+}
+
+/** Share of a tenant beside others with the same priority; without a row it is 1. An empty queue: all. */
+export interface JobsWeightsTable {
+  tenant_id: string;
+  queue: Generated<string>;
+  weight: number;
+  set_by: Generated<string>;
+  updated_at: Generated<Date>;
 }
 
 /** Processes that claim jobs. One that dies loses its jobs: at once when its session lock is free, else when its lease ends. */
@@ -1134,6 +1335,7 @@ export interface Database {
   'plinth.audit_logs': AuditLogsView;
   'plinth.audited_tables': AuditedTablesView;
   'plinth.background_jobs': BackgroundJobsView;
+  'plinth.batch_jobs': BatchJobsView;
   'plinth.event_deliveries': EventDeliveriesView;
   'plinth.event_delivery_log': EventDeliveryLogView;
   'plinth.event_schema_warnings': EventSchemaWarningsView;
@@ -1144,7 +1346,12 @@ export interface Database {
   'plinth.events': EventsView;
   'plinth.idempotency_keys': IdempotencyKeysView;
   'plinth.job_attempts': JobAttemptsView;
+  'plinth.job_batches': JobBatchesView;
+  'plinth.job_dependencies': JobDependenciesView;
+  'plinth.job_limits': JobLimitsView;
+  'plinth.job_pauses': JobPausesView;
   'plinth.job_schedules': JobSchedulesView;
+  'plinth.job_weights': JobWeightsView;
   'plinth.legal_holds': LegalHoldsView;
   'plinth.maintenance_reports': MaintenanceReportsView;
   'plinth.maintenance_runs': MaintenanceRunsView;
@@ -1174,10 +1381,19 @@ export interface Database {
   'plinth_jobs.cancel_requests': JobsCancelRequestsTable;
   'plinth_jobs.claims': JobsClaimsTable;
   'plinth_jobs.every_attempt': JobsEveryAttemptTable;
+  'plinth_jobs.gate_checks': JobsGateChecksTable;
+  'plinth_jobs.gate_parts': JobsGatePartsTable;
+  'plinth_jobs.gates': JobsGatesTable;
+  'plinth_jobs.holds': JobsHoldsTable;
   'plinth_jobs.jobs': JobsJobsTable;
   'plinth_jobs.kinds': JobsKindsTable;
+  'plinth_jobs.limits': JobsLimitsTable;
+  'plinth_jobs.pauses': JobsPausesTable;
+  'plinth_jobs.rates': JobsRatesTable;
+  'plinth_jobs.retry_policies': JobsRetryPoliciesTable;
   'plinth_jobs.schedules': JobsSchedulesTable;
   'plinth_jobs.unique_keys': JobsUniqueKeysTable;
+  'plinth_jobs.weights': JobsWeightsTable;
   'plinth_jobs.workers': JobsWorkersTable;
   'plinth_kernel.feed_cursors': KernelFeedCursorsTable;
   'plinth_kernel.feed_epochs': KernelFeedEpochsTable;
@@ -1230,6 +1446,9 @@ export const sqlFunctions = {
   /** Sends to a disabled subscription again, beginning with the deliveries that had been waiting when it was disabled; returns how many. Events from the time in between are not sent. Error: webhooks_subscription_not_found. */
   enableSubscription: (tx: Queryable, args: { subscriptionId: string }): Promise<number | null> =>
     call(tx, 'plinth.enable_subscription', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<number | null>,
+  /** Why a job of the tenant does not run: {status, sentence, obstacles: [{cause: dependency | scheduled | backoff | paused | cap | rate | no_worker, sentence, until, detail}], ahead (jobs before it in its lane, counted to 1,000), expected_at where it is known}. Errors: jobs_job_not_found, kernel_tenant_required. */
+  explainJob: (tx: Queryable, args: { id: string }): Promise<unknown> =>
+    call(tx, 'plinth.explain_job', { id: ['p_id', 'uuid'] }, args, 'value') as Promise<unknown>,
   /** Stores the answer of the call that begin_idempotent claimed the key for. Error: idempotency_not_begun. */
   finishIdempotent: (tx: Queryable, args: { scope: string; key: string; responseStatus?: number | null | undefined; responseBody?: unknown | null | undefined; entityType?: string | null | undefined; entityId?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.finish_idempotent', { scope: ['p_scope', 'text'], key: ['p_key', 'text'], responseStatus: ['p_response_status', 'integer'], responseBody: ['p_response_body', 'jsonb'], entityType: ['p_entity_type', 'text'], entityId: ['p_entity_id', 'text'] }, args, 'value') as Promise<void>,
@@ -1239,33 +1458,60 @@ export const sqlFunctions = {
   /** Records one audit entry in the transaction of the caller and returns its id. Actor, reason, address and correlation default to the transaction context. Errors: audit_entry_invalid, kernel_tenant_required. */
   logAuditEvent: (tx: Queryable, args: { actorType?: string | null | undefined; actorIdentifier?: string | null | undefined; action?: string | null | undefined; resourceType?: string | null | undefined; resourceId?: string | null | undefined; before?: unknown | null | undefined; after?: unknown | null | undefined; metadata?: unknown | null | undefined; reason?: string | null | undefined; parentId?: string | null | undefined; complianceFlags?: string[] | null | undefined; severity?: string | null | undefined; ipAddress?: string | null | undefined; userAgent?: string | null | undefined; correlationId?: string | null | undefined } = {}): Promise<string | null> =>
     call(tx, 'plinth.log_audit_event', { actorType: ['p_actor_type', 'text'], actorIdentifier: ['p_actor_identifier', 'text'], action: ['p_action', 'text'], resourceType: ['p_resource_type', 'text'], resourceId: ['p_resource_id', 'text'], before: ['p_before', 'jsonb'], after: ['p_after', 'jsonb'], metadata: ['p_metadata', 'jsonb'], reason: ['p_reason', 'text'], parentId: ['p_parent_id', 'uuid'], complianceFlags: ['p_compliance_flags', 'text[]'], severity: ['p_severity', 'text'], ipAddress: ['p_ip_address', 'text'], userAgent: ['p_user_agent', 'text'], correlationId: ['p_correlation_id', 'uuid'] }, args, 'value') as Promise<string | null>,
+  /** No job starts any more that has this queue, kind and concurrency key (null: any), until plinth.resume_jobs or for p_for; what runs goes on. For the tenant of the transaction; by plinth_worker without one: for every tenant. Returns the id of the pause. Recorded in the audit log. Errors: jobs_limit_invalid, kernel_tenant_required. */
+  pauseJobs: (tx: Queryable, args: { reason: string; queue?: string | null | undefined; kind?: string | null | undefined; concurrencyKey?: string | null | undefined; for?: string | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.pause_jobs', { reason: ['p_reason', 'text'], queue: ['p_queue', 'text'], kind: ['p_kind', 'text'], concurrencyKey: ['p_concurrency_key', 'text'], for: ['p_for', 'interval'] }, args, 'value') as Promise<string | null>,
   /** Keeps rows of the tenant of the transaction whatever the policies say, until the hold is released; returns its id. p_kind: null is every kind. p_entity: LIKE pattern over entities (order:47%); kinds that do not tell their entity are then held whole. Recorded in the audit log. Errors: maintenance_hold_invalid, maintenance_kind_unknown, kernel_tenant_required. */
   placeLegalHold: (tx: Queryable, args: { reason: string; kind?: string | null | undefined; entity?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.place_legal_hold', { reason: ['p_reason', 'text'], kind: ['p_kind', 'text'], entity: ['p_entity', 'text'] }, args, 'value') as Promise<string | null>,
+  /** What plinth.redrive_jobs would take: how many dead letters meet the filter (counted to 10,000, then capped is true) and p_sample of them. Error: jobs_filter_invalid. */
+  previewRedrive: (tx: Queryable, args: { filter?: unknown | null | undefined; sample?: number | null | undefined } = {}): Promise<{ matching: string | null; capped: boolean | null; sample: unknown }[]> =>
+    call(tx, 'plinth.preview_redrive', { filter: ['p_filter', 'jsonb'], sample: ['p_sample', 'integer'] }, args, 'rows') as Promise<{ matching: string | null; capped: boolean | null; sample: unknown }[]>,
   /** Publishes an event in the transaction of the caller and returns its id; under an idempotency key that was used before, the id of the first. p_expected_version: null any, 0 new stream, -1 existing, n exactly n. Errors: events_event_invalid, events_payload_rejected, events_type_unknown, events_idempotency_conflict, events_version_conflict, kernel_tenant_required. */
   publishEvent: (tx: Queryable, args: { eventType: string; payload?: unknown | null | undefined; idempotencyKey?: string | null | undefined; aggregateType?: string | null | undefined; aggregateId?: string | null | undefined; expectedVersion?: string | number | bigint | null | undefined; metadata?: unknown | null | undefined; correlationId?: string | null | undefined; causationId?: string | null | undefined; occurredAt?: Date | null | undefined; typeVersion?: number | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.publish_event', { eventType: ['p_event_type', 'text'], payload: ['p_payload', 'jsonb'], idempotencyKey: ['p_idempotency_key', 'text'], aggregateType: ['p_aggregate_type', 'text'], aggregateId: ['p_aggregate_id', 'text'], expectedVersion: ['p_expected_version', 'bigint'], metadata: ['p_metadata', 'jsonb'], correlationId: ['p_correlation_id', 'uuid'], causationId: ['p_causation_id', 'uuid'], occurredAt: ['p_occurred_at', 'timestamp with time zone'], typeVersion: ['p_type_version', 'integer'] }, args, 'value') as Promise<string | null>,
+  /** Runs dead letters again that meet p_filter {kind, queue, error, failed_after, failed_before}, a page of at most 1,000 in the order of their ids; call it again with p_after := last_id and p_run_at := next_run_at while more is true, each page in a transaction of its own. p_per_second spreads them over time, p_payload is another payload for all of them, p_cancel cancels them instead. skipped: another job holds the unique key, or somebody else was first. Each page is an audit entry. Errors: jobs_filter_invalid, jobs_job_invalid. */
+  redriveJobs: (tx: Queryable, args: { filter?: unknown | null | undefined; limit?: number | null | undefined; after?: string | null | undefined; moreAttempts?: number | null | undefined; payload?: unknown | null | undefined; runAt?: Date | null | undefined; perSecond?: number | null | undefined; cancel?: boolean | null | undefined } = {}): Promise<{ redriven: string | null; skipped: string | null; last_id: string | null; next_run_at: Date | null; more: boolean | null }[]> =>
+    call(tx, 'plinth.redrive_jobs', { filter: ['p_filter', 'jsonb'], limit: ['p_limit', 'integer'], after: ['p_after', 'uuid'], moreAttempts: ['p_more_attempts', 'integer'], payload: ['p_payload', 'jsonb'], runAt: ['p_run_at', 'timestamp with time zone'], perSecond: ['p_per_second', 'double precision'], cancel: ['p_cancel', 'boolean'] }, args, 'rows') as Promise<{ redriven: string | null; skipped: string | null; last_id: string | null; next_run_at: Date | null; more: boolean | null }[]>,
   /** Ends a legal hold of the tenant of the transaction; its rows follow the policies again. Recorded in the audit log. Errors: maintenance_hold_unknown, maintenance_hold_invalid, kernel_tenant_required. */
   releaseLegalHold: (tx: Queryable, args: { holdId: string; reason: string }): Promise<void> =>
     call(tx, 'plinth.release_legal_hold', { holdId: ['p_hold_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
+  /** Removes a limit of the tenant of the transaction; by plinth_worker without one: of the installation. Recorded in the audit log. Errors: jobs_limit_not_found, kernel_tenant_required. */
+  removeJobLimit: (tx: Queryable, args: { id: string; reason?: string | null | undefined }): Promise<void> =>
+    call(tx, 'plinth.remove_job_limit', { id: ['p_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
+  /** Gives a waiting job another time or priority; null: as it was. One that waits for other jobs runs not before p_run_at. Returns the id. Errors: jobs_job_not_found, jobs_not_waiting, jobs_job_invalid. */
+  rescheduleJob: (tx: Queryable, args: { id: string; runAt?: Date | null | undefined; priority?: number | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.reschedule_job', { id: ['p_id', 'uuid'], runAt: ['p_run_at', 'timestamp with time zone'], priority: ['p_priority', 'integer'] }, args, 'value') as Promise<string | null>,
   /** Sends a delivery that was given up again, from the beginning of the schedule, with the same webhook-id and body. Errors: webhooks_delivery_not_found, webhooks_delivery_not_dead, webhooks_subscription_disabled. */
   resendDelivery: (tx: Queryable, args: { deliveryId: string }): Promise<string | null> =>
     call(tx, 'plinth.resend_delivery', { deliveryId: ['p_delivery_id', 'uuid'] }, args, 'value') as Promise<string | null>,
   /** Goes back to the policy above: a tenant's to that of the installation, the installation's to that of the module. False when there was nothing to reset. Recorded in the audit log. Errors: maintenance_kind_unknown, kernel_tenant_required. */
   resetRetentionPolicy: (tx: Queryable, args: { kind: string; reason?: string | null | undefined }): Promise<boolean | null> =>
     call(tx, 'plinth.reset_retention_policy', { kind: ['p_kind', 'text'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<boolean | null>,
-  /** Runs a dead letter again, under its old id, with p_more_attempts more attempts. Returns the id. Errors: jobs_job_not_found, jobs_not_failed, jobs_duplicate. */
-  retryJob: (tx: Queryable, args: { id: string; moreAttempts?: number | null | undefined }): Promise<string | null> =>
-    call(tx, 'plinth.retry_job', { id: ['p_id', 'uuid'], moreAttempts: ['p_more_attempts', 'integer'] }, args, 'value') as Promise<string | null>,
+  /** Ends a pause of the tenant of the transaction; by plinth_worker without one: of the installation. Recorded in the audit log. Errors: jobs_pause_not_found, kernel_tenant_required. */
+  resumeJobs: (tx: Queryable, args: { id: string; reason?: string | null | undefined }): Promise<void> =>
+    call(tx, 'plinth.resume_jobs', { id: ['p_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
+  /** Runs a dead letter again, under its old id, with p_more_attempts more attempts; p_payload: another payload; p_run_at: not before. Returns the id. Errors: jobs_job_not_found, jobs_not_failed, jobs_duplicate, jobs_payload_too_large. */
+  retryJob: (tx: Queryable, args: { id: string; moreAttempts?: number | null | undefined; payload?: unknown | null | undefined; runAt?: Date | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.retry_job', { id: ['p_id', 'uuid'], moreAttempts: ['p_more_attempts', 'integer'], payload: ['p_payload', 'jsonb'], runAt: ['p_run_at', 'timestamp with time zone'] }, args, 'value') as Promise<string | null>,
   /** Makes a new signing secret and returns it: the only time that it can be read. The secret before it signs too for p_overlap, 0 to 7 days. Errors: webhooks_subscription_not_found, webhooks_overlap_invalid, webhooks_secret_invalid. */
   rotateSubscriptionSecret: (tx: Queryable, args: { subscriptionId: string; overlap?: string | null | undefined; secret?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.rotate_subscription_secret', { subscriptionId: ['p_subscription_id', 'uuid'], overlap: ['p_overlap', 'interval'], secret: ['p_secret', 'text'] }, args, 'value') as Promise<string | null>,
-  /** Enqueues a job in the transaction of the caller and returns its id. p_priority: 1 (most urgent) to 100. p_run_at: not before; null is now. p_unique_key: at most one scheduled, pending or processing job of this type has it; if there is one, nothing is written and its id is returned. Errors: kernel_tenant_required, jobs_job_invalid, jobs_payload_too_large. */
-  scheduleJob: (tx: Queryable, args: { jobType: string; jobName?: string | null | undefined; payload?: unknown | null | undefined; priority?: number | null | undefined; runAt?: Date | null | undefined; maxAttempts?: number | null | undefined; queue?: string | null | undefined; uniqueKey?: string | null | undefined }): Promise<string | null> =>
-    call(tx, 'plinth.schedule_job', { jobType: ['p_job_type', 'text'], jobName: ['p_job_name', 'text'], payload: ['p_payload', 'jsonb'], priority: ['p_priority', 'integer'], runAt: ['p_run_at', 'timestamp with time zone'], maxAttempts: ['p_max_attempts', 'integer'], queue: ['p_queue', 'text'], uniqueKey: ['p_unique_key', 'text'] }, args, 'value') as Promise<string | null>,
+  /** Enqueues a job in the transaction of the caller and returns its id. p_priority: 1 (most urgent) to 100. p_run_at: not before; null is now. p_unique_key: one job of this type has it, until p_unique_until (done, started) or for p_unique_for; p_on_duplicate: keep (default; the id of the holder is returned), reject, replace, debounce. p_deadline: not started later. p_depends_on: jobs that must have ended; p_on_dependency_failure: fail, ignore, run. p_backoff: "none", [seconds], {"base_s"}. Errors: kernel_tenant_required, jobs_job_invalid, jobs_payload_too_large, jobs_duplicate, jobs_dependency_not_found, jobs_batch_finished. */
+  scheduleJob: (tx: Queryable, args: { jobType: string; jobName?: string | null | undefined; payload?: unknown | null | undefined; priority?: number | null | undefined; runAt?: Date | null | undefined; maxAttempts?: number | null | undefined; queue?: string | null | undefined; uniqueKey?: string | null | undefined; uniqueUntil?: string | null | undefined; uniqueFor?: string | null | undefined; onDuplicate?: string | null | undefined; maxWait?: string | null | undefined; concurrencyKey?: string | null | undefined; deadline?: Date | null | undefined; dependsOn?: string[] | null | undefined; onDependencyFailure?: string | null | undefined; batchId?: string | null | undefined; backoff?: unknown | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.schedule_job', { jobType: ['p_job_type', 'text'], jobName: ['p_job_name', 'text'], payload: ['p_payload', 'jsonb'], priority: ['p_priority', 'integer'], runAt: ['p_run_at', 'timestamp with time zone'], maxAttempts: ['p_max_attempts', 'integer'], queue: ['p_queue', 'text'], uniqueKey: ['p_unique_key', 'text'], uniqueUntil: ['p_unique_until', 'text'], uniqueFor: ['p_unique_for', 'interval'], onDuplicate: ['p_on_duplicate', 'text'], maxWait: ['p_max_wait', 'interval'], concurrencyKey: ['p_concurrency_key', 'text'], deadline: ['p_deadline', 'timestamp with time zone'], dependsOn: ['p_depends_on', 'uuid[]'], onDependencyFailure: ['p_on_dependency_failure', 'text'], batchId: ['p_batch_id', 'uuid'], backoff: ['p_backoff', 'jsonb'] }, args, 'value') as Promise<string | null>,
+  /** Enqueues many jobs in the transaction of the caller, at most 50,000, [{job_type, job_name, payload, priority, run_at, delay_ms, max_attempts, queue, unique_key, unique_until, unique_for_ms, on_duplicate, max_wait_ms, concurrency_key, deadline, depends_on, on_dependency_failure, batch_id, backoff, id}], and returns their ids in order; in place of a duplicate that of the holder. Errors: those of plinth.schedule_job, which name the row. */
+  scheduleJobs: (tx: Queryable, args: { jobs: unknown }): Promise<string[] | null> =>
+    call(tx, 'plinth.schedule_jobs', { jobs: ['p_jobs', 'jsonb'] }, args, 'value') as Promise<string[] | null>,
   /** Sends an event of type webhooks.test to one subscription, whatever its patterns, with the usual retries; returns the webhook-id, which plinth.event_delivery_log shows as delivery_id. Errors: webhooks_subscription_not_found, webhooks_subscription_disabled. */
   sendTestEvent: (tx: Queryable, args: { subscriptionId: string }): Promise<string | null> =>
     call(tx, 'plinth.send_test_event', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<string | null>,
+  /** Sets how many jobs run at once (p_max_running, exact) and how many start in a time (p_rate in p_rate_period, p_burst of them at once), per queue (operators), tenant or concurrency key, in p_queue or all. For the tenant of the transaction; by plinth_worker without one: for every tenant. Replaces the limit with the same per, queue and key; returns its id. Recorded in the audit log. Errors: jobs_limit_invalid, kernel_tenant_required. */
+  setJobLimit: (tx: Queryable, args: { per: string; maxRunning?: number | null | undefined; rate?: number | null | undefined; ratePeriod?: string | null | undefined; burst?: number | null | undefined; queue?: string | null | undefined; concurrencyKey?: string | null | undefined; reason?: string | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.set_job_limit', { per: ['p_per', 'text'], maxRunning: ['p_max_running', 'integer'], rate: ['p_rate', 'integer'], ratePeriod: ['p_rate_period', 'interval'], burst: ['p_burst', 'integer'], queue: ['p_queue', 'text'], concurrencyKey: ['p_concurrency_key', 'text'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<string | null>,
+  /** Sets the share of the tenant of the transaction beside other tenants with jobs of the same priority, in p_queue or all: 2 is twice that of 1. Null goes back to 1. For plinth_worker. Recorded in the audit log. Errors: jobs_limit_invalid, kernel_forbidden, kernel_tenant_required. */
+  setJobWeight: (tx: Queryable, args: { weight: number; queue?: string | null | undefined; reason?: string | null | undefined }): Promise<void> =>
+    call(tx, 'plinth.set_job_weight', { weight: ['p_weight', 'integer'], queue: ['p_queue', 'text'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
   /** Sets how long the tenant of the transaction keeps a kind of record (tenant 00000000-0000-0000-0000-000000000000: everybody without a policy of their own). p_keep: 1 day or more, null is forever. Recorded in the audit log. Errors: maintenance_kind_unknown, maintenance_policy_fixed, maintenance_keep_too_short, kernel_tenant_required. */
   setRetentionPolicy: (tx: Queryable, args: { kind: string; keep?: string | null | undefined; archive?: boolean | null | undefined; reason?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.set_retention_policy', { kind: ['p_kind', 'text'], keep: ['p_keep', 'interval'], archive: ['p_archive', 'boolean'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
@@ -1278,6 +1524,9 @@ export const sqlFunctions = {
   /** Stops capturing the row changes of a table. Entries that were written stay. */
   unauditTable: (tx: Queryable, args: { table: string }): Promise<void> =>
     call(tx, 'plinth.unaudit_table', { table: ['p_table', 'regclass'] }, args, 'value') as Promise<void>,
+  /** Id of the job of this type that holds a unique key of the tenant now; null when the key is free. */
+  uniqueJob: (tx: Queryable, args: { jobType: string; uniqueKey: string }): Promise<string | null> =>
+    call(tx, 'plinth.unique_job', { jobType: ['p_job_type', 'text'], uniqueKey: ['p_unique_key', 'text'] }, args, 'value') as Promise<string | null>,
   /** Deletes a subscription with its secrets and everything that was still to be sent to it; the log of attempts stays. Error: webhooks_subscription_not_found. */
   unsubscribe: (tx: Queryable, args: { subscriptionId: string }): Promise<void> =>
     call(tx, 'plinth.unsubscribe', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<void>,

@@ -51,7 +51,7 @@ export default defineModule({
     unique_keys: { tenancy: 'tenant', keep: { for: '1 days', by: 'delete', column: 'expires_at', where: `until = 'window'` }, worker: true },
     retry_policies: { tenancy: 'tenant', keep: { for: '90 days', by: 'delete', column: 'created_at' }, worker: true },
     gates: { tenancy: 'tenant', keep: { for: '30 days', by: 'delete', column: 'finished_at' }, worker: true },
-    gate_parts: { tenancy: 'tenant', keep: { for: '30 days', by: 'delete', column: 'created_at', where: 'status is not null' }, worker: true },
+    gate_parts: { tenancy: 'tenant', keep: { for: '30 days', by: 'delete', column: 'ended_at' }, worker: true },
     gate_checks: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select', 'insert'] } },
     cancel_requests: { tenancy: 'tenant', keep: 'forever', worker: true },
     limits: {

@@ -19,8 +19,8 @@ begin
     begin
       perform from plinth_jobs.gate_parts p where p.tenant_id = _check.tenant_id and p.gate_id = _check.gate_id and p.status is null limit 1 for share skip locked;
       _open := found;
-      raise exception using errcode = 'PL000';
-    exception when sqlstate 'PL000' then
+      raise exception using errcode = 'UNDO1';
+    exception when sqlstate 'UNDO1' then
       null;
     end;
     continue when _open and not exists (select from plinth_jobs.gate_parts p join plinth_jobs.gates g on g.tenant_id = p.tenant_id and g.id = p.gate_id

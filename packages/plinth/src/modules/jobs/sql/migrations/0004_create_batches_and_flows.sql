@@ -66,7 +66,7 @@ create table plinth_jobs.gate_parts (
 );
 create index gate_parts_by_job on plinth_jobs.gate_parts (tenant_id, job_id);
 create index gate_parts_open on plinth_jobs.gate_parts (tenant_id, gate_id, job_id) where status is null;
-create index gate_parts_by_age on plinth_jobs.gate_parts (created_at);
+create index gate_parts_by_end on plinth_jobs.gate_parts (ended_at) where ended_at is not null;
 comment on table plinth_jobs.gate_parts is 'Jobs that a batch or a waiting job waits for, and how they ended.';
 
 create table plinth_jobs.gate_checks (
