@@ -12,6 +12,10 @@ begin
   if exists (select from plinth_jobs.gate_checks) then
     perform plinth_jobs.check_gates();
   end if;
+  -- A job can be in two claims of one worker, which two callers would lock in different orders; the second has nothing to do anyhow.
+  if not pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended('plinth jobs recover', 0)) then
+    return 0;
+  end if;
   for _claim in
     select c.id, c.worker, c.tenant_ids, c.job_ids from plinth_jobs.claims c where c.worker in (select plinth_jobs.dead_workers())
       or not exists (select from plinth_jobs.workers w where w.id = c.worker) limit p_limit for update skip locked

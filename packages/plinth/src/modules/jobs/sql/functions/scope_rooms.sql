@@ -1,8 +1,11 @@
 -- Not locked, so a hint: exact is only what plinth_jobs.claim_limited counts.
+-- plpgsql, because it keeps the plan: planning took longer than running.
 create or replace function plinth_jobs.scope_rooms(p_queues text[], p_tenants uuid[], p_keys text[])
 returns table (lane integer, scope text, limit_id uuid, per text, queue text, max_running integer, running integer, every double precision, burst integer, starts integer, next_at timestamptz, room integer)
-language sql stable security definer set search_path = '' set enable_seqscan = off
+language plpgsql stable security definer set search_path = '' set enable_seqscan = off set enable_hashjoin = on set enable_sort = on
 as $$
+begin
+  return query
   with entries as materialized (
     select * from plinth_jobs.lane_scopes(p_queues, p_tenants, p_keys)
   ), scopes as materialized (
@@ -13,6 +16,7 @@ as $$
     left join plinth_jobs.rates r on s.every is not null and r.tenant_id = s.scope_tenant and r.scope = s.scope
   )
   select e.lane, e.scope, e.limit_id, e.per, e.queue, e.max_running, s.running, e.every, e.burst, s.starts, s.next_at, greatest(0, least(e.max_running - s.running, s.starts))
-  from entries e join scopes s on s.scope = e.scope
+  from entries e join scopes s on s.scope = e.scope;
+end
 $$;
 comment on function plinth_jobs.scope_rooms(text[], uuid[], text[]) is 'Limits of lanes with what is left of them now: how many of max_running run, how many may start by the rate and when the next may.';

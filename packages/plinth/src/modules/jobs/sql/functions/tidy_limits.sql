@@ -10,6 +10,10 @@ declare
   _rates plinth_jobs.rates[];
 begin
   perform plinth_kernel.require_worker();
+  -- Two at it would each wait for the other's lock on the tables.
+  if not pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended('plinth jobs tidy_limits', 0)) then
+    return 0;
+  end if;
   -- Attempts that ended without plinth_jobs.settle: written over by SQL of others, or settled by a snapshot from before a move.
   delete from plinth_jobs.holds h where not exists (
     select from plinth_jobs.jobs_run r where r.tenant_id = h.tenant_id and r.id = h.job_id and r.run_id = h.run_id and r.status = 'processing');
@@ -23,7 +27,7 @@ begin
       truncate plinth_jobs.holds, plinth_jobs.rates;
       insert into plinth_jobs.holds select (unnest(_holds)).*;
       insert into plinth_jobs.rates select (unnest(_rates)).*;
-    exception when lock_not_available then
+    exception when lock_not_available or deadlock_detected then
       null;
     end;
   end if;
