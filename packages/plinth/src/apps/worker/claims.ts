@@ -2,7 +2,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob } from '#modules/jobs';
-import { claimJobs, claimLanes, findLanes, JOB_SIGNALS, peekJobs } from '#modules/jobs';
+import { claimJobs, claimLanes, disownClaims, findLanes, JOB_SIGNALS, peekJobs } from '#modules/jobs';
 import { createLaneRing } from './lane-ring.ts';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
@@ -26,6 +26,8 @@ export interface ClaimsOptions {
   /** Outcomes that are not stored yet. */
   unsettled: () => number;
   onClaimed: (jobs: readonly ClaimedJob[]) => void;
+  /** Claims of which not every job's outcome is stored. */
+  known: () => readonly string[];
 }
 
 export interface Claims {
@@ -44,6 +46,9 @@ const REFRESH_MS = 100;
 const LOOK_AGAIN_MS = 25;
 /** Work that is fetched ahead would last so long. */
 const AHEAD_MS = 250;
+/** A job that committed after others with higher numbers is found at the latest after this. */
+const FORGET_MS = 1_000;
+const DISOWN_MS = 5_000;
 const MOST_LANES = 4_096;
 
 /**
@@ -59,19 +64,24 @@ export function createClaims(options: ClaimsOptions): Claims {
   let lookedMs = 0;
   let refreshedMs = 0;
   let refreshTookMs = 0;
+  let forgotMs = 0;
   let claiming = false;
 
   const { ahead, room } = appetite(options);
+  const disown = disowner(options);
 
   const refresh = async (): Promise<void> => {
     const startedMs = performance.now();
-    ring.refresh(await plinth.asWorker({ readOnly: true }, (tx) => findLanes(tx, options.queues, MOST_LANES)));
+    const lanes = await plinth.asWorker({ readOnly: true }, (tx) => findLanes(tx, options.queues, MOST_LANES));
     refreshedMs = performance.now();
     refreshTookMs = refreshedMs - startedMs;
+    const forget = refreshedMs - forgotMs > FORGET_MS;
+    if (forget) forgotMs = refreshedMs;
+    ring.refresh(lanes, forget);
   };
 
   const claimFromRing = async (limit: number): Promise<number> => {
-    if (performance.now() - refreshedMs > Math.max(REFRESH_MS, refreshTookMs * 10)) await refresh();
+    if (performance.now() - refreshedMs > Math.max(REFRESH_MS, refreshTookMs * 30)) await refresh();
     const turns = ring.next(limit);
     if (turns.length === 0) return 0;
     const jobs = await plinth.asWorker({ durable }, (tx) => claimLanes(tx, { worker: member.id, limit, kinds, turns }));
@@ -105,6 +115,7 @@ export function createClaims(options: ClaimsOptions): Claims {
       if (kinds.length === 0 || limit < 1 || (options.held() >= options.concurrency && limit < ahead() / 2)) return pollMs;
       claiming = true;
       try {
+        await disown();
         if (ring.size === 0) return await claimIdle(limit);
         await claimFromRing(limit);
         return 0;
@@ -129,6 +140,20 @@ export function createClaims(options: ClaimsOptions): Claims {
       stopHearing();
       await loop.stop();
     },
+  };
+}
+
+/**
+ * A claim may commit when the connection that waits for its answer is gone. Called between two claims, so that none is under way here;
+ * one that the server still works on is found by a later look.
+ */
+function disowner({ plinth, member, log, known }: ClaimsOptions): () => Promise<void> {
+  let lookedMs = performance.now();
+  return async () => {
+    if (performance.now() - lookedMs < DISOWN_MS) return;
+    const given = await plinth.asWorker({}, (tx) => disownClaims(tx, member.id, known()));
+    lookedMs = performance.now();
+    if (given > 0) log.warn({ jobs: given }, 'worker: jobs whose claim got lost on the way were given back');
   };
 }
 

@@ -76,6 +76,7 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
     log: services.log,
     held: () => running.size + state.waiting.length,
     unsettled: () => settling.size,
+    known: () => [...state.open.keys(), ...settling.closing()],
     onClaimed(jobs) {
       stats.claimed += jobs.length;
       const sinceMs = performance.now();

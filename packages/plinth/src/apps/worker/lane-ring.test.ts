@@ -5,7 +5,13 @@ import type { Lane, LaneRing, Taken } from './lane-ring.ts';
 import { createLaneRing } from './lane-ring.ts';
 
 const lane = (tenantId: string, priority = 5, weight = 1, key = ''): Lane => ({ queue: 'q', priority, tenantId, key, weight });
-const taken = ({ queue, priority, tenantId, key }: Lane, seq: number): Taken => ({ queue, priority, tenant_id: tenantId, concurrency_key: key, seq: String(seq) });
+const taken = ({ queue, priority, tenantId, key }: Lane, seq: number): Taken => ({
+  queue,
+  priority,
+  tenant_id: tenantId,
+  concurrency_key: key,
+  seq: String(seq),
+});
 
 /** Claims once, as the database would: in the order of the turns, from what waits. Returns jobs by tenant. */
 function claim(ring: LaneRing, waiting: Map<Lane, number>, limit: number, seq = { last: 0 }): Map<string, number> {
@@ -64,10 +70,13 @@ describe('the lane ring', () => {
   test('asks for no more than there is room for, and finds every job', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.record({ tenant: fc.integer({ min: 0, max: 9 }), priority: fc.integer({ min: 1, max: 3 }), key: fc.constantFrom('', 'k', 'l'), jobs: fc.nat(40) }), {
-          minLength: 1,
-          maxLength: 40,
-        }),
+        fc.array(
+          fc.record({ tenant: fc.integer({ min: 0, max: 9 }), priority: fc.integer({ min: 1, max: 3 }), key: fc.constantFrom('', 'k', 'l'), jobs: fc.nat(40) }),
+          {
+            minLength: 1,
+            maxLength: 40,
+          },
+        ),
         fc.integer({ min: 1, max: 30 }),
         (found, limit) => {
           const ring = createLaneRing();
@@ -97,6 +106,8 @@ describe('the lane ring', () => {
     const [turn] = ring.next(2);
     ring.taken(turn ? [turn] : [], [taken(only, 9), taken(only, 11)]);
     expect(ring.next(2)).toMatchObject([{ after: '11', quantum: 2 }]);
+    ring.refresh([only], false);
+    expect(ring.next(2)).toMatchObject([{ after: '11' }]);
     ring.refresh([only]);
     expect(ring.next(2)).toMatchObject([{ after: '0' }]);
   });

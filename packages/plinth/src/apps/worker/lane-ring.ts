@@ -28,8 +28,8 @@ export interface Taken {
 
 export interface LaneRing {
   readonly size: number;
-  /** What the database says now; where the last claims stopped is forgotten, so that nothing that came late is passed over for long. */
-  refresh(lanes: readonly Lane[]): void;
+  /** What the database says now. `forget`: also where the last claims stopped, so that nothing that came late is passed over for long. */
+  refresh(lanes: readonly Lane[], forget?: boolean): void;
   /** Turns that take about `limit` jobs, in the order in which to claim. */
   next(limit: number): Turn[];
   /** What a claim of these turns brought: a lane that gave less than it was asked for is empty. */
@@ -118,10 +118,10 @@ export function createLaneRing(): LaneRing {
     get size() {
       return size;
     },
-    refresh(lanes) {
+    refresh(lanes, forget = true) {
       const lasts = new Map(bands.map((band) => [band.priority, band.last]));
       bands = bandsOf(lanes, lasts);
-      stops = new Map();
+      if (forget) stops = new Map();
       size = lanes.length;
     },
     next(limit) {

@@ -14,6 +14,8 @@ export interface SettleQueue {
   close(claim: string): void;
   /** Outcomes that are not stored yet. */
   readonly size: number;
+  /** Claims that are closed here and not yet in the database. */
+  closing(): string[];
 }
 
 interface Entry {
@@ -56,14 +58,15 @@ export function createSettleQueue(options: {
   const waiting: Entry[] = [];
   const closing: string[] = [];
   let sending = false;
-  let underway = 0;
+  let underway: readonly Entry[] = [];
+  let closingNow: string[] = [];
 
   const store = (entries: readonly Entry[]): Promise<Set<string>> =>
     plinth.asWorker({ durable }, (tx) =>
       settleJobs(
         tx,
         entries.map((entry) => entry.settlement),
-        [...entries.flatMap(({ claim }) => (claim === undefined ? [] : [claim])), ...closing.splice(0)],
+        [...entries.flatMap(({ claim }) => (claim === undefined ? [] : [claim])), ...closingNow],
       ),
     );
 
@@ -85,7 +88,8 @@ export function createSettleQueue(options: {
     await new Promise<void>((resolve) => setImmediate(resolve));
     while (waiting.length > 0 || closing.length > 0) {
       const batch = waiting.splice(0, MOST_AT_ONCE);
-      underway = batch.length;
+      closingNow = closing.splice(0);
+      underway = batch;
       try {
         const accepted = await store(batch);
         for (const entry of batch) entry.resolve(accepted.has(entry.settlement.run_id));
@@ -93,8 +97,9 @@ export function createSettleQueue(options: {
         if (isRefusal(error)) await eachAlone(batch);
         else await putBack(batch, error);
       }
+      underway = [];
+      closingNow = [];
     }
-    underway = 0;
     sending = false;
   };
 
@@ -130,8 +135,9 @@ export function createSettleQueue(options: {
       closing.push(claim);
       if (!sending) void send();
     },
+    closing: () => [...closing, ...closingNow, ...[...waiting, ...underway].flatMap(({ claim }) => (claim === undefined ? [] : [claim]))],
     get size() {
-      return waiting.length + underway;
+      return waiting.length + underway.length;
     },
   };
 }

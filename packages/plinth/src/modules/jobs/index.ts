@@ -14,6 +14,7 @@ export {
   beatWorker,
   claimJobs,
   claimLanes,
+  disownClaims,
   findLanes,
   peekJobs,
   promoteJobs,

@@ -167,6 +167,12 @@ export async function registerWorker(tx: Queryable, worker: { id: string; name: 
   ]);
 }
 
+/** Gives back the jobs of claims whose answer never arrived: committed, and known to nobody. Returns how many. */
+export async function disownClaims(tx: Queryable, worker: string, known: readonly string[]): Promise<number> {
+  const [row] = await tx.query<{ n: number }>('select plinth_jobs.disown($1, $2)::int as n', [worker, known]);
+  return row?.n ?? 0;
+}
+
 /** A worker that has settled everything leaves. */
 export async function unregisterWorker(tx: Queryable, worker: string): Promise<void> {
   await tx.query('select plinth_jobs.unregister_worker($1)', [worker]);

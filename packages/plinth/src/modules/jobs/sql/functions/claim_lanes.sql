@@ -35,8 +35,8 @@ begin
       c.new_run_id, _worker, _now, c.actor_type, c.actor_id, c.correlation_id, c.causation_id, c.xact, c.created_at
     from gone c
   ), noted as (
-    insert into plinth_jobs.claims (id, worker, tenant_ids, job_ids)
-    select _claim, _worker, array_agg(c.tenant_id), array_agg(c.id) from gone c having count(*) > 0
+    insert into plinth_jobs.claims (id, worker, tenant_ids, job_ids, created_at)
+    select _claim, _worker, array_agg(c.tenant_id), array_agg(c.id), _now from gone c having count(*) > 0
   )
   select c.tenant_id, c.id, c.new_run_id, c.seq, c.kind::text, c.name::text, c.queue::text, c.payload::jsonb, (c.attempts + 1)::smallint, c.max_attempts::smallint, c.priority::smallint, c.concurrency_key::text,
     c.correlation_id, c.causation_id, c.run_at, c.deadline, _now, _claim

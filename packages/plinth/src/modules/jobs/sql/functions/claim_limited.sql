@@ -139,8 +139,8 @@ begin
       c.new_run_id, _worker, _now, c.actor_type, c.actor_id, c.correlation_id, c.causation_id, c.xact, c.created_at
     from gone c
   ), noted as (
-    insert into plinth_jobs.claims (id, worker, tenant_ids, job_ids)
-    select _claim, _worker, array_agg(c.tenant_id), array_agg(c.id) from gone c having count(*) > 0
+    insert into plinth_jobs.claims (id, worker, tenant_ids, job_ids, created_at)
+    select _claim, _worker, array_agg(c.tenant_id), array_agg(c.id), _now from gone c having count(*) > 0
   ), entered as materialized (
     select c.tenant_id, c.id, c.new_run_id, _places[n.n] as place from gone c cross join lateral generate_series(_first[c.lane], _last[c.lane]) as n
   ), held as (

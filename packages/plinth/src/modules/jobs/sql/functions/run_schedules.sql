@@ -30,9 +30,8 @@ begin
         'payload', m.payload || jsonb_strip_nulls(jsonb_build_object(
           'scheduled_for', to_char(r.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
           'missed_since', to_char(r.since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))),
-        'unique_key', case when m.skip_if_running then 'schedule:' || m.id end,
-        'run_at', case when r.late then _now + t.position * interval '1 microsecond' else r.at end
-          + ('x' || encode(substr(sha256(uuid_send(m.id)), 1, 4), 'hex'))::bit(32)::bigint % (m.jitter_ms + 1) * interval '1 millisecond',
+        'more', case when m.skip_if_running then jsonb_build_object('unique_key', 'schedule:' || m.id) else '{}' end || jsonb_build_object('run_at', case when r.late then _now + t.position * interval '1 microsecond' else r.at end
+          + ('x' || encode(substr(sha256(uuid_send(m.id)), 1, 4), 'hex'))::bit(32)::bigint % (m.jitter_ms + 1) * interval '1 millisecond'),
         'correlation_id', plinth_kernel.uuid_v7(), 'causation_id', m.id) as job
     from moved m
     cross join lateral jsonb_array_elements(m.runs) with ordinality as t (run, position)

@@ -147,6 +147,7 @@ create table plinth_jobs.claims (
   worker text not null,
   tenant_ids uuid[] not null,
   job_ids uuid[] not null,
+  -- The started_at of its jobs: a job that ran again since belongs to another claim.
   created_at timestamptz not null default clock_timestamp()
 );
 create index claims_by_worker on plinth_jobs.claims (worker);
