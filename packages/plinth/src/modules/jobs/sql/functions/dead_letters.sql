@@ -1,13 +1,13 @@
 -- Dead letters of a tenant that meet a filter, in the order of their ids: a page at a time.
 create or replace function plinth_jobs.dead_letters(p_tenant_id uuid, p_filter jsonb, p_after uuid, p_limit integer)
-returns table (id uuid, kind text, queue text, error text, attempts smallint, finished_at timestamptz, unique_key text)
+returns table (id uuid, kind text, queue text, error text, attempts smallint, finished_at timestamptz, plain boolean)
 language sql stable security invoker set search_path = ''
 as $$
-  select j.id, j.kind::text, j.queue::text, j.error, j.attempts::smallint, j.finished_at, j.unique_key::text
+  select j.id, j.kind::text, j.queue::text, j.error, j.attempts::smallint, j.finished_at, j.unique_key is null and not j.linked
   from plinth_jobs.jobs j cross join jsonb_to_record(p_filter) as f (kind text, queue text, error text, failed_after timestamptz, failed_before timestamptz)
   where j.status = 'failed' and j.tenant_id = p_tenant_id and (p_after is null or j.id > p_after)
     and (f.kind is null or j.kind = f.kind) and (f.queue is null or j.queue = f.queue) and (f.error is null or strpos(lower(j.error), lower(f.error)) > 0)
     and (f.failed_after is null or j.finished_at >= f.failed_after) and (f.failed_before is null or j.finished_at < f.failed_before)
   order by j.id limit p_limit
 $$;
-comment on function plinth_jobs.dead_letters(uuid, jsonb, uuid, integer) is 'Dead letters of a tenant, {kind, queue, error (text in it), failed_after, failed_before}, in the order of their ids, those after p_after, at most p_limit.';
+comment on function plinth_jobs.dead_letters(uuid, jsonb, uuid, integer) is 'Dead letters of a tenant, {kind, queue, error (text in it), failed_after, failed_before}, in the order of their ids, those after p_after, at most p_limit. plain: nothing besides its row has to be done.';

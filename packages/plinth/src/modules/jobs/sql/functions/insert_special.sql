@@ -1,7 +1,8 @@
 -- The rows of write_special that are to be written, without what they are linked to.
 create or replace function plinth_jobs.insert_special(p_rows jsonb, p_waited_for uuid[]) returns void
-language sql volatile security invoker set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
+begin
   insert into plinth_jobs.jobs (tenant_id, id, kind, name, queue, status, priority, slot, concurrency_key, payload, max_attempts, unique_key, linked, run_at, deadline, actor_type, actor_id, correlation_id, causation_id)
   select c.tenant_id, e.id, e.kind, e.name, coalesce(e.queue, 'default'), case when t.at > clock_timestamp() then 'scheduled' else 'pending' end, coalesce(e.priority, 5),
     (select s.last_value from plinth_jobs.open_slot s), coalesce(e.concurrency_key, ''), plinth_jobs.checked_payload(coalesce(e.payload, '{}')), e.max_attempts, m.unique_key,
@@ -12,6 +13,7 @@ as $$
     causation_id uuid, more jsonb)
   cross join lateral jsonb_to_record(coalesce(e.more, '{}')) as m (run_at timestamptz, delay_ms double precision, unique_key text, batch_id uuid, depends_on jsonb, backoff jsonb)
   cross join lateral (
-    select case when m.depends_on is not null then 'infinity' else coalesce(m.run_at, clock_timestamp() + coalesce(m.delay_ms, 0) * interval '1 millisecond') end as at offset 0) as t
+    select case when m.depends_on is not null then 'infinity' else coalesce(m.run_at, clock_timestamp() + coalesce(m.delay_ms, 0) * interval '1 millisecond') end as at offset 0) as t;
+end
 $$;
 comment on function plinth_jobs.insert_special(jsonb, uuid[]) is 'Inserts jobs of plinth_jobs.write_special; p_waited_for: jobs that others of the same call depend on.';

@@ -14,33 +14,39 @@ declare
   _tenant uuid := plinth_kernel.require_tenant();
   _filter jsonb := plinth_jobs.checked_filter(p_filter);
   _limit integer := least(greatest(p_limit, 1), 1000);
-  _letter record;
+  _plain uuid[];
+  _others uuid[];
+  _id uuid;
+  _gap interval := interval '1 second' / p_per_second;
   _at timestamptz := greatest(p_run_at, case when p_per_second is not null then clock_timestamp() end);
 begin
   if p_per_second <= 0 or jsonb_typeof(p_payload) <> 'object' then
     raise exception 'The rate is more than 0 jobs a second and a payload is a JSON object' using errcode = 'PL422', detail = '{"code":"jobs_job_invalid"}', hint = 'Correct the argument that is out of range.';
   end if;
-  redriven := 0;
-  skipped := 0;
-  for _letter in select d.id, d.unique_key from plinth_jobs.dead_letters(_tenant, _filter, p_after, _limit) d loop
-    last_id := _letter.id;
+  select coalesce(array_agg(d.id order by d.id) filter (where d.plain and not p_cancel), '{}'), coalesce(array_agg(d.id order by d.id) filter (where not d.plain or p_cancel), '{}')
+  into _plain, _others from plinth_jobs.dead_letters(_tenant, _filter, p_after, _limit) d;
+  last_id := greatest(_plain[cardinality(_plain)], _others[cardinality(_others)]);
+  more := cardinality(_plain) + cardinality(_others) = _limit;
+  redriven := plinth_jobs.revive_plain(_tenant, _plain, p_more_attempts, p_payload, _at, _gap);
+  skipped := cardinality(_plain) - redriven;
+  _at := _at + coalesce(_gap * cardinality(_plain), interval '0');
+  foreach _id in array _others loop
     begin
       if p_cancel then
-        perform plinth.cancel_job(_letter.id, null);
-      elsif not plinth_jobs.revive(_tenant, _letter.id, p_more_attempts, p_payload, _at) then
+        perform plinth.cancel_job(_id, null);
+      elsif not plinth_jobs.revive(_tenant, _id, p_more_attempts, p_payload, _at) then
         -- Somebody else was first.
         skipped := skipped + 1;
         continue;
       end if;
       redriven := redriven + 1;
-      _at := _at + interval '1 second' / p_per_second;
+      _at := _at + coalesce(_gap, interval '0');
     exception when sqlstate 'PL409' or sqlstate 'PL404' then
       -- Another job holds its unique key, or it is no dead letter any more.
       skipped := skipped + 1;
     end;
   end loop;
   next_run_at := _at;
-  more := redriven + skipped = _limit;
   if redriven > 0 then
     perform plinth.log_audit_event(p_action := case when p_cancel then 'jobs.dead_letters_cancelled' else 'jobs.redriven' end, p_resource_type := 'job',
       p_metadata := jsonb_strip_nulls(jsonb_build_object('filter', _filter, 'jobs', redriven, 'skipped', skipped, 'last_id', last_id, 'new_payload', p_payload is not null, 'per_second', p_per_second)));

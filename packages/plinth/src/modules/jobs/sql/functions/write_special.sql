@@ -11,17 +11,27 @@ declare
   _met uuid[] := '{}';
   _dropped uuid[] := '{}';
 begin
-  for _row in select e from jsonb_array_elements(p_rows) e where e -> 'more' ? 'ids' and (e -> 'more') - 'ids' - 'payloads' = '{}' loop
-    perform plinth_jobs.write_bulk(_row);
-  end loop;
-  select jsonb_agg(w.job order by w.n, w.m) into _rows from (
-    select e.n, 0::bigint as m, e.job from jsonb_array_elements(p_rows) with ordinality as e (job, n) where e.job ? 'kind' and not coalesce(e.job -> 'more' ? 'ids', false)
-    union all
-    select e.n, x.m, (e.job - 'more') || jsonb_build_object('id', x.id, 'payload', x.payload, 'more', (e.job -> 'more') - 'ids' - 'payloads')
-    from jsonb_array_elements(p_rows) with ordinality as e (job, n),
-      rows from (jsonb_array_elements_text(e.job -> 'more' -> 'ids'), jsonb_array_elements(e.job -> 'more' -> 'payloads')) with ordinality as x (id, payload, m)
-    where e.job -> 'more' ? 'ids' and (e.job -> 'more') - 'ids' - 'payloads' <> '{}') w;
-  select coalesce(array_agg(distinct d::uuid), '{}') into _waited_for from (select v #>> '{}' from jsonb_path_query(p_rows, '$[*].more.depends_on[*]') as q (v)) as x (d);
+  if not p_rows @? '$[*].more ? (exists (@.unique_key) || exists (@.ids) || exists (@.depends_on) || exists (@.batch_id) || exists (@.backoff) || exists (@.batch) || exists (@.close_batch))' then
+    perform plinth_jobs.insert_special(p_rows, '{}');
+    return;
+  end if;
+  _rows := p_rows;
+  _waited_for := '{}';
+  if p_rows @? '$[*].more ? (exists (@.ids) || exists (@.batch) || exists (@.close_batch))' then
+    for _row in select e from jsonb_array_elements(p_rows) e where e -> 'more' ? 'ids' and (e -> 'more') - 'ids' - 'payloads' = '{}' loop
+      perform plinth_jobs.write_bulk(_row);
+    end loop;
+    select jsonb_agg(w.job order by w.n, w.m) into _rows from (
+      select e.n, 0::bigint as m, e.job from jsonb_array_elements(p_rows) with ordinality as e (job, n) where e.job ? 'kind' and not coalesce(e.job -> 'more' ? 'ids', false)
+      union all
+      select e.n, x.m, (e.job - 'more') || jsonb_build_object('id', x.id, 'payload', x.payload, 'more', (e.job -> 'more') - 'ids' - 'payloads')
+      from jsonb_array_elements(p_rows) with ordinality as e (job, n),
+        rows from (jsonb_array_elements_text(e.job -> 'more' -> 'ids'), jsonb_array_elements(e.job -> 'more' -> 'payloads')) with ordinality as x (id, payload, m)
+      where e.job -> 'more' ? 'ids' and (e.job -> 'more') - 'ids' - 'payloads' <> '{}') w;
+  end if;
+  if p_rows @? '$[*].more.depends_on' then
+    select coalesce(array_agg(distinct d::uuid), '{}') into _waited_for from (select v #>> '{}' from jsonb_path_query(p_rows, '$[*].more.depends_on[*]') as q (v)) as x (d);
+  end if;
   if _rows @? '$[*].more.unique_key' then
     -- In the order of the keys, so that two bulk calls do not wait for each other.
     insert into plinth_jobs.unique_keys (tenant_id, kind, key, job_id, until, expires_at)
