@@ -116,6 +116,18 @@ describe('a job waits because', () => {
     expect((await explain(await jobs.enqueue(jobs.a, 'k'))).obstacles).toMatchObject([{ cause: 'no_worker', sentence: 'No worker is alive.' }]);
   });
 
+  test('it depends on a job that has not ended', async () => {
+    const first = await jobs.enqueue(jobs.a, 'k');
+    const id = await jobs.enqueue(jobs.a, 'k', {}, { dependsOn: [first] });
+    expect(await explain(id)).toMatchObject({
+      status: 'scheduled',
+      sentence: 'It waits for 1 job to end.',
+      obstacles: [{ cause: 'dependency', detail: { job_ids: [first] } }],
+    });
+    await jobs.settle(await jobs.claimOne(), 'completed');
+    expect((await explain(id)).obstacles).toEqual([]);
+  });
+
   test('several things at once are all named', async () => {
     await limits.set(jobs.a, { per: 'tenant', maxRunning: 1 });
     await limits.fill(jobs.a, 1);
