@@ -1,6 +1,6 @@
 -- Everything that runs is in a claim, so only these jobs are looked at.
 create or replace function plinth_jobs.hold_running() returns void
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
   _queues text[];
