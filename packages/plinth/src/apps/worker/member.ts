@@ -62,11 +62,13 @@ export function startMember(options: MemberOptions): Member {
 
   const register = async (): Promise<void> => {
     const own = id;
+    const holding = held;
     await plinth.asWorker({ timeoutMs: leaseMs }, (tx) =>
-      registerWorker(tx, { id: own, name: options.name, leaseMs, sessionLock: held ? sessionLock : undefined }),
+      registerWorker(tx, { id: own, name: options.name, leaseMs, sessionLock: holding ? sessionLock : undefined }),
     );
     if (own !== id) return;
-    registered = true;
+    // The session may have taken its lock meanwhile: then it is told at the next turn.
+    registered = holding === held;
     lastMs = performance.now();
     known.resolve();
   };

@@ -4,6 +4,7 @@ import { jobEffects } from './enqueue.ts';
 import { errors } from './errors.ts';
 import { flowsApi } from './flows-api.ts';
 import { flowsLists } from './flows-lists.ts';
+import { jobInsert } from './insert.ts';
 import { jobDefinitions } from './jobs.ts';
 import { limitsApi } from './limits-api.ts';
 import { limitsLists } from './limits-lists.ts';
@@ -85,6 +86,7 @@ export default defineModule({
     kinds: { tenancy: 'global', keep: 'forever', grants: { app: ['select'] } },
   },
   effects: jobEffects,
+  effectInsert: jobInsert,
   api: { ...api, ...flowsApi, ...limitsApi },
   permissions: {
     'jobs.read': 'Sees jobs, attempts and schedules',

@@ -1,6 +1,6 @@
 -- A free session lock tells of a process that is gone within seconds; a process that stands still holds its lock and is found by its beat.
 -- The grace lets a process that lost its connection, not its life, take the lock again.
-create or replace function plinth_jobs.dead_workers(p_grace interval default interval '2500 milliseconds') returns setof text
+create or replace function plinth_jobs.dead_workers(p_grace interval default interval '1500 milliseconds') returns setof text
 language sql stable security definer set search_path = ''
 as $$
   select w.id from plinth_jobs.workers w
