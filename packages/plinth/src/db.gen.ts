@@ -377,6 +377,18 @@ export interface JobLimitsView {
   updated_at: Date;
 }
 
+/** Lines that handlers kept with their jobs (run.log), in the order of their ids. Kept for 7 days. */
+export interface JobLogsView {
+  id: string;
+  tenant_id: string;
+  job_id: string;
+  run_id: string;
+  attempt: number;
+  message: string | null;
+  fields: unknown;
+  logged_at: Date;
+}
+
 /** Pauses: jobs that every column that is not null names do not start until ends_at. Kept for 30 days after that. source installation: made by an operator. */
 export interface JobPausesView {
   id: string;
@@ -976,6 +988,18 @@ export interface JobsLimitsTable {
   updated_at: Generated<Date>;
 }
 
+/** Lines that handlers kept with their jobs, by attempt. Append only, kept for 7 days. */
+export interface JobsLogsTable {
+  tenant_id: string;
+  id: Generated<string>;
+  job_id: string;
+  run_id: string;
+  attempt: number;
+  message: string;
+  fields: unknown;
+  created_at: Generated<Date>;
+}
+
 /** Jobs that may not start: those that every given column names, until ends_at. */
 export interface JobsPausesTable {
   tenant_id: string;
@@ -1349,6 +1373,7 @@ export interface Database {
   'plinth.job_batches': JobBatchesView;
   'plinth.job_dependencies': JobDependenciesView;
   'plinth.job_limits': JobLimitsView;
+  'plinth.job_logs': JobLogsView;
   'plinth.job_pauses': JobPausesView;
   'plinth.job_schedules': JobSchedulesView;
   'plinth.job_weights': JobWeightsView;
@@ -1388,6 +1413,7 @@ export interface Database {
   'plinth_jobs.jobs': JobsJobsTable;
   'plinth_jobs.kinds': JobsKindsTable;
   'plinth_jobs.limits': JobsLimitsTable;
+  'plinth_jobs.logs': JobsLogsTable;
   'plinth_jobs.pauses': JobsPausesTable;
   'plinth_jobs.rates': JobsRatesTable;
   'plinth_jobs.retry_policies': JobsRetryPoliciesTable;

@@ -16,8 +16,16 @@ export interface JobRun<Tx extends AnyTransaction = AnyTransaction> {
   correlationId: string;
   /** Aborted when the lease is lost, the job is cancelled, its time is up or the worker shuts down; `signal.reason` says which. */
   signal: AbortSignal;
-  /** 0 to 100; refused with jobs_lease_lost when another attempt has taken over. */
+  /**
+   * 0 to 100; refused with jobs_lease_lost when another attempt has taken over. Written at most twice a second, the last one always; the
+   * refusal of one that had to wait comes with the next.
+   */
   progress(percent: number, note?: string): Promise<void>;
+  /**
+   * Keeps a line with the job (plinth.job_logs, for 7 days): at most 1,000 an attempt and 4 KiB each, what is longer is cut. Returns at once;
+   * lines are stored within 200 ms, and before the end of the attempt is. Kept also when the attempt fails or its transaction rolls back.
+   */
+  log(message: string, fields?: Record<string, unknown>): void;
   /**
    * Completes the job in a transaction of the handler, so that its effects and the completion commit together: exactly once in
    * this database. Refused with jobs_lease_lost, which rolls back, when another attempt has taken over.

@@ -11,16 +11,21 @@ import { startJobLoop } from './job-loop.ts';
 import { startListener } from './listener.ts';
 import type { WorkerStats } from './metrics.ts';
 import { emptyStats, workerMetrics } from './metrics.ts';
+import type { JobMiddleware } from './middleware.ts';
+import { withMiddleware } from './middleware.ts';
 import { startUpkeep } from './upkeep.ts';
 
 export { JobFailure } from '#modules/jobs';
 export type { WorkerStats } from './metrics.ts';
+export type { JobMiddleware } from './middleware.ts';
 export { StopReason } from './stop-reason.ts';
 
 export interface WorkerOptions<Modules extends ModuleMap> {
   plinth: Plinth<Modules>;
   /** Handlers of your own kinds, beside those on the modules' cards. */
   handlers?: Record<string, JobDefinition<Transaction<Modules>>>;
+  /** Goes around every attempt at a job of any kind, the first one outermost. Default: none. */
+  middleware?: readonly JobMiddleware<Transaction<Modules>>[];
   /** Default: the clock of plinth, a log on standard error, every module, and an egress adapter that reaches the public internet only. */
   services?: Partial<WorkServices>;
   /** Jobs at a time. Default 10; the pool should have as many connections and a few more. */
@@ -69,7 +74,10 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
   const name = options.name ?? `${hostname()}:${process.pid}`;
   const egress = options.services?.adapters?.egress ? undefined : createEgress();
   const services = completed(options.services, plinth, egress ? { egress } : {});
-  const definitions = definitionsOf(plinth.modules, services, options.handlers as Record<string, JobDefinition> | undefined);
+  const definitions = withMiddleware(
+    definitionsOf(plinth.modules, services, options.handlers as Record<string, JobDefinition> | undefined),
+    (options.middleware ?? []) as readonly JobMiddleware[],
+  );
   // First, because a part may refuse to start, for want of an adapter: then nothing runs.
   const parts = startParts({ plinth, services, wake: plinth.wake });
   const stats = emptyStats();

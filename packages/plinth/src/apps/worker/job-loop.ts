@@ -3,6 +3,8 @@ import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
 import { createClaims } from './claims.ts';
+import type { Journal } from './journal.ts';
+import { createJournal } from './journal.ts';
 import type { Member } from './member.ts';
 import { startMember } from './member.ts';
 import type { WorkerMetrics, WorkerStats } from './metrics.ts';
@@ -69,7 +71,8 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
     },
   });
   const settling = createSettleQueue({ plinth, log: services.log, giveUpMs: leaseMs * 2, durable: options.durable, onGivenUp: () => member.renew() });
-  const state: State = { options, running, settling, waiting: [], open: new Map(), cancelled: new Set(), stopping: false, ended: new Set() };
+  const journal = createJournal(plinth, services.log);
+  const state: State = { options, running, settling, journal, waiting: [], open: new Map(), cancelled: new Set(), stopping: false, ended: new Set() };
   const claims = createClaims({
     ...options,
     member,
@@ -101,6 +104,7 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
       // Handlers have stopMs to end, then the job is given back whatever they do: the fence keeps a straggler from the database.
       await drained(state, options.stopMs + 1_000);
       clearInterval(sweep);
+      await journal.stop();
       await member.stop();
       stats.running = running.size;
     },
@@ -111,6 +115,7 @@ interface State {
   options: JobLoopOptions;
   running: Map<string, RunningJob>;
   settling: SettleQueue;
+  journal: Journal;
   waiting: Waiting[];
   /** Claims by their id: how many of their jobs have not ended. */
   open: Map<string, number>;
@@ -150,33 +155,42 @@ async function work(state: State, job: ClaimedJob, definition: JobDefinition): P
   options.metrics.running.add(1);
   options.metrics.wait.record(Math.max(0, job.waited_ms) / 1000, { queue: job.queue });
   const startedMs = performance.now();
-  const outcome = await runJob({ plinth: options.plinth, services: options.services, stopMs: options.stopMs }, mine, definition);
+  const outcome = await runJob({ plinth: options.plinth, services: options.services, journal: state.journal, stopMs: options.stopMs }, mine, definition);
   const byHandler = mine.settled;
   mine.settled = true;
   running.delete(job.run_id);
   options.metrics.running.add(-1);
-  end(state, job, outcome, byHandler, startedMs);
+  end(state, job, outcome, { byHandler, startedMs, watched: mine.watched });
   for (const listener of state.ended) listener();
   fill(state);
   state.onFree?.();
 }
 
+/** Of an attempt that did begin. */
+interface Ran {
+  byHandler: boolean;
+  startedMs: number;
+  watched: boolean;
+}
+
 /** Stores how an attempt ended; `outcome` is undefined when the handler stored it itself, or has lost the job. */
-function end(state: State, job: ClaimedJob, outcome: Partial<Settlement> | undefined, byHandler = false, startedMs = performance.now()): void {
+function end(state: State, job: ClaimedJob, outcome: Partial<Settlement> | undefined, ran?: Ran): void {
   const { options, settling, open } = state;
   const left = (open.get(job.claim_id) ?? 0) - 1;
   if (left === 0) open.delete(job.claim_id);
   else if (left > 0) open.set(job.claim_id, left);
   const closes = left === 0 ? job.claim_id : undefined;
-  const tookMs = performance.now() - startedMs;
+  const tookMs = ran ? performance.now() - ran.startedMs : 0;
   if (!outcome) {
     if (closes !== undefined) settling.close(closes);
-    tell(options, job, byHandler ? { outcome: 'completed' } : undefined, tookMs);
+    tell(options, job, ran?.byHandler ? { outcome: 'completed' } : undefined, tookMs);
+    if (ran?.watched) state.journal.seen();
     return;
   }
   const settlement = { tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, ...outcome } as Settlement;
   void settling.push(settlement, closes).then((accepted) => {
     tell(options, job, accepted ? outcome : undefined, tookMs);
+    if (ran?.watched) state.journal.seen();
     if (state.waiting.length > 0) fill(state);
   });
 }

@@ -6,6 +6,7 @@ import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, JobRun, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
 import { JobFailure, SYSTEM_TENANT } from '#modules/jobs';
+import type { AttemptJournal, Journal } from './journal.ts';
 import type { StopReason } from './stop-reason.ts';
 
 /** One attempt that runs here. */
@@ -13,6 +14,8 @@ export interface RunningJob {
   readonly job: ClaimedJob;
   /** True once its outcome is stored or on its way: a heartbeat that no longer finds it means nothing. */
   settled: boolean;
+  /** It told something about itself, so somebody may be watching. */
+  watched: boolean;
   /** When it runs out of time, by performance.now(). */
   readonly endsMs: number;
   /** Aborts its signal; only the first reason counts. */
@@ -30,6 +33,7 @@ export function runningJob(job: ClaimedJob, timeoutMs: number): RunningJob {
   return {
     job,
     settled: false,
+    watched: false,
     endsMs: performance.now() + timeoutMs,
     stop(why) {
       if (reason) return;
@@ -52,6 +56,7 @@ export function runningJob(job: ClaimedJob, timeoutMs: number): RunningJob {
 export interface RunDeps {
   plinth: Plinth<ModuleMap>;
   services: WorkServices;
+  journal: Journal;
   /** How long a handler may take to end after its signal was aborted, ms. */
   stopMs: number;
 }
@@ -69,10 +74,20 @@ const tracer = trace.getTracer('plinth.worker');
  * completed the job in a transaction of its own or has lost it. Never rejects.
  */
 export async function runJob(deps: RunDeps, running: RunningJob, definition: JobDefinition): Promise<Outcome | undefined> {
+  const journal = deps.journal.of(running.job);
+  const outcome = await attempt(deps, running, definition, journal);
+  if (journal.used) {
+    running.watched = true;
+    await journal.close();
+  }
+  return outcome;
+}
+
+async function attempt(deps: RunDeps, running: RunningJob, definition: JobDefinition, journal: AttemptJournal): Promise<Outcome | undefined> {
   const { job } = running;
   const asked: { snoozeMs?: number } = {};
   const context = contextOf(job);
-  const run = jobRun(deps, running, context, asked);
+  const run = jobRun(deps, running, context, asked, journal);
   const span = tracer.startSpan(`job ${job.kind}`, {
     attributes: {
       'plinth.job.id': job.id,
@@ -114,7 +129,7 @@ function contextOf(job: ClaimedJob): Context {
   };
 }
 
-function jobRun(deps: RunDeps, running: RunningJob, context: Context, asked: { snoozeMs?: number }): JobRun {
+function jobRun(deps: RunDeps, running: RunningJob, context: Context, asked: { snoozeMs?: number }, journal: AttemptJournal): JobRun {
   const { job } = running;
   const transaction: JobRun['transaction'] = (body) => deps.plinth.transaction({ ...context, signal: running.signal }, body);
   return {
@@ -131,9 +146,8 @@ function jobRun(deps: RunDeps, running: RunningJob, context: Context, asked: { s
     services: deps.services,
     transaction,
     asWorker: (body) => deps.plinth.asWorker({ ...context, signal: running.signal }, body),
-    async progress(percent, note) {
-      await transaction((tx) => tx.query('select plinth_jobs.report_progress($1, $2, $3, $4)', [job.id, job.run_id, Math.round(percent), note ?? null]));
-    },
+    progress: journal.progress,
+    log: journal.log,
     async completeIn(tx, result) {
       const stored = storable(result);
       await tx.query('select plinth_jobs.complete_in($1, $2, $3)', [job.id, job.run_id, stored === undefined ? null : JSON.stringify(stored)]);

@@ -29,7 +29,7 @@ const MOST_AT_ONCE = 500;
 const PAUSE_MS = 100;
 
 /** SQLSTATE classes of data that the database refuses: trying again would not help. */
-const isRefusal = (error: unknown): boolean => /^2[23]/.test(String((error as { code?: unknown }).code ?? ''));
+export const isRefusal = (error: unknown): boolean => /^2[23]/.test(String((error as { code?: unknown }).code ?? ''));
 
 /** What is stored for an outcome that the database refuses. */
 const instead = ({ tenant_id, id, run_id }: Settlement, error: Error): Settlement => ({

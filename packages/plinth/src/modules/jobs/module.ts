@@ -8,6 +8,8 @@ import { jobInsert } from './insert.ts';
 import { jobDefinitions } from './jobs.ts';
 import { limitsApi } from './limits-api.ts';
 import { limitsLists } from './limits-lists.ts';
+import { logsApi } from './logs-api.ts';
+import { logsLists } from './logs-lists.ts';
 
 export default defineModule({
   name: 'jobs',
@@ -54,6 +56,13 @@ export default defineModule({
     gates: { tenancy: 'tenant', keep: { for: '30 days', by: 'delete', column: 'finished_at' }, worker: true },
     gate_parts: { tenancy: 'tenant', keep: { for: '30 days', by: 'delete', column: 'ended_at' }, worker: true },
     gate_checks: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select', 'insert'] } },
+    logs: {
+      tenancy: 'tenant',
+      keep: { for: '7 days', by: 'partition', every: 'day' },
+      personal: ['message', 'fields'],
+      worker: true,
+      grants: { app: ['select'], worker: ['select', 'insert'] },
+    },
     cancel_requests: { tenancy: 'tenant', keep: 'forever', worker: true },
     limits: {
       tenancy: 'tenant',
@@ -87,7 +96,7 @@ export default defineModule({
   },
   effects: jobEffects,
   effectInsert: jobInsert,
-  api: { ...api, ...flowsApi, ...limitsApi },
+  api: { ...api, ...flowsApi, ...limitsApi, ...logsApi },
   permissions: {
     'jobs.read': 'Sees jobs, attempts and schedules',
     'jobs.write': 'Enqueues and cancels jobs, manages schedules',
@@ -127,6 +136,7 @@ export default defineModule({
     },
     ...flowsLists,
     ...limitsLists,
+    ...logsLists,
   },
   jobs: jobDefinitions,
   errors,

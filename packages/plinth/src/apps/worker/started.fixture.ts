@@ -1,0 +1,26 @@
+/** Workers for a test file: silent, of the jobs module alone, stopped after each test. */
+import { afterEach } from 'vitest';
+import type { JobDefinition, WorkServices } from '#kernel/work.ts';
+import type { TestDatabase } from '#testing/database.ts';
+import type { Plinth, Tx } from '../../index.ts';
+import type { Worker, WorkerOptions } from './index.ts';
+import { startWorker } from './index.ts';
+
+type Options = Omit<Partial<WorkerOptions<Plinth['modules']>>, 'plinth' | 'handlers'> & { definition?: Partial<JobDefinition<Tx>> };
+
+const log: WorkServices['log'] = { info: () => {}, warn: () => {}, error: () => {} };
+
+/** Starts workers with a handler for the kind `k`. */
+export function workersOf(database: () => TestDatabase): (handler: JobDefinition<Tx>['handler'], options?: Options) => Worker {
+  const started: Worker[] = [];
+  afterEach(async () => {
+    await Promise.all(started.splice(0).map((worker) => worker.stop({ graceMs: 0 })));
+  });
+  return (handler, { definition, ...options } = {}) => {
+    const { plinth } = database();
+    const services: Partial<WorkServices> = { log, enabled: (module) => module === 'jobs' };
+    const worker = startWorker({ plinth, services, pollMs: 100, listen: false, handlers: { k: { summary: 'test', handler, ...definition } }, ...options });
+    started.push(worker);
+    return worker;
+  };
+}

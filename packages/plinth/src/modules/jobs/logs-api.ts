@@ -1,0 +1,34 @@
+import { z } from 'zod';
+import { raiser } from '#kernel/errors.ts';
+import { procedure } from '#kernel/rpc.ts';
+import { errors } from './errors.ts';
+import { readJobState, readLogs } from './watch.ts';
+
+const fail = raiser('jobs', errors);
+
+const line = z.object({
+  id: z.uuid(),
+  run_id: z.uuid(),
+  attempt: z.number(),
+  message: z.string(),
+  fields: z.record(z.string(), z.unknown()).nullable(),
+  logged_at: z.date(),
+});
+
+/** Procedures for what jobs tell while they run. GET /jobs/{id}/watch, a stream, is the server's own. */
+export const logsApi = {
+  logs: procedure({ rest: 'GET /jobs/{id}/logs', permission: 'jobs.read', summary: 'Lines that a job kept, oldest first', description: 'Kept for 7 days.' })
+    .input(
+      z.object({
+        id: z.uuid(),
+        after: z.uuid().optional().meta({ description: 'Only lines after the one with this id: the next of the page before' }),
+        limit: z.coerce.number().int().min(1).max(1000).default(200),
+      }),
+    )
+    .output(z.object({ lines: z.array(line), next: z.uuid().nullable() }))
+    .query(async ({ ctx, input }) => {
+      const lines = await readLogs(ctx.tx, input.id, input.after, input.limit);
+      if (lines.length === 0 && !(await readJobState(ctx.tx, input.id))) throw fail('job_not_found', { message: `There is no job ${input.id}` });
+      return { lines, next: lines.length === input.limit ? (lines.at(-1)?.id ?? null) : null };
+    }),
+};
