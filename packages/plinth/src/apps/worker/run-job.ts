@@ -5,7 +5,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, JobRun, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
-import { JobFailure, SYSTEM_TENANT } from '#modules/jobs';
+import { addsToBatch, JobFailure, SYSTEM_TENANT } from '#modules/jobs';
 import type { AttemptJournal, Journal } from './journal.ts';
 import type { StopReason } from './stop-reason.ts';
 
@@ -150,6 +150,8 @@ function jobRun(deps: RunDeps, running: RunningJob, context: Context, asked: { s
     log: journal.log,
     async completeIn(tx, result) {
       const stored = storable(result);
+      // What it adds to its own batch comes before its end, or the batch could have finished.
+      if (addsToBatch(tx)) await tx.flush();
       await tx.query('select plinth_jobs.complete_in($1, $2, $3)', [job.id, job.run_id, stored === undefined ? null : JSON.stringify(stored)]);
       tx.afterCommit(() => {
         running.settled = true;

@@ -132,13 +132,13 @@ describe('the last jobs of a batch at once', () => {
     await oneHas.promise;
     await completeIn(two);
     expect(await callbacks()).toEqual([]);
-    await jobs.recover();
+    await jobs.checkGates();
     expect(await callbacks()).toEqual([]);
     oneEnds.resolve();
     await slow;
-    await jobs.recover();
+    await jobs.checkGates();
     expect((await callbacks()).map((row) => row.kind)).toEqual(['on.complete', 'on.success']);
-    await jobs.recover();
+    await jobs.checkGates();
     expect(await callbacks()).toHaveLength(2);
     expect(await batchOf(id)).toMatchObject({ status: 'completed', completed: '2' });
     expect((await jobs.database.admin.query('select 1 from plinth_jobs.gate_checks')).rowCount).toBe(0);
@@ -154,11 +154,11 @@ describe('the last jobs of a batch at once', () => {
       throw new Error('undone');
     });
     await expect(undone).rejects.toThrow('undone');
-    await jobs.recover();
+    await jobs.checkGates();
     expect(await callbacks()).toEqual([]);
     expect((await jobs.database.admin.query('select 1 from plinth_jobs.gate_checks')).rowCount).toBe(0);
     await completeIn(one);
-    await jobs.recover();
+    await jobs.checkGates();
     expect(await callbacks()).toHaveLength(2);
   });
 
@@ -191,7 +191,7 @@ describe('the last jobs of a batch at once', () => {
         for (let group = groups.pop(); group; group = groups.pop()) await end(group);
       }),
     );
-    await jobs.recover();
+    await jobs.checkGates();
     const { rows } = await jobs.database.admin.query(`select causation_id, count(*)::int as n from plinth_jobs.jobs where kind = 'on.complete' group by 1`);
     expect(rows.length).toBe(batches);
     expect(rows.every((row) => row.n === 1)).toBe(true);

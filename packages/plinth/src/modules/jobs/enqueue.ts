@@ -22,10 +22,17 @@ export interface JobRow extends EnqueueOptions {
   payload?: Record<string, unknown> | undefined;
 }
 
+/** Contexts of the transactions that add to a batch which exists. */
+const adding = new WeakSet<object>();
+
+/** Whether jobs for a batch may be waiting to be written: their batch is only kept open once they are. */
+export const addsToBatch = (tx: AnyTransaction): boolean => adding.has(tx.context);
+
 /** `tx.jobs`: jobs are enqueued with the transaction, or not at all. */
 export function jobEffects(sink: EffectSink) {
   const push = (kind: string, payload: Record<string, unknown>, options: EnqueueOptions): string => {
     const id = sink.newId();
+    if (options.batchId !== undefined) adding.add(sink.context);
     sink.push(`jobs.enqueue(${JSON.stringify(kind)})`, { id, kind, payload, ...optionColumns(options) });
     return id;
   };
@@ -46,6 +53,7 @@ export function jobEffects(sink: EffectSink) {
     checkJob(first, {}, options);
     for (const [n, payload] of payloads.entries()) checkPayload(first, payload, of(n));
     const ids = payloads.map(() => sink.newId());
+    if (options.batchId !== undefined) adding.add(sink.context);
     // One effect for all of them: a list of ids and a list of payloads, no object a job.
     const { more, ...columns } = optionColumns(options);
     sink.push(`jobs.enqueueMany(${JSON.stringify(first)}, ${count} jobs)`, { kind: first, ...columns, more: { ...(more as object), ids, payloads } });

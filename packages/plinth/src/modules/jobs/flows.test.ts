@@ -118,7 +118,7 @@ describe('a job that depends on others', () => {
       await jobs.settle(second, 'completed');
     });
     expect(await status(last)).toBe('scheduled');
-    await jobs.recover();
+    await jobs.checkGates();
     expect(await status(last)).toBe('pending');
   });
 });
@@ -154,7 +154,7 @@ test('any flow ends as its model does: workers at once, dependents that come whi
         for (;;) {
           const claimed = await jobs.claim(3);
           if (claimed.length === 0) {
-            await jobs.recover();
+            await jobs.checkGates();
             const left = await jobs.database.admin.query(`select 1 from plinth_jobs.jobs where status in ('pending', 'processing', 'scheduled')`);
             if (enqueued && left.rowCount === 0) return;
           }

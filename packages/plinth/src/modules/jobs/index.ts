@@ -1,7 +1,7 @@
 export type { BatchAdd, BatchCallback, BatchOptions, DependencyResult } from './batches.ts';
 export { dependenciesOf } from './batches.ts';
 export type { JobRow, JobsTransaction } from './enqueue.ts';
-export { JOB_SIGNALS, MOST_PAYLOAD_BYTES, uniqueJob } from './enqueue.ts';
+export { addsToBatch, JOB_SIGNALS, MOST_PAYLOAD_BYTES, uniqueJob } from './enqueue.ts';
 export { JobFailure } from './failure.ts';
 export type { JobLimit, JobPause } from './limits.ts';
 export { nextRoomInMs, pauseJobs, removeJobLimit, resumeJobs, setJobLimit, setJobWeight } from './limits.ts';

@@ -45,6 +45,8 @@ export interface JobsFixture {
   /** The attempts that should stop. */
   beat(worker: string): Promise<string[]>;
   recover(): Promise<number>;
+  /** Looks at the gates that nobody could tell about, as workers do when these checks are due. */
+  checkGates(): Promise<unknown>;
   /** The time of a scheduled job has come. */
   makeDue(id: string): Promise<unknown>;
   /** Nothing enqueued, nobody at work. */
@@ -86,9 +88,10 @@ export async function jobsFixture(name: string): Promise<JobsFixture> {
   const beat = async (worker: string): Promise<string[]> => (await plinth.asWorker({}, (tx) => beatWorker(tx, worker))).cancelled;
   const makeDue = (id: string) => database.admin.query(`update plinth_jobs.jobs set run_at = clock_timestamp() where id = $1`, [id]);
   const recover = () => plinth.asWorker({}, (tx) => recoverJobs(tx));
+  const checkGates = () => plinth.asWorker({}, (tx) => tx.query('select plinth_jobs.check_gates(1000, $1)', ['infinity']));
   const clear = async (): Promise<void> => {
     for (const table of ['jobs', 'attempts', 'unique_keys', 'claims', 'workers', 'cancel_requests', 'retry_policies', 'gates', 'gate_parts', 'gate_checks'])
       await database.admin.query(`delete from plinth_jobs.${table}`);
   };
-  return { database, plinth, a, b, enqueue, claim, claimOne, settle, read, attemptsOf, falls, beat, recover, makeDue, clear };
+  return { database, plinth, a, b, enqueue, claim, claimOne, settle, read, attemptsOf, falls, beat, recover, checkGates, makeDue, clear };
 }

@@ -1,4 +1,4 @@
-create or replace function plinth_jobs.check_gates(p_limit integer default 100) returns bigint
+create or replace function plinth_jobs.check_gates(p_limit integer default 100, p_due timestamptz default clock_timestamp()) returns bigint
 language plpgsql volatile security definer set search_path = '' set enable_seqscan = off
 as $$
 declare
@@ -10,7 +10,7 @@ begin
   perform plinth_kernel.require_worker();
   for _check in
     with taken as (
-      delete from plinth_jobs.gate_checks c where (c.tenant_id, c.id) in (select k.tenant_id, k.id from plinth_jobs.gate_checks k limit p_limit for update skip locked) returning c.tenant_id, c.gate_id
+      delete from plinth_jobs.gate_checks c where (c.tenant_id, c.id) in (select k.tenant_id, k.id from plinth_jobs.gate_checks k where k.due_at <= p_due order by k.due_at limit p_limit for update skip locked) returning c.tenant_id, c.gate_id
     )
     select distinct t.tenant_id, t.gate_id from taken t order by t.gate_id
   loop
@@ -25,7 +25,7 @@ begin
     end;
     continue when _open and not exists (select from plinth_jobs.gate_parts p join plinth_jobs.gates g on g.tenant_id = p.tenant_id and g.id = p.gate_id
       where p.tenant_id = _check.tenant_id and p.gate_id = _check.gate_id and p.status in ('failed', 'cancelled') and g.opens = 'job' and g.on_failure <> 'ignore');
-    _ended := plinth_jobs.open_gate(_check.tenant_id, _check.gate_id);
+    _ended := plinth_jobs.open_gate(_check.tenant_id, _check.gate_id, interval '200 milliseconds');
     if _ended is not null then
       perform plinth_jobs.settle_linked(jsonb_build_array(_ended));
     end if;
@@ -33,4 +33,4 @@ begin
   return _looked;
 end
 $$;
-comment on function plinth_jobs.check_gates(integer) is 'Looks again at gates that nobody could tell about, at most p_limit. Returns how many it looked at.';
+comment on function plinth_jobs.check_gates(integer, timestamptz) is 'Looks again at gates that nobody could tell about, at most p_limit of those due by p_due. Returns how many it looked at.';

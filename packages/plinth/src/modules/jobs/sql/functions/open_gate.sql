@@ -1,7 +1,7 @@
 -- Opens a gate when nothing it waits for is left. Nobody counts and nobody waits: a part that nobody is ending at this moment (it has no
 -- xmax) will be ended later, and who ends it looks after that, so the last to end a part always comes past here with no such part left.
 -- It may see parts that others are ending and have not committed; whether they will, it cannot tell, and leaves a gate check.
-create or replace function plinth_jobs.open_gate(p_tenant_id uuid, p_id uuid) returns jsonb
+create or replace function plinth_jobs.open_gate(p_tenant_id uuid, p_id uuid, p_again interval default interval '20 milliseconds') returns jsonb
 language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off
 as $$
 declare
@@ -24,7 +24,7 @@ begin
   if not found or (not _at_once and (current_setting('transaction_isolation') <> 'read committed'
       or exists (select from plinth_jobs.gate_parts p where p.tenant_id = p_tenant_id and p.gate_id = p_id and p.status is null)))
     or (_gate.opens = 'job' and not plinth_jobs.waits_unlocked(p_tenant_id, p_id)) then
-    insert into plinth_jobs.gate_checks (tenant_id, gate_id) values (p_tenant_id, p_id);
+    insert into plinth_jobs.gate_checks (tenant_id, gate_id, due_at) values (p_tenant_id, p_id, clock_timestamp() + p_again);
     return null;
   end if;
   select count(*) filter (where p.status = 'completed') as completed, count(*) filter (where p.status = 'failed') as failed, count(*) filter (where p.status = 'cancelled') as cancelled
@@ -38,4 +38,4 @@ begin
   return null;
 end
 $$;
-comment on function plinth_jobs.open_gate(uuid, uuid) is 'Opens a gate of which every part has ended, or leaves a gate check when that cannot be told. Returns the job that failed with it, as plinth_jobs.settle_linked takes it.';
+comment on function plinth_jobs.open_gate(uuid, uuid, interval) is 'Opens a gate of which every part has ended, or leaves a gate check, due in p_again, when that cannot be told. Returns the job that failed with it, as plinth_jobs.settle_linked takes it.';

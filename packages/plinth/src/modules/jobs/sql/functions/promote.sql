@@ -10,6 +10,9 @@ declare
   _tenant uuid := plinth_kernel.acting_tenant();
   _promoted bigint;
 begin
+  if _tenant is null and exists (select from plinth_jobs.gate_checks c where c.due_at <= _now) then
+    perform plinth_jobs.check_gates();
+  end if;
   with due as materialized (
     select j.ctid as place from plinth_jobs.jobs_scheduled j
     where j.run_at > _from and j.run_at <= _now and (_tenant is null or j.tenant_id = _tenant) order by j.run_at limit p_limit for update skip locked
@@ -25,4 +28,4 @@ begin
   return _promoted;
 end
 $$;
-comment on function plinth_jobs.promote(integer, boolean) is 'Makes scheduled jobs pending whose time has come, oldest first, at most p_limit. Returns how many.';
+comment on function plinth_jobs.promote(integer, boolean) is 'Makes scheduled jobs pending whose time has come, oldest first, at most p_limit, and does the gate checks that are due. Returns how many jobs.';

@@ -9,9 +9,6 @@ declare
   _lost bigint;
 begin
   perform plinth_kernel.require_worker();
-  if exists (select from plinth_jobs.gate_checks) then
-    perform plinth_jobs.check_gates();
-  end if;
   -- A job can be in two claims of one worker, which two callers would lock in different orders; the second has nothing to do anyhow.
   if not pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended('plinth jobs recover', 0)) then
     return 0;

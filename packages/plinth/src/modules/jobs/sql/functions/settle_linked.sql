@@ -10,6 +10,9 @@ declare
   _gate record;
   _failed jsonb;
 begin
+  if _tenant is null and exists (select from plinth_jobs.gate_checks c where c.due_at <= clock_timestamp()) then
+    perform plinth_jobs.check_gates();
+  end if;
   delete from plinth_jobs.cancel_requests r
   using jsonb_to_recordset(p_ended) as e (tenant_id uuid, id uuid, run_id uuid)
   where r.tenant_id = e.tenant_id and r.job_id = e.id and r.run_id = e.run_id and (_tenant is null or e.tenant_id = _tenant);

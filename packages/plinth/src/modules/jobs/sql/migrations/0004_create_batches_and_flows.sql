@@ -73,9 +73,12 @@ create table plinth_jobs.gate_checks (
   tenant_id uuid not null,
   id uuid not null default plinth_kernel.uuid_v7(),
   gate_id uuid not null,
+  due_at timestamptz not null default clock_timestamp() + interval '20 milliseconds',
   created_at timestamptz not null default clock_timestamp(),
   primary key (tenant_id, id)
 );
+-- Without tenant_id first: workers look across tenants.
+create index gate_checks_due on plinth_jobs.gate_checks (due_at);
 comment on table plinth_jobs.gate_checks is 'Gates that have to be looked at again, because parts of them ended at the same moment in transactions that could not see each other.';
 
 -- It has more parameters now; with both, a call by name would be ambiguous.
