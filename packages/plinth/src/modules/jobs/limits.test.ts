@@ -64,6 +64,40 @@ describe('caps', () => {
     expect((await jobs.claim(50)).map((job) => job.concurrency_key).sort()).toEqual(['', '', '', 'x', 'y']);
   });
 
+  test('keys and queues that look alike together are told apart', async () => {
+    await limits.set(jobs.a, { per: 'key', queue: 'a/b', maxRunning: 1 });
+    await limits.set(jobs.a, { per: 'key', queue: 'a', maxRunning: 1 });
+    await limits.fill(jobs.a, 3, { queue: 'a/b', key: 'c' });
+    await limits.fill(jobs.a, 3, { queue: 'a', key: 'b/c' });
+    expect(await jobs.claim(50)).toHaveLength(2);
+    expect(await limits.lanes()).toEqual([]);
+  });
+
+  test('a tenant with thousands of keys leaves the others their lanes, and all its keys get their turn', async () => {
+    await limits.fill(jobs.a, 3000, { keys: 3000, key: 'customer:' });
+    await limits.fill(jobs.b, 1);
+    await limits.fill(jobs.b, 1, { queue: 'z' });
+    const seen = new Set<string>();
+    for (const limited of [false, true]) {
+      if (limited) await limits.set(jobs.a, { per: 'key', maxRunning: 1 });
+      for (let look = 0; look < 60; look += 1) {
+        const lanes = await limits.lanes();
+        expect(lanes.filter((lane) => lane.tenant_id === jobs.a).length).toBeLessThanOrEqual(256);
+        expect(lanes.filter((lane) => lane.tenant_id === jobs.b)).toHaveLength(2);
+        for (const lane of lanes) seen.add(lane.concurrency_key);
+      }
+      expect(seen.size).toBeGreaterThan(1000);
+      seen.clear();
+    }
+    // Keys at their cap take no place.
+    const busy = (await limits.lanes()).filter((lane) => lane.tenant_id === jobs.a).slice(0, 100);
+    await limits.fill(jobs.a, 3000, { keys: 3000, key: 'customer:' });
+    expect(await limits.claimTurns('w', 500, busy, 1)).toHaveLength(100);
+    const left = (await limits.lanes()).filter((lane) => lane.tenant_id === jobs.a);
+    expect(left.length).toBeGreaterThanOrEqual(128);
+    expect(left.filter((lane) => busy.some((one) => one.concurrency_key === lane.concurrency_key))).toEqual([]);
+  });
+
   test('a key that has a limit of its own goes by it', async () => {
     await limits.set(jobs.a, { per: 'key', maxRunning: 1 });
     await limits.set(jobs.a, { per: 'key', maxRunning: 2, key: 'x' });

@@ -1,4 +1,4 @@
--- Keys of the answer: `*` everything, `q/<queue>`, `t/<tenant>/` and `t/<tenant>/<queue>`. Found from what runs and what has started, so it costs
+-- Keys of the answer: `*` everything, `q/<queue>`, `t/<tenant>/`, `t/<tenant>/<queue>`, and scopes of keys as they are. Found from what runs and what has started, so it costs
 -- as much as there are scopes at work, not as many as there are tenants or jobs.
 -- plpgsql, because it keeps the plan: planning took longer than running.
 create or replace function plinth_jobs.closed_prefixes() returns jsonb
@@ -7,18 +7,23 @@ as $$
 begin
   return (
   with busy as materialized (
-    select h.scope from plinth_jobs.holds h where h.scope not like 'key/%' group by h.scope
+    select h.scope from plinth_jobs.holds h group by h.scope
+    -- What has fewer than the least cap there is cannot be full.
+    having count(*) >= (select min(l.max_running) from plinth_jobs.limits l)
     union
-    select r.scope from plinth_jobs.rates r where r.scope not like 'key/%' and r.next_at > (select clock_timestamp())
+    select r.scope from plinth_jobs.rates r where r.next_at > (select clock_timestamp())
+  ), parts as materialized (
+    select b.scope, split_part(b.scope, '/', 1) as per, split_part(substr(b.scope, 44), '/', 1) as size from busy b
   ), named as materialized (
-    select b.scope, row_number() over () as lane,
-      case when b.scope like 'queue/%' then substr(b.scope, 7) else substr(b.scope, 47) end as queue,
-      case when b.scope like 'queue/%' then '00000000-0000-0000-0000-000000000000' else substr(b.scope, 10, 36) end::uuid as tenant_id
-    from busy b
+    select p.scope, p.per, row_number() over () as lane,
+      case p.per when 'queue' then '00000000-0000-0000-0000-000000000000' when 'tenant' then substr(p.scope, 10, 36) else substr(p.scope, 7, 36) end::uuid as tenant_id,
+      case p.per when 'queue' then substr(p.scope, 7) when 'tenant' then substr(p.scope, 47) else substr(p.scope, 45 + length(p.size), p.size::integer) end as queue,
+      case p.per when 'key' then substr(p.scope, 46 + length(p.size) + p.size::integer) else '' end as key
+    from parts p
   ), given as (
-    select array_agg(n.queue order by n.lane) as queues, array_agg(n.tenant_id order by n.lane) as tenants, array_agg(''::text order by n.lane) as keys from named n
+    select array_agg(n.queue order by n.lane) as queues, array_agg(n.tenant_id order by n.lane) as tenants, array_agg(n.key order by n.lane) as keys from named n
   ), closed as (
-    select case when n.scope like 'queue/%' then 'q/' || n.queue else 't/' || n.tenant_id || '/' || n.queue end as prefix
+    select case n.per when 'queue' then 'q/' || n.queue when 'tenant' then 't/' || n.tenant_id || '/' || n.queue else n.scope end as prefix
     from given g cross join lateral plinth_jobs.scope_rooms(g.queues, g.tenants, g.keys) s join named n on n.lane = s.lane and n.scope = s.scope
     where s.room = 0
     union all
@@ -28,4 +33,4 @@ begin
   select coalesce(jsonb_object_agg(c.prefix, true), '{}') from closed c);
 end
 $$;
-comment on function plinth_jobs.closed_prefixes() is 'Queues and tenants of which nothing may start now, because of a pause, a cap or a rate.';
+comment on function plinth_jobs.closed_prefixes() is 'Queues, tenants and concurrency keys of which nothing may start now, because of a pause, a cap or a rate.';

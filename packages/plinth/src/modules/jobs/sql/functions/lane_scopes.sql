@@ -1,5 +1,5 @@
--- A scope is what is counted together: `queue/<queue>`, `tenant/<i or t>/<tenant>/<queue or nothing>`, `key/<i or t>/<tenant>/<queue or
--- nothing>/<key>`; i and t tell who set the limit. Its name does not depend on the row of the limit, so that setting it anew loses no count.
+-- A scope is what is counted together: `queue/<queue>`, `tenant/<i or t>/<tenant>/<queue or nothing>`, `key/<i or t>/<tenant>/<length of
+-- queue>/<queue or nothing>/<key>`; i and t tell who set the limit. Its name does not depend on the row of the limit, so that setting it anew loses no count.
 -- plpgsql, because it keeps the plan: planning took longer than running.
 create or replace function plinth_jobs.lane_scopes(p_queues text[], p_tenants uuid[], p_keys text[])
 returns table (lane integer, scope text, scope_tenant uuid, limit_id uuid, per text, queue text, max_running integer, every double precision, burst integer)
@@ -14,7 +14,7 @@ begin
     (case r.per
       when 'queue' then 'queue/' || r.queue
       when 'tenant' then 'tenant/' || left(r.source, 1) || '/' || l.tenant_id || '/' || r.queue
-      else 'key/' || left(r.source, 1) || '/' || l.tenant_id || '/' || r.queue || '/' || l.key
+      else 'key/' || left(r.source, 1) || '/' || l.tenant_id || '/' || length(r.queue) || '/' || r.queue || '/' || l.key
     end) collate "C",
     case when r.per = 'queue' then r.tenant_id else l.tenant_id end, r.id, r.per, r.queue, r.max_running, extract(epoch from r.rate_period)::double precision / r.rate, r.burst
   from unnest(p_queues, p_tenants, p_keys) with ordinality as l (queue, tenant_id, key, lane)

@@ -1,4 +1,5 @@
--- A loose index scan: one look-up a lane, however many jobs wait in it. Where nothing is limited, paused or weighted that is all.
+-- A loose index scan: one look-up a lane, however many jobs wait in it, and at most 256 lanes of one queue, priority and tenant. Where nothing
+-- is limited, paused or weighted that is all.
 create or replace function plinth_jobs.lanes(p_queues text[] default null, p_limit integer default 1000)
 returns table (queue text, priority smallint, tenant_id uuid, concurrency_key text, weight integer, room integer)
 language plpgsql volatile security definer set search_path = ''
@@ -13,12 +14,16 @@ begin
   end if;
   return query
   with recursive found as (
-    (select r.queue, r.priority, r.tenant_id, r.concurrency_key from plinth_jobs.jobs_ready r
+    (select r.queue, r.priority, r.tenant_id, r.concurrency_key, 1 as place from plinth_jobs.jobs_ready r
      order by r.queue, r.priority, r.tenant_id, r.concurrency_key, r.seq limit 1)
     union all
-    select n.queue, n.priority, n.tenant_id, n.concurrency_key from found f cross join lateral (
+    select n.queue, n.priority, n.tenant_id, n.concurrency_key, case when n.tenant_id = f.tenant_id and n.priority = f.priority and n.queue = f.queue then f.place + 1 else 1 end
+    from found f cross join lateral (
+      -- Apart, because a condition that is not stable is not looked up in an index.
+      select case when f.place in (128, 256) then plinth_jobs.key_after(f.queue, f.priority, f.tenant_id, f.concurrency_key, f.place) else f.concurrency_key end as key offset 0) k
+    cross join lateral (
       select r.queue, r.priority, r.tenant_id, r.concurrency_key from plinth_jobs.jobs_ready r
-      where (r.queue, r.priority, r.tenant_id, r.concurrency_key) > (f.queue, f.priority, f.tenant_id, f.concurrency_key)
+      where (r.queue, r.priority, r.tenant_id, r.concurrency_key) > (f.queue, f.priority, f.tenant_id, k.key)
       order by r.queue, r.priority, r.tenant_id, r.concurrency_key, r.seq limit 1) n
   )
   select f.queue::text, f.priority::smallint, f.tenant_id, f.concurrency_key::text, 1, null::integer from found f
@@ -26,4 +31,4 @@ begin
 end
 $$;
 comment on function plinth_jobs.lanes(text[], integer) is
-  'Lanes in which jobs may start now: a lane is a queue, priority, tenant and concurrency key. weight: share of the tenant; room: how many may start (null: any number), shared by all lanes of a scope. Of the given queues (null: all), at most p_limit. Others than workers see those of their tenant.';
+  'Lanes in which jobs may start now: a lane is a queue, priority, tenant and concurrency key. weight: share of the tenant; room: how many may start (null: any number), shared by all lanes of a scope. Of the given queues (null: all), at most p_limit, of one queue, priority and tenant at most 256, some of them by chance. Others than workers see those of their tenant.';

@@ -5,7 +5,7 @@ select l.id, l.tenant_id, l.per, nullif(l.queue, '') as queue, nullif(l.concurre
     when l.per = 'tenant' and l.tenant_id <> '00000000-0000-0000-0000-000000000000'
       then (select count(*) from plinth_jobs.holds h where h.scope = 'tenant/' || left(l.source, 1) || '/' || l.tenant_id || '/' || l.queue)
     when l.concurrency_key <> '' and l.tenant_id <> '00000000-0000-0000-0000-000000000000'
-      then (select count(*) from plinth_jobs.holds h where h.scope = 'key/' || left(l.source, 1) || '/' || l.tenant_id || '/' || l.queue || '/' || l.concurrency_key) end::integer as running,
+      then (select count(*) from plinth_jobs.holds h where h.scope = 'key/' || left(l.source, 1) || '/' || l.tenant_id || '/' || length(l.queue) || '/' || l.queue || '/' || l.concurrency_key) end::integer as running,
   l.rate, l.rate_period, l.burst, l.source, l.reason, l.set_by, l.created_at, l.updated_at
 from plinth_jobs.limits l;
 comment on view plinth.job_limits is
