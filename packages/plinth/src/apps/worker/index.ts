@@ -7,6 +7,7 @@ import type { Plinth } from '#kernel/plinth.ts';
 import type { Transaction } from '#kernel/transaction.ts';
 import type { JobDefinition, WorkerRuntime, WorkServices } from '#kernel/work.ts';
 import { startConsumers } from './consumers.ts';
+import { definitionsOf } from './definitions.ts';
 import { startJobLoop } from './job-loop.ts';
 import { startListener } from './listener.ts';
 import type { WorkerStats } from './metrics.ts';
@@ -75,7 +76,7 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
   const egress = options.services?.adapters?.egress ? undefined : createEgress();
   const services = completed(options.services, plinth, egress ? { egress } : {});
   const definitions = withMiddleware(
-    definitionsOf(plinth.modules, services, options.handlers as Record<string, JobDefinition> | undefined),
+    definitionsOf(plinth.modules, services.enabled, options.handlers as Record<string, JobDefinition> | undefined),
     (options.middleware ?? []) as readonly JobMiddleware[],
   );
   // First, because a part may refuse to start, for want of an adapter: then nothing runs.
@@ -109,19 +110,6 @@ const completed = (given: Partial<WorkServices> | undefined, plinth: Plinth<Modu
   adapters: { ...adapters, ...given?.adapters },
   enabled: given?.enabled ?? (() => true),
 });
-
-/** Handlers by kind, those of the cards and one's own. Errors: an Error when two claim the same kind. */
-function definitionsOf(modules: ModuleMap, services: WorkServices, own: Record<string, JobDefinition> = {}): Record<string, JobDefinition> {
-  const all: Record<string, JobDefinition> = {};
-  const sources = [...Object.values(modules).flatMap((card) => (services.enabled(card.name) && card.jobs ? [card.jobs] : [])), own];
-  for (const source of sources) {
-    for (const [kind, definition] of Object.entries(source)) {
-      if (all[kind]) throw new Error(`two handlers for jobs of kind ${kind}`);
-      all[kind] = definition;
-    }
-  }
-  return all;
-}
 
 interface Part {
   name: string;
