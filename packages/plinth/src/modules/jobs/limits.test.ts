@@ -136,6 +136,20 @@ describe('caps', () => {
     expect((await limits.claimTurns('w', 50, await limits.lanes(), 50)).map((job) => job.priority)).toEqual([1, 2, 2, 2, 2]);
   });
 
+  test('hold for a tenant that claims its own jobs, and it takes none of others', async () => {
+    await limits.set(jobs.a, { per: 'tenant', maxRunning: 2 });
+    await limits.fill(jobs.a, 5);
+    await limits.fill(jobs.b, 5);
+    const claimed = await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) =>
+      tx.query<{ tenant_id: string }>(
+        `select c.* from plinth_jobs.claim_lanes('mine', 50, null, '{default,default}', '{5,5}', array[$1, $2]::uuid[], '{"",""}', '{0,0}', '{50,50}') c`,
+        [jobs.a, jobs.b],
+      ),
+    );
+    expect(tenantsOf(claimed)).toBe('aa');
+    expect(tenantsOf(await jobs.claim(50))).toBe('bbbbb');
+  });
+
   test('a limit counts what runs already', async () => {
     await limits.fill(jobs.a, 10);
     const before = await jobs.claim(4);

@@ -43,7 +43,7 @@ begin
   if coalesce(cardinality(p_queues), 0) = 0 then
     return;
   end if;
-  select array_agg(case when p.stopped then 0 else l.quantum end order by l.lane), array_agg(p.kinds order by l.lane) into _quanta, _without
+  select array_agg(case when p.stopped or l.tenant_id <> _tenant then 0 else l.quantum end order by l.lane), array_agg(p.kinds order by l.lane) into _quanta, _without
   from unnest(p_queues, p_tenants, p_keys, p_quanta) with ordinality as l (queue, tenant_id, key, quantum, lane)
   cross join lateral (
     select bool_or(s.kind is null) as stopped, jsonb_agg(s.kind) filter (where s.kind is not null) as kinds from plinth_jobs.pauses s
