@@ -99,7 +99,7 @@ export function createClaims(options: ClaimsOptions): Claims {
       claimJobs(tx, { worker: member.id, limit, leaseMs: options.leaseMs, kinds, queues: options.queues }),
     );
     options.onClaimed(jobs);
-    if (jobs.length < limit) return jobs.length > 0 ? 0 : Math.min(PEEK_MS, pollMs) * (0.75 + Math.random() / 2);
+    if (jobs.length < limit) return Math.min(PEEK_MS, pollMs) * (0.75 + Math.random() / 2);
     await refresh();
     return 0;
   };

@@ -8,19 +8,31 @@ as $$
 declare
   _left integer := p_limit;
   _taken integer;
+  _lanes record;
+  _few boolean := true;
 begin
   perform plinth_jobs.beat(p_worker, p_lease);
   perform plinth_jobs.promote(1000);
   for _round in 1 .. 4 loop
-    return query
-    select c.* from (
+    -- Where fewer wait than are wanted, all are taken and nobody needs a share.
+    if _few then
+      select array_agg(l.queue) as queues, array_agg(l.priority) as priorities, array_agg(l.tenant_id) as tenants, array_agg(l.concurrency_key) as keys, array_agg(0::bigint) as after,
+        array_agg(_left) as quanta, _left as least
+      into _lanes from plinth_jobs.few_lanes(p_queues, _left) l;
+      _few := _lanes.queues is not null;
+    end if;
+    if not _few then
       select array_agg(l.queue order by l.priority, l.turn) as queues, array_agg(l.priority order by l.priority, l.turn) as priorities, array_agg(l.tenant_id order by l.priority, l.turn) as tenants,
-        array_agg(l.concurrency_key order by l.priority, l.turn) as keys, array_agg(0::bigint) as after, array_agg(greatest(1, _left * l.weight / l.weights)::integer order by l.priority, l.turn) as quanta
-      from (select f.*, random() as turn, sum(f.weight) over (partition by f.priority) as weights from plinth_jobs.lanes(p_queues) f) l
-    ) lanes cross join lateral plinth_jobs.claim_lanes(p_worker, _left, p_kinds, lanes.queues, lanes.priorities, lanes.tenants, lanes.keys, lanes.after, lanes.quanta) c;
+        array_agg(l.concurrency_key order by l.priority, l.turn) as keys, array_agg(0::bigint) as after, array_agg(l.quantum order by l.priority, l.turn) as quanta, min(l.quantum) as least
+      into _lanes
+      from (select f.*, random() as turn, greatest(1, _left * f.weight / sum(f.weight) over (partition by f.priority))::integer as quantum from plinth_jobs.lanes(p_queues) f) l;
+    end if;
+    exit when _lanes.least is null;
+    return query select c.* from plinth_jobs.claim_lanes(p_worker, _left, p_kinds, _lanes.queues, _lanes.priorities, _lanes.tenants, _lanes.keys, _lanes.after, _lanes.quanta) c;
     get diagnostics _taken = row_count;
     _left := _left - _taken;
-    exit when _taken = 0 or _left = 0;
+    -- With fewer than any lane was asked for, every lane has given all it has.
+    exit when _left = 0 or _taken < _lanes.least or _taken = 0;
   end loop;
 end
 $$;

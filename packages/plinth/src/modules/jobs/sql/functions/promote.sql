@@ -13,6 +13,9 @@ begin
   if _tenant is null and exists (select from plinth_jobs.gate_checks c where c.due_at <= _now) then
     perform plinth_jobs.check_gates();
   end if;
+  if not exists (select from plinth_jobs.jobs_scheduled j where j.run_at > _from and j.run_at <= _now) then
+    return 0;
+  end if;
   with due as materialized (
     select j.ctid as place from plinth_jobs.jobs_scheduled j
     where j.run_at > _from and j.run_at <= _now and (_tenant is null or j.tenant_id = _tenant) order by j.run_at limit p_limit for update skip locked
