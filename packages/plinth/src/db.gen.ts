@@ -877,6 +877,7 @@ export interface JobsGateChecksTable {
   tenant_id: string;
   id: Generated<string>;
   gate_id: string;
+  due_at: Generated<Date>;
   created_at: Generated<Date>;
 }
 

@@ -102,6 +102,11 @@ export const kernelErrors = {
     title: 'The database was migrated by a newer, incompatible Plinth',
     wayOut: 'Upgrade this process to the version that migrated the database.',
   },
+  streams_full: {
+    status: 503,
+    title: 'This process holds as many streams as it may',
+    wayOut: 'Connect again in a while; a process holds 1,000 unless it was told otherwise.',
+  },
   schema_older: { status: 503, title: 'The database has not been migrated to this version', wayOut: 'Run plinth migrate up.' },
   migration_changed: {
     status: 500,

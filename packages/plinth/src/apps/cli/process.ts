@@ -65,6 +65,7 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
     serving,
     services,
     async stop() {
+      handler?.endStreams();
       await Promise.all([serving?.close(), worker?.stop({ graceMs: 1_500 })]);
       await handler?.settle();
       egress.close();

@@ -10,6 +10,7 @@ import { createHost } from './host.ts';
 import { mountApi } from './mount-api.ts';
 import { mountConsole } from './mount-console.ts';
 import { mountDocs } from './mount-docs.ts';
+import { mountJobWatch } from './mount-job-watch.ts';
 import { mountOperations } from './mount-operations.ts';
 import type { ServerOptions } from './options.ts';
 import type { Peer } from './traffic.ts';
@@ -20,6 +21,8 @@ export interface Handler {
   (request: Request, peer?: Peer): Promise<Response>;
   /** Resolves when what answered requests left behind (notes that keys were used) is written. */
   settle(): Promise<void>;
+  /** Ends streams of events, whose readers come back by themselves: call it before the server is closed, which would wait for them. */
+  endStreams(): void;
 }
 
 /**
@@ -37,11 +40,12 @@ export function createHandler<Modules extends ModuleMap>(options: ServerOptions<
   mountOperations(app, host);
   mountDocs(app, host);
   mountConsole(app, host);
+  mountJobWatch(app, host);
   mountApi(app, host);
   app.notFound((c) => problem(told(host, fail('unknown_route', { message: `There is no address ${c.req.path.slice(0, 200)}` })), c.env.traffic.correlationId));
   app.onError((error, c) => problem(told(host, error), c.env.traffic.correlationId));
   const handler = (request: Request, peer: Peer = {}): Promise<Response> => answer(host, app, request, peer);
-  return Object.assign(handler, { settle: () => host.calls.authenticator.settle() });
+  return Object.assign(handler, { settle: () => host.calls.authenticator.settle(), endStreams: () => host.streams.end() });
 }
 
 /** Logs what the caller is not told. */

@@ -9,6 +9,8 @@ import type { WorkServices } from '#kernel/work.ts';
 import { createAuthenticator } from './authenticate.ts';
 import type { CallHost } from './call.ts';
 import { createCallHost } from './call.ts';
+import type { EventStreams } from './event-stream.ts';
+import { createEventStreams } from './event-stream.ts';
 import { egressOf, guardedFetch } from './jwks-fetch.ts';
 import type { AuthOptions, ServerOptions } from './options.ts';
 import { DEFAULT_BODY_BYTES, DEFAULT_REQUEST_MS } from './options.ts';
@@ -40,6 +42,8 @@ export interface Host {
   calls: CallHost;
   router: AnyRouter;
   records: Records;
+  /** Server-Sent Events. */
+  streams: EventStreams;
   routes: readonly RestRoute[];
   bodyBytes: number;
   requestMs: number;
@@ -65,6 +69,7 @@ export function createHost(options: ServerOptions): Host {
     calls: createCallHost(plinth, authenticator, services.adapters, requestMs),
     router,
     records,
+    streams: createEventStreams({ ...options.streams, onFailure: (error) => services.log.warn({ error }, 'a stream of events failed') }),
     routes: restRoutes(router),
     bodyBytes: options.limits?.bodyBytes ?? DEFAULT_BODY_BYTES,
     requestMs,

@@ -104,6 +104,21 @@ function ownPaths(): Record<string, Record<string, Operation>> {
         },
       },
     },
+    '/jobs/{id}/watch': {
+      get: {
+        operationId: 'jobs-watch',
+        tags: ['jobs'],
+        summary: 'Status, progress and lines of a job as they come, until it is over',
+        description:
+          'Server-Sent Events: status (when it changes), log (id: that of the line), end, failure. After end, a request with its Last-Event-ID is answered 204.',
+        security: [{ bearer: [] }],
+        parameters: [
+          path('id'),
+          { name: 'Last-Event-ID', in: 'header', description: 'Id of the last event that was received', schema: { type: 'string', maxLength: 40 } },
+        ],
+        responses: { '200': { description: 'The events', content: { 'text/event-stream': { schema: { type: 'string' } } } } },
+      },
+    },
     '/console/login': {
       post: {
         operationId: 'console-login',

@@ -1,6 +1,7 @@
 import type { ApiRecord, ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
+import type { EventStreamOptions } from './event-stream.ts';
 import type { JwtOptions } from './jwt.ts';
 
 export interface AuthOptions {
@@ -28,6 +29,8 @@ export interface ServerOptions<Modules extends ModuleMap = ModuleMap> {
         requestMs?: number;
       }
     | undefined;
+  /** Bounds of Server-Sent Events. */
+  streams?: Pick<EventStreamOptions, 'most' | 'heartbeatMs' | 'longestMs'> | undefined;
   /** Believe X-Forwarded-For and X-Forwarded-Proto, which only a proxy of yours may set. Default false. */
   trustProxy?: boolean | undefined;
   /** Text of /metrics; see adapters/telemetry. Without it /metrics is 404. */

@@ -2,6 +2,7 @@ export type { BatchAdd, BatchCallback, BatchOptions, DependencyResult } from './
 export { dependenciesOf } from './batches.ts';
 export type { JobRow, JobsTransaction } from './enqueue.ts';
 export { addsToBatch, JOB_SIGNALS, MOST_PAYLOAD_BYTES, uniqueJob } from './enqueue.ts';
+export { errors as jobsErrors } from './errors.ts';
 export { JobFailure } from './failure.ts';
 export type { JobLimit, JobPause } from './limits.ts';
 export { nextRoomInMs, pauseJobs, removeJobLimit, resumeJobs, setJobLimit, setJobWeight } from './limits.ts';
@@ -10,8 +11,8 @@ export { MOST_LOG_LINES, storableLine, writeLogs } from './logs.ts';
 export type { Backoff, EnqueueOptions } from './options.ts';
 export type { ScheduleInput } from './schedules.ts';
 export { putSchedule, runDueSchedules, SYSTEM_TENANT, syncCardSchedules } from './schedules.ts';
-export type { JobState, LoggedLine } from './watch.ts';
-export { isOver, JOB_WATCH_SIGNAL, readJobState, readLogs } from './watch.ts';
+export type { JobSight, JobState, LoggedLine, Watched } from './watch.ts';
+export { isOver, JOB_WATCH_SIGNAL, readJobState, readLogs, readWatched } from './watch.ts';
 export type { ClaimedJob, HeldRun, LaneTurn, Settlement } from './work.ts';
 export {
   announceKinds,

@@ -1,0 +1,96 @@
+import { fail, toPlinthError } from '#kernel/errors.ts';
+
+/** One Server-Sent Event. `id` is what the reader shows as Last-Event-ID when it comes back. */
+export interface StreamEvent {
+  event: string;
+  id?: string | undefined;
+  /** Sent as JSON. */
+  data: unknown;
+}
+
+export interface EventStreams {
+  /**
+   * A response that sends what `source` yields, as fast as the reader takes it; `signal` is aborted when the reader has gone, the stream has
+   * lived for its longest time or the process stops. Errors: kernel_streams_full.
+   */
+  open(source: (signal: AbortSignal) => AsyncIterable<StreamEvent>): Response;
+  /** Ends all of them; readers come back to another process. */
+  end(): void;
+  readonly size: number;
+}
+
+export interface EventStreamOptions {
+  /** Streams at a time in this process. Default 1,000. */
+  most?: number;
+  /** A comment is sent so often, so that nobody in between takes the connection for dead, ms. Default 15,000. */
+  heartbeatMs?: number;
+  /** A stream ends after so long and its reader comes back, ms. Default 600,000. */
+  longestMs?: number;
+  /** A source failed. */
+  onFailure?: (error: unknown) => void;
+}
+
+/** How long a reader waits before it comes back, ms. */
+const RETRY_MS = 2_000;
+const encoder = new TextEncoder();
+
+const textOf = ({ event, id, data }: StreamEvent): string => `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+
+/** Server-Sent Events (HTML Standard, 9.2) over a fetch Response, bounded in number and time. */
+export function createEventStreams(options: EventStreamOptions = {}): EventStreams {
+  const { most = 1_000, heartbeatMs = 15_000, longestMs = 600_000 } = options;
+  const open = new Set<AbortController>();
+
+  const bodyOf = (source: (signal: AbortSignal) => AsyncIterable<StreamEvent>): ReadableStream<Uint8Array> => {
+    const gone = new AbortController();
+    open.add(gone);
+    const events = source(gone.signal)[Symbol.asyncIterator]();
+    const timers: NodeJS.Timeout[] = [];
+    const close = (): void => {
+      for (const timer of timers) clearTimeout(timer);
+      open.delete(gone);
+      gone.abort();
+    };
+    return new ReadableStream<Uint8Array>({
+      start(controller) {
+        const send = (text: string): void => controller.enqueue(encoder.encode(text));
+        send(`retry: ${RETRY_MS}\n\n`);
+        // A reader that takes nothing gets no heartbeats either: nothing piles up.
+        timers.push(setInterval(() => (controller.desiredSize ?? 0) > 0 && send(': alive\n\n'), heartbeatMs).unref());
+        timers.push(setTimeout(() => gone.abort(), longestMs).unref());
+      },
+      async pull(controller) {
+        try {
+          const { done, value } = await events.next();
+          if (!done) return controller.enqueue(encoder.encode(textOf(value)));
+        } catch (error) {
+          if (!gone.signal.aborted) {
+            options.onFailure?.(error);
+            const { code, message, status } = toPlinthError(error);
+            controller.enqueue(encoder.encode(textOf({ event: 'failure', data: { code, status, message } })));
+          }
+        }
+        close();
+        controller.close();
+        return undefined;
+      },
+      async cancel() {
+        close();
+        await events.return?.();
+      },
+    });
+  };
+
+  return {
+    open(source) {
+      if (open.size >= most) throw fail('streams_full', { detail: { most } });
+      return new Response(bodyOf(source), { headers: { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' } });
+    },
+    end() {
+      for (const one of open) one.abort();
+    },
+    get size() {
+      return open.size;
+    },
+  };
+}

@@ -1,0 +1,157 @@
+/** Watching a job over HTTP while a worker runs it. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { JobFailure } from '#modules/jobs';
+import { workersOf } from '../worker/started.fixture.ts';
+import type { TestServer } from './server.fixture.ts';
+import { testServer } from './server.fixture.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await testServer('job_watch', { streams: { most: 5, heartbeatMs: 50 } });
+});
+afterAll(() => server.close());
+const start = workersOf(() => server.database);
+
+interface Seen {
+  event: string;
+  id?: string;
+  data: Record<string, unknown>;
+}
+
+interface Reader {
+  status: number;
+  /** Text as it came, heartbeats included. */
+  text: () => string;
+  events: () => Seen[];
+  ended: Promise<void>;
+  hangUp: () => Promise<void>;
+}
+
+const parse = (text: string): Seen[] =>
+  text
+    .split('\n\n')
+    .filter((block) => block.includes('event: '))
+    .map((block) => {
+      const field = (name: string): string | undefined => new RegExp(`^${name}: (.*)$`, 'm').exec(block)?.[1];
+      const id = field('id');
+      return { event: field('event') ?? '', ...(id === undefined ? {} : { id }), data: JSON.parse(field('data') ?? 'null') as Record<string, unknown> };
+    });
+
+const readers: Reader[] = [];
+afterEach(async () => {
+  await Promise.all(readers.splice(0).map((reader) => reader.hangUp()));
+});
+async function watch(id: string, key: string, lastEventId?: string): Promise<Reader> {
+  const headers = { authorization: `Bearer ${key}`, ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }) };
+  const response = await server.handler(new Request(`http://plinth.test/api/v1/jobs/${id}/watch`, { headers }));
+  let text = '';
+  const reader = response.body?.getReader();
+  const decoder = new TextDecoder();
+  const reading = async (): Promise<void> => {
+    for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) text += decoder.decode(part.value, { stream: true });
+  };
+  const ended = reading();
+  const made: Reader = { status: response.status, text: () => text, events: () => parse(text), ended, hangUp: async () => reader?.cancel() };
+  readers.push(made);
+  return made;
+}
+const enqueue = (tenantId: string): Promise<string> => server.database.plinth.transaction({ tenantId }, async (tx) => tx.jobs.enqueue('k', { n: 1 }));
+const sees = (reader: Reader, event: string, data: object) =>
+  expect
+    .poll(() => reader.events().some((one) => one.event === event && Object.entries(data).every(([name, value]) => one.data[name] === value)), {
+      timeout: 15_000,
+      interval: 20,
+    })
+    .toBe(true);
+
+describe('GET /jobs/{id}/watch', () => {
+  test('tells status, progress and lines while the job runs, beats, and ends when it is over', async () => {
+    const id = await enqueue(server.database.tenantA);
+    const reader = await watch(id, server.keyA);
+    await sees(reader, 'status', { status: 'pending' });
+    const go = Promise.withResolvers<void>();
+    start(async (run) => {
+      run.log('begun', { n: 1 });
+      await run.progress(40, 'nearly');
+      await go.promise;
+      run.log('last');
+    });
+    await sees(reader, 'log', { message: 'begun' });
+    await sees(reader, 'status', { status: 'processing', progress: 40, progress_note: 'nearly' });
+    await expect.poll(() => reader.text().includes(': alive')).toBe(true);
+    go.resolve();
+    await reader.ended;
+    const events = reader.events();
+    expect(events.at(-1)).toMatchObject({ event: 'end', data: { status: 'completed' } });
+    expect(events.filter((one) => one.event === 'log').map((one) => one.data.message)).toEqual(['begun', 'last']);
+    expect(events.filter((one) => one.event === 'status').at(-1)?.data).toMatchObject({ status: 'completed', progress: 100 });
+  });
+
+  test('goes on after the last event that was received, and says stop to who comes back after the end', async () => {
+    start(async (run) => {
+      for (let n = 0; n < 450; n++) run.log(`line ${n}`);
+      throw new JobFailure('over', { final: true });
+    });
+    const id = await enqueue(server.database.tenantA);
+    const whole = await watch(id, server.keyA);
+    await whole.ended;
+    const lines = whole.events().filter((one) => one.event === 'log');
+    expect(lines.map((one) => one.data.message)).toEqual(Array.from({ length: 450 }, (_, n) => `line ${n}`));
+    const rest = await watch(id, server.keyA, lines[299]?.id);
+    await rest.ended;
+    expect(
+      rest
+        .events()
+        .filter((one) => one.event === 'log')
+        .map((one) => one.data.message),
+    ).toEqual(Array.from({ length: 150 }, (_, n) => `line ${n + 300}`));
+    const end = whole.events().at(-1);
+    expect(end).toMatchObject({ event: 'end', data: { status: 'failed' } });
+    expect((await watch(id, server.keyA, end?.id)).status).toBe(204);
+  });
+
+  test('shows nothing to another tenant or without permission, and refuses what is no job and no event', async () => {
+    const id = await enqueue(server.database.tenantA);
+    const codeOf = async (path: string, key: string | undefined, headers = {}) => {
+      const answer = await server.call(path, { key, headers });
+      return [answer.status, (answer.body as { code: string }).code];
+    };
+    const path = `/api/v1/jobs/${id}/watch`;
+    expect(await codeOf(path, server.keyB)).toEqual([404, 'jobs_job_not_found']);
+    expect(await codeOf(path, undefined)).toEqual([401, 'kernel_unauthenticated']);
+    expect(await codeOf(path, (await server.makeKey(server.database.tenantA, ['audit.read'])).secret)).toEqual([403, 'kernel_forbidden']);
+    expect(await codeOf('/api/v1/jobs/7/watch', server.keyA)).toEqual([400, 'kernel_invalid_input']);
+    expect(await codeOf(path, server.keyA, { 'last-event-id': 'x' })).toEqual([400, 'kernel_header_invalid']);
+    expect(await codeOf(path, server.operator, { 'x-plinth-tenant': server.database.tenantA })).toEqual([400, 'kernel_reason_required']);
+  });
+
+  test('holds no connection while it waits, no more streams than it may, and forgets readers that hang up', async () => {
+    const ids = await Promise.all(Array.from({ length: 5 }, () => enqueue(server.database.tenantB)));
+    const open = await Promise.all(ids.map((id) => watch(id, server.keyB)));
+    await Promise.all(open.map((reader) => sees(reader, 'status', { status: 'pending' })));
+    await expect.poll(() => server.database.plinth.pool.totalCount - server.database.plinth.pool.idleCount).toBe(0);
+    const refused = await server.call(`/api/v1/jobs/${ids[0]}/watch`, { key: server.keyB });
+    expect([refused.status, (refused.body as { code: string }).code]).toEqual([503, 'kernel_streams_full']);
+    await open[0]?.hangUp();
+    const again = await watch(ids[0] ?? '', server.keyB);
+    await sees(again, 'status', { status: 'pending' });
+    server.handler.endStreams();
+    await Promise.all([...open.slice(1), again].map((reader) => reader.ended));
+  });
+
+  test('its lines are pages over REST as well', async () => {
+    start(async (run) => {
+      for (let n = 0; n < 5; n++) run.log(`line ${n}`, { n });
+    });
+    const id = await enqueue(server.database.tenantA);
+    await (await watch(id, server.keyA)).ended;
+    type Page = { lines: { id: string; message: string }[]; next: string | null };
+    const first = (await server.call(`/api/v1/jobs/${id}/logs?limit=3`, { key: server.keyA })).body as Page;
+    const second = (await server.call(`/api/v1/jobs/${id}/logs?limit=3&after=${first.next}`, { key: server.keyA })).body as Page;
+    expect([...first.lines, ...second.lines].map((line) => line.message)).toEqual(['line 0', 'line 1', 'line 2', 'line 3', 'line 4']);
+    expect(second.next).toBeNull();
+    const other = await server.call(`/api/v1/jobs/${id}/logs`, { key: server.keyB });
+    expect([other.status, (other.body as { code: string }).code]).toEqual([404, 'jobs_job_not_found']);
+    expect((await server.call(`/api/v1/lists/jobs/logs?q=job_id:${id}`, { key: server.keyA })).body).toMatchObject({ rows: { length: 5 } });
+  });
+});
