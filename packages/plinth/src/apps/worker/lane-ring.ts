@@ -8,6 +8,8 @@ export interface Lane {
   key: string;
   /** Share of the tenant beside others. Default 1. */
   weight?: number;
+  /** How many may start now, because of a cap or rate; undefined: any number. */
+  room?: number | undefined;
 }
 
 /** How many to take from a lane, and after which number: where the last claim from it stopped. */
@@ -89,7 +91,8 @@ function turnsOfTenant(tenant: Tenant, quantum: number, stops: Stops): Turn[] {
   tenant.at = (first + count) % tenant.lanes.length;
   return Array.from({ length: count }, (_, n) => {
     const lane = tenant.lanes[(first + n) % tenant.lanes.length] as Lane;
-    return { lane, after: stops.get(idOf(lane)) ?? '0', quantum: n === 0 ? quantum - each * (count - 1) : each };
+    const share = n === 0 ? quantum - each * (count - 1) : each;
+    return { lane, after: stops.get(idOf(lane)) ?? '0', quantum: Math.min(share, lane.room ?? share) };
   });
 }
 

@@ -62,12 +62,23 @@ export interface Settlement {
 export type HeldRun = Pick<ClaimedJob, 'tenant_id' | 'id' | 'run_id'>;
 
 /** What there is to claim: lanes, in no order that matters. */
-export async function findLanes(tx: Queryable, queues: readonly string[] | undefined, limit = 1000): Promise<(LaneTurn['lane'] & { weight: number })[]> {
-  const rows = await tx.query<{ queue: string; priority: number; tenant_id: string; concurrency_key: string; weight?: number }>(
+export async function findLanes(
+  tx: Queryable,
+  queues: readonly string[] | undefined,
+  limit = 1000,
+): Promise<(LaneTurn['lane'] & { weight: number; room: number | undefined })[]> {
+  const rows = await tx.query<{ queue: string; priority: number; tenant_id: string; concurrency_key: string; weight: number; room: number | null }>(
     'select * from plinth_jobs.lanes($1, $2)',
     [queues ?? null, limit],
   );
-  return rows.map((row) => ({ queue: row.queue, priority: row.priority, tenantId: row.tenant_id, key: row.concurrency_key, weight: row.weight ?? 1 }));
+  return rows.map((row) => ({
+    queue: row.queue,
+    priority: row.priority,
+    tenantId: row.tenant_id,
+    key: row.concurrency_key,
+    weight: row.weight,
+    room: row.room ?? undefined,
+  }));
 }
 
 /** Moments are compared where the clock is; reading them as dates would cost more than the rest of the row. */
