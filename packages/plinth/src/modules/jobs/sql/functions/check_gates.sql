@@ -1,5 +1,5 @@
 create or replace function plinth_jobs.check_gates(p_limit integer default 100, p_due timestamptz default clock_timestamp()) returns bigint
-language plpgsql volatile security definer set search_path = '' set enable_seqscan = off
+language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
   _check record;

@@ -1,7 +1,7 @@
 -- A share lock on a part that is open keeps the part, and so the batch, from ending before this transaction does. First the job that adds,
 -- when it is one of them: then nobody else waits.
 create or replace function plinth_jobs.hold_open(p_tenant_id uuid, p_batch_id uuid) returns void
-language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 begin
   perform from plinth_jobs.gate_parts p

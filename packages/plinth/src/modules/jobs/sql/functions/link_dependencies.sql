@@ -1,7 +1,7 @@
 -- Jobs of one call come in order, a dependency before its dependents, so that there is no circle. A dependency that has not ended is
 -- marked and locked, which waits for a transaction that ends it now: either that one sees the part, or this one sees the end.
 create or replace function plinth_jobs.link_dependencies(p_tenant_id uuid, p_rows jsonb, p_dropped uuid[]) returns uuid[]
-language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
   _jobs uuid[];

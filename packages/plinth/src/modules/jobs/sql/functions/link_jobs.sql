@@ -1,6 +1,6 @@
 -- What jobs that were just inserted are linked to: waits of their own, batches, and jobs that they wait for.
 create or replace function plinth_jobs.link_jobs(p_rows jsonb, p_dropped uuid[], p_all jsonb) returns void
-language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
   _tenant uuid := plinth_kernel.require_tenant();

@@ -2,7 +2,7 @@
 -- the row decides what happens when it is not. A holder that waits is locked until the end of this transaction, so that it starts
 -- after it and sees what it wrote. Waits for a transaction that takes or releases the key now.
 create or replace function plinth_jobs.meet_holder(p_tenant_id uuid, p_row jsonb) returns boolean
-language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
   _id uuid := p_row ->> 'id';
@@ -15,8 +15,8 @@ declare
   _held plinth_jobs.unique_keys;
   _status text;
 begin
-  -- A claim, an end or a promotion may move the holder between two statements; it settles within a round or two.
-  for _round in 1 .. 10 loop
+  -- A claim, an end or a promotion may move the holder between two statements; it settles within a round for each that competes.
+  for _round in 1 .. 1000 loop
     insert into plinth_jobs.unique_keys (tenant_id, kind, key, job_id, until, expires_at) values (p_tenant_id, _kind, _key, _id, _until, _expires) on conflict do nothing;
     select u.* into _held from plinth_jobs.unique_keys u where u.tenant_id = p_tenant_id and u.kind = _kind and u.key = _key;
     continue when not found;

@@ -2,7 +2,7 @@
 -- xmax) will be ended later, and who ends it looks after that, so the last to end a part always comes past here with no such part left.
 -- It may see parts that others are ending and have not committed; whether they will, it cannot tell, and leaves a gate check.
 create or replace function plinth_jobs.open_gate(p_tenant_id uuid, p_id uuid, p_again interval default interval '20 milliseconds') returns jsonb
-language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
   _gate plinth_jobs.gates;

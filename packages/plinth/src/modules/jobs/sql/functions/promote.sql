@@ -2,7 +2,7 @@
 -- again while a snapshot is held. p_all looks at everything that is due; upkeep does that now and then.
 create or replace function plinth_jobs.promote(p_limit integer default 1000, p_all boolean default true) returns bigint
 language plpgsql volatile security definer set search_path = ''
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _now timestamptz := clock_timestamp();

@@ -1,7 +1,7 @@
 -- Of any number of callers one takes a worker's claims: the rows are locked. Jobs that have ended meanwhile are no longer processing.
 create or replace function plinth_jobs.recover(p_limit integer default 100) returns bigint
 language plpgsql volatile security definer set search_path = ''
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _claim record;

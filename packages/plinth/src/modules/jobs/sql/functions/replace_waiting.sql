@@ -1,6 +1,6 @@
 -- Moved by DELETE and INSERT in one statement, as every row is that changes its partition; it keeps its place in its lane.
 create or replace function plinth_jobs.replace_waiting(p_tenant_id uuid, p_job_id uuid, p_row jsonb, p_first timestamptz) returns boolean
-language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
   _more jsonb := p_row -> 'more';

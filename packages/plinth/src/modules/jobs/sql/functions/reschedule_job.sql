@@ -1,5 +1,5 @@
 create or replace function plinth.reschedule_job(p_id uuid, p_run_at timestamptz default null, p_priority integer default null) returns uuid
-language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
   _tenant uuid := plinth_kernel.require_tenant();

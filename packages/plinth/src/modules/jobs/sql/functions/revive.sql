@@ -1,5 +1,5 @@
 create or replace function plinth_jobs.revive(p_tenant_id uuid, p_id uuid, p_more_attempts integer, p_payload jsonb, p_run_at timestamptz) returns boolean
-language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
   _now timestamptz := clock_timestamp();

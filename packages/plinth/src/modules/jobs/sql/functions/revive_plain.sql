@@ -1,6 +1,6 @@
 -- plinth_jobs.revive for jobs that nothing is linked to: all in one statement.
 create or replace function plinth_jobs.revive_plain(p_tenant_id uuid, p_ids uuid[], p_more_attempts integer, p_payload jsonb, p_run_at timestamptz, p_gap interval) returns bigint
-language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
   _payload jsonb := plinth_jobs.checked_payload(p_payload);

@@ -1,7 +1,7 @@
 -- What a job is linked to, besides its own row. Only rows that are marked come here, so that the others cost nothing. A job that fails
 -- because of one that ended here has ended, too: hence the loop.
 create or replace function plinth_jobs.settle_linked(p_ended jsonb) returns void
-language plpgsql volatile security definer set search_path = '' set enable_seqscan = off
+language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();
