@@ -3,6 +3,7 @@ import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob } from '#modules/jobs';
 import { claimJobs, claimLanes, disownClaims, findLanes, JOB_SIGNALS, peekJobs } from '#modules/jobs';
+import type { LaneRing } from './lane-ring.ts';
 import { createLaneRing } from './lane-ring.ts';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
@@ -59,29 +60,17 @@ export function createClaims(options: ClaimsOptions): Claims {
   const { plinth, member, pollMs, durable } = options;
   const kinds = Object.keys(options.definitions);
   const ring = createLaneRing();
+  const lanes = laneFinder(options, ring);
   const peek = peeker(plinth);
   let hinted = true;
   let lookedMs = 0;
-  let refreshedMs = 0;
-  let refreshTookMs = 0;
-  let forgotMs = 0;
   let claiming = false;
 
   const { ahead, room } = appetite(options);
   const disown = disowner(options);
 
-  const refresh = async (): Promise<void> => {
-    const startedMs = performance.now();
-    const lanes = await plinth.asWorker({ readOnly: true }, (tx) => findLanes(tx, options.queues, MOST_LANES));
-    refreshedMs = performance.now();
-    refreshTookMs = refreshedMs - startedMs;
-    const forget = refreshedMs - forgotMs > FORGET_MS;
-    if (forget) forgotMs = refreshedMs;
-    ring.refresh(lanes, forget);
-  };
-
   const claimFromRing = async (limit: number): Promise<number> => {
-    if (performance.now() - refreshedMs > Math.max(REFRESH_MS, refreshTookMs * 30)) await refresh();
+    await lanes.refreshIfOld();
     const turns = ring.next(limit);
     if (turns.length === 0) return 0;
     const jobs = await plinth.asWorker({ durable }, (tx) => claimLanes(tx, { worker: member.id, limit, kinds, turns }));
@@ -100,7 +89,7 @@ export function createClaims(options: ClaimsOptions): Claims {
     );
     options.onClaimed(jobs);
     if (jobs.length < limit) return Math.min(PEEK_MS, pollMs) * (0.75 + Math.random() / 2);
-    await refresh();
+    await lanes.refresh();
     return 0;
   };
 
@@ -139,6 +128,28 @@ export function createClaims(options: ClaimsOptions): Claims {
     async stop() {
       stopHearing();
       await loop.stop();
+    },
+  };
+}
+
+/** Fills the ring with the lanes that there are now. */
+function laneFinder({ plinth, queues }: ClaimsOptions, ring: LaneRing): { refresh(): Promise<void>; refreshIfOld(): Promise<void> } {
+  let refreshedMs = 0;
+  let tookMs = 0;
+  let forgotMs = 0;
+  const refresh = async (): Promise<void> => {
+    const startedMs = performance.now();
+    const found = await plinth.asWorker({ readOnly: true }, (tx) => findLanes(tx, queues, MOST_LANES));
+    refreshedMs = performance.now();
+    tookMs = refreshedMs - startedMs;
+    const forget = refreshedMs - forgotMs > FORGET_MS;
+    if (forget) forgotMs = refreshedMs;
+    ring.refresh(found, forget);
+  };
+  return {
+    refresh,
+    async refreshIfOld() {
+      if (performance.now() - refreshedMs > Math.max(REFRESH_MS, tookMs * 30)) await refresh();
     },
   };
 }

@@ -27,6 +27,9 @@ interface Entry {
 
 const MOST_AT_ONCE = 500;
 const PAUSE_MS = 100;
+const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+/** Outcomes of one turn of the event loop go together. */
+const turnOfTheLoop = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** SQLSTATE classes of data that the database refuses: trying again would not help. */
 export const isRefusal = (error: unknown): boolean => /^2[23]/.test(String((error as { code?: unknown }).code ?? ''));
@@ -84,8 +87,7 @@ export function createSettleQueue(options: {
 
   const send = async (): Promise<void> => {
     sending = true;
-    // Outcomes of one turn of the event loop go together.
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await turnOfTheLoop();
     while (waiting.length > 0 || closing.length > 0) {
       const batch = waiting.splice(0, MOST_AT_ONCE);
       closingNow = closing.splice(0);
@@ -121,7 +123,7 @@ export function createSettleQueue(options: {
     for (const entry of late) entry.resolve(false);
     if (late.length > 0) options.onGivenUp();
     waiting.unshift(...batch.filter((entry) => !late.includes(entry)));
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    await pause();
   };
 
   return {
