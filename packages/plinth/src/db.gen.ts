@@ -521,6 +521,44 @@ export interface MembersView {
   updated_at: Date;
 }
 
+/** Messages that were given up. plinth.redrive_messages puts them back; they leave after 14 days. */
+export interface MessageDeadLettersView {
+  id: string | null;
+  tenant_id: string | null;
+  queue: string | null;
+  receives: number | null;
+  error: string | null;
+  dead_at: Date | null;
+  payload: unknown;
+  headers: unknown;
+  group_key: string | null;
+  created_at: Date | null;
+  correlation_id: string | null;
+  causation_id: string | null;
+}
+
+/** Messages of the tenant: pending (may be received), processing (in flight until visible_at), scheduled (delayed or released until visible_at), failed (dead letters), completed, expired and purged. Kept for 30 days. Receive with plinth.receive_messages. */
+export interface MessageQueueView {
+  id: string | null;
+  tenant_id: string | null;
+  queue: string | null;
+  status: string | null;
+  payload: unknown;
+  headers: unknown;
+  group_key: string | null;
+  deduplication_key: string | null;
+  receives: number | null;
+  visible_at: Date | null;
+  error: string | null;
+  created_at: Date | null;
+  finished_at: Date | null;
+  actor_type: string | null;
+  actor_id: string | null;
+  correlation_id: string | null;
+  causation_id: string | null;
+  xact: string | null;
+}
+
 /** Which operator entered the tenant of the transaction, when and why. */
 export interface OperatorAccessView {
   tenant_id: string;
@@ -532,6 +570,21 @@ export interface OperatorAccessView {
   correlation_id: string | null;
   causation_id: string | null;
   created_at: Date;
+}
+
+/** Queues that were configured. A queue that nobody configured works with the defaults; plinth.queue_depth() shows how full they are. */
+export interface QueuesView {
+  id: string;
+  tenant_id: string;
+  name: string | null;
+  visibility_ms: number;
+  max_receives: number;
+  retention_s: number;
+  max_payload_bytes: number;
+  deduplication_window_ms: number;
+  fifo: boolean;
+  created_at: Date;
+  updated_at: Date;
 }
 
 /** How long each kind of record is kept for the tenant of the transaction, and who says so: module, installation or tenant. keep null: forever. Change it with plinth.set_retention_policy. */
@@ -1262,6 +1315,116 @@ export interface MaintenanceStepsTable {
   ended_at: Date | null;
 }
 
+/** From where on a receiver looks, so that it does not walk over index entries of messages that are gone. Moved about once a second. */
+export interface QueueCursorsTable {
+  tenant_id: string;
+  queue: string;
+  position: Generated<string>;
+  due_at: Generated<Date>;
+  seen_position: string | null;
+  seen_at: Date | null;
+  seen_xmax: string | null;
+  moved_at: Generated<Date>;
+}
+
+/** Dead letters: messages that were received max_receives times without being acknowledged, or rejected for good. They can be redriven. */
+export interface QueueDeadTable {
+  tenant_id: string;
+  id: string;
+  queue: string;
+  group_no: string | null;
+  receives: Generated<number>;
+  error: string | null;
+  dead_at: Generated<Date>;
+}
+
+/** Deduplication keys and the message that each brought, until expires_at. */
+export interface QueueDeduplicationTable {
+  tenant_id: string;
+  queue: string;
+  key: string;
+  message_id: string;
+  expires_at: Date;
+}
+
+/** How messages ended: one narrow row each, by the day of the message. Append only. */
+export interface QueueDoneTable {
+  tenant_id: string;
+  id: string;
+  outcome: Generated<string>;
+  receives: Generated<number>;
+  correlation_id: Generated<string | null>;
+  xact: Generated<string>;
+  created_at: Generated<Date>;
+}
+
+/** Messages with a group key that wait for their turn. Only the first of a group may be received, while none of its group is hidden. */
+export interface QueueGroupedTable {
+  tenant_id: string;
+  queue: string;
+  group_no: string;
+  position: string;
+  id: string;
+  receives: Generated<number>;
+  forgiven: Generated<number>;
+}
+
+/** Messages that nobody may receive before visible_at: in flight, delayed or released. */
+export interface QueueHiddenTable {
+  tenant_id: string;
+  id: string;
+  queue: string;
+  visible_at: Date;
+  receives: Generated<number>;
+  forgiven: Generated<number>;
+  held: Generated<boolean>;
+  group_no: string | null;
+  error: string | null;
+}
+
+/** What was sent: written once, never changed. Where a message stands is in ready, grouped, hidden, dead and done. */
+export interface QueueMessagesTable {
+  tenant_id: string;
+  id: Generated<string>;
+  queue: string;
+  payload: unknown;
+  headers: string | null;
+  group_key: string | null;
+  deduplication_key: string | null;
+  actor_type: Generated<string>;
+  actor_id: Generated<string>;
+  correlation_id: Generated<string | null>;
+  causation_id: Generated<string | null>;
+  xact: Generated<string>;
+  created_at: Generated<Date>;
+}
+
+/** Settings of the queues that somebody configured. A queue without a row has the defaults. */
+export interface QueueQueuesTable {
+  tenant_id: string;
+  id: Generated<string>;
+  name: string;
+  visibility_ms: Generated<number>;
+  max_receives: Generated<number>;
+  retention_s: Generated<number>;
+  max_payload_bytes: Generated<number>;
+  deduplication_window_ms: Generated<number>;
+  /** True: every message must name a group. */
+  fifo: Generated<boolean>;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
+/** Messages that may be received, in the order of their queue. A receiver deletes the row. Written by functions only. */
+export interface QueueReadyTable {
+  tenant_id: string;
+  queue: string;
+  position: string;
+  id: string;
+  receives: Generated<number>;
+  forgiven: Generated<number>;
+}
+
 /** One row for each attempt to deliver, with what was asked and answered. Append only: old rows leave with their partition. */
 export interface WebhooksAttemptsTable {
   tenant_id: string;
@@ -1383,7 +1546,10 @@ export interface Database {
   'plinth.maintenance_runs': MaintenanceRunsView;
   'plinth.maintenance_steps': MaintenanceStepsView;
   'plinth.members': MembersView;
+  'plinth.message_dead_letters': MessageDeadLettersView;
+  'plinth.message_queue': MessageQueueView;
   'plinth.operator_access': OperatorAccessView;
+  'plinth.queues': QueuesView;
   'plinth.retention_policies': RetentionPoliciesView;
   'plinth.roles': RolesView;
   'plinth.system_audit_logs': SystemAuditLogsView;
@@ -1434,6 +1600,15 @@ export interface Database {
   'plinth_maintenance.reports': MaintenanceReportsTable;
   'plinth_maintenance.runs': MaintenanceRunsTable;
   'plinth_maintenance.steps': MaintenanceStepsTable;
+  'plinth_queue.cursors': QueueCursorsTable;
+  'plinth_queue.dead': QueueDeadTable;
+  'plinth_queue.deduplication': QueueDeduplicationTable;
+  'plinth_queue.done': QueueDoneTable;
+  'plinth_queue.grouped': QueueGroupedTable;
+  'plinth_queue.hidden': QueueHiddenTable;
+  'plinth_queue.messages': QueueMessagesTable;
+  'plinth_queue.queues': QueueQueuesTable;
+  'plinth_queue.ready': QueueReadyTable;
   'plinth_webhooks.attempts': WebhooksAttemptsTable;
   'plinth_webhooks.deliveries': WebhooksDeliveriesTable;
   'plinth_webhooks.secrets': WebhooksSecretsTable;
@@ -1443,6 +1618,12 @@ export interface Database {
 
 /** The public SQL functions, typed. The first argument is a transaction or anything that runs a statement. */
 export const sqlFunctions = {
+  /** Acknowledges a message in the transaction of the caller and returns its id: it will not be received again. With the work in the same transaction its effects happen exactly once. Errors: kernel_tenant_required, queue_receipt_invalid, queue_receipt_lost. */
+  acknowledgeMessage: (tx: Queryable, args: { receipt: string }): Promise<string | null> =>
+    call(tx, 'plinth.acknowledge_message', { receipt: ['p_receipt', 'text'] }, args, 'value') as Promise<string | null>,
+  /** Acknowledges messages in the transaction of the caller: they will not be received again. Returns the receipts that held; those that are missing had lost their message to another receiver, and whoever did their work must roll back. Errors: kernel_tenant_required, queue_receipt_invalid. */
+  acknowledgeMessages: (tx: Queryable, args: { receipts: string[] }): Promise<(string | null)[]> =>
+    call(tx, 'plinth.acknowledge_messages', { receipts: ['p_receipts', 'text[]'] }, args, 'values') as Promise<(string | null)[]>,
   /** Appends an event to the stream of an aggregate and returns its id. p_expected_version and errors as in plinth.publish_event. */
   appendEvent: (tx: Queryable, args: { aggregateId: string; aggregateType: string; eventType: string; payload?: unknown | null | undefined; expectedVersion?: string | number | bigint | null | undefined; metadata?: unknown | null | undefined; idempotencyKey?: string | null | undefined; correlationId?: string | null | undefined; causationId?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.append_event', { aggregateId: ['p_aggregate_id', 'text'], aggregateType: ['p_aggregate_type', 'text'], eventType: ['p_event_type', 'text'], payload: ['p_payload', 'jsonb'], expectedVersion: ['p_expected_version', 'bigint'], metadata: ['p_metadata', 'jsonb'], idempotencyKey: ['p_idempotency_key', 'text'], correlationId: ['p_correlation_id', 'uuid'], causationId: ['p_causation_id', 'uuid'] }, args, 'value') as Promise<string | null>,
@@ -1464,6 +1645,9 @@ export const sqlFunctions = {
   /** Cancels a job. Returns cancelled, or processing when it is running: then its handler is told to stop and the job is cancelled when it does. Cancelling a cancelled job does nothing. Errors: jobs_job_not_found, jobs_already_finished. */
   cancelJob: (tx: Queryable, args: { id: string; reason?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.cancel_job', { id: ['p_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<string | null>,
+  /** Makes or changes a queue of the tenant; null leaves a setting as it is. p_visibility: how long a received message is hidden (30 seconds). p_max_receives: then it is a dead letter (5). p_retention: then it expires (4 days; at most 14). p_max_payload_bytes: 256 KiB, at most 1 MiB. p_deduplication_window: 5 minutes. p_fifo: every message must name a group. Returns the id. Errors: kernel_tenant_required, queue_settings_invalid. */
+  configureQueue: (tx: Queryable, args: { queue: string; visibility?: string | null | undefined; maxReceives?: number | null | undefined; retention?: string | null | undefined; maxPayloadBytes?: number | null | undefined; deduplicationWindow?: string | null | undefined; fifo?: boolean | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.configure_queue', { queue: ['p_queue', 'text'], visibility: ['p_visibility', 'interval'], maxReceives: ['p_max_receives', 'integer'], retention: ['p_retention', 'interval'], maxPayloadBytes: ['p_max_payload_bytes', 'integer'], deduplicationWindow: ['p_deduplication_window', 'interval'], fifo: ['p_fifo', 'boolean'] }, args, 'value') as Promise<string | null>,
   /** Registers an event type of the tenant and returns its version: a new one when the schema differs from the newest, else the same with the new mode. Other processes use it within 2 s. Error events_type_invalid. */
   defineEventType: (tx: Queryable, args: { name: string; schema?: unknown | null | undefined; mode?: string | null | undefined; description?: string | null | undefined; example?: unknown | null | undefined }): Promise<number | null> =>
     call(tx, 'plinth.define_event_type', { name: ['p_name', 'text'], schema: ['p_schema', 'jsonb'], mode: ['p_mode', 'text'], description: ['p_description', 'text'], example: ['p_example', 'jsonb'] }, args, 'value') as Promise<number | null>,
@@ -1476,6 +1660,9 @@ export const sqlFunctions = {
   /** Why a job of the tenant does not run: {status, sentence, obstacles: [{cause: dependency | scheduled | backoff | paused | cap | rate | no_worker, sentence, until, detail}], ahead (jobs before it in its lane, counted to 1,000), expected_at where it is known}. Errors: jobs_job_not_found, kernel_tenant_required. */
   explainJob: (tx: Queryable, args: { id: string }): Promise<unknown> =>
     call(tx, 'plinth.explain_job', { id: ['p_id', 'uuid'] }, args, 'value') as Promise<unknown>,
+  /** Hides a received message for p_visibility from now on (default: that of the queue), because the work takes longer. Returns until when. The receipt stays the same. Errors: kernel_tenant_required, queue_receipt_invalid, queue_receipt_lost, queue_receive_invalid. */
+  extendMessage: (tx: Queryable, args: { receipt: string; visibility?: string | null | undefined }): Promise<Date | null> =>
+    call(tx, 'plinth.extend_message', { receipt: ['p_receipt', 'text'], visibility: ['p_visibility', 'interval'] }, args, 'value') as Promise<Date | null>,
   /** Stores the answer of the call that begin_idempotent claimed the key for. Error: idempotency_not_begun. */
   finishIdempotent: (tx: Queryable, args: { scope: string; key: string; responseStatus?: number | null | undefined; responseBody?: unknown | null | undefined; entityType?: string | null | undefined; entityId?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.finish_idempotent', { scope: ['p_scope', 'text'], key: ['p_key', 'text'], responseStatus: ['p_response_status', 'integer'], responseBody: ['p_response_body', 'jsonb'], entityType: ['p_entity_type', 'text'], entityId: ['p_entity_id', 'text'] }, args, 'value') as Promise<void>,
@@ -1497,12 +1684,27 @@ export const sqlFunctions = {
   /** Publishes an event in the transaction of the caller and returns its id; under an idempotency key that was used before, the id of the first. p_expected_version: null any, 0 new stream, -1 existing, n exactly n. Errors: events_event_invalid, events_payload_rejected, events_type_unknown, events_idempotency_conflict, events_version_conflict, kernel_tenant_required. */
   publishEvent: (tx: Queryable, args: { eventType: string; payload?: unknown | null | undefined; idempotencyKey?: string | null | undefined; aggregateType?: string | null | undefined; aggregateId?: string | null | undefined; expectedVersion?: string | number | bigint | null | undefined; metadata?: unknown | null | undefined; correlationId?: string | null | undefined; causationId?: string | null | undefined; occurredAt?: Date | null | undefined; typeVersion?: number | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.publish_event', { eventType: ['p_event_type', 'text'], payload: ['p_payload', 'jsonb'], idempotencyKey: ['p_idempotency_key', 'text'], aggregateType: ['p_aggregate_type', 'text'], aggregateId: ['p_aggregate_id', 'text'], expectedVersion: ['p_expected_version', 'bigint'], metadata: ['p_metadata', 'jsonb'], correlationId: ['p_correlation_id', 'uuid'], causationId: ['p_causation_id', 'uuid'], occurredAt: ['p_occurred_at', 'timestamp with time zone'], typeVersion: ['p_type_version', 'integer'] }, args, 'value') as Promise<string | null>,
+  /** Throws away up to p_limit messages of a queue, also those in flight, whose receipts are then lost; not the dead letters. Returns how many; call it until it returns 0. Errors: kernel_tenant_required. */
+  purgeQueue: (tx: Queryable, args: { queue: string; limit?: number | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.purge_queue', { queue: ['p_queue', 'text'], limit: ['p_limit', 'integer'] }, args, 'value') as Promise<string | null>,
+  /** How many messages of a queue (null: of every queue that was configured or received from) are pending, processing (in flight), scheduled (delayed or released) and failed (dead letters), each counted up to 10,000; and how long the oldest that may be received has waited, in seconds. Errors: kernel_tenant_required. */
+  queueDepth: (tx: Queryable, args: { queue?: string | null | undefined } = {}): Promise<{ queue: string | null; pending: number | null; processing: number | null; scheduled: number | null; failed: number | null; capped: boolean | null; oldest_seconds: number | null }[]> =>
+    call(tx, 'plinth.queue_depth', { queue: ['p_queue', 'text'] }, args, 'rows') as Promise<{ queue: string | null; pending: number | null; processing: number | null; scheduled: number | null; failed: number | null; capped: boolean | null; oldest_seconds: number | null }[]>,
+  /** Receives up to p_limit (1 to 1,000) messages of a queue and hides each from other receivers for p_visibility (default: that of the queue, 30 seconds). Commit it at once; acknowledge with the receipt when the work is done. In a role plinth_worker without a tenant it receives from all tenants, each its share. Errors: kernel_tenant_required, queue_receive_invalid. */
+  receiveMessages: (tx: Queryable, args: { queue: string; limit?: number | null | undefined; visibility?: string | null | undefined }): Promise<{ id: string | null; tenant_id: string | null; queue: string | null; payload: unknown; headers: unknown; group_key: string | null; receipt: string | null; receives: number | null; visible_until: Date | null; sent_at: Date | null; correlation_id: string | null; causation_id: string | null }[]> =>
+    call(tx, 'plinth.receive_messages', { queue: ['p_queue', 'text'], limit: ['p_limit', 'integer'], visibility: ['p_visibility', 'interval'] }, args, 'rows') as Promise<{ id: string | null; tenant_id: string | null; queue: string | null; payload: unknown; headers: unknown; group_key: string | null; receipt: string | null; receives: number | null; visible_until: Date | null; sent_at: Date | null; correlation_id: string | null; causation_id: string | null }[]>,
   /** Runs dead letters again that meet p_filter {kind, queue, error, failed_after, failed_before}, a page of at most 1,000 in the order of their ids; call it again with p_after := last_id and p_run_at := next_run_at while more is true, each page in a transaction of its own. p_per_second spreads them over time, p_payload is another payload for all of them, p_cancel cancels them instead. skipped: another job holds the unique key, or somebody else was first. Each page is an audit entry. Errors: jobs_filter_invalid, jobs_job_invalid. */
   redriveJobs: (tx: Queryable, args: { filter?: unknown | null | undefined; limit?: number | null | undefined; after?: string | null | undefined; moreAttempts?: number | null | undefined; payload?: unknown | null | undefined; runAt?: Date | null | undefined; perSecond?: number | null | undefined; cancel?: boolean | null | undefined } = {}): Promise<{ redriven: string | null; skipped: string | null; last_id: string | null; next_run_at: Date | null; more: boolean | null }[]> =>
     call(tx, 'plinth.redrive_jobs', { filter: ['p_filter', 'jsonb'], limit: ['p_limit', 'integer'], after: ['p_after', 'uuid'], moreAttempts: ['p_more_attempts', 'integer'], payload: ['p_payload', 'jsonb'], runAt: ['p_run_at', 'timestamp with time zone'], perSecond: ['p_per_second', 'double precision'], cancel: ['p_cancel', 'boolean'] }, args, 'rows') as Promise<{ redriven: string | null; skipped: string | null; last_id: string | null; next_run_at: Date | null; more: boolean | null }[]>,
+  /** Puts dead letters of a queue (those with p_ids, or the p_limit oldest) back to its end, to be received as often again. Returns their ids. Errors: kernel_tenant_required. */
+  redriveMessages: (tx: Queryable, args: { queue: string; ids?: string[] | null | undefined; limit?: number | null | undefined }): Promise<(string | null)[]> =>
+    call(tx, 'plinth.redrive_messages', { queue: ['p_queue', 'text'], ids: ['p_ids', 'uuid[]'], limit: ['p_limit', 'integer'] }, args, 'values') as Promise<(string | null)[]>,
   /** Ends a legal hold of the tenant of the transaction; its rows follow the policies again. Recorded in the audit log. Errors: maintenance_hold_unknown, maintenance_hold_invalid, kernel_tenant_required. */
   releaseLegalHold: (tx: Queryable, args: { holdId: string; reason: string }): Promise<void> =>
     call(tx, 'plinth.release_legal_hold', { holdId: ['p_hold_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
+  /** Gives a received message back: it may be received again after p_delay (0 to 14 days). p_error: why, for people. p_dead: it becomes a dead letter at once; so it does when it was received as often as its queue allows. p_counted false: this receive does not count, for a receiver that shuts down. Returns the status: pending, scheduled or failed. Errors: kernel_tenant_required, queue_receipt_invalid, queue_receipt_lost, queue_receive_invalid. */
+  releaseMessage: (tx: Queryable, args: { receipt: string; delay?: string | null | undefined; error?: string | null | undefined; dead?: boolean | null | undefined; counted?: boolean | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.release_message', { receipt: ['p_receipt', 'text'], delay: ['p_delay', 'interval'], error: ['p_error', 'text'], dead: ['p_dead', 'boolean'], counted: ['p_counted', 'boolean'] }, args, 'value') as Promise<string | null>,
   /** Removes a limit of the tenant of the transaction; by plinth_worker without one: of the installation. Recorded in the audit log. Errors: jobs_limit_not_found, kernel_tenant_required. */
   removeJobLimit: (tx: Queryable, args: { id: string; reason?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.remove_job_limit', { id: ['p_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
@@ -1530,6 +1732,12 @@ export const sqlFunctions = {
   /** Enqueues many jobs in the transaction of the caller, at most 50,000, [{job_type, job_name, payload, priority, run_at, delay_ms, max_attempts, queue, unique_key, unique_until, unique_for_ms, on_duplicate, max_wait_ms, concurrency_key, deadline, depends_on, on_dependency_failure, batch_id, backoff, id}], and returns their ids in order; in place of a duplicate that of the holder. Errors: those of plinth.schedule_job, which name the row. */
   scheduleJobs: (tx: Queryable, args: { jobs: unknown }): Promise<string[] | null> =>
     call(tx, 'plinth.schedule_jobs', { jobs: ['p_jobs', 'jsonb'] }, args, 'value') as Promise<string[] | null>,
+  /** Sends a message in the transaction of the caller and returns its id. p_delay: nobody receives it before (0 to 14 days). p_group_key: messages of one group are received one after the other. p_deduplication_key: if a message with it was sent within the window of the queue (5 minutes), nothing is written and the id of that message is returned. Errors: kernel_tenant_required, queue_message_invalid, queue_payload_too_large. */
+  sendMessage: (tx: Queryable, args: { queue: string; payload: unknown; delay?: string | null | undefined; groupKey?: string | null | undefined; deduplicationKey?: string | null | undefined; headers?: unknown | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.send_message', { queue: ['p_queue', 'text'], payload: ['p_payload', 'jsonb'], delay: ['p_delay', 'interval'], groupKey: ['p_group_key', 'text'], deduplicationKey: ['p_deduplication_key', 'text'], headers: ['p_headers', 'jsonb'] }, args, 'value') as Promise<string | null>,
+  /** Sends up to 10,000 messages, [{payload, headers, group_key, deduplication_key, delay_ms}], in one statement, in the transaction of the caller. Returns their ids in the same order; the id of the earlier message where a deduplication key was used. Errors: kernel_tenant_required, queue_message_invalid, queue_payload_too_large. */
+  sendMessages: (tx: Queryable, args: { queue: string; messages: unknown }): Promise<(string | null)[]> =>
+    call(tx, 'plinth.send_messages', { queue: ['p_queue', 'text'], messages: ['p_messages', 'jsonb'] }, args, 'values') as Promise<(string | null)[]>,
   /** Sends an event of type webhooks.test to one subscription, whatever its patterns, with the usual retries; returns the webhook-id, which plinth.event_delivery_log shows as delivery_id. Errors: webhooks_subscription_not_found, webhooks_subscription_disabled. */
   sendTestEvent: (tx: Queryable, args: { subscriptionId: string }): Promise<string | null> =>
     call(tx, 'plinth.send_test_event', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<string | null>,

@@ -26,8 +26,19 @@ export interface CallContext {
    * that was done before is not run again, and the stored data is the answer.
    */
   run(call: Call, body: (tx: AnyTransaction) => Promise<unknown>): Promise<unknown>;
+  /** Waits until there is something to do for the call, or its time is over; holds no connection between two looks. Without it nobody waits. */
+  wait?(waiting: Waiting): Promise<void>;
   /** Adapters of the process, by name. */
   adapters: Record<string, unknown>;
+}
+
+/** What a call waits for before its transaction is opened. */
+export interface Waiting {
+  /** Hints to be woken by (wake.ts). They may be lost, so `ready` is asked now and then as well. */
+  signals: readonly string[];
+  timeoutMs: number;
+  /** Asked in a read-only transaction of its own. */
+  ready(tx: AnyTransaction): Promise<boolean>;
 }
 
 /** What the app must know of a procedure to open its transaction. */
@@ -143,6 +154,8 @@ const guarded = (options: RouteOptions) =>
       return result;
     };
     try {
+      const waiting = options.waitFor?.(call.input, principal.tenantId);
+      if (waiting) await ctx.wait?.(waiting);
       let result: Awaited<ReturnType<typeof inside>> | undefined;
       const data = await ctx.run(call, async (tx) => {
         result = await inside(tx);
@@ -179,6 +192,8 @@ interface RouteOptions {
   records?: boolean;
   /** Fields of the answer that are told once: an idempotent replay gives null for them. */
   secretFields?: readonly string[];
+  /** Long polling: what the call waits for. Gets the input as it was sent; undefined means not at all. */
+  waitFor?: (input: unknown, tenantId: string | undefined) => Waiting | undefined;
 }
 
 /**

@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { fail } from '#kernel/errors.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
-import type { Call, CallContext, Principal } from '#kernel/rpc.ts';
+import type { Call, CallContext, Principal, Waiting } from '#kernel/rpc.ts';
 import type { AnyTransaction, TransactionInput } from '#kernel/transaction.ts';
 import type { AccessTransaction } from '#modules/access';
 import { NO_TENANT, noteOperatorAccess } from '#modules/access';
@@ -53,7 +53,30 @@ export function callContext(host: CallHost, facts: CallFacts): CallContext {
       if (call.type === 'mutation' && call.path.startsWith('system.access.')) host.authenticator.forget();
       return answer;
     },
+    wait: (waiting) => wait(host, facts, waiting),
   };
+}
+
+/** Longest time between two looks: what a lost hint, a message sent by SQL and a time-out that ran off may cost. */
+const LOOK_AGAIN_MS = 1_000;
+
+/** Looks first often, then once a second, or when a hint comes; every look is a read-only transaction of its own. */
+async function wait(host: CallHost, facts: CallFacts, { signals, timeoutMs, ready }: Waiting): Promise<void> {
+  const { principal } = facts.credential;
+  if (!principal?.tenantId) return;
+  const input = { ...inputOf(host, facts, principal, true), tenantId: principal.tenantId };
+  const { clock } = host.plinth;
+  const end = clock.now() + timeoutMs;
+  for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, LOOK_AGAIN_MS)) {
+    // Asked to be woken before it looks: a hint in between is not missed.
+    const looked = new AbortController();
+    const hinted = host.plinth.wake.next(signals, Math.max(0, Math.min(pauseMs, end - clock.now())), AbortSignal.any([looked.signal, facts.signal]));
+    if (clock.now() >= end || facts.signal.aborted || (await host.plinth.transaction(input, ready))) {
+      looked.abort();
+      return;
+    }
+    await hinted;
+  }
 }
 
 const inputOf = (host: CallHost, facts: CallFacts, principal: Principal, readOnly: boolean): TransactionInput => ({

@@ -1,0 +1,4 @@
+export type { ReceivedMessage, ReleaseOptions } from './receive.ts';
+export { acknowledge, acknowledgeMany, extend, receive, release } from './receive.ts';
+export type { Payload, QueueTransaction, SendOptions } from './send.ts';
+export { MOST_PAYLOAD_BYTES, queueSignal } from './send.ts';

@@ -1,0 +1,27 @@
+-- Receipts are read before anything else, so that a bad one is refused whatever the plan; messages are locked in the order of their ids, so
+-- that two who acknowledge the same ones do not wait for each other in a circle.
+create or replace function plinth.acknowledge_messages(p_receipts text[]) returns setof text
+language plpgsql volatile security invoker set search_path = ''
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  _tenant uuid := plinth_kernel.require_tenant();
+  _ids uuid[];
+  _receives integer[];
+begin
+  select array_agg(r.id order by r.id), array_agg(r.receives order by r.id) into _ids, _receives
+  from (select distinct g from unnest(p_receipts) g) as u (receipt) cross join lateral plinth_queue.receipt_of(u.receipt) as r;
+  return query
+    with locked as materialized (
+      select h.id, h.receives from unnest(_ids, _receives) as g (id, receives)
+      join plinth_queue.hidden h on h.tenant_id = _tenant and h.id = g.id and h.receives = g.receives and h.held
+      for update of h
+    ), gone as (
+      delete from plinth_queue.hidden h using locked l where h.tenant_id = _tenant and h.id = l.id returning h.tenant_id, h.id, h.receives
+    )
+    insert into plinth_queue.done as d (tenant_id, id, outcome, receives) select g.tenant_id, g.id, 'completed', g.receives from gone g
+    returning d.id || '.' || d.receives;
+end
+$$;
+comment on function plinth.acknowledge_messages(text[]) is
+  'Acknowledges messages in the transaction of the caller: they will not be received again. Returns the receipts that held; those that are missing had lost their message to another receiver, and whoever did their work must roll back. Errors: kernel_tenant_required, queue_receipt_invalid.';

@@ -1,0 +1,38 @@
+-- One message of each group that has none in flight: the walk makes one step of the index a group, whatever their backlog, and the row is
+-- locked by its whole key, so that a receiver that comes too late gets nothing and never the message after it.
+create or replace function plinth_queue.take_groups(p_tenant uuid, p_queue text, p_from bigint, p_to bigint, p_limit integer, p_visibility interval, p_oldest uuid)
+returns table (id uuid, receives integer, visible_at timestamptz)
+language sql volatile security invoker set search_path = ''
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
+  with recursive walk as (
+    (select g.group_no, g.position, 1 as step from plinth_queue.grouped g
+     where g.tenant_id = p_tenant and g.queue = p_queue and g.group_no >= p_from and g.group_no <= p_to
+     order by g.tenant_id, g.queue, g.group_no, g.position limit 1)
+    union all
+    select n.group_no, n.position, w.step + 1 from walk w cross join lateral (
+      select g.group_no, g.position from plinth_queue.grouped g
+      where g.tenant_id = p_tenant and g.queue = p_queue and g.group_no > w.group_no and g.group_no <= p_to
+      order by g.tenant_id, g.queue, g.group_no, g.position limit 1
+    ) as n where w.step < 10000
+  ), heads as materialized (
+    select w.group_no, w.position from walk w
+    where not exists (select from plinth_queue.hidden h where h.tenant_id = p_tenant and h.queue = p_queue and h.group_no = w.group_no)
+    limit p_limit
+  ), locked as materialized (
+    select g.group_no, g.position from heads d
+    join plinth_queue.grouped g on g.tenant_id = p_tenant and g.queue = p_queue and g.group_no = d.group_no and g.position = d.position
+    for update of g skip locked
+  ), taken as (
+    delete from plinth_queue.grouped g using locked l
+    where g.tenant_id = p_tenant and g.queue = p_queue and g.group_no = l.group_no and g.position = l.position
+    returning g.*
+  ), expired as (
+    insert into plinth_queue.done (tenant_id, id, outcome, receives) select t.tenant_id, t.id, 'expired', t.receives from taken t where t.id < p_oldest
+  )
+  insert into plinth_queue.hidden (tenant_id, id, queue, visible_at, receives, forgiven, held, group_no)
+  select t.tenant_id, t.id, t.queue, clock_timestamp() + p_visibility, t.receives + 1, t.forgiven, true, t.group_no from taken t where t.id >= p_oldest
+  returning id, receives, visible_at
+$$;
+comment on function plinth_queue.take_groups(uuid, text, bigint, bigint, integer, interval, uuid) is
+  'Receives the first message of groups between two group numbers that have no message in flight.';
