@@ -2,7 +2,7 @@
 --   plinth_queue.messages, which is partitioned by day and leaves by dropping days. Where a message stands is a narrow row that moves:
 --   ready or grouped (may be received) -> hidden (in flight, delayed or released) -> done, or dead. Rows of ready are deleted, those of
 --   hidden too, so their indexes begin with dead entries until VACUUM runs; plinth_queue.cursors holds the place from which on
---   something may be alive, so that a receiver does not walk over the dead (docs/adr/0014).
+--   something may be alive, so that a receiver does not walk over the dead.
 -- locks: none, everything is new
 -- breaking: no
 
