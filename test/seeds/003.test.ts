@@ -110,13 +110,12 @@ promiseSeed({
   },
 });
 
-promiseTables(() => database, ['event_store', 'background_jobs', 'system_audit_logs'], {
+promiseTables(() => database, ['event_store', 'message_queue', 'background_jobs', 'system_audit_logs'], {
   payments: ['transactions', 'payment_methods', 'transaction_events'],
   whatsapp: ['whatsapp_sessions', 'whatsapp_message_queue'],
   services: ['service_registry', 'service_health_overview'],
   flags: ['feature_flags', 'feature_flag_evaluations'],
   config: ['configurations', 'configuration_history'],
-  queue: ['message_queue'],
   metrics: ['system_metrics'],
   analytics: ['analytics_events', 'daily_metrics', 'analytics_summary', 'user_engagement_metrics'],
   cache: ['cache_entries', 'cache_stats'],
