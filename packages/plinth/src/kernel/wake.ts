@@ -49,7 +49,9 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
     waiting = new Set();
     sentMs = performance.now();
     // A hint need not survive a crash: its commit does not wait for the disk.
-    sending = pool.query(`select set_config('synchronous_commit', 'off', true), pg_notify($1, name) from unnest($2::text[]) name`, [CHANNEL, names]).catch(() => {});
+    sending = pool
+      .query(`select set_config('synchronous_commit', 'off', true), pg_notify($1, name) from unnest($2::text[]) name`, [CHANNEL, names])
+      .catch(() => {});
   };
   const on: Wake['on'] = (name, listener) => {
     const set = listeners.get(name) ?? new Set();

@@ -18,6 +18,16 @@ export interface SettleQueue {
   closing(): string[];
 }
 
+export interface SettleQueueOptions {
+  plinth: Plinth<ModuleMap>;
+  log: WorkServices['log'];
+  giveUpMs: number;
+  /** See WorkerOptions.durable. */
+  durable: boolean;
+  /** Outcomes were given up: whoever waits for a sign of life of this process must not get it. */
+  onGivenUp: () => void;
+}
+
 interface Entry {
   settlement: Settlement;
   claim: string | undefined;
@@ -48,15 +58,7 @@ const instead = ({ tenant_id, id, run_id }: Settlement, error: Error): Settlemen
  * Stores outcomes, those that arrive while one statement is under way together in the next. While the database is away they wait,
  * at most `giveUpMs`: by then the leases have expired and the jobs run again.
  */
-export function createSettleQueue(options: {
-  plinth: Plinth<ModuleMap>;
-  log: WorkServices['log'];
-  giveUpMs: number;
-  /** See WorkerOptions.durable. */
-  durable: boolean;
-  /** Outcomes were given up: whoever waits for a sign of life of this process must not get it. */
-  onGivenUp: () => void;
-}): SettleQueue {
+export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
   const { plinth, log, giveUpMs, durable } = options;
   const waiting: Entry[] = [];
   const closing: string[] = [];

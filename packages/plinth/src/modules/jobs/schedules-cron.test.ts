@@ -115,7 +115,7 @@ test.each([
   ['* * 0 * *', 'UTC', 'day of month', /"0"/],
   ['* * * 13 *', 'UTC', 'month', /field for the month, "13", .* 1 to 12 or JAN to DEC/],
   ['* * * * 8', 'UTC', 'day of week', /day of week, "8"/],
-  ['* * * * MON-XXX', 'UTC', 'day of week', /MON-XXX/],
+  ['* * * * MON-QQQ', 'UTC', 'day of week', /MON-QQQ/],
   ['* * * * 5#6', 'UTC', 'day of week', /5#6/],
   ['* * * *', 'UTC', 'cron', /five fields .* has 4/],
   ['* * * * * *', 'UTC', 'cron', /none for seconds; .* has 6/],
