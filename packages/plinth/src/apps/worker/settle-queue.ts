@@ -44,6 +44,12 @@ const turnOfTheLoop = (): Promise<void> => new Promise((resolve) => setImmediate
 /** SQLSTATE classes of data that the database refuses: trying again would not help. */
 export const isRefusal = (error: unknown): boolean => /^2[23]/.test(String((error as { code?: unknown }).code ?? ''));
 
+function giveUp({ log, onGivenUp }: SettleQueueOptions, late: readonly Entry[], error: unknown): void {
+  log.error({ jobs: late.length, err: error }, 'worker: outcomes could not be stored before their leases expired; the jobs will run again');
+  for (const entry of late) entry.resolve(false);
+  onGivenUp();
+}
+
 /** What is stored for an outcome that the database refuses. */
 const instead = ({ tenant_id, id, run_id }: Settlement, error: Error): Settlement => ({
   tenant_id,
@@ -120,10 +126,7 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
   const putBack = async (batch: readonly Entry[], error: unknown): Promise<void> => {
     const now = performance.now();
     const late = batch.filter((entry) => now - entry.since > giveUpMs);
-    if (late.length > 0)
-      log.error({ jobs: late.length, err: error }, 'worker: outcomes could not be stored before their leases expired; the jobs will run again');
-    for (const entry of late) entry.resolve(false);
-    if (late.length > 0) options.onGivenUp();
+    if (late.length > 0) giveUp(options, late, error);
     waiting.unshift(...batch.filter((entry) => !late.includes(entry)));
     await pause();
   };
