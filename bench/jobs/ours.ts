@@ -4,6 +4,7 @@ import type { WorkerOptions } from '../../packages/plinth/src/apps/worker/index.
 import { startWorker } from '../../packages/plinth/src/apps/worker/index.ts';
 import type { Plinth, Tx } from '../../packages/plinth/src/index.ts';
 import { createPlinth } from '../../packages/plinth/src/index.ts';
+import type { JobDefinition } from '../../packages/plinth/src/module-kit.ts';
 import type { Modules } from '../../packages/plinth/src/registry.gen.ts';
 import type { BenchContext } from '../harness.ts';
 import type { Contestant, Payload, StartWorker } from '../peers/queue.ts';
@@ -12,7 +13,7 @@ export const KIND = 'bench.noop';
 
 const silent = { info: () => {}, warn: () => {}, error: () => {} };
 
-type Handler = NonNullable<WorkerOptions<Modules>['handlers']>[string]['handler'];
+type Handler = JobDefinition<Tx>['handler'];
 
 export type JobWorkerOptions = Partial<WorkerOptions<Modules>> & { prefetch?: number; durable?: boolean };
 

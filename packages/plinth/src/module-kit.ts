@@ -5,4 +5,4 @@ export { PlinthError, raiser } from '#kernel/errors.ts';
 export type { ListCard, ModuleMap, TableCard } from '#kernel/module.ts';
 export { defineModule } from '#kernel/module.ts';
 export { procedure } from '#kernel/rpc.ts';
-export type { Consumer, FeedEvent, JobDefinition, JobRun } from '#kernel/work.ts';
+export type { Consumer, FeedEvent, JobDefinition, JobRun, ThreadJobDefinition, ThreadRun } from '#kernel/work.ts';

@@ -88,6 +88,21 @@ export interface JobDefinition<Tx extends AnyTransaction = AnyTransaction> {
   timeoutMs?: number;
 }
 
+/**
+ * What the handler of a job gets that runs in a thread of its own. It has no transactions: it returns what it has worked out, and `finish`
+ * writes it; or it opens a Plinth of its own, which is another pool of connections.
+ */
+export type ThreadRun = Pick<JobRun, 'id' | 'kind' | 'payload' | 'attempt' | 'runId' | 'tenantId' | 'correlationId' | 'signal' | 'progress' | 'log' | 'snooze'>;
+
+/** A job that computes: its handler is a module and runs in a thread, so that it does not hold up the process. */
+export interface ThreadJobDefinition<Tx extends AnyTransaction = AnyTransaction> extends Omit<JobDefinition<Tx>, 'handler'> {
+  /** A module whose default export is `(run: ThreadRun) => unknown`, sync or async: `new URL('./render.ts', import.meta.url)`. */
+  thread: URL;
+  /** Runs in the main thread with what the module returned; what it returns is the result of the job instead. The place for transactions and completeIn. */
+  finish?: (run: JobRun<Tx>, result: unknown) => Promise<unknown>;
+  handler?: never;
+}
+
 /** One event as a consumer of the feed sees it. */
 export interface FeedEvent {
   tenantId: string;

@@ -7,7 +7,7 @@ import { StopReason } from '#apps/worker/stop-reason.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Transaction } from '#kernel/transaction.ts';
-import type { JobDefinition, WorkServices } from '#kernel/work.ts';
+import type { JobDefinition, JobRun, ThreadJobDefinition, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, EnqueueOptions, JobsTransaction, Settlement } from '#modules/jobs';
 import { claimJobs, recoverJobs, settleJobs, unregisterWorker } from '#modules/jobs';
 import type { EnqueuedJob, Expectation } from './enqueued.ts';
@@ -15,8 +15,8 @@ import { assertEnqueued, assertNotEnqueued } from './enqueued.ts';
 
 export interface JobsKitOptions<Modules extends ModuleMap> {
   plinth: Plinth<Modules>;
-  /** Handlers as startWorker takes them. Those of the modules' cards are there too. */
-  handlers?: Record<string, JobDefinition<Transaction<Modules>>>;
+  /** Handlers as startWorker takes them. Those of the modules' cards are there too. The modules of threads run in the test's own. */
+  handlers?: Record<string, JobDefinition<Transaction<Modules>> | ThreadJobDefinition<Transaction<Modules>>>;
   /** Only jobs of this tenant are seen and run. Default: those of every tenant in the database. */
   tenantId?: string;
   /** What handlers get; default: a silent log, the clock of plinth, no adapters. */
@@ -77,6 +77,8 @@ export interface JobsKit {
   assertNotEnqueued(kind: string, payload?: Record<string, unknown>, expected?: Omit<Expectation, 'times'>): Promise<void>;
 }
 
+const runHere = async (module: URL, run: JobRun): Promise<unknown> => ((await import(module.href)) as { default: (run: JobRun) => unknown }).default(run);
+
 const silent: WorkServices['log'] = { info: () => {}, warn: () => {}, error: () => {} };
 const LEASE_MS = 3_600_000;
 const STOP_MS = 1_000;
@@ -98,7 +100,7 @@ export function jobsKit<Modules extends ModuleMap>(options: JobsKitOptions<Modul
   const plinth = options.plinth as unknown as Plinth<ModuleMap>;
   const { tenantId } = options;
   const services: WorkServices = { clock: plinth.clock, log: silent, adapters: {}, enabled: () => true, ...options.services };
-  const definitions = definitionsOf(plinth.modules, services.enabled, options.handlers as Record<string, JobDefinition> | undefined);
+  const definitions = definitionsOf(plinth.modules, services.enabled, (options.handlers ?? {}) as Record<string, JobDefinition | ThreadJobDefinition>, runHere);
   const attempts = attemptsWith(plinth, services, definitions);
   let advancedMs = 0;
   const now = (): Date => new Date(plinth.clock.now() + advancedMs);

@@ -5,7 +5,7 @@ import { createLog } from '#kernel/log.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Transaction } from '#kernel/transaction.ts';
-import type { JobDefinition, WorkerRuntime, WorkServices } from '#kernel/work.ts';
+import type { JobDefinition, ThreadJobDefinition, WorkerRuntime, WorkServices } from '#kernel/work.ts';
 import { startConsumers } from './consumers.ts';
 import { definitionsOf } from './definitions.ts';
 import { startJobLoop } from './job-loop.ts';
@@ -14,6 +14,7 @@ import type { WorkerStats } from './metrics.ts';
 import { emptyStats, workerMetrics } from './metrics.ts';
 import type { JobMiddleware } from './middleware.ts';
 import { withMiddleware } from './middleware.ts';
+import { createThreadPool } from './thread-pool.ts';
 import { startUpkeep } from './upkeep.ts';
 
 export { JobFailure } from '#modules/jobs';
@@ -24,7 +25,9 @@ export { StopReason } from './stop-reason.ts';
 export interface WorkerOptions<Modules extends ModuleMap> {
   plinth: Plinth<Modules>;
   /** Handlers of your own kinds, beside those on the modules' cards. */
-  handlers?: Record<string, JobDefinition<Transaction<Modules>>>;
+  handlers?: Record<string, JobDefinition<Transaction<Modules>> | ThreadJobDefinition<Transaction<Modules>>>;
+  /** Most threads for kinds that have a `thread`. Default: one fewer than the processor can run at once. Jobs that find none free wait in their slots. */
+  threads?: number;
   /** Goes around every attempt at a job of any kind, the first one outermost. Default: none. */
   middleware?: readonly JobMiddleware<Transaction<Modules>>[];
   /** Default: the clock of plinth, a log on standard error, every module, and an egress adapter that reaches the public internet only. */
@@ -75,8 +78,10 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
   const name = options.name ?? `${hostname()}:${process.pid}`;
   const egress = options.services?.adapters?.egress ? undefined : createEgress();
   const services = completed(options.services, plinth, egress ? { egress } : {});
+  const stopMs = options.stopMs ?? 1_000;
+  const threads = createThreadPool({ most: options.threads, stopMs });
   const definitions = withMiddleware(
-    definitionsOf(plinth.modules, services.enabled, options.handlers as Record<string, JobDefinition> | undefined),
+    definitionsOf(plinth.modules, services.enabled, (options.handlers ?? {}) as Record<string, JobDefinition | ThreadJobDefinition>, threads.run),
     (options.middleware ?? []) as readonly JobMiddleware[],
   );
   // First, because a part may refuse to start, for want of an adapter: then nothing runs.
@@ -91,13 +96,14 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
     durable: options.durable ?? false,
     queues: options.queues,
     leaseMs: options.leaseMs ?? 15_000,
-    stopMs: options.stopMs ?? 1_000,
+    stopMs,
   });
   const loops = [...startUpkeep(shared), ...startConsumers(shared), ...(options.listen === false ? [] : [startListener(plinth, services.log, jobs.member)])];
   services.log.info({ worker: name, kinds: Object.keys(definitions), parts: parts.map((part) => part.name) }, 'worker started');
   let stopped: Promise<void> | undefined;
   const stop = async (graceMs: number): Promise<void> => {
     await Promise.all([jobs.stop(graceMs), ...loops.map((loop) => loop.stop()), ...parts.map((part) => stopPart(part, services))]);
+    await threads.close();
     egress?.close();
     services.log.info({ worker: name, ...stats }, 'worker stopped');
   };

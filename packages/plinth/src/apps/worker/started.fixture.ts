@@ -6,7 +6,11 @@ import type { Plinth, Tx } from '../../index.ts';
 import type { Worker, WorkerOptions } from './index.ts';
 import { startWorker } from './index.ts';
 
-type Options = Omit<Partial<WorkerOptions<Plinth['modules']>>, 'plinth' | 'handlers'> & { definition?: Partial<JobDefinition<Tx>> };
+type Options = Omit<Partial<WorkerOptions<Plinth['modules']>>, 'plinth' | 'handlers'> & {
+  definition?: Partial<JobDefinition<Tx>>;
+  /** Handlers of other kinds. */
+  others?: WorkerOptions<Plinth['modules']>['handlers'];
+};
 
 const log: WorkServices['log'] = { info: () => {}, warn: () => {}, error: () => {} };
 
@@ -16,10 +20,17 @@ export function workersOf(database: () => TestDatabase): (handler: JobDefinition
   afterEach(async () => {
     await Promise.all(started.splice(0).map((worker) => worker.stop({ graceMs: 0 })));
   });
-  return (handler, { definition, ...options } = {}) => {
+  return (handler, { definition, others, ...options } = {}) => {
     const { plinth } = database();
     const services: Partial<WorkServices> = { log, enabled: (module) => module === 'jobs' };
-    const worker = startWorker({ plinth, services, pollMs: 100, listen: false, handlers: { k: { summary: 'test', handler, ...definition } }, ...options });
+    const worker = startWorker({
+      plinth,
+      services,
+      pollMs: 100,
+      listen: false,
+      handlers: { k: { summary: 'test', handler, ...definition }, ...others },
+      ...options,
+    });
     started.push(worker);
     return worker;
   };
