@@ -2,6 +2,7 @@ import { fail } from '#kernel/errors.ts';
 import { json } from './answer.ts';
 import type { Host, Server } from './host.ts';
 import { only } from './host.ts';
+import { observeQueues } from './queue-metrics.ts';
 import { readiness } from './ready.ts';
 
 /** What whoever keeps the process alive asks. */
@@ -11,8 +12,12 @@ export function mountOperations(app: Server, host: Host): void {
     const state = await readiness(host.plinth, host.options.tiers ?? {});
     return json(state, state.ready ? 200 : 503);
   });
+  let observed = false;
   only(app, 'GET', '/metrics', async () => {
     if (!host.options.metrics) throw fail('unknown_route', { message: 'This process serves no metrics' });
+    // Not before: an instrument of no provider stays silent for ever.
+    if (!observed) observeQueues(host.plinth, host.log);
+    observed = true;
     const { contentType, text } = await host.options.metrics();
     return new Response(text, { headers: { 'content-type': contentType } });
   });

@@ -11,15 +11,18 @@ import { definitionsOf } from './definitions.ts';
 import { startJobLoop } from './job-loop.ts';
 import { startListener } from './listener.ts';
 import type { WorkerStats } from './metrics.ts';
-import { emptyStats, workerMetrics } from './metrics.ts';
+import { emptyStats, observeWorker, watchLoopDelay, workerMetrics } from './metrics.ts';
 import type { JobMiddleware } from './middleware.ts';
 import { withMiddleware } from './middleware.ts';
+import type { Concurrency } from './scaler.ts';
+import { slotLimits, startScaler } from './scaler.ts';
 import { createThreadPool } from './thread-pool.ts';
 import { startUpkeep } from './upkeep.ts';
 
 export { JobFailure } from '#modules/jobs';
 export type { WorkerStats } from './metrics.ts';
 export type { JobMiddleware } from './middleware.ts';
+export type { Concurrency } from './scaler.ts';
 export { StopReason } from './stop-reason.ts';
 
 export interface WorkerOptions<Modules extends ModuleMap> {
@@ -32,8 +35,11 @@ export interface WorkerOptions<Modules extends ModuleMap> {
   middleware?: readonly JobMiddleware<Transaction<Modules>>[];
   /** Default: the clock of plinth, a log on standard error, every module, and an egress adapter that reaches the public internet only. */
   services?: Partial<WorkServices>;
-  /** Jobs at a time. Default 10; the pool should have as many connections and a few more. */
-  concurrency?: number;
+  /**
+   * Jobs at a time. Default 10; the pool should have as many connections and a few more. `{ min, max }`: as many as it takes for jobs not to wait
+   * longer than `targetMs`, as far as the event loop and the pool of connections allow; `worker.stats.slots` tells how many there are now.
+   */
+  concurrency?: number | Concurrency;
   /** Most jobs that are claimed ahead and wait for a slot; it takes a quarter of a second's work, not more. Default 500. */
   prefetch?: number;
   /**
@@ -75,6 +81,7 @@ export interface Worker {
  */
 export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Modules>): Worker {
   const plinth = options.plinth as unknown as Plinth<ModuleMap>;
+  const limits = slotLimits(options.concurrency ?? 10);
   const name = options.name ?? `${hostname()}:${process.pid}`;
   const egress = options.services?.adapters?.egress ? undefined : createEgress();
   const services = completed(options.services, plinth, egress ? { egress } : {});
@@ -86,23 +93,34 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
   );
   // First, because a part may refuse to start, for want of an adapter: then nothing runs.
   const parts = startParts({ plinth, services, wake: plinth.wake });
-  const stats = emptyStats();
+  const stats = { ...emptyStats(), slots: limits.min };
   const shared = { plinth, services, definitions, pollMs: options.pollMs ?? 1_000, stats, metrics: workerMetrics() };
   const jobs = startJobLoop({
     ...shared,
     name,
-    concurrency: options.concurrency ?? 10,
+    get concurrency() {
+      return stats.slots;
+    },
     prefetch: options.prefetch ?? 500,
     durable: options.durable ?? false,
     queues: options.queues,
     leaseMs: options.leaseMs ?? 15_000,
     stopMs,
   });
-  const loops = [...startUpkeep(shared), ...startConsumers(shared), ...(options.listen === false ? [] : [startListener(plinth, services.log, jobs.member)])];
+  const loopDelay = watchLoopDelay();
+  const scaler = { ...shared, log: services.log, limits, queues: options.queues, loopDelay, load: jobs.load, resized: jobs.resized };
+  const loops = [
+    ...startUpkeep(shared),
+    ...startConsumers(shared),
+    ...(options.listen === false ? [] : [startListener(plinth, services.log, jobs.member)]),
+    ...(limits.max > limits.min ? [startScaler(scaler)] : []),
+  ];
+  const unobserve = observeWorker(stats, loopDelay);
   services.log.info({ worker: name, kinds: Object.keys(definitions), parts: parts.map((part) => part.name) }, 'worker started');
   let stopped: Promise<void> | undefined;
   const stop = async (graceMs: number): Promise<void> => {
     await Promise.all([jobs.stop(graceMs), ...loops.map((loop) => loop.stop()), ...parts.map((part) => stopPart(part, services))]);
+    unobserve();
     await threads.close();
     egress?.close();
     services.log.info({ worker: name, ...stats }, 'worker stopped');

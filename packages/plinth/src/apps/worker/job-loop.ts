@@ -2,6 +2,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
+import type { Claims } from './claims.ts';
 import { createClaims } from './claims.ts';
 import type { Journal } from './journal.ts';
 import { createJournal } from './journal.ts';
@@ -19,7 +20,8 @@ export interface JobLoopOptions {
   services: WorkServices;
   definitions: Readonly<Record<string, JobDefinition>>;
   name: string;
-  concurrency: number;
+  /** Jobs at a time, now: may change while it runs. */
+  readonly concurrency: number;
   /** Most jobs that wait here for a slot. */
   prefetch: number;
   queues?: readonly string[] | undefined;
@@ -34,6 +36,10 @@ export interface JobLoopOptions {
 /** Takes jobs while there are free slots, runs them, stores how they ended. */
 export interface JobLoop {
   readonly member: Member;
+  /** What was seen since it was asked last. */
+  load(): { peak: number; waitMs: number };
+  /** There are more or fewer slots. */
+  resized(): void;
   /** Takes no more, gives back what has not begun, waits `graceMs` for what runs, then aborts it and gives back what does not end. */
   stop(graceMs: number): Promise<void>;
 }
@@ -70,39 +76,55 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
       state.open.clear();
     },
   });
-  const settling = createSettleQueue({ plinth, log: services.log, giveUpMs: leaseMs * 2, durable: options.durable, onGivenUp: () => member.renew() });
+  const settling = createSettleQueue({
+    plinth,
+    log: services.log,
+    onStored: (outcomes, tookMs) => {
+      options.metrics.settled.record(outcomes);
+      options.metrics.settleDuration.record(tookMs / 1000);
+    },
+    giveUpMs: leaseMs * 2,
+    durable: options.durable,
+    onGivenUp: () => member.renew(),
+  });
   const journal = createJournal(plinth, services.log);
-  const state: State = { options, running, settling, journal, waiting: [], open: new Map(), cancelled: new Set(), stopping: false, ended: new Set() };
+  const state: State = {
+    options,
+    running,
+    settling,
+    journal,
+    waiting: [],
+    seen: { peak: 0, waitMs: 0 },
+    open: new Map(),
+    cancelled: new Set(),
+    stopping: false,
+    ended: new Set(),
+  };
   const claims = createClaims({
     ...options,
+    plinth: claimsTimed(options),
+    get concurrency() {
+      return options.concurrency;
+    },
     member,
     log: services.log,
     held: () => running.size + state.waiting.length,
     unsettled: () => settling.size,
     known: () => [...state.open.keys(), ...settling.closing()],
-    onClaimed(jobs) {
-      stats.claimed += jobs.length;
-      const sinceMs = performance.now();
-      for (const job of jobs) {
-        state.open.set(job.claim_id, (state.open.get(job.claim_id) ?? 0) + 1);
-        state.waiting.push({ job, sinceMs });
-      }
-      fill(state);
-    },
+    onClaimed: (jobs) => take(state, jobs),
   });
   state.onFree = claims.freed;
   const sweep = setInterval(() => sweepTimes(state), SWEEP_MS);
 
   return {
     member,
+    load: () => loadOf(state),
+    resized() {
+      fill(state);
+      claims.freed();
+    },
     async stop(graceMs) {
-      state.stopping = true;
-      await claims.stop();
-      for (const { job } of state.waiting.splice(0)) end(state, job, { outcome: 'returned' });
-      await drained(state, graceMs);
-      for (const one of running.values()) one.stop(new StopReason('shutdown', 'the worker shuts down'));
-      // Handlers have stopMs to end, then the job is given back whatever they do: the fence keeps a straggler from the database.
-      await drained(state, options.stopMs + 1_000);
+      await wind(state, claims, graceMs);
       clearInterval(sweep);
       await journal.stop();
       await member.stop();
@@ -111,12 +133,37 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
   };
 }
 
+async function wind(state: State, claims: Claims, graceMs: number): Promise<void> {
+  state.stopping = true;
+  await claims.stop();
+  for (const { job } of state.waiting.splice(0)) end(state, job, { outcome: 'returned' });
+  await drained(state, graceMs);
+  for (const one of state.running.values()) one.stop(new StopReason('shutdown', 'the worker shuts down'));
+  // Handlers have stopMs to end, then the job is given back whatever they do: the fence keeps a straggler from the database.
+  await drained(state, state.options.stopMs + 1_000);
+}
+
+function take(state: State, jobs: readonly ClaimedJob[]): void {
+  const { options, open, waiting, seen } = state;
+  options.stats.claimed += jobs.length;
+  options.metrics.claims.record(jobs.length);
+  const sinceMs = performance.now();
+  for (const job of jobs) {
+    open.set(job.claim_id, (open.get(job.claim_id) ?? 0) + 1);
+    waiting.push({ job, sinceMs });
+    if (job.waited_ms > seen.waitMs) seen.waitMs = job.waited_ms;
+  }
+  fill(state);
+}
+
 interface State {
   options: JobLoopOptions;
   running: Map<string, RunningJob>;
   settling: SettleQueue;
   journal: Journal;
   waiting: Waiting[];
+  /** Since load() was asked last. */
+  seen: { peak: number; waitMs: number };
   /** Claims by their id: how many of their jobs have not ended. */
   open: Map<string, number>;
   /** Attempts that were cancelled before they began. */
@@ -124,6 +171,28 @@ interface State {
   stopping: boolean;
   onFree?: () => void;
   ended: Set<() => void>;
+}
+
+/** A claim is the one thing that claiming writes; now and then it is giving back what got lost. */
+function claimsTimed({ plinth, metrics }: JobLoopOptions): Plinth<ModuleMap> {
+  return {
+    ...plinth,
+    async asWorker(input, body) {
+      if (input.readOnly) return plinth.asWorker(input, body);
+      const startedMs = performance.now();
+      const result = await plinth.asWorker(input, body);
+      metrics.claimDuration.record((performance.now() - startedMs) / 1000);
+      return result;
+    },
+  };
+}
+
+function loadOf(state: State): { peak: number; waitMs: number } {
+  const { seen, running, waiting } = state;
+  state.seen = { peak: running.size, waitMs: 0 };
+  const [first] = waiting;
+  const here = first ? performance.now() - first.sinceMs + Math.max(0, first.job.waited_ms) : 0;
+  return { peak: seen.peak, waitMs: Math.max(seen.waitMs, here) };
 }
 
 /** Begins jobs while there are slots. */
@@ -137,6 +206,8 @@ function fill(state: State): void {
   }
   if (begun > 0) waiting.splice(0, begun);
   options.stats.running = running.size;
+  options.stats.waiting = waiting.length;
+  if (running.size > state.seen.peak) state.seen.peak = running.size;
 }
 
 function begin(state: State, job: ClaimedJob): void {
@@ -205,6 +276,7 @@ function sweepTimes(state: State): void {
   if (state.waiting[0] && now - state.waiting[0].sinceMs > LONGEST_WAIT_MS) {
     for (const { job } of state.waiting.splice(0)) end(state, job, { outcome: 'returned' });
   }
+  state.options.stats.waiting = state.waiting.length;
   if (state.running.size === 0) state.cancelled.clear();
 }
 

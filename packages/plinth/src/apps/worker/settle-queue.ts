@@ -24,6 +24,8 @@ export interface SettleQueueOptions {
   giveUpMs: number;
   /** See WorkerOptions.durable. */
   durable: boolean;
+  /** One statement stored so many outcomes. */
+  onStored: (outcomes: number, tookMs: number) => void;
   /** Outcomes were given up: whoever waits for a sign of life of this process must not get it. */
   onGivenUp: () => void;
 }
@@ -72,14 +74,14 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
   let underway: readonly Entry[] = [];
   let closingNow: string[] = [];
 
-  const store = (entries: readonly Entry[]): Promise<Set<string>> =>
-    plinth.asWorker({ durable }, (tx) =>
-      settleJobs(
-        tx,
-        entries.map((entry) => entry.settlement),
-        [...entries.flatMap(({ claim }) => (claim === undefined ? [] : [claim])), ...closingNow],
-      ),
-    );
+  const store = async (entries: readonly Entry[]): Promise<Set<string>> => {
+    const startedMs = performance.now();
+    const settlements = entries.map((entry) => entry.settlement);
+    const claims = [...entries.flatMap(({ claim }) => (claim === undefined ? [] : [claim])), ...closingNow];
+    const accepted = await plinth.asWorker({ durable }, (tx) => settleJobs(tx, settlements, claims));
+    options.onStored(entries.length, performance.now() - startedMs);
+    return accepted;
+  };
 
   /** An outcome that cannot be stored, for example a result with a NUL character, must neither block the others nor run the job again. */
   const storeOne = async (entry: Entry): Promise<void> => {

@@ -1,0 +1,38 @@
+/** What /metrics tells of the queues and of a worker in the same process. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { prometheusMetrics } from '#adapters/telemetry/prometheus.ts';
+import { workersOf } from '../worker/started.fixture.ts';
+import type { TestServer } from './server.fixture.ts';
+import { testServer } from './server.fixture.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await testServer('queue_metrics', { metrics: prometheusMetrics() });
+});
+afterAll(() => server.close());
+const start = workersOf(() => server.database);
+
+test('depth and oldest wait of every queue, over all tenants, and what the worker of the process does', async () => {
+  const { plinth, tenantA, tenantB } = server.database;
+  for (const tenantId of [tenantA, tenantB])
+    await plinth.transaction({ tenantId }, async (tx) => {
+      for (let n = 0; n < 3; n++) tx.jobs.enqueue('nobody', {}, { queue: 'slow' });
+      tx.jobs.enqueue('k');
+    });
+  const metric = async (line: RegExp): Promise<number | undefined> => {
+    const text = (await server.call('/metrics')).text;
+    const found = text.split('\n').find((one) => line.test(one));
+    return found === undefined ? undefined : Number(found.split(' ').at(-1));
+  };
+  expect(await metric(/^plinth_queue_depth\{.*queue="slow"/)).toBe(6);
+  await expect.poll(() => metric(/^plinth_queue_oldest_wait.*queue="slow"/), { timeout: 10_000, interval: 200 }).toBeGreaterThan(1);
+  const worker = start(async () => {}, { concurrency: 3 });
+  await expect.poll(() => worker.stats.completed, { timeout: 15_000 }).toBe(2);
+  expect(await metric(/^plinth_jobs_slots/)).toBe(3);
+  expect(await metric(/^plinth_jobs_waiting/)).toBe(0);
+  expect(await metric(/^plinth_jobs_claim_batch_sum/)).toBe(2);
+  expect(await metric(/^plinth_jobs_claim_duration(_seconds)?_count/)).toBeGreaterThan(0);
+  expect(await metric(/^plinth_jobs_settle_batch_sum/)).toBe(2);
+  expect(await metric(/^plinth_jobs_settle_duration(_seconds)?_count/)).toBeGreaterThan(0);
+  expect(await metric(/^plinth_jobs_event_loop_delay/)).toBeGreaterThanOrEqual(0);
+});
