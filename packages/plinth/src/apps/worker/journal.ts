@@ -21,8 +21,6 @@ export interface AttemptJournal {
   log(message: string, fields?: Record<string, unknown>): void;
   /** Resolves when progress was stored, or will be within half a second. Errors: jobs_lease_lost, maybe of an earlier report. */
   progress(percent: number, note?: string): Promise<void>;
-  /** True once there was anything to tell. */
-  readonly used: boolean;
   /** The attempt is over: stores what is left of it. Never rejects. */
   close(): Promise<void>;
 }
@@ -137,9 +135,6 @@ function attemptJournal(plinth: Plinth<ModuleMap>, job: ClaimedJob, lines: Lines
       )
       .then(seen);
   return {
-    get used() {
-      return count > 0 || progress !== undefined;
-    },
     log(message, fields) {
       count += 1;
       if (count > MOST_LOG_LINES + 1) return;

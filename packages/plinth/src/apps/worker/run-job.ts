@@ -74,20 +74,10 @@ const tracer = trace.getTracer('plinth.worker');
  * completed the job in a transaction of its own or has lost it. Never rejects.
  */
 export async function runJob(deps: RunDeps, running: RunningJob, definition: JobDefinition): Promise<Outcome | undefined> {
-  const journal = deps.journal.of(running.job);
-  const outcome = await attempt(deps, running, definition, journal);
-  if (journal.used) {
-    running.watched = true;
-    await journal.close();
-  }
-  return outcome;
-}
-
-async function attempt(deps: RunDeps, running: RunningJob, definition: JobDefinition, journal: AttemptJournal): Promise<Outcome | undefined> {
   const { job } = running;
-  const asked: { snoozeMs?: number } = {};
+  const asked: Asked = { snoozeMs: undefined, journal: undefined };
   const context = contextOf(job);
-  const run = jobRun(deps, running, context, asked, journal);
+  const run = jobRun(deps, running, context, asked);
   const span = tracer.startSpan(`job ${job.kind}`, {
     attributes: {
       'plinth.job.id': job.id,
@@ -116,6 +106,10 @@ async function attempt(deps: RunDeps, running: RunningJob, definition: JobDefini
     return running.settled ? undefined : failureOf(error, stopped);
   } finally {
     span.end();
+    if (asked.journal) {
+      running.watched = true;
+      await asked.journal.close();
+    }
   }
 }
 
@@ -129,8 +123,16 @@ function contextOf(job: ClaimedJob): Context {
   };
 }
 
-function jobRun(deps: RunDeps, running: RunningJob, context: Context, asked: { snoozeMs?: number }, journal: AttemptJournal): JobRun {
+/** What a handler has asked for while it ran. */
+interface Asked {
+  snoozeMs: number | undefined;
+  /** Made when it tells something: most never do. */
+  journal: AttemptJournal | undefined;
+}
+
+function jobRun(deps: RunDeps, running: RunningJob, context: Context, asked: Asked): JobRun {
   const { job } = running;
+  const journal = (): AttemptJournal => (asked.journal ??= deps.journal.of(job));
   const transaction: JobRun['transaction'] = (body) => deps.plinth.transaction({ ...context, signal: running.signal }, body);
   return {
     id: job.id,
@@ -146,8 +148,8 @@ function jobRun(deps: RunDeps, running: RunningJob, context: Context, asked: { s
     services: deps.services,
     transaction,
     asWorker: (body) => deps.plinth.asWorker({ ...context, signal: running.signal }, body),
-    progress: journal.progress,
-    log: journal.log,
+    progress: (percent, note) => journal().progress(percent, note),
+    log: (message, fields) => journal().log(message, fields),
     async completeIn(tx, result) {
       const stored = storable(result);
       // What it adds to its own batch comes before its end, or the batch could have finished.
