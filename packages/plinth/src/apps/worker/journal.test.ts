@@ -92,7 +92,7 @@ describe('run.progress', () => {
       while (performance.now() < end) {
         calls += 1;
         await run.progress(Math.min(80, calls), `step ${calls}`);
-        await new Promise((resolve) => setTimeout(resolve, 5));
+        await new Promise((resolve) => setImmediate(resolve));
       }
       await run.progress(90, 'last');
       throw new JobFailure('stop', { final: true });
@@ -119,7 +119,7 @@ describe('run.progress', () => {
           } catch (error) {
             return (error as { code: string }).code;
           }
-          await new Promise((again) => setTimeout(again, 20));
+          await new Promise((again) => setImmediate(again));
         }
       };
       resolve(await refused());
