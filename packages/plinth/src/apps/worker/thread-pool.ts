@@ -56,7 +56,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
       let stuck: NodeJS.Timeout | undefined;
       const abort = (): void => {
         const { why = 'stopped', message } = signal.reason as { why?: string; message: string };
-        thread.worker.postMessage({ type: 'abort', why, message } satisfies ToThread);
+        say(thread, { type: 'abort', why, message });
         // A loop that never ends hears of no signal; ending its thread is all that helps.
         stuck = setTimeout(() => end(pool, thread, signal.reason as Error), stopMs);
       };
@@ -83,6 +83,8 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
     },
   };
 }
+
+const say = (thread: Thread, message: ToThread): void => thread.worker.postMessage(message, []);
 
 function start(pool: Pool): Thread {
   const worker = new Worker(PROGRAM, { name: 'plinth jobs' });
@@ -145,7 +147,7 @@ function release(pool: Pool, thread: Thread, idleMs: number): void {
 /** One job in a thread, from its beginning to its end, with what it says in between. */
 function converse(thread: Thread, module: URL, run: JobRun): Promise<unknown> {
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-  const send = (message: ToThread): void => thread.worker.postMessage(message);
+  const send = (message: ToThread): void => say(thread, message);
   thread.fail = reject;
   thread.receive = (message) => {
     if (message.type === 'done') resolve(message.result === undefined ? undefined : JSON.parse(message.result));
