@@ -117,6 +117,14 @@ const schemaGrants = (schemas: readonly string[]): string[] =>
     `grant usage on all sequences in schema ${schema} to plinth_app, plinth_worker`,
   ]);
 
+/** A function with its owner's rights could write for a role that may only read: readers may call those that promise not to, no others. */
+const readersWriteNothing = (ordered: readonly AnyModule[]): string => `do $$ declare _routine regprocedure; begin
+     for _routine in select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+       where p.prosecdef and p.provolatile = 'v' and n.nspname = any (array[${['plinth', ...ordered.map((card) => `plinth_${card.name}`)].map(literal).join(', ')}]) loop
+       execute format('revoke execute on routine %s from plinth_reader', _routine);
+     end loop;
+   end $$`;
+
 /** Everything derived, in the order in which it is run, after functions and views. */
 export function derivedSql(ordered: readonly AnyModule[]): string[] {
   const tables = ordered.flatMap((card) => Object.entries(card.tables).map(([table, tableCard]) => ({ schema: `plinth_${card.name}`, table, tableCard })));
@@ -129,6 +137,7 @@ export function derivedSql(ordered: readonly AnyModule[]): string[] {
     ...COMMENTS,
     ...schemaGrants(['plinth', 'plinth_kernel', ...ordered.map((card) => `plinth_${card.name}`)]),
     'grant select on all tables in schema plinth to plinth_app, plinth_worker, plinth_reader',
+    readersWriteNothing(ordered),
     ...kernelTables(),
     ...retentionSql(),
     ...feedConsumers(ordered),

@@ -2,7 +2,7 @@
 -- as much as there are scopes at work, not as many as there are tenants or jobs.
 -- plpgsql, because it keeps the plan: planning took longer than running.
 create or replace function plinth_jobs.closed_prefixes() returns jsonb
-language plpgsql stable security invoker set search_path = '' set enable_seqscan = off
+language plpgsql stable security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 begin
   return (

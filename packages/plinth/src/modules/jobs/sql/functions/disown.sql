@@ -1,7 +1,7 @@
 -- A claim whose answer was lost with its connection is committed and known to nobody: its worker lives, so nobody would take it back.
 create or replace function plinth_jobs.disown(p_worker text, p_known uuid[]) returns bigint
 language plpgsql volatile security definer set search_path = ''
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _claim record;

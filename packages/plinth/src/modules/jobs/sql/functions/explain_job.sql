@@ -1,5 +1,5 @@
 create or replace function plinth.explain_job(p_id uuid) returns jsonb
-language plpgsql stable security definer set search_path = '' set enable_seqscan = off
+language plpgsql stable security definer set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
   -- Enough to tell a long wait from a short one; counting on would read the backlog.

@@ -1,6 +1,6 @@
 create or replace function plinth_jobs.few_lanes(p_queues text[], p_most integer) returns table (queue text, priority smallint, tenant_id uuid, concurrency_key text)
 language plpgsql volatile security definer set search_path = ''
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();

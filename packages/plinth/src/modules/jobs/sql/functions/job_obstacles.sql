@@ -1,5 +1,5 @@
 create or replace function plinth_jobs.job_obstacles(p_job plinth_jobs.jobs) returns table (cause text, sentence text, until timestamptz, detail jsonb)
-language plpgsql stable security invoker set search_path = '' set enable_seqscan = off
+language plpgsql stable security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 begin
   if p_job.status = 'scheduled' then

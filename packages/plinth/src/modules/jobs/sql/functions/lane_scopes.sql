@@ -3,7 +3,7 @@
 -- plpgsql, because it keeps the plan: planning took longer than running.
 create or replace function plinth_jobs.lane_scopes(p_queues text[], p_tenants uuid[], p_keys text[])
 returns table (lane integer, scope text, scope_tenant uuid, limit_id uuid, per text, queue text, max_running integer, every double precision, burst integer)
-language plpgsql stable security invoker set search_path = '' set enable_seqscan = off
+language plpgsql stable security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 begin
   return query

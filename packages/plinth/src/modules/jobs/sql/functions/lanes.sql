@@ -3,7 +3,7 @@
 create or replace function plinth_jobs.lanes(p_queues text[] default null, p_limit integer default 1000)
 returns table (queue text, priority smallint, tenant_id uuid, concurrency_key text, weight integer, room integer)
 language plpgsql volatile security definer set search_path = ''
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();

@@ -2,7 +2,7 @@
 create or replace function plinth_jobs.limited_lanes(p_queues text[], p_limit integer)
 returns table (queue text, priority smallint, tenant_id uuid, concurrency_key text, weight integer, room integer)
 language plpgsql volatile security definer set search_path = ''
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = on set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = on set plan_cache_mode = force_generic_plan
 as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();

@@ -2,7 +2,7 @@
 create or replace function plinth_jobs.queue_depths(p_queues text[] default null, p_most integer default 1000, p_limit integer default 1000)
 returns table (queue text, priority smallint, tenant_id uuid, waiting integer, capped boolean, oldest_at timestamptz)
 language plpgsql volatile security definer set search_path = ''
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();

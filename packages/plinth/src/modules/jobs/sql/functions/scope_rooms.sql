@@ -2,7 +2,7 @@
 -- plpgsql, because it keeps the plan: planning took longer than running.
 create or replace function plinth_jobs.scope_rooms(p_queues text[], p_tenants uuid[], p_keys text[])
 returns table (lane integer, scope text, limit_id uuid, per text, queue text, max_running integer, running integer, every double precision, burst integer, starts integer, next_at timestamptz, room integer)
-language plpgsql stable security invoker set search_path = '' set enable_seqscan = off set enable_hashjoin = on set enable_sort = on
+language plpgsql stable security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = on set enable_sort = on
 as $$
 begin
   return query

@@ -2,7 +2,7 @@
 -- that two who acknowledge the same ones do not wait for each other in a circle.
 create or replace function plinth.acknowledge_messages(p_receipts text[]) returns setof text
 language plpgsql volatile security invoker set search_path = ''
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   _tenant uuid := plinth_kernel.require_tenant();

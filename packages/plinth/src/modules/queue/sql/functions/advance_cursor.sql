@@ -7,7 +7,7 @@
 -- Only in READ COMMITTED is a snapshot taken after the position was read.
 create or replace function plinth_queue.advance_cursor(p_tenant uuid, p_queue text) returns void
 language plpgsql volatile security invoker set search_path = ''
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   _last bigint;

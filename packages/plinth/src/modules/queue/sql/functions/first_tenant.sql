@@ -1,5 +1,5 @@
 create or replace function plinth_queue.first_tenant(p_from uuid, p_inclusive boolean) returns setof uuid
-language sql stable security invoker set search_path = '' set enable_seqscan = off set enable_bitmapscan = off
+language sql stable security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
   select f.tenant_id from (
     (select r.tenant_id from plinth_queue.ready r where r.tenant_id >= p_from and (p_inclusive or r.tenant_id > p_from) order by r.tenant_id limit 1)

@@ -1,6 +1,6 @@
 -- For those who wait: reads an index entry or two and writes nothing. A group that has a message in flight may make it say yes in vain.
 create or replace function plinth_queue.has_visible(p_tenant uuid, p_queue text) returns boolean
-language plpgsql stable security invoker set search_path = '' set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+language plpgsql stable security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   _cursor record;

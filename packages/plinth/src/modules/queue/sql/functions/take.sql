@@ -2,7 +2,7 @@
 create or replace function plinth_queue.take(p_tenant uuid, p_queue text, p_limit integer, p_visibility interval)
 returns table (id uuid, tenant_id uuid, queue text, payload jsonb, headers jsonb, group_key text, receipt text, receives integer, visible_until timestamptz,
   sent_at timestamptz, correlation_id uuid, causation_id uuid)
-language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

@@ -3,7 +3,7 @@
 create or replace function plinth_queue.take_groups(p_tenant uuid, p_queue text, p_from bigint, p_to bigint, p_limit integer, p_visibility interval, p_oldest uuid)
 returns table (id uuid, receives integer, visible_at timestamptz)
 language sql volatile security invoker set search_path = ''
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
   with recursive walk as (
     (select g.group_no, g.position, 1 as step from plinth_queue.grouped g

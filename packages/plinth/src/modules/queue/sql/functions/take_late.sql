@@ -3,7 +3,7 @@
 create or replace function plinth_queue.take_late(p_tenant uuid, p_queue text, p_from timestamptz, p_limit integer, p_visibility interval, p_max_receives integer, p_oldest uuid)
 returns table (id uuid, receives integer, visible_at timestamptz)
 language sql volatile security invoker set search_path = ''
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
   with late as materialized (
     select h.* from plinth_queue.hidden h

@@ -3,7 +3,7 @@
 create or replace function plinth_queue.take_ready(p_tenant uuid, p_queue text, p_from bigint, p_limit integer, p_visibility interval, p_oldest uuid)
 returns table (id uuid, receives integer, visible_at timestamptz)
 language sql volatile security invoker set search_path = ''
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
   with picked as materialized (
     select r.position from plinth_queue.ready r

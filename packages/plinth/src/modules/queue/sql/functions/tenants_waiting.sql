@@ -1,6 +1,6 @@
 -- One index step a tenant, from p_from on. Tenants whose rows are of other queues cost a step each.
 create or replace function plinth_queue.tenants_waiting(p_queue text, p_from uuid, p_to uuid, p_limit integer) returns setof uuid
-language sql stable security invoker set search_path = '' set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+language sql stable security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
   with recursive tenants as (
     (select t.tenant_id, 1 as step from plinth_queue.first_tenant(p_from, true) as t (tenant_id) where t.tenant_id <= p_to)

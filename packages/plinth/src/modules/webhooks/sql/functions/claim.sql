@@ -3,7 +3,7 @@
 -- begin where this one ended. Planner settings are fixed because the table empties and fills faster than its statistics follow.
 create or replace function plinth_webhooks.claim(p_limit integer, p_per_subscription integer default 10, p_lease interval default interval '60 seconds', p_after uuid default null)
 returns table (tenant_id uuid, id uuid, lease_id uuid, subscription_id uuid, url text, secrets text[], event_id uuid, event_type text, body text, attempt integer, correlation_id uuid)
-language sql volatile security invoker set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+language sql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
   with recursive lane as (
     (select d.tenant_id, d.subscription_id from plinth_webhooks.deliveries d

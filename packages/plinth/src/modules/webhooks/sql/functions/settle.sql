@@ -6,7 +6,7 @@
 -- A subscription that failed often enough for long enough is disabled; what waits for it is parked.
 create or replace function plinth_webhooks.settle(p_rows jsonb)
 returns table (delivery_id uuid, status text, disabled_tenant_id uuid, disabled_subscription_id uuid, disabled_reason text)
-language sql volatile security invoker set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+language sql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
   with given as materialized (
     select g.*, random() as jitter from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, lease_id uuid, outcome text, permanent boolean, retry_after_ms double precision,
