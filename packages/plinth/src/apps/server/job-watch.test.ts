@@ -1,5 +1,6 @@
 /** Watching a job over HTTP while a worker runs it. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { serve } from '#adapters/http/serve.ts';
 import { JobFailure } from '#modules/jobs';
 import { workersOf } from '../worker/started.fixture.ts';
 import type { TestServer } from './server.fixture.ts';
@@ -137,6 +138,26 @@ describe('GET /jobs/{id}/watch', () => {
     await sees(again, 'status', { status: 'pending' });
     server.handler.endStreams();
     await Promise.all([...open.slice(1), again].map((reader) => reader.ended));
+  });
+
+  test('over a socket arrives event by event, and a reader that hangs up makes room', async () => {
+    const serving = await serve({ fetch: server.handler, port: 0, graceMs: 0 });
+    const id = await enqueue(server.database.tenantA);
+    // More readers, one after the other, than there may be at once.
+    for (let n = 0; n < 8; n++) {
+      const gone = new AbortController();
+      const first = async (): Promise<string> => {
+        const response = await fetch(`${serving.origin}/api/v1/jobs/${id}/watch`, { headers: { authorization: `Bearer ${server.keyA}` }, signal: gone.signal });
+        if (response.status === 503) return 'full';
+        const reader = response.body?.getReader();
+        let text = '';
+        while (!text.includes('event: status')) text += new TextDecoder().decode((await reader?.read())?.value);
+        return parse(text)[0]?.data.status as string;
+      };
+      await expect.poll(first, { timeout: 15_000 }).toBe('pending');
+      gone.abort();
+    }
+    await serving.close();
   });
 
   test('its lines are pages over REST as well', async () => {

@@ -130,9 +130,10 @@ interface Asked {
   journal: AttemptJournal | undefined;
 }
 
+const journalOf = (deps: RunDeps, job: ClaimedJob, asked: Asked): AttemptJournal => (asked.journal ??= deps.journal.of(job));
+
 function jobRun(deps: RunDeps, running: RunningJob, context: Context, asked: Asked): JobRun {
   const { job } = running;
-  const journal = (): AttemptJournal => (asked.journal ??= deps.journal.of(job));
   const transaction: JobRun['transaction'] = (body) => deps.plinth.transaction({ ...context, signal: running.signal }, body);
   return {
     id: job.id,
@@ -148,8 +149,8 @@ function jobRun(deps: RunDeps, running: RunningJob, context: Context, asked: Ask
     services: deps.services,
     transaction,
     asWorker: (body) => deps.plinth.asWorker({ ...context, signal: running.signal }, body),
-    progress: (percent, note) => journal().progress(percent, note),
-    log: (message, fields) => journal().log(message, fields),
+    progress: (percent, note) => journalOf(deps, job, asked).progress(percent, note),
+    log: (message, fields) => journalOf(deps, job, asked).log(message, fields),
     async completeIn(tx, result) {
       const stored = storable(result);
       // What it adds to its own batch comes before its end, or the batch could have finished.
