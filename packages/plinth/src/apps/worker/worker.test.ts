@@ -368,7 +368,9 @@ describe('a worker process', () => {
       await until(id, 'completed');
       await says(zombie, 'refused jobs_lease_lost');
       expect(await effects()).toEqual(['holder']);
-      expect(await outcomes(id)).toEqual(['lost', 'completed']);
+      // On a slow machine it wakes before another has taken over, takes its own job again, and loses it again.
+      const [last, ...before] = (await outcomes(id)).reverse();
+      expect([last, new Set(before)]).toEqual(['completed', new Set(['lost'])]);
     } finally {
       await zombie.kill();
     }
