@@ -40,7 +40,7 @@ export interface WorkerOptions<Modules extends ModuleMap> {
    * longer than `targetMs`, as far as the event loop and the pool of connections allow; `worker.stats.slots` tells how many there are now.
    */
   concurrency?: number | Concurrency;
-  /** Most jobs that are claimed ahead and wait for a slot; it takes a quarter of a second's work, not more. Default 500. */
+  /** Most jobs that are claimed ahead and wait for a slot; it takes a quarter of a second's work, not more. Default 1,000. */
   prefetch?: number;
   /**
    * True: claims and completions are on disk before the worker goes on. Default false (synchronous_commit off for these two): a crash
@@ -101,7 +101,7 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
     get concurrency() {
       return stats.slots;
     },
-    prefetch: options.prefetch ?? 500,
+    prefetch: options.prefetch ?? 1_000,
     durable: options.durable ?? false,
     queues: options.queues,
     leaseMs: options.leaseMs ?? 15_000,

@@ -170,6 +170,7 @@ interface State {
   cancelled: Set<string>;
   stopping: boolean;
   onFree?: () => void;
+  settled?: NodeJS.Immediate | undefined;
   ended: Set<() => void>;
 }
 
@@ -262,7 +263,16 @@ function end(state: State, job: ClaimedJob, outcome: Partial<Settlement> | undef
   void settling.push(settlement, closes).then((accepted) => {
     tell(options, job, accepted ? outcome : undefined, tookMs);
     if (ran?.watched) state.journal.seen();
+    settledSoon(state);
+  });
+}
+
+/** Outcomes are stored by the batch: once for each, jobs that waited for that begin, and there is room for a claim. */
+function settledSoon(state: State): void {
+  state.settled ??= setImmediate(() => {
+    state.settled = undefined;
     if (state.waiting.length > 0) fill(state);
+    state.onFree?.();
   });
 }
 

@@ -1,7 +1,7 @@
 -- Turns the ring: the open slot is closed when it has grown, and a closed slot that nobody has rows in any more is emptied by TRUNCATE,
 -- which a held snapshot does not hinder. Stragglers that still write into a closed slot hold a lock, and TRUNCATE does not wait for it
 -- longer than 50 ms. With no empty slot left (a large backlog) the open one just grows.
-create or replace function plinth_jobs.rotate(p_bytes bigint default 8388608) returns text
+create or replace function plinth_jobs.rotate(p_bytes bigint default 16777216) returns text
 language plpgsql volatile security definer set search_path = '' set lock_timeout = '50ms'
 as $$
 declare
