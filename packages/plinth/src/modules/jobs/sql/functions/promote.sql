@@ -1,5 +1,5 @@
--- Rows due long ago are looked for every call only in the last minute before now: entries of promoted ones would otherwise be read again and
--- again while a snapshot is held. p_all looks at everything that is due; upkeep does that now and then.
+-- p_all false looks only at the last minute before now: for whoever asks often while a held snapshot keeps the entries of promoted jobs
+-- in the index. Claims and upkeep look at everything that is due.
 create or replace function plinth_jobs.promote(p_limit integer default 1000, p_all boolean default true) returns bigint
 language plpgsql volatile security definer set search_path = ''
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
