@@ -7,7 +7,7 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 
-export type Need = 'chromium' | 'postgres15' | 'prisma' | 'redis' | 'root';
+export type Need = 'chromium' | 'nats' | 'postgres15' | 'prisma' | 'redis' | 'root';
 
 export interface Availability {
   readonly available: boolean;
@@ -26,6 +26,11 @@ const findings: Record<Need, Finding> = {
     find: () => process.env.PLINTH_CHROMIUM ?? firstExisting('/usr/bin/chromium') ?? onPath('chromium', 'google-chrome'),
     reason: 'no Chromium was found',
     wayOut: 'install it (Debian: apt-get install chromium) or set PLINTH_CHROMIUM to its path',
+  },
+  nats: {
+    find: () => onPath('nats-server') || (firstExisting('/usr/sbin/nats-server') ?? ''),
+    reason: 'no NATS server was found',
+    wayOut: 'install it (Debian: apt-get install nats-server)',
   },
   postgres15: {
     find: () => process.env.PLINTH_POSTGRES15_BIN ?? firstExisting('/usr/lib/postgresql/15/bin') ?? '',
