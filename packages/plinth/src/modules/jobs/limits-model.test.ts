@@ -81,6 +81,16 @@ test(`caps are never exceeded in ${CLAIMS} claims by ${CLAIMERS} claimers that a
       return left === 0;
     });
 
+  const settleAll = async (held: readonly ClaimedJob[]): Promise<void> => {
+    for (const job of held) count(job, -1);
+    await jobs.plinth.asWorker({}, (tx) =>
+      settleJobs(
+        tx,
+        held.map((job) => ({ tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, outcome: 'completed' })),
+      ),
+    );
+  };
+
   const claimer = async (n: number): Promise<void> => {
     let worker = `w${n}`;
     let mine: ClaimedJob[] = [];
@@ -123,21 +133,35 @@ test(`caps are never exceeded in ${CLAIMS} claims by ${CLAIMERS} claimers that a
         await limits.tidy(2_000_000);
       }
     }
-    if (mine.length > 0) {
-      for (const job of mine) count(job, -1);
-      await jobs.plinth.asWorker({}, (tx) =>
-        settleJobs(
-          tx,
-          mine.map((job) => ({ tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, outcome: 'completed' })),
-        ),
+    if (mine.length > 0) await settleAll(mine);
+  };
+  /** Claims and ends nothing until no lane has room; ends all then. Returns how many of the bounded queue ran at once. */
+  const fillUp = async (): Promise<number> => {
+    for (const tenantId of [jobs.a, jobs.b]) await limits.fill(tenantId, 100 * SCALE, { queue: 'bounded', priority: 1 });
+    await jobs.plinth.asWorker({}, (tx) => registerWorker(tx, { id: 'last', name: 'w', leaseMs: 3_600_000 }));
+    const held: ClaimedJob[] = [];
+    for (;;) {
+      const lanes = await limits.lanes();
+      const taken = await limits.claimTurns(
+        'last',
+        100 * SCALE,
+        lanes.filter((lane) => lane.queue === 'bounded'),
+        40,
       );
+      if (taken.length === 0) break;
+      for (const job of taken) count(job, 1);
+      held.push(...taken);
     }
+    await settleAll(held);
+    return held.length;
   };
   const startedMs = performance.now();
   await Promise.all(Array.from({ length: CLAIMERS }, (_, n) => claimer(n)));
   const tookMs = performance.now() - startedMs;
   // Whoever died while another was taking back is taken back now.
   await jobs.recover();
+  // How near to its cap the random part comes is luck. That the cap is what holds the queue, and nothing below it, is not.
+  const full = await fillUp();
 
   // The same from the database's own times: an attempt that was let go of at its end cannot overlap one that was let in for it.
   const { rows } = await jobs.database.admin.query<{ scope: string; most: number }>(
@@ -152,6 +176,6 @@ test(`caps are never exceeded in ${CLAIMS} claims by ${CLAIMERS} claimers that a
   );
   expect(claimed).toBeGreaterThanOrEqual(Math.min(CLAIMS, 100_000));
   for (const { scope, most: seen } of rows) expect(seen, `seed ${SEED}`).toBeLessThanOrEqual((scope === jobs.a ? 90 : 70) * SCALE);
-  expect(most.get('queue bounded'), 'the cap was reached').toBe(60 * SCALE);
+  expect(full, 'as many as the cap allows').toBe(60 * SCALE);
   expect(await limits.holds()).toBe(0);
 });
