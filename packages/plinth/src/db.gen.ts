@@ -252,7 +252,7 @@ export interface EventSubscriptionsView {
   updated_at: Date;
 }
 
-/** Registered event types, all versions: the tenant's own, and common ones (tenant_id null). */
+/** Registered event types, all versions: the tenant's own, and common ones (tenant_id null). A version with deprecated_at should no longer be written. */
 export interface EventTypesView {
   id: string | null;
   tenant_id: string | null;
@@ -264,6 +264,12 @@ export interface EventTypesView {
   example: unknown;
   created_at: Date | null;
   updated_at: Date | null;
+  compatibility: string | null;
+  visibility: string | null;
+  examples: unknown;
+  deprecated_at: Date | null;
+  deprecation: string | null;
+  successor: string | null;
 }
 
 /** Events with seed 000's columns. status: pending until every consumer of the feed has handled the event, then completed; next_retry_at is set while a consumer waits after a failure. */
@@ -762,9 +768,14 @@ export interface EventsCommonTypesTable {
   schema: unknown;
   mode: Generated<string>;
   description: string | null;
-  example: unknown;
   created_at: Generated<Date>;
   updated_at: Generated<Date>;
+  compatibility: Generated<string>;
+  visibility: Generated<string>;
+  examples: Generated<unknown>;
+  deprecated_at: Date | null;
+  deprecation: string | null;
+  successor: string | null;
 }
 
 /** Idempotency keys of events: uniqueness across partitions lives here (one key, one event, for 90 days). */
@@ -849,9 +860,19 @@ export interface EventsTypesTable {
   schema: unknown;
   mode: Generated<string>;
   description: string | null;
-  example: unknown;
   created_at: Generated<Date>;
   updated_at: Generated<Date>;
+  /** What a version promises about the one before it: backward, its readers can read what was written before; forward, readers of the version before can read it; full, both; none. */
+  compatibility: Generated<string>;
+  /** internal: not shown to those outside who subscribe. */
+  visibility: Generated<string>;
+  examples: Generated<unknown>;
+  /** Since when the version should no longer be written; it still may be. */
+  deprecated_at: Date | null;
+  /** Why, and what to do instead. */
+  deprecation: string | null;
+  /** The type to use instead, if there is one. */
+  successor: string | null;
 }
 
 /** Calls that were made under an idempotency key, with their answers. Tenant 00000000-0000-0000-0000-000000000000 holds those of operators outside any tenant. */
@@ -1645,12 +1666,18 @@ export const sqlFunctions = {
   /** Cancels a job. Returns cancelled, or processing when it is running: then its handler is told to stop and the job is cancelled when it does. Cancelling a cancelled job does nothing. Errors: jobs_job_not_found, jobs_already_finished. */
   cancelJob: (tx: Queryable, args: { id: string; reason?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.cancel_job', { id: ['p_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<string | null>,
+  /** What a schema would break of the newest version of an event type of the tenant, as JSON Pointers into the schema, at most 100; nothing for a type that is new. p_compatibility: backward, forward, full or none; default that of the type. */
+  checkEventType: (tx: Queryable, args: { name: string; schema: unknown; compatibility?: string | null | undefined }): Promise<{ direction: string | null; pointer: string | null; problem: string | null }[]> =>
+    call(tx, 'plinth.check_event_type', { name: ['p_name', 'text'], schema: ['p_schema', 'jsonb'], compatibility: ['p_compatibility', 'text'] }, args, 'rows') as Promise<{ direction: string | null; pointer: string | null; problem: string | null }[]>,
   /** Makes or changes a queue of the tenant; null leaves a setting as it is. p_visibility: how long a received message is hidden (30 seconds). p_max_receives: then it is a dead letter (5). p_retention: then it expires (4 days; at most 14). p_max_payload_bytes: 256 KiB, at most 1 MiB. p_deduplication_window: 5 minutes. p_fifo: every message must name a group. Returns the id. Errors: kernel_tenant_required, queue_settings_invalid. */
   configureQueue: (tx: Queryable, args: { queue: string; visibility?: string | null | undefined; maxReceives?: number | null | undefined; retention?: string | null | undefined; maxPayloadBytes?: number | null | undefined; deduplicationWindow?: string | null | undefined; fifo?: boolean | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.configure_queue', { queue: ['p_queue', 'text'], visibility: ['p_visibility', 'interval'], maxReceives: ['p_max_receives', 'integer'], retention: ['p_retention', 'interval'], maxPayloadBytes: ['p_max_payload_bytes', 'integer'], deduplicationWindow: ['p_deduplication_window', 'interval'], fifo: ['p_fifo', 'boolean'] }, args, 'value') as Promise<string | null>,
-  /** Registers an event type of the tenant and returns its version: a new one when the schema differs from the newest, else the same with the new mode. Other processes use it within 2 s. Error events_type_invalid. */
-  defineEventType: (tx: Queryable, args: { name: string; schema?: unknown | null | undefined; mode?: string | null | undefined; description?: string | null | undefined; example?: unknown | null | undefined }): Promise<number | null> =>
-    call(tx, 'plinth.define_event_type', { name: ['p_name', 'text'], schema: ['p_schema', 'jsonb'], mode: ['p_mode', 'text'], description: ['p_description', 'text'], example: ['p_example', 'jsonb'] }, args, 'value') as Promise<number | null>,
+  /** Registers an event type of the tenant and returns its version: a new one when the schema differs from the newest, else the same with what else is given. p_compatibility: backward (default of a new type), forward, full or none; p_visibility: public (default) or internal; what is left out stays. Examples must fit the schema. Other processes use it within 2 s. Errors events_type_invalid, events_type_incompatible. */
+  defineEventType: (tx: Queryable, args: { name: string; schema?: unknown | null | undefined; mode?: string | null | undefined; description?: string | null | undefined; example?: unknown | null | undefined; compatibility?: string | null | undefined; visibility?: string | null | undefined; examples?: unknown | null | undefined }): Promise<number | null> =>
+    call(tx, 'plinth.define_event_type', { name: ['p_name', 'text'], schema: ['p_schema', 'jsonb'], mode: ['p_mode', 'text'], description: ['p_description', 'text'], example: ['p_example', 'jsonb'], compatibility: ['p_compatibility', 'text'], visibility: ['p_visibility', 'text'], examples: ['p_examples', 'jsonb'] }, args, 'value') as Promise<number | null>,
+  /** Marks all versions of an event type of the tenant, or one, as no longer to be written, with the reason and the type to use instead; returns how many. They still may be written. Errors events_type_invalid, events_type_unknown. */
+  deprecateEventType: (tx: Queryable, args: { name: string; message: string; successor?: string | null | undefined; version?: number | null | undefined }): Promise<number | null> =>
+    call(tx, 'plinth.deprecate_event_type', { name: ['p_name', 'text'], message: ['p_message', 'text'], successor: ['p_successor', 'text'], version: ['p_version', 'integer'] }, args, 'value') as Promise<number | null>,
   /** Stops sending. What is waiting stays and is sent when the subscription is enabled again; new events are not kept for it. Error: webhooks_subscription_not_found. */
   disableSubscription: (tx: Queryable, args: { subscriptionId: string; reason?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.disable_subscription', { subscriptionId: ['p_subscription_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
@@ -1759,6 +1786,9 @@ export const sqlFunctions = {
   /** Stops capturing the row changes of a table. Entries that were written stay. */
   unauditTable: (tx: Queryable, args: { table: string }): Promise<void> =>
     call(tx, 'plinth.unaudit_table', { table: ['p_table', 'regclass'] }, args, 'value') as Promise<void>,
+  /** Takes back plinth.deprecate_event_type, for all versions or one; returns how many. Error events_type_unknown. */
+  undeprecateEventType: (tx: Queryable, args: { name: string; version?: number | null | undefined }): Promise<number | null> =>
+    call(tx, 'plinth.undeprecate_event_type', { name: ['p_name', 'text'], version: ['p_version', 'integer'] }, args, 'value') as Promise<number | null>,
   /** Id of the job of this type that holds a unique key of the tenant now; null when the key is free. */
   uniqueJob: (tx: Queryable, args: { jobType: string; uniqueKey: string }): Promise<string | null> =>
     call(tx, 'plinth.unique_job', { jobType: ['p_job_type', 'text'], uniqueKey: ['p_unique_key', 'text'] }, args, 'value') as Promise<string | null>,

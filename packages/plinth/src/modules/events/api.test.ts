@@ -126,10 +126,24 @@ describe('event types', () => {
     expect(await a.publish({ type: 'typed.one' })).toMatchObject({ duplicate: false });
     expect(await a.putType({ name: 'typed.one', schema, example: { total: 1 }, description: 'One' })).toEqual({ name: 'typed.one', version: 1 });
     expect(await code(a.publish({ type: 'typed.one' }))).toBe('events_payload_rejected');
-    expect(await a.putType({ name: 'typed.one', schema: {}, mode: 'warn' })).toEqual({ name: 'typed.one', version: 2 });
+    expect(await a.checkType({ name: 'typed.one', schema: { type: 'object', required: ['total', 'vat'] } })).toEqual({
+      compatible: false,
+      breaks: [{ direction: 'backward', pointer: '/required/vat', problem: 'is required, and could be missing' }],
+    });
+    expect(await code(a.putType({ name: 'typed.one', schema: { type: 'object', required: ['total', 'vat'] } }))).toBe('events_type_incompatible');
+    expect(await a.putType({ name: 'typed.one', schema: {}, mode: 'warn', visibility: 'internal' })).toEqual({ name: 'typed.one', version: 2 });
     expect(await a.type({ name: 'typed.one' })).toMatchObject({ versions: [{ version: 2, mode: 'warn', description: 'One', common: false }, { version: 1 }] });
     expect((await a.types({})).types.map((type) => [type.name, type.version])).toEqual([['typed.one', 2]]);
+    expect((await a.types({ visibility: 'public' })).types).toEqual([]);
+    expect(await a.deprecateType({ name: 'typed.one', message: 'Say more.', successor: 'typed.two' })).toEqual({ name: 'typed.one', versions: 2 });
+    expect((await a.types({ deprecated: true, visibility: 'internal' })).types).toMatchObject([{ deprecation: 'Say more.', successor: 'typed.two' }]);
+    const deprecated = [{ type: 'typed.one', message: 'Say more.', successor: 'typed.two' }];
+    expect(await a.publish({ type: 'typed.one' })).toMatchObject({ duplicate: false, deprecated });
+    expect(await a.append({ type: 'typed', id: '1', events: [{ type: 'typed.one' }, { type: 'typed.three' }] })).toMatchObject({ version: 2, deprecated });
+    expect(await a.undeprecateType({ name: 'typed.one' })).toMatchObject({ versions: 2 });
+    expect(await a.publish({ type: 'typed.one' })).not.toHaveProperty('deprecated');
     const b = caller(database.tenantB);
+    expect(await b.publish({ type: 'typed.one' })).not.toHaveProperty('deprecated');
     expect(await b.types({})).toEqual({ types: [], next: null });
     expect(await code(b.deleteType({ name: 'typed.one' }))).toBe('events_type_unknown');
     expect(await a.deleteType({ name: 'typed.one' })).toEqual({ name: 'typed.one', versions: 2 });

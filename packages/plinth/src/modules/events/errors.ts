@@ -20,7 +20,12 @@ export const errors = {
     status: 422,
     title: 'The event type is not valid',
     wayOut:
-      'Give a name of words joined by dots, a JSON Schema (2020-12) without remote references and costly patterns, at most 64 KiB, and mode off, warn or reject.',
+      'Give a name of words joined by dots, a JSON Schema (2020-12) without remote references and costly patterns, at most 64 KiB, mode off, warn or reject, and examples that fit.',
+  },
+  type_incompatible: {
+    status: 409,
+    title: 'The new version of the event type breaks what its compatibility promises',
+    wayOut: 'Change the places that the detail lists, register a new type, or give compatibility none when every reader knows of the change.',
   },
   type_unknown: {
     status: 404,

@@ -56,8 +56,8 @@ export default defineModule({
     types: {
       title: 'Event types',
       view: 'event_types',
-      columns: ['name', 'version', 'mode', 'description', 'updated_at'],
-      filters: ['name', 'mode'],
+      columns: ['name', 'version', 'mode', 'compatibility', 'visibility', 'deprecated_at', 'successor', 'description', 'updated_at'],
+      filters: ['name', 'mode', 'compatibility', 'visibility', 'successor'],
       empty: 'No event type is registered, so no payload is checked. Register one with PUT /api/v1/event-types/{name} or plinth.define_event_type(...).',
     },
     warnings: {

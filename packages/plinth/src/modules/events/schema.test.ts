@@ -27,7 +27,11 @@ const schema = {
 };
 const define = (tenantId: string, name: string, mode: string, what: object = schema): Promise<number> =>
   plinth.transaction({ tenantId }, async (tx) => {
-    const [row] = await tx.query<{ version: number }>('select plinth.define_event_type($1, $2, $3) as version', [name, JSON.stringify(what), mode]);
+    const [row] = await tx.query<{ version: number }>(`select plinth.define_event_type($1, $2, $3, p_compatibility => 'none') as version`, [
+      name,
+      JSON.stringify(what),
+      mode,
+    ]);
     tx.signal(TYPES_SIGNAL);
     return row?.version ?? 0;
   });

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
 import type { NewEvent } from './append.ts';
 import { appendNow } from './append.ts';
+import { deprecated, deprecations } from './deprecations.ts';
 import { COLUMNS, event, expectedVersion, name, newEvent, version } from './event-shapes.ts';
 import type { EventsTransaction } from './publish.ts';
 
@@ -36,11 +37,15 @@ export const streamsApi = {
         idempotency_key: name.optional(),
       }),
     )
-    .output(z.object({ events: z.array(z.object({ id: z.uuid(), version })), version, duplicate: z.boolean() }))
+    .output(z.object({ events: z.array(z.object({ id: z.uuid(), version })), version, duplicate: z.boolean(), deprecated }))
     .mutation(async ({ ctx, input }) => {
       const append = { stream: { type: input.type, id: input.id }, events: input.events.map(toEvent), expectedVersion: input.expected_version };
+      const told = await deprecations(
+        ctx.tx,
+        input.events.map(({ type }) => type),
+      );
       const { events, duplicate } = await appendNow(ctx.tx as EventsTransaction, [append], { idempotencyKey: input.idempotency_key });
-      return { events: events.map((one) => ({ id: one.id, version: one.version })), version: events.at(-1)?.version ?? 0, duplicate };
+      return { events: events.map((one) => ({ id: one.id, version: one.version })), version: events.at(-1)?.version ?? 0, duplicate, ...told };
     }),
 
   appendAll: procedure({

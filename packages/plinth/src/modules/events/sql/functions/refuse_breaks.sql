@@ -1,0 +1,18 @@
+create or replace function plinth_events.refuse_breaks(p_name text, p_schema jsonb, p_compatibility text) returns void
+language plpgsql stable security invoker
+as $$
+declare
+  _breaks jsonb;
+begin
+  if p_compatibility is null or p_compatibility = 'none' then
+    return;
+  end if;
+  select pg_catalog.jsonb_agg(pg_catalog.to_jsonb(b)) into _breaks from plinth.check_event_type(p_name, p_schema, p_compatibility) as b;
+  if _breaks is not null then
+    raise exception 'the schema of % is not % compatible: % %', p_name, p_compatibility, _breaks -> 0 ->> 'pointer', _breaks -> 0 ->> 'problem' using errcode = 'PL409',
+      detail = pg_catalog.jsonb_build_object('code', 'events_type_incompatible', 'type', p_name, 'compatibility', p_compatibility, 'breaks', _breaks)::text,
+      hint = 'Change the places that are named, register a new type, or give compatibility none when every reader knows.';
+  end if;
+end
+$$;
+comment on function plinth_events.refuse_breaks(text, jsonb, text) is 'Error events_type_incompatible, which lists what a schema would break of the newest version of its type.';
