@@ -39,6 +39,8 @@ export type {
   Append,
   Appended,
   AppendOptions,
+  Catalogue,
+  CatalogueType,
   EventOptions,
   ExpectedVersion,
   Fold,
@@ -55,5 +57,18 @@ export type {
   UpcasterChains,
   Upcasters,
 } from '#modules/events';
-export { appendNow, defineUpcasters, diffAggregate, firstId, firstIds, fossilFaults, loadAggregate, readStream } from '#modules/events';
+export {
+  appendNow,
+  asyncApi,
+  defineUpcasters,
+  diffAggregate,
+  firstId,
+  firstIds,
+  fossilFaults,
+  loadAggregate,
+  openApiWebhooks,
+  readCatalogue,
+  readStream,
+  typescriptTypes,
+} from '#modules/events';
 export { signMessage, verifyMessage } from '#modules/webhooks';

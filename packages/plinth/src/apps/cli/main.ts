@@ -10,6 +10,7 @@ const main = defineCommand({
     migrate: () => import('./migrate.ts').then((file) => file.migrate),
     doctor: () => import('./doctor.ts').then((file) => file.doctor),
     maintain: () => import('./maintain.ts').then((file) => file.maintain),
+    events: () => import('./events.ts').then((file) => file.events),
     trace: () => import('./trace.ts').then((file) => file.trace),
     replay: () => import('./replay.ts').then((file) => file.replay),
     'new-module': () => import('./new-module-command.ts').then((file) => file.newModuleCommand),

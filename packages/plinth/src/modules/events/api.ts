@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { raiser } from '#kernel/errors.ts';
 import { procedure } from '#kernel/rpc.ts';
 import { firstId } from './append.ts';
+import { catalogueApi } from './catalogue-api.ts';
 import { deprecated, deprecations } from './deprecations.ts';
 import { errors } from './errors.ts';
 import { COLUMNS, event, expectedVersion, name, newEvent } from './event-shapes.ts';
@@ -57,4 +58,5 @@ export const api = {
 
   ...streamsApi,
   ...typesApi,
+  ...catalogueApi,
 };

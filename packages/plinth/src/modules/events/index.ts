@@ -2,6 +2,11 @@ export type { Aggregate, Fold, LoadOptions, StateDifference } from './aggregate.
 export { diffAggregate, loadAggregate } from './aggregate.ts';
 export type { Append, Appended, AppendOptions, NewEvent } from './append.ts';
 export { appendNow, firstId, firstIds } from './append.ts';
+export type { Catalogue, CatalogueType } from './catalogue.ts';
+export { readCatalogue } from './catalogue.ts';
+export { asyncApi } from './catalogue-asyncapi.ts';
+export { openApiWebhooks } from './catalogue-openapi.ts';
+export { typescriptTypes } from './catalogue-typescript.ts';
 export { TYPES_SIGNAL } from './check.ts';
 export type { JsonChange } from './json-changes.ts';
 export type { EventsTransaction } from './publish.ts';
