@@ -231,7 +231,7 @@ export interface EventStreamsView {
   updated_at: Date;
 }
 
-/** Subscriptions of the tenant of the transaction to its events, without their secrets. org_id is tenant_id. */
+/** Subscriptions of the tenant of the transaction to its events, without their secrets. org_id is tenant_id. public_keys are those of signatures v1a, newest first. */
 export interface EventSubscriptionsView {
   id: string;
   tenant_id: string;
@@ -250,6 +250,11 @@ export interface EventSubscriptionsView {
   created_by: string;
   created_at: Date;
   updated_at: Date;
+  filter: unknown;
+  transform: unknown;
+  transform_version: number;
+  signing: string;
+  public_keys: string[] | null;
 }
 
 /** Registered event types, all versions: the tenant's own, and common ones (tenant_id null). A version with deprecated_at should no longer be written. */
@@ -618,6 +623,18 @@ export interface RolesView {
   updated_at: Date;
 }
 
+/** Every version of the transforms of subscriptions; the last is in force. transform is null where bodies go out unchanged. */
+export interface SubscriptionTransformsView {
+  id: string;
+  tenant_id: string;
+  org_id: string;
+  subscription_id: string;
+  version: number;
+  transform: unknown;
+  created_by: string;
+  created_at: Date;
+}
+
 /** The audit log in the words of log_audit_event: actor_identifier, resource_type, resource_id. */
 export interface SystemAuditLogsView {
   id: string;
@@ -649,6 +666,32 @@ export interface UsersView {
   status: string;
   created_at: Date;
   updated_at: Date;
+}
+
+/** Providers whose webhooks are received at POST /api/v1/webhooks/inbound/{id}, without their secrets. */
+export interface WebhookInboundSourcesView {
+  id: string;
+  tenant_id: string;
+  org_id: string;
+  name: string;
+  profile: string;
+  options: unknown;
+  tolerance_seconds: number | null;
+  enabled: boolean;
+  created_by: string;
+  created_at: Date;
+  updated_at: Date;
+}
+
+/** Public ed25519 keys of the subscriptions that sign by v1a. key_id is the kid in the JWK set. public_key is null for the seconds until the worker derived it. */
+export interface WebhookPublicKeysView {
+  id: string;
+  tenant_id: string;
+  org_id: string;
+  subscription_id: string;
+  key_id: string | null;
+  public_key: string | null;
+  created_at: Date;
 }
 
 /** API keys of tenants. Only the SHA-256 of a key is stored. */
@@ -1496,6 +1539,49 @@ export interface WebhooksDeliveriesTable {
   created_at: Generated<Date>;
 }
 
+/** Ids of messages that were taken, so that a repetition is known for one. Written in the transaction of what the message caused. */
+export interface WebhooksInboundMessagesTable {
+  tenant_id: string;
+  source: string;
+  message_id: string;
+  received_at: Generated<Date>;
+  correlation_id: Generated<string | null>;
+}
+
+/** Secrets of inbound sources, readable by the worker alone. The newest counts; the one before counts too until the overlap of its successor has passed. */
+export interface WebhooksInboundSecretsTable {
+  tenant_id: string;
+  id: Generated<string>;
+  source_id: string;
+  secret: string;
+  overlap: Generated<string>;
+  created_at: Generated<Date>;
+}
+
+/** Providers whose webhooks a tenant receives at POST /api/v1/webhooks/inbound/{id}. Secrets are elsewhere. */
+export interface WebhooksInboundSourcesTable {
+  tenant_id: string;
+  id: Generated<string>;
+  name: string;
+  profile: string;
+  options: Generated<unknown>;
+  tolerance: Generated<string>;
+  enabled: Generated<boolean>;
+  created_by: string;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
+/** Public halves of signing keys, which everybody may know. public_key is null until it was derived, within seconds. */
+export interface WebhooksPublicKeysTable {
+  tenant_id: string;
+  id: string;
+  subscription_id: string;
+  public_key: string | null;
+  key_id: string | null;
+  created_at: Generated<Date>;
+}
+
 /** Signing secrets. The newest of a subscription signs; the one before signs too until the overlap of its successor has passed. */
 export interface WebhooksSecretsTable {
   tenant_id: string;
@@ -1503,6 +1589,17 @@ export interface WebhooksSecretsTable {
   subscription_id: string;
   secret: string;
   /** How long the secret before this one stays valid after this one was made. */
+  overlap: Generated<string>;
+  created_at: Generated<Date>;
+}
+
+/** Private ed25519 keys, readable by the worker alone. The newest of a subscription signs; the one before signs too until the overlap of its successor has passed. */
+export interface WebhooksSigningKeysTable {
+  tenant_id: string;
+  id: Generated<string>;
+  subscription_id: string;
+  seed: Buffer;
+  /** How long the key before this one stays valid after this one was made. */
   overlap: Generated<string>;
   created_at: Generated<Date>;
 }
@@ -1534,6 +1631,24 @@ export interface WebhooksSubscriptionsTable {
   created_by: string;
   created_at: Generated<Date>;
   updated_at: Generated<Date>;
+  /** v1 (HMAC), v1a (ed25519) or both of Standard Webhooks, or the header of stripe, github or slack. */
+  signing: Generated<string>;
+  filter: unknown;
+  filter_path: string | null;
+  transform: unknown;
+  transform_version: Generated<number>;
+}
+
+/** Versions of the transforms of subscriptions. Append only. */
+export interface WebhooksTransformsTable {
+  tenant_id: string;
+  id: Generated<string>;
+  subscription_id: string;
+  version: number;
+  /** Null: bodies went out unchanged from this version on. */
+  transform: unknown;
+  created_by: string;
+  created_at: Generated<Date>;
 }
 
 /** Every table and view, by its qualified name, for Kysely. */
@@ -1573,8 +1688,11 @@ export interface Database {
   'plinth.queues': QueuesView;
   'plinth.retention_policies': RetentionPoliciesView;
   'plinth.roles': RolesView;
+  'plinth.subscription_transforms': SubscriptionTransformsView;
   'plinth.system_audit_logs': SystemAuditLogsView;
   'plinth.users': UsersView;
+  'plinth.webhook_inbound_sources': WebhookInboundSourcesView;
+  'plinth.webhook_public_keys': WebhookPublicKeysView;
   'plinth_access.api_keys': AccessApiKeysTable;
   'plinth_access.login_links': AccessLoginLinksTable;
   'plinth_access.operator_access': AccessOperatorAccessTable;
@@ -1632,9 +1750,15 @@ export interface Database {
   'plinth_queue.ready': QueueReadyTable;
   'plinth_webhooks.attempts': WebhooksAttemptsTable;
   'plinth_webhooks.deliveries': WebhooksDeliveriesTable;
+  'plinth_webhooks.inbound_messages': WebhooksInboundMessagesTable;
+  'plinth_webhooks.inbound_secrets': WebhooksInboundSecretsTable;
+  'plinth_webhooks.inbound_sources': WebhooksInboundSourcesTable;
+  'plinth_webhooks.public_keys': WebhooksPublicKeysTable;
   'plinth_webhooks.secrets': WebhooksSecretsTable;
+  'plinth_webhooks.signing_keys': WebhooksSigningKeysTable;
   'plinth_webhooks.subscription_keys': WebhooksSubscriptionKeysTable;
   'plinth_webhooks.subscriptions': WebhooksSubscriptionsTable;
+  'plinth_webhooks.transforms': WebhooksTransformsTable;
 }
 
 /** The public SQL functions, typed. The first argument is a transaction or anything that runs a statement. */
@@ -1645,6 +1769,9 @@ export const sqlFunctions = {
   /** Acknowledges messages in the transaction of the caller: they will not be received again. Returns the receipts that held; those that are missing had lost their message to another receiver, and whoever did their work must roll back. Errors: kernel_tenant_required, queue_receipt_invalid. */
   acknowledgeMessages: (tx: Queryable, args: { receipts: string[] }): Promise<(string | null)[]> =>
     call(tx, 'plinth.acknowledge_messages', { receipts: ['p_receipts', 'text[]'] }, args, 'values') as Promise<(string | null)[]>,
+  /** Receives the webhooks of a provider at POST /api/v1/webhooks/inbound/{source_id}. p_profile: standard, stripe, github, slack or generic, whose p_options name header, encoding (hex, base64), prefix, id_header. p_secret: that of the provider; without one it is made here. Errors: webhooks_source_invalid, webhooks_source_taken, webhooks_secret_invalid, kernel_tenant_required. */
+  addInboundSource: (tx: Queryable, args: { name: string; profile: string; secret?: string | null | undefined; options?: unknown | null | undefined; tolerance?: string | null | undefined }): Promise<{ source_id: string | null; secret: string | null }[]> =>
+    call(tx, 'plinth.add_inbound_source', { name: ['p_name', 'text'], profile: ['p_profile', 'text'], secret: ['p_secret', 'text'], options: ['p_options', 'jsonb'], tolerance: ['p_tolerance', 'interval'] }, args, 'rows') as Promise<{ source_id: string | null; secret: string | null }[]>,
   /** Appends an event to the stream of an aggregate and returns its id. p_expected_version and errors as in plinth.publish_event. */
   appendEvent: (tx: Queryable, args: { aggregateId: string; aggregateType: string; eventType: string; payload?: unknown | null | undefined; expectedVersion?: string | number | bigint | null | undefined; metadata?: unknown | null | undefined; idempotencyKey?: string | null | undefined; correlationId?: string | null | undefined; causationId?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.append_event', { aggregateId: ['p_aggregate_id', 'text'], aggregateType: ['p_aggregate_type', 'text'], eventType: ['p_event_type', 'text'], payload: ['p_payload', 'jsonb'], expectedVersion: ['p_expected_version', 'bigint'], metadata: ['p_metadata', 'jsonb'], idempotencyKey: ['p_idempotency_key', 'text'], correlationId: ['p_correlation_id', 'uuid'], causationId: ['p_causation_id', 'uuid'] }, args, 'value') as Promise<string | null>,
@@ -1693,12 +1820,18 @@ export const sqlFunctions = {
   /** Stores the answer of the call that begin_idempotent claimed the key for. Error: idempotency_not_begun. */
   finishIdempotent: (tx: Queryable, args: { scope: string; key: string; responseStatus?: number | null | undefined; responseBody?: unknown | null | undefined; entityType?: string | null | undefined; entityId?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.finish_idempotent', { scope: ['p_scope', 'text'], key: ['p_key', 'text'], responseStatus: ['p_response_status', 'integer'], responseBody: ['p_response_body', 'jsonb'], entityType: ['p_entity_type', 'text'], entityId: ['p_entity_id', 'text'] }, args, 'value') as Promise<void>,
+  /** True the first time that a message of a source is received, false when it is a repetition (remembered for 30 days). Belongs into the transaction of what the message causes: both hold or neither. Errors: webhooks_message_invalid, kernel_tenant_required. */
+  firstReceipt: (tx: Queryable, args: { source: string; messageId: string }): Promise<boolean | null> =>
+    call(tx, 'plinth.first_receipt', { source: ['p_source', 'text'], messageId: ['p_message_id', 'text'] }, args, 'value') as Promise<boolean | null>,
   /** Events of one aggregate, oldest first, from a version on (default 1); all of them unless p_limit is given. */
   getAggregateEvents: (tx: Queryable, args: { aggregateType: string; aggregateId: string; fromVersion?: string | number | bigint | null | undefined; limit?: number | null | undefined }): Promise<Selectable<EventStoreView>[]> =>
     call(tx, 'plinth.get_aggregate_events', { aggregateType: ['p_aggregate_type', 'text'], aggregateId: ['p_aggregate_id', 'text'], fromVersion: ['p_from_version', 'bigint'], limit: ['p_limit', 'integer'] }, args, 'rows') as Promise<Selectable<EventStoreView>[]>,
   /** Records one audit entry in the transaction of the caller and returns its id. Actor, reason, address and correlation default to the transaction context. Errors: audit_entry_invalid, kernel_tenant_required. */
   logAuditEvent: (tx: Queryable, args: { actorType?: string | null | undefined; actorIdentifier?: string | null | undefined; action?: string | null | undefined; resourceType?: string | null | undefined; resourceId?: string | null | undefined; before?: unknown | null | undefined; after?: unknown | null | undefined; metadata?: unknown | null | undefined; reason?: string | null | undefined; parentId?: string | null | undefined; complianceFlags?: string[] | null | undefined; severity?: string | null | undefined; ipAddress?: string | null | undefined; userAgent?: string | null | undefined; correlationId?: string | null | undefined } = {}): Promise<string | null> =>
     call(tx, 'plinth.log_audit_event', { actorType: ['p_actor_type', 'text'], actorIdentifier: ['p_actor_identifier', 'text'], action: ['p_action', 'text'], resourceType: ['p_resource_type', 'text'], resourceId: ['p_resource_id', 'text'], before: ['p_before', 'jsonb'], after: ['p_after', 'jsonb'], metadata: ['p_metadata', 'jsonb'], reason: ['p_reason', 'text'], parentId: ['p_parent_id', 'uuid'], complianceFlags: ['p_compliance_flags', 'text[]'], severity: ['p_severity', 'text'], ipAddress: ['p_ip_address', 'text'], userAgent: ['p_user_agent', 'text'], correlationId: ['p_correlation_id', 'uuid'] }, args, 'value') as Promise<string | null>,
+  /** Who hears of events of this type: the enabled subscriptions with a pattern that matches. Those with has_filter look at the event as well. */
+  matchSubscriptions: (tx: Queryable, args: { eventType: string }): Promise<{ subscription_id: string | null; name: string | null; url: string | null; has_filter: boolean | null }[]> =>
+    call(tx, 'plinth.match_subscriptions', { eventType: ['p_event_type', 'text'] }, args, 'rows') as Promise<{ subscription_id: string | null; name: string | null; url: string | null; has_filter: boolean | null }[]>,
   /** No job starts any more that has this queue, kind and concurrency key (null: any), until plinth.resume_jobs or for p_for; what runs goes on. For the tenant of the transaction; by plinth_worker without one: for every tenant. Returns the id of the pause. Recorded in the audit log. Errors: jobs_limit_invalid, kernel_tenant_required. */
   pauseJobs: (tx: Queryable, args: { reason: string; queue?: string | null | undefined; kind?: string | null | undefined; concurrencyKey?: string | null | undefined; for?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.pause_jobs', { reason: ['p_reason', 'text'], queue: ['p_queue', 'text'], kind: ['p_kind', 'text'], concurrencyKey: ['p_concurrency_key', 'text'], for: ['p_for', 'interval'] }, args, 'value') as Promise<string | null>,
@@ -1708,6 +1841,9 @@ export const sqlFunctions = {
   /** What plinth.redrive_jobs would take: how many dead letters meet the filter (counted to 10,000, then capped is true) and p_sample of them. Error: jobs_filter_invalid. */
   previewRedrive: (tx: Queryable, args: { filter?: unknown | null | undefined; sample?: number | null | undefined } = {}): Promise<{ matching: string | null; capped: boolean | null; sample: unknown }[]> =>
     call(tx, 'plinth.preview_redrive', { filter: ['p_filter', 'jsonb'], sample: ['p_sample', 'integer'] }, args, 'rows') as Promise<{ matching: string | null; capped: boolean | null; sample: unknown }[]>,
+  /** Which of the last p_limit events (at most 1,000, newest first), or of one event, a subscription like this would get, and the body of each. Changes nothing. Errors: webhooks_pattern_invalid, webhooks_filter_invalid, webhooks_transform_invalid. */
+  previewSubscription: (tx: Queryable, args: { patterns?: string[] | null | undefined; filter?: unknown | null | undefined; transform?: unknown | null | undefined; limit?: number | null | undefined; eventId?: string | null | undefined } = {}): Promise<{ event_id: string | null; event_type: string | null; occurred_at: Date | null; matches: boolean | null; body: string | null }[]> =>
+    call(tx, 'plinth.preview_subscription', { patterns: ['p_patterns', 'text[]'], filter: ['p_filter', 'jsonb'], transform: ['p_transform', 'jsonb'], limit: ['p_limit', 'integer'], eventId: ['p_event_id', 'uuid'] }, args, 'rows') as Promise<{ event_id: string | null; event_type: string | null; occurred_at: Date | null; matches: boolean | null; body: string | null }[]>,
   /** Publishes an event in the transaction of the caller and returns its id; under an idempotency key that was used before, the id of the first. p_expected_version: null any, 0 new stream, -1 existing, n exactly n. Errors: events_event_invalid, events_payload_rejected, events_type_unknown, events_idempotency_conflict, events_version_conflict, kernel_tenant_required. */
   publishEvent: (tx: Queryable, args: { eventType: string; payload?: unknown | null | undefined; idempotencyKey?: string | null | undefined; aggregateType?: string | null | undefined; aggregateId?: string | null | undefined; expectedVersion?: string | number | bigint | null | undefined; metadata?: unknown | null | undefined; correlationId?: string | null | undefined; causationId?: string | null | undefined; occurredAt?: Date | null | undefined; typeVersion?: number | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.publish_event', { eventType: ['p_event_type', 'text'], payload: ['p_payload', 'jsonb'], idempotencyKey: ['p_idempotency_key', 'text'], aggregateType: ['p_aggregate_type', 'text'], aggregateId: ['p_aggregate_id', 'text'], expectedVersion: ['p_expected_version', 'bigint'], metadata: ['p_metadata', 'jsonb'], correlationId: ['p_correlation_id', 'uuid'], causationId: ['p_causation_id', 'uuid'], occurredAt: ['p_occurred_at', 'timestamp with time zone'], typeVersion: ['p_type_version', 'integer'] }, args, 'value') as Promise<string | null>,
@@ -1732,6 +1868,9 @@ export const sqlFunctions = {
   /** Gives a received message back: it may be received again after p_delay (0 to 14 days). p_error: why, for people. p_dead: it becomes a dead letter at once; so it does when it was received as often as its queue allows. p_counted false: this receive does not count, for a receiver that shuts down. Returns the status: pending, scheduled or failed. Errors: kernel_tenant_required, queue_receipt_invalid, queue_receipt_lost, queue_receive_invalid. */
   releaseMessage: (tx: Queryable, args: { receipt: string; delay?: string | null | undefined; error?: string | null | undefined; dead?: boolean | null | undefined; counted?: boolean | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.release_message', { receipt: ['p_receipt', 'text'], delay: ['p_delay', 'interval'], error: ['p_error', 'text'], dead: ['p_dead', 'boolean'], counted: ['p_counted', 'boolean'] }, args, 'value') as Promise<string | null>,
+  /** Forgets an inbound source and its secrets; its address answers 404 from then on. Error: webhooks_source_not_found. */
+  removeInboundSource: (tx: Queryable, args: { sourceId: string }): Promise<void> =>
+    call(tx, 'plinth.remove_inbound_source', { sourceId: ['p_source_id', 'uuid'] }, args, 'value') as Promise<void>,
   /** Removes a limit of the tenant of the transaction; by plinth_worker without one: of the installation. Recorded in the audit log. Errors: jobs_limit_not_found, kernel_tenant_required. */
   removeJobLimit: (tx: Queryable, args: { id: string; reason?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.remove_job_limit', { id: ['p_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
@@ -1750,6 +1889,12 @@ export const sqlFunctions = {
   /** Runs a dead letter again, under its old id, with p_more_attempts more attempts; p_payload: another payload; p_run_at: not before. Returns the id. Errors: jobs_job_not_found, jobs_not_failed, jobs_duplicate, jobs_payload_too_large. */
   retryJob: (tx: Queryable, args: { id: string; moreAttempts?: number | null | undefined; payload?: unknown | null | undefined; runAt?: Date | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.retry_job', { id: ['p_id', 'uuid'], moreAttempts: ['p_more_attempts', 'integer'], payload: ['p_payload', 'jsonb'], runAt: ['p_run_at', 'timestamp with time zone'] }, args, 'value') as Promise<string | null>,
+  /** Gives an inbound source another secret, the provider's or one made here, and returns it; the one before is accepted for p_overlap, 0 to 30 days. Errors: webhooks_source_not_found, webhooks_secret_invalid, webhooks_overlap_invalid. */
+  rotateInboundSecret: (tx: Queryable, args: { sourceId: string; secret?: string | null | undefined; overlap?: string | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.rotate_inbound_secret', { sourceId: ['p_source_id', 'uuid'], secret: ['p_secret', 'text'], overlap: ['p_overlap', 'interval'] }, args, 'value') as Promise<string | null>,
+  /** Makes a new ed25519 signing key and returns its id in plinth.webhook_public_keys, which shows the public half within seconds. The key before it signs too for p_overlap, 0 to 7 days. Errors: webhooks_subscription_not_found, webhooks_overlap_invalid. */
+  rotateSubscriptionKey: (tx: Queryable, args: { subscriptionId: string; overlap?: string | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.rotate_subscription_key', { subscriptionId: ['p_subscription_id', 'uuid'], overlap: ['p_overlap', 'interval'] }, args, 'value') as Promise<string | null>,
   /** Makes a new signing secret and returns it: the only time that it can be read. The secret before it signs too for p_overlap, 0 to 7 days. Errors: webhooks_subscription_not_found, webhooks_overlap_invalid, webhooks_secret_invalid. */
   rotateSubscriptionSecret: (tx: Queryable, args: { subscriptionId: string; overlap?: string | null | undefined; secret?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.rotate_subscription_secret', { subscriptionId: ['p_subscription_id', 'uuid'], overlap: ['p_overlap', 'interval'], secret: ['p_secret', 'text'] }, args, 'value') as Promise<string | null>,
@@ -1768,6 +1913,9 @@ export const sqlFunctions = {
   /** Sends an event of type webhooks.test to one subscription, whatever its patterns, with the usual retries; returns the webhook-id, which plinth.event_delivery_log shows as delivery_id. Errors: webhooks_subscription_not_found, webhooks_subscription_disabled. */
   sendTestEvent: (tx: Queryable, args: { subscriptionId: string }): Promise<string | null> =>
     call(tx, 'plinth.send_test_event', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<string | null>,
+  /** Takes messages of an inbound source, or answers them with 409, so that the provider tries again later. Error: webhooks_source_not_found. */
+  setInboundSourceEnabled: (tx: Queryable, args: { sourceId: string; enabled: boolean }): Promise<void> =>
+    call(tx, 'plinth.set_inbound_source_enabled', { sourceId: ['p_source_id', 'uuid'], enabled: ['p_enabled', 'boolean'] }, args, 'value') as Promise<void>,
   /** Sets how many jobs run at once (p_max_running, exact) and how many start in a time (p_rate in p_rate_period, p_burst of them at once), per queue (operators), tenant or concurrency key, in p_queue or all. For the tenant of the transaction; by plinth_worker without one: for every tenant. Replaces the limit with the same per, queue and key; returns its id. Recorded in the audit log. Errors: jobs_limit_invalid, kernel_tenant_required. */
   setJobLimit: (tx: Queryable, args: { per: string; maxRunning?: number | null | undefined; rate?: number | null | undefined; ratePeriod?: string | null | undefined; burst?: number | null | undefined; queue?: string | null | undefined; concurrencyKey?: string | null | undefined; reason?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.set_job_limit', { per: ['p_per', 'text'], maxRunning: ['p_max_running', 'integer'], rate: ['p_rate', 'integer'], ratePeriod: ['p_rate_period', 'interval'], burst: ['p_burst', 'integer'], queue: ['p_queue', 'text'], concurrencyKey: ['p_concurrency_key', 'text'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<string | null>,
@@ -1777,9 +1925,9 @@ export const sqlFunctions = {
   /** Sets how long the tenant of the transaction keeps a kind of record (tenant 00000000-0000-0000-0000-000000000000: everybody without a policy of their own). p_keep: 1 day or more, null is forever. Recorded in the audit log. Errors: maintenance_kind_unknown, maintenance_policy_fixed, maintenance_keep_too_short, kernel_tenant_required. */
   setRetentionPolicy: (tx: Queryable, args: { kind: string; keep?: string | null | undefined; archive?: boolean | null | undefined; reason?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.set_retention_policy', { kind: ['p_kind', 'text'], keep: ['p_keep', 'interval'], archive: ['p_archive', 'boolean'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
-  /** Sends the events whose type matches a pattern to a URL, signed by Standard Webhooks. Patterns: order.created exactly, order.* one more segment, order.# order itself and everything below it, # everything. Returns the id and the signing secret, which cannot be read again. p_secret: one that the receiver already has. Errors: webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_secret_invalid, kernel_tenant_required. */
-  subscribe: (tx: Queryable, args: { name: string; patterns: string[]; url: string; description?: string | null | undefined; secret?: string | null | undefined }): Promise<{ subscription_id: string | null; secret: string | null }[]> =>
-    call(tx, 'plinth.subscribe', { name: ['p_name', 'text'], patterns: ['p_patterns', 'text[]'], url: ['p_url', 'text'], description: ['p_description', 'text'], secret: ['p_secret', 'text'] }, args, 'rows') as Promise<{ subscription_id: string | null; secret: string | null }[]>,
+  /** Sends the events whose type matches a pattern to a URL, signed by Standard Webhooks. Patterns: order.created exactly, order.* one more segment, order.# order itself and everything below it, # everything. Returns the id and the signing secret, which cannot be read again. p_secret: one that the receiver already has. p_filter: a jsonpath predicate or filters of CloudEvents. p_transform: what becomes of the body. p_signing: v1, v1a (no secret, but a public key), both, stripe, github, slack. Errors: webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_secret_invalid, webhooks_filter_invalid, webhooks_transform_invalid, webhooks_signing_invalid, kernel_tenant_required. */
+  subscribe: (tx: Queryable, args: { name: string; patterns: string[]; url: string; description?: string | null | undefined; secret?: string | null | undefined; filter?: unknown | null | undefined; transform?: unknown | null | undefined; signing?: string | null | undefined }): Promise<{ subscription_id: string | null; secret: string | null }[]> =>
+    call(tx, 'plinth.subscribe', { name: ['p_name', 'text'], patterns: ['p_patterns', 'text[]'], url: ['p_url', 'text'], description: ['p_description', 'text'], secret: ['p_secret', 'text'], filter: ['p_filter', 'jsonb'], transform: ['p_transform', 'jsonb'], signing: ['p_signing', 'text'] }, args, 'rows') as Promise<{ subscription_id: string | null; secret: string | null }[]>,
   /** Everything recorded under one correlation id, over all modules, oldest first, at most 10,000 rows. Rows with the same xact were committed together. */
   trace: (tx: Queryable, args: { correlationId: string }): Promise<{ kind: string | null; id: string | null; tenant_id: string | null; at: Date | null; ended_at: Date | null; status: string | null; title: string | null; entity: string | null; parent_id: string | null; xact: string | null; attempt: number | null; data: unknown; module: string | null }[]> =>
     call(tx, 'plinth.trace', { correlationId: ['p_correlation_id', 'uuid'] }, args, 'rows') as Promise<{ kind: string | null; id: string | null; tenant_id: string | null; at: Date | null; ended_at: Date | null; status: string | null; title: string | null; entity: string | null; parent_id: string | null; xact: string | null; attempt: number | null; data: unknown; module: string | null }[]>,
@@ -1795,7 +1943,7 @@ export const sqlFunctions = {
   /** Deletes a subscription with its secrets and everything that was still to be sent to it; the log of attempts stays. Error: webhooks_subscription_not_found. */
   unsubscribe: (tx: Queryable, args: { subscriptionId: string }): Promise<void> =>
     call(tx, 'plinth.unsubscribe', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<void>,
-  /** Changes what is given and leaves the rest. A new URL counts for deliveries that are already waiting, too. Errors: webhooks_subscription_not_found, webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid. */
-  updateSubscription: (tx: Queryable, args: { subscriptionId: string; name?: string | null | undefined; patterns?: string[] | null | undefined; url?: string | null | undefined; description?: string | null | undefined }): Promise<void> =>
-    call(tx, 'plinth.update_subscription', { subscriptionId: ['p_subscription_id', 'uuid'], name: ['p_name', 'text'], patterns: ['p_patterns', 'text[]'], url: ['p_url', 'text'], description: ['p_description', 'text'] }, args, 'value') as Promise<void>,
+  /** Changes what is given and leaves the rest. A new URL counts for deliveries that are already waiting, too; a new filter and transform for events from now on. JSON null takes a filter or transform away. Errors: webhooks_subscription_not_found, webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_filter_invalid, webhooks_transform_invalid, webhooks_signing_invalid. */
+  updateSubscription: (tx: Queryable, args: { subscriptionId: string; name?: string | null | undefined; patterns?: string[] | null | undefined; url?: string | null | undefined; description?: string | null | undefined; filter?: unknown | null | undefined; transform?: unknown | null | undefined; signing?: string | null | undefined }): Promise<void> =>
+    call(tx, 'plinth.update_subscription', { subscriptionId: ['p_subscription_id', 'uuid'], name: ['p_name', 'text'], patterns: ['p_patterns', 'text[]'], url: ['p_url', 'text'], description: ['p_description', 'text'], filter: ['p_filter', 'jsonb'], transform: ['p_transform', 'jsonb'], signing: ['p_signing', 'text'] }, args, 'value') as Promise<void>,
 } as const;

@@ -2,7 +2,10 @@ import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { DUE } from './consumer.ts';
+import { KEY_MADE } from './derive-keys.ts';
 import { fail } from './errors.ts';
+import { inboundApi } from './inbound-api.ts';
+import { asJson, filter, previewApi, signing, transform } from './preview-api.ts';
 
 const READ = 'webhooks.read';
 const WRITE = 'webhooks.write';
@@ -13,7 +16,7 @@ const name = z.string().min(1).max(200);
 const patterns = z.array(z.string().max(200)).min(1).max(50);
 const url = z.string().max(2000);
 const description = z.string().max(2000);
-const secret = z.string().max(100);
+const secret = z.string().max(200);
 
 const subscription = z.object({
   id: z.uuid(),
@@ -29,6 +32,11 @@ const subscription = z.object({
   created_by: z.string(),
   created_at: z.string(),
   updated_at: z.string(),
+  filter: z.unknown(),
+  transform: z.unknown(),
+  transform_version: z.number().int(),
+  signing,
+  public_keys: z.array(z.string()),
 });
 
 const attempt = z.object({
@@ -74,15 +82,28 @@ const subscribe = procedure({
   description: 'The secret is in this answer only; an answer that is repeated under an idempotency key has null instead.',
   secretFields: ['secret'],
 })
-  .input(z.object({ name, patterns, url, description: description.optional(), secret: secret.optional() }))
+  .input(
+    z.object({
+      name,
+      patterns,
+      url,
+      description: description.optional(),
+      secret: secret.optional(),
+      filter: filter.optional(),
+      transform: transform.optional(),
+      signing: signing.default('v1'),
+    }),
+  )
   .output(z.object({ id: z.uuid(), secret: z.string().nullable() }))
   .mutation(async ({ ctx, input }) => {
     checkUrl(ctx.adapters, input.url);
-    const [made] = await ctx.tx.query<{ id: string; secret: string }>(
-      'select subscription_id as id, secret from plinth.subscribe(p_name => $1, p_patterns => $2, p_url => $3, p_description => $4, p_secret => $5)',
-      [input.name, input.patterns, input.url, input.description ?? null, input.secret ?? null],
+    const [made] = await ctx.tx.query<{ id: string; secret: string | null }>(
+      `select subscription_id as id, secret from plinth.subscribe(p_name => $1, p_patterns => $2, p_url => $3, p_description => $4, p_secret => $5,
+        p_filter => $6, p_transform => $7, p_signing => $8)`,
+      [input.name, input.patterns, input.url, input.description ?? null, input.secret ?? null, asJson(input.filter), asJson(input.transform), input.signing],
     );
     if (!made) throw fail('subscription_not_found');
+    ctx.tx.signal(KEY_MADE);
     return made;
   });
 
@@ -92,17 +113,33 @@ const get = procedure({ rest: 'GET /webhooks/subscriptions/{id}', permission: RE
   .query(({ ctx, input }) => subscriptionOf(ctx.tx, input.id));
 
 const update = procedure({ rest: 'PATCH /webhooks/subscriptions/{id}', permission: WRITE, summary: 'Change a subscription; what is left out stays' })
-  .input(id.extend({ name: name.optional(), patterns: patterns.optional(), url: url.optional(), description: description.optional() }))
+  .input(
+    id.extend({
+      name: name.optional(),
+      patterns: patterns.optional(),
+      url: url.optional(),
+      description: description.optional(),
+      filter: filter.nullish(),
+      transform: transform.nullish(),
+      signing: signing.optional(),
+    }),
+  )
   .output(subscription)
   .mutation(async ({ ctx, input }) => {
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
-    await ctx.tx.query('select plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5)', [
+    const sql = `select plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5,
+      p_filter => $6, p_transform => $7, p_signing => $8)`;
+    await ctx.tx.query(sql, [
       input.id,
       input.name ?? null,
       input.patterns ?? null,
       input.url ?? null,
       input.description ?? null,
+      asJson(input.filter),
+      asJson(input.transform),
+      input.signing ?? null,
     ]);
+    ctx.tx.signal(KEY_MADE);
     return subscriptionOf(ctx.tx, input.id);
   });
 
@@ -177,4 +214,4 @@ const attempts = procedure({ rest: 'GET /webhooks/deliveries/{id}/attempts', per
     return rows.map(({ row }) => row);
   });
 
-export const api = { subscribe, get, update, remove, enable, disable, rotateSecret, sendTest, resend, attempts };
+export const api = { subscribe, get, update, remove, enable, disable, rotateSecret, sendTest, resend, attempts, ...previewApi, ...inboundApi };

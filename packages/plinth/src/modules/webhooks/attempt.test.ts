@@ -16,6 +16,7 @@ const delivery: ClaimedDelivery = {
   subscription_id: 's',
   url: 'https://example.com/hooks',
   secrets: [SECRET],
+  signing: 'v1',
   event_id: 'e',
   event_type: 'order.created',
   body: '{"type":"order.created"}',

@@ -1,7 +1,7 @@
 import { PlinthError } from '#kernel/errors.ts';
+import type { Signing } from './profiles.ts';
+import { signAs } from './profiles.ts';
 import type { HttpAnswer, HttpSender, HttpTimings } from './sender.ts';
-import type { WebhookHeaders } from './sign.ts';
-import { signMessage } from './sign.ts';
 
 /** A delivery as plinth_webhooks.claim hands it out. */
 export interface ClaimedDelivery {
@@ -10,7 +10,9 @@ export interface ClaimedDelivery {
   lease_id: string;
   subscription_id: string;
   url: string;
+  /** Secrets and private keys that sign now. */
   secrets: string[];
+  signing: Signing;
   event_id: string | null;
   event_type: string;
   body: string;
@@ -112,7 +114,7 @@ export async function attemptDelivery(delivery: ClaimedDelivery, options: Attemp
   const { tenant_id, id, lease_id, url, body } = delivery;
   const key = { tenant_id, id, lease_id };
   const startedAt = options.clock.now();
-  let signed: WebhookHeaders | undefined;
+  let signed: Record<string, string> | undefined;
   const logged = (timings: HttpTimings | undefined): Partial<Settlement> => ({
     url,
     ...(signed ? { request_headers: { 'content-type': 'application/json', ...signed } } : {}),
@@ -120,7 +122,7 @@ export async function attemptDelivery(delivery: ClaimedDelivery, options: Attemp
     response_time_ms: Math.round(timings?.total ?? options.clock.now() - startedAt),
   });
   try {
-    signed = signMessage(delivery.secrets, { id, timestampSeconds: Math.floor(startedAt / 1000), body });
+    signed = signAs(delivery.signing, delivery.secrets, { id, type: delivery.event_type, timestampSeconds: Math.floor(startedAt / 1000), body });
     const answer = await options.sender.send({
       url,
       method: 'POST',

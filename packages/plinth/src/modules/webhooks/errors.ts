@@ -33,10 +33,37 @@ export const errors = {
     title: 'A webhook secret is whsec_ and the base64 of 24 to 64 bytes',
     wayOut: 'Copy the secret as it was shown when the subscription was made or its secret rotated.',
   },
-  message_invalid: { status: 400, title: 'A message id has 1 to 200 visible characters and no dot', wayOut: 'Use the id of the delivery.' },
+  filter_invalid: {
+    status: 400,
+    title: 'The filter of a subscription is not valid',
+    wayOut: 'Give a jsonpath predicate over the event such as $.data.total > 100, or filters of CloudEvents: exact, prefix, suffix, all, any, not.',
+  },
+  transform_invalid: {
+    status: 400,
+    title: 'The transform of a subscription is not valid',
+    wayOut: 'Give an object with some of payload, omit, redact, rename, set, data and body, as the README of the module shows.',
+  },
+  signing_invalid: {
+    status: 400,
+    title: 'There is no such way of signing',
+    wayOut: 'Give v1, v1a, both, stripe, github or slack.',
+  },
+  source_invalid: { status: 400, title: 'The inbound source is not valid', wayOut: 'Correct what the message names.' },
+  source_taken: { status: 409, title: 'Another inbound source has this name', wayOut: 'Give another name.' },
+  source_not_found: {
+    status: 404,
+    title: 'There is no such inbound source',
+    wayOut: 'Check the address that the provider calls: it ends in the id of the source.',
+  },
+  source_disabled: { status: 409, title: 'The inbound source is disabled', wayOut: 'Enable it; providers try again meanwhile.' },
+  message_invalid: {
+    status: 400,
+    title: 'A message id has 1 to 200 visible characters and, where it is signed, no dot',
+    wayOut: 'Use the id of the delivery.',
+  },
   headers_missing: {
     status: 401,
-    title: 'webhook-id, webhook-timestamp or webhook-signature is missing or malformed',
+    title: 'A header of the signature is missing or malformed',
     wayOut: 'Pass on the headers as they came, with the raw body.',
   },
   timestamp_out_of_tolerance: {

@@ -1,5 +1,15 @@
+export { deriveKeys } from './derive-keys.ts';
 export type { DispatchOptions } from './dispatch.ts';
 export { dispatcher } from './dispatch.ts';
+export { errors as webhooksErrors } from './errors.ts';
+export type { GenericOptions, InboundMessage, InboundProfile, VerifiedMessage } from './inbound.ts';
+export { verifyInbound } from './inbound.ts';
+export type { WebhookJwk } from './keys.ts';
+export { jwkOf, keysOfJwks } from './keys.ts';
+export type { Signing } from './profiles.ts';
+export { signAs } from './profiles.ts';
+export type { Receipt, Received } from './receive.ts';
+export { receiveWebhook } from './receive.ts';
 export type { HttpAnswer, HttpRequest, HttpSender } from './sender.ts';
 export type { Message, Verification, WebhookHeaders } from './sign.ts';
 export { signMessage, verifyMessage } from './sign.ts';

@@ -1,6 +1,7 @@
 import { defineModule } from '#kernel/module.ts';
 import { api } from './api.ts';
 import { fanOut } from './consumer.ts';
+import { keyDeriver } from './derive-keys.ts';
 import { dispatcher } from './dispatch.ts';
 import { errors } from './errors.ts';
 
@@ -23,6 +24,34 @@ export default defineModule({
       worker: true,
       grants: { app: ['insert'], worker: ['select', 'delete'], reader: false },
       sample: { secret: `'whsec_' || encode(sha256(uuid_send(gen_random_uuid())), 'base64')` },
+    },
+    transforms: { tenancy: 'tenant', keep: 'forever', grants: { app: ['select', 'insert'] }, sample: { transform: `'{}'` } },
+    signing_keys: {
+      tenancy: 'tenant',
+      keep: 'forever',
+      worker: true,
+      grants: { app: ['insert'], worker: ['select', 'delete'], reader: false },
+      sample: { seed: 'sha256(uuid_send(gen_random_uuid()))' },
+    },
+    public_keys: {
+      tenancy: 'tenant',
+      keep: 'forever',
+      worker: true,
+      grants: { app: ['select', 'insert'], worker: ['select', 'update'] },
+      sample: { public_key: 'null', key_id: 'null' },
+    },
+    inbound_sources: { tenancy: 'tenant', keep: 'forever', worker: true, sample: { profile: `'github'` } },
+    inbound_secrets: {
+      tenancy: 'tenant',
+      keep: 'forever',
+      worker: true,
+      grants: { app: ['insert'], worker: ['select', 'delete'], reader: false },
+      sample: { secret: `'sample secret'` },
+    },
+    inbound_messages: {
+      tenancy: 'tenant',
+      keep: { for: '30 days', by: 'delete', column: 'received_at' },
+      grants: { app: ['select', 'insert'] },
     },
     deliveries: {
       tenancy: 'tenant',
@@ -61,7 +90,7 @@ export default defineModule({
   errors,
   api,
   consumers: { 'fan-out': fanOut },
-  workers: { dispatcher: dispatcher() },
+  workers: { dispatcher: dispatcher(), keys: keyDeriver },
   permissions: {
     'webhooks.read': 'Sees subscriptions, deliveries and attempts (never secrets)',
     'webhooks.write': 'Manages subscriptions and their secrets, sends test events',
@@ -71,13 +100,24 @@ export default defineModule({
     subscriptions: {
       title: 'Webhook subscriptions',
       view: 'event_subscriptions',
-      columns: ['name', 'url', 'patterns', 'enabled', 'failure_count', 'failing_since', 'disabled_reason', 'created_at'],
+      columns: ['name', 'url', 'patterns', 'filter', 'enabled', 'signing', 'failure_count', 'failing_since', 'disabled_reason', 'created_at'],
       filters: ['name', 'url', 'enabled'],
       empty: 'Nobody has subscribed yet. Call plinth.subscribe(...) or POST /api/v1/webhooks/subscriptions.',
       actions: [
         { procedure: 'sendTest', label: 'Send a test event', when: { column: 'enabled', in: ['true'] } },
         { procedure: 'enable', label: 'Enable', when: { column: 'enabled', in: ['false'] } },
         { procedure: 'disable', label: 'Disable', when: { column: 'enabled', in: ['true'] }, danger: true },
+      ],
+    },
+    sources: {
+      title: 'Inbound webhooks',
+      view: 'webhook_inbound_sources',
+      columns: ['name', 'profile', 'enabled', 'tolerance_seconds', 'created_by', 'created_at'],
+      filters: ['name', 'profile', 'enabled'],
+      empty: 'No provider sends here yet. Call plinth.add_inbound_source(...) or POST /api/v1/webhooks/sources.',
+      actions: [
+        { procedure: 'enableSource', label: 'Enable', when: { column: 'enabled', in: ['false'] } },
+        { procedure: 'disableSource', label: 'Disable', when: { column: 'enabled', in: ['true'] }, danger: true },
       ],
     },
     deliveries: {

@@ -5,8 +5,14 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
   _secret text := coalesce(p_secret, 'whsec_' || encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'base64'));
+  _signing text := (select s.signing from plinth_webhooks.subscriptions s where s.tenant_id = plinth_kernel.tenant_id() and s.id = p_subscription_id);
 begin
-  if _secret !~ '^whsec_[A-Za-z0-9+/]{32,86}={0,2}$' or length(_secret) % 4 <> 2 or length(decode(substr(_secret, 7), 'base64')) not between 24 and 64 then
+  -- In the forms of other providers the text itself is the key, and a receiver that moves here brings the one it has.
+  if _signing in ('stripe', 'github', 'slack') then
+    if _secret !~ '^[!-~]{16,200}$' then
+      raise exception 'The secret does not have 16 to 200 visible characters' using errcode = 'PL400', detail = '{"code":"webhooks_secret_invalid"}', hint = 'Leave it out, and one is made.';
+    end if;
+  elsif _secret !~ '^whsec_[A-Za-z0-9+/]{32,86}={0,2}$' or length(_secret) % 4 <> 2 or length(decode(substr(_secret, 7), 'base64')) not between 24 and 64 then
     raise exception 'The secret is not whsec_ and the base64 of 24 to 64 bytes' using errcode = 'PL400', detail = '{"code":"webhooks_secret_invalid"}',
       hint = 'Leave it out, and one is made; or give one that was made by a Standard Webhooks library.';
   end if;

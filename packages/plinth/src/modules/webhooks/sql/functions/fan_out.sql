@@ -9,21 +9,26 @@ as $$
   ), type as materialized (
     select t.type, plinth_webhooks.match_keys(t.type) as keys from (select distinct e.type from event e) t
   ), hit as materialized (
-    select distinct e.tenant_id, e.id, e.type, e.correlation_id, e.place, s.id as subscription_id
-    from event e join type t on t.type = e.type
-    join plinth_webhooks.subscription_keys k on k.tenant_id = e.tenant_id and k.key = any (t.keys)
-    join plinth_webhooks.subscriptions s on s.tenant_id = k.tenant_id and s.id = k.subscription_id and s.enabled
+    select m.*, s.filter_path, s.transform
+    from (
+      select distinct e.tenant_id, e.id, e.type, e.correlation_id, e.place, k.subscription_id
+      from event e join type t on t.type = e.type
+      join plinth_webhooks.subscription_keys k on k.tenant_id = e.tenant_id and k.key = any (t.keys)
+    ) m
+    join plinth_webhooks.subscriptions s on s.tenant_id = m.tenant_id and s.id = m.subscription_id and s.enabled
   ), body as materialized (
-    select h.place, plinth_webhooks.body_of(h.type, coalesce(p.occurred_at, p.created_at), p.payload::jsonb) as text
-    from (select distinct h.place, h.tenant_id, h.id, h.type from hit h) h
+    -- The document only where a filter or transform asks for it: most deliveries carry the body as it is.
+    select h.place, plinth_webhooks.body_of(h.type, coalesce(p.occurred_at, p.created_at), p.payload::jsonb) as text, case when h.looks then plinth_webhooks.document_of(p) end as document
+    from (select h.place, h.tenant_id, h.id, h.type, bool_or(h.filter_path is not null or h.transform is not null) as looks from hit h group by 1, 2, 3, 4) h
     join plinth_events.events p on p.tenant_id = h.tenant_id and p.id = h.id
   ), made as (
     insert into plinth_webhooks.deliveries (tenant_id, subscription_id, event_id, event_type, body, correlation_id, causation_id)
-    select h.tenant_id, h.subscription_id, h.id, h.type, b.text, h.correlation_id, h.id
+    select h.tenant_id, h.subscription_id, h.id, h.type, case when h.transform is null then b.text else plinth_webhooks.transform_body(b.document, h.transform) end, h.correlation_id, h.id
     from hit h join body b on b.place = h.place
+    where plinth_webhooks.wants(h.filter_path, b.document)
     order by h.place, h.subscription_id
     returning 1
   )
   select count(*)::integer from made
 $$;
-comment on function plinth_webhooks.fan_out(jsonb) is 'Makes a delivery for every event, [{tenant_id, id, type, correlation_id, place}], and every enabled subscription of its tenant with a pattern that matches. Returns how many.';
+comment on function plinth_webhooks.fan_out(jsonb) is 'Makes a delivery for every event, [{tenant_id, id, type, correlation_id, place}], and every enabled subscription of its tenant with a pattern that matches and a filter that lets it through. Returns how many.';

@@ -1,4 +1,5 @@
-create or replace function plinth.subscribe(p_name text, p_patterns text[], p_url text, p_description text default null, p_secret text default null)
+create or replace function plinth.subscribe(p_name text, p_patterns text[], p_url text, p_description text default null, p_secret text default null,
+  p_filter jsonb default null, p_transform jsonb default null, p_signing text default 'v1')
 returns table (subscription_id uuid, secret text)
 language plpgsql volatile security invoker set search_path = ''
 as $$
@@ -13,11 +14,14 @@ begin
       hint = 'Give another name, or change the existing subscription with plinth.update_subscription.';
   end if;
   perform plinth_webhooks.set_keys(subscription_id, p_patterns);
-  secret := plinth_webhooks.add_secret(subscription_id, p_secret);
+  perform plinth_webhooks.shape_subscription(subscription_id, p_filter, p_transform, p_signing);
+  if p_signing is distinct from 'v1a' then
+    secret := plinth_webhooks.add_secret(subscription_id, p_secret);
+  end if;
   perform plinth.log_audit_event(p_action := 'webhooks.subscription_created', p_resource_type := 'webhook_subscription', p_resource_id := subscription_id::text,
-    p_after := jsonb_build_object('name', p_name, 'url', p_url, 'patterns', p_patterns));
+    p_after := jsonb_build_object('name', p_name, 'url', p_url, 'patterns', p_patterns, 'filter', p_filter, 'transform', p_transform, 'signing', p_signing));
   return next;
 end
 $$;
-comment on function plinth.subscribe(text, text[], text, text, text) is
-  'Sends the events whose type matches a pattern to a URL, signed by Standard Webhooks. Patterns: order.created exactly, order.* one more segment, order.# order itself and everything below it, # everything. Returns the id and the signing secret, which cannot be read again. p_secret: one that the receiver already has. Errors: webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_secret_invalid, kernel_tenant_required.';
+comment on function plinth.subscribe(text, text[], text, text, text, jsonb, jsonb, text) is
+  'Sends the events whose type matches a pattern to a URL, signed by Standard Webhooks. Patterns: order.created exactly, order.* one more segment, order.# order itself and everything below it, # everything. Returns the id and the signing secret, which cannot be read again. p_secret: one that the receiver already has. p_filter: a jsonpath predicate or filters of CloudEvents. p_transform: what becomes of the body. p_signing: v1, v1a (no secret, but a public key), both, stripe, github, slack. Errors: webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_secret_invalid, webhooks_filter_invalid, webhooks_transform_invalid, webhooks_signing_invalid, kernel_tenant_required.';

@@ -1,0 +1,89 @@
+import { z } from 'zod';
+import { procedure } from '#kernel/rpc.ts';
+import { KEY_MADE } from './derive-keys.ts';
+
+const READ = 'webhooks.read';
+const WRITE = 'webhooks.write';
+
+/** A jsonpath as text, one filter of CloudEvents, or a list of them that must all fit. SQL judges what is in it. */
+export const filter = z.union([z.string().min(1).max(2000), z.record(z.string(), z.unknown()), z.array(z.record(z.string(), z.unknown())).min(1).max(50)]);
+export const transform = z.record(z.string(), z.unknown());
+export const signing = z.enum(['v1', 'v1a', 'both', 'stripe', 'github', 'slack']);
+
+/** SQL tells what to leave (null) from what to take away (JSON null). */
+export const asJson = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
+
+const match = z.object({ event_id: z.uuid(), event_type: z.string(), occurred_at: z.string(), matches: z.boolean(), body: z.string().nullable() });
+
+const preview = procedure({
+  rest: 'POST /webhooks/preview',
+  permission: READ,
+  summary: 'Which of the last events a subscription like this would get, and the body of each',
+  description: 'Shows payloads, so it also needs events.read by those who grant it. Changes nothing.',
+})
+  .input(
+    z.object({
+      patterns: z.array(z.string().max(200)).min(1).max(50).default(['#']),
+      filter: filter.nullish(),
+      transform: transform.nullish(),
+      limit: z.number().int().min(1).max(500).default(50),
+      event_id: z.uuid().optional(),
+    }),
+  )
+  .output(z.object({ looked: z.number().int(), matched: z.number().int(), events: z.array(match) }))
+  .mutation(async ({ ctx, input }) => {
+    const sql = 'select to_jsonb(p) as row from plinth.preview_subscription($1, $2, $3, $4, $5) p';
+    const rows = await ctx.tx.query<{ row: z.infer<typeof match> }>(sql, [
+      input.patterns,
+      asJson(input.filter),
+      asJson(input.transform),
+      input.limit,
+      input.event_id ?? null,
+    ]);
+    const events = rows.map(({ row }) => row);
+    return { looked: events.length, matched: events.filter((event) => event.matches).length, events };
+  });
+
+const matching = procedure({ rest: 'GET /webhooks/matching/{type}', permission: READ, summary: 'Which enabled subscriptions hear of events of a type' })
+  .input(z.object({ type: z.string().max(200) }))
+  .output(z.array(z.object({ subscription_id: z.uuid(), name: z.string(), url: z.string(), has_filter: z.boolean() })))
+  .query(({ ctx, input }) => ctx.tx.query('select * from plinth.match_subscriptions($1) limit 1000', [input.type]));
+
+const version = z.object({
+  id: z.uuid(),
+  version: z.number().int(),
+  transform: z.record(z.string(), z.unknown()).nullable(),
+  created_by: z.string(),
+  created_at: z.string(),
+});
+
+const transforms = procedure({
+  rest: 'GET /webhooks/subscriptions/{id}/transforms',
+  permission: READ,
+  summary: 'Every version of the transform of a subscription, newest first',
+})
+  .input(z.object({ id: z.uuid() }))
+  .output(z.array(version))
+  .query(async ({ ctx, input }) => {
+    const sql = `select to_jsonb(t) as row from (select id, version, transform, created_by, created_at from plinth.subscription_transforms
+      where tenant_id = plinth_kernel.tenant_id() and subscription_id = $1 order by version desc limit 200) t`;
+    const rows = await ctx.tx.query<{ row: z.infer<typeof version> }>(sql, [input.id]);
+    return rows.map(({ row }) => row);
+  });
+
+const rotateKey = procedure({
+  rest: 'POST /webhooks/subscriptions/{id}/rotate-key',
+  permission: WRITE,
+  summary: 'A new ed25519 signing key; the old one signs too for a while',
+  description: 'The public half is in the JWK set of the tenant and in the subscription within seconds.',
+})
+  .input(z.object({ id: z.uuid(), overlap_seconds: z.number().int().min(0).max(604_800).default(86_400) }))
+  .output(z.object({ key_id: z.uuid() }))
+  .mutation(async ({ ctx, input }) => {
+    const sql = `select plinth.rotate_subscription_key($1, $2 * interval '1 second') as id`;
+    const [made] = await ctx.tx.query<{ id: string }>(sql, [input.id, input.overlap_seconds]);
+    ctx.tx.signal(KEY_MADE);
+    return { key_id: made?.id ?? '' };
+  });
+
+export const previewApi = { preview, matching, transforms, rotateKey };

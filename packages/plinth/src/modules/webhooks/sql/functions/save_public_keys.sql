@@ -1,0 +1,11 @@
+create or replace function plinth_webhooks.save_public_keys(p_rows jsonb) returns integer
+language sql volatile security invoker set search_path = ''
+as $$
+  with saved as (
+    update plinth_webhooks.public_keys p set public_key = r.public_key, key_id = r.key_id
+    from jsonb_to_recordset(p_rows) as r (tenant_id uuid, id uuid, public_key text, key_id text)
+    where p.tenant_id = r.tenant_id and p.id = r.id and p.public_key is null returning 1
+  )
+  select count(*)::integer from saved
+$$;
+comment on function plinth_webhooks.save_public_keys(jsonb) is 'Keeps public halves that were derived, [{tenant_id, id, public_key, key_id}]; returns how many.';
