@@ -71,6 +71,5 @@ export {
   readStream,
   typescriptTypes,
 } from '#modules/events';
-export { appendNow, defineUpcasters, diffAggregate, firstId, firstIds, fossilFaults, loadAggregate, readStream } from '#modules/events';
 export type { GenericOptions, InboundMessage, InboundProfile, Receipt, Received, Signing, VerifiedMessage } from '#modules/webhooks';
 export { keysOfJwks, receiveWebhook, signAs, signMessage, verifyInbound, verifyMessage } from '#modules/webhooks';
