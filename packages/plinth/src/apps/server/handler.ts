@@ -8,6 +8,7 @@ import { finish, problem } from './answer.ts';
 import type { Exchange, Host, Server } from './host.ts';
 import { createHost } from './host.ts';
 import { mountApi } from './mount-api.ts';
+import { mountCloudEvents } from './mount-cloud-events.ts';
 import { mountConsole } from './mount-console.ts';
 import { mountDocs } from './mount-docs.ts';
 import { mountJobWatch } from './mount-job-watch.ts';
@@ -41,6 +42,7 @@ export function createHandler<Modules extends ModuleMap>(options: ServerOptions<
   mountDocs(app, host);
   mountConsole(app, host);
   mountJobWatch(app, host);
+  mountCloudEvents(app, host);
   mountApi(app, host);
   app.notFound((c) => problem(told(host, fail('unknown_route', { message: `There is no address ${c.req.path.slice(0, 200)}` })), c.env.traffic.correlationId));
   app.onError((error, c) => problem(told(host, error), c.env.traffic.correlationId));

@@ -3,6 +3,7 @@ import { raiser } from '#kernel/errors.ts';
 import { procedure } from '#kernel/rpc.ts';
 import { firstId } from './append.ts';
 import { catalogueApi } from './catalogue-api.ts';
+import { cloudEventsApi } from './cloud-events-api.ts';
 import { deprecated, deprecations } from './deprecations.ts';
 import { errors } from './errors.ts';
 import { COLUMNS, event, expectedVersion, name, newEvent } from './event-shapes.ts';
@@ -59,4 +60,5 @@ export const api = {
   ...streamsApi,
   ...typesApi,
   ...catalogueApi,
+  ...cloudEventsApi,
 };

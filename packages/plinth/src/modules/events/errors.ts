@@ -6,6 +6,11 @@ export const errors = {
     title: 'The event is not valid',
     wayOut: 'Give a type of words joined by dots (order.created), a JSON object of at most 1 MiB, and a stream by type and id or not at all.',
   },
+  cloud_event_invalid: {
+    status: 422,
+    title: 'The CloudEvent is not valid, or cannot be kept',
+    wayOut: 'Send CloudEvents 1.0 with specversion, id, source and type, data that are a JSON object, and a type of words joined by dots.',
+  },
   event_not_found: {
     status: 404,
     title: 'There is no such event',

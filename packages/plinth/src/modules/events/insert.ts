@@ -18,7 +18,7 @@ function valuesOf(row: Effect['row'], context: Context): (string | null)[] | und
     jsonParameter(row.metadata),
     context.actor.type,
     context.actor.id,
-    context.correlationId,
+    textParameter(row.correlation_id) ?? context.correlationId,
     textParameter(row.causation_id) ?? (context.causationId || null),
     textParameter(row.occurred_at),
   ];

@@ -18,6 +18,8 @@ export type ExpectedVersion = number | 'none' | 'exists' | 'any';
 export interface EventOptions {
   /** Id of the record that caused it. Default: the causation id of the transaction. */
   causationId?: string | undefined;
+  /** What it belongs to, where that is not what the transaction belongs to. */
+  correlationId?: string | undefined;
   /** Version of the event type to check against. Default: the newest. */
   schemaVersion?: number | undefined;
   /** When it happened, if not now. */
@@ -66,12 +68,14 @@ export function rowOf(id: string, type: string, data: Record<string, unknown>, o
   if (typeof type !== 'string' || !isEventType(type)) throw refuse('type', `${JSON.stringify(String(type).slice(0, 100))} is not an event type`);
   if (!isObject(data)) throw refuse('data', `The data of ${type} are not a JSON object`);
   if (options.causationId !== undefined && !isUuid(options.causationId)) throw refuse('causationId', 'The causation id is not a UUID');
+  if (options.correlationId !== undefined && !isUuid(options.correlationId)) throw refuse('correlationId', 'The correlation id is not a UUID');
   return {
     id,
     type,
     payload: data,
     ...streamRow(options.stream, options.expectedVersion),
     idempotency_key: options.idempotencyKey === undefined ? undefined : name('idempotencyKey', options.idempotencyKey),
+    correlation_id: options.correlationId,
     causation_id: options.causationId,
     asked_version: options.schemaVersion,
     occurred_at: options.occurredAt?.toISOString(),

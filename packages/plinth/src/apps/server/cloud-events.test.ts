@@ -1,0 +1,117 @@
+/** CloudEvents over the real handler: each mode in and out, duplicates, conflicts, two tenants. */
+import { CloudEvent, HTTP } from 'cloudevents';
+import { afterAll, expect, test } from 'vitest';
+import type { CallOptions } from './server.fixture.ts';
+import { testServer } from './server.fixture.ts';
+
+const server = await testServer('cloud events');
+afterAll(() => server.close());
+
+const address = '/api/v1/events/cloudevents';
+const post = async (mode: 'structured' | 'binary', event: CloudEvent<unknown>, options: CallOptions = {}, query = '') => {
+  const { headers, body } = HTTP[mode](event);
+  return server.call(`${address}${query}`, {
+    method: 'POST',
+    key: server.keyA,
+    body: body as string,
+    ...options,
+    headers: { ...(headers as Record<string, string>), ...options.headers },
+  });
+};
+interface Ingested {
+  events: { source: string; id: string; event_id: string; duplicate: boolean }[];
+}
+
+test('come in structured, binary and batched, once each, and go out as a batch', async () => {
+  const one = new CloudEvent({
+    id: '1',
+    source: '/shop',
+    type: 'order.created',
+    subject: 'order/4711',
+    time: '2026-01-02T03:04:05.000Z',
+    data: { total: 5 },
+    comexampleext: 'x',
+  });
+  const first = await post('structured', one);
+  expect(first).toMatchObject({ status: 200, body: { events: [{ source: '/shop', id: '1', duplicate: false }] } });
+  const again = await post('binary', one);
+  expect(again.body).toEqual({ events: [{ ...(first.body as Ingested).events[0], duplicate: true }] });
+  expect(await post('structured', one.cloneWith({ data: { total: 6 } }))).toMatchObject({ status: 409, body: { code: 'events_idempotency_conflict' } });
+  expect(await post('structured', one, { key: server.keyB })).toMatchObject({ status: 200, body: { events: [{ duplicate: false }] } });
+
+  const batch = await server.call(address, {
+    method: 'POST',
+    key: server.keyA,
+    headers: { 'content-type': 'application/cloudevents-batch+json' },
+    body: [
+      { specversion: '1.0', id: '2', source: '/shop', type: 'order.paid' },
+      JSON.parse(JSON.stringify(one)),
+      { specversion: '1.0', id: '2', source: '/shop', type: 'order.paid' },
+    ],
+  });
+  expect((batch.body as Ingested).events.map(({ id, duplicate }) => [id, duplicate])).toEqual([
+    ['2', false],
+    ['1', true],
+    ['2', true],
+  ]);
+
+  const page = await server.call(`${address}?limit=1`, { key: server.keyA, headers: { accept: 'application/cloudevents-batch+json' } });
+  expect(page.headers.get('content-type')).toContain('application/cloudevents-batch+json');
+  const [out] = HTTP.toEvent({ headers: Object.fromEntries(page.headers), body: page.text }) as CloudEvent<unknown>[];
+  expect(out).toMatchObject({
+    id: '1',
+    source: '/shop',
+    type: 'order.created',
+    subject: 'order/4711',
+    time: '2026-01-02T03:04:05.000Z',
+    comexampleext: 'x',
+    data: { total: 5 },
+  });
+  const next = /<([^>]+)>; rel="next"/.exec(page.headers.get('link') ?? '')?.[1] ?? '';
+  const rest = await server.call(next.replace('limit=1', 'limit=100'), { key: server.keyA });
+  expect(rest.body).toMatchObject({ events: [{ id: '2', type: 'order.paid', data: {} }], next: null });
+  expect((await server.call(address, { key: server.keyB })).body).toMatchObject({ events: [{ id: '1' }] });
+});
+
+test('with stream=subject are appended to the stream, correlated, and numbered on the way out', async () => {
+  const correlationid = '018f0000-0000-7000-8000-0000000000cc';
+  const event = new CloudEvent({
+    id: 's1',
+    source: '/shop',
+    type: 'order.shipped',
+    subject: 'order/9',
+    correlationid,
+    traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+    data: {},
+  });
+  expect(await post('binary', event, {}, '?stream=subject')).toMatchObject({ status: 200 });
+  expect((await server.call('/api/v1/events/streams/order/9', { key: server.keyA })).body).toMatchObject({
+    events: [{ version: 1, event_type: 'order.shipped', correlation_id: correlationid }],
+  });
+  const out = await server.call(`${address}?type=order.shipped`, { key: server.keyA });
+  expect(out.body).toMatchObject({
+    events: [{ subject: 'order/9', partitionkey: 'order/9', sequence: '00000000000000000001', correlationid, traceparent: event.traceparent }],
+  });
+});
+
+test('that are not valid, too many, too long or not allowed are refused, and nothing of their batch is kept', async () => {
+  const raw = (type: string, body: unknown, key = server.keyA) => server.call(address, { method: 'POST', key, headers: { 'content-type': type }, body });
+  const fine = { specversion: '1.0', id: 'r1', source: '/r', type: 'refused.one' };
+  expect(await raw('application/cloudevents-batch+json', [fine, { ...fine, id: 'r2', type: 'not a type' }])).toMatchObject({
+    status: 422,
+    body: { code: 'events_event_invalid' },
+  });
+  expect(await raw('application/cloudevents+json', { ...fine, specversion: '0.3' })).toMatchObject({
+    status: 422,
+    body: { code: 'events_cloud_event_invalid' },
+  });
+  expect(await raw('application/cloudevents-batch+json', [])).toMatchObject({ status: 400, body: { code: 'kernel_invalid_input' } });
+  expect(await raw('application/cloudevents+json', 'no json')).toMatchObject({ status: 400, body: { code: 'kernel_malformed_body' } });
+  expect(await raw('text/plain', 'hello')).toMatchObject({ status: 415 });
+  expect(await raw('application/cloudevents+json', fine, '')).toMatchObject({ status: 401 });
+  expect((await server.call(address, { method: 'DELETE', key: server.keyA })).status).toBe(405);
+  const reader = await server.makeKey(server.database.tenantA, ['events.read']);
+  expect(await raw('application/cloudevents+json', fine, reader.secret)).toMatchObject({ status: 403 });
+  expect((await server.call(`${address}?type=refused.one`, { key: server.keyA })).body).toMatchObject({ events: [] });
+  expect(await raw('application/json', { events: [fine] })).toMatchObject({ status: 200 });
+});

@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { procedure } from '#kernel/rpc.ts';
+import { plainError } from './append.ts';
+import type { CloudEvent } from './cloud-events.ts';
+import { fromCloudEvent, toCloudEvent } from './cloud-events.ts';
+import { COLUMNS, type event as eventShape, json } from './event-shapes.ts';
+import type { EventsTransaction } from './publish.ts';
+
+type Row = z.infer<typeof eventShape>;
+
+/** A row of plinth.event_store as a CloudEvent. */
+const cloudEventOf = (tenantId: string, row: Row): CloudEvent =>
+  toCloudEvent({
+    tenantId,
+    id: row.id,
+    type: row.event_type,
+    data: row.payload,
+    schemaVersion: row.event_version,
+    stream: row.aggregate_type !== null && row.aggregate_id !== null ? { type: row.aggregate_type, id: row.aggregate_id } : undefined,
+    version: row.version === null ? null : Number(row.version),
+    metadata: row.metadata,
+    correlationId: row.correlation_id,
+    causationId: row.causation_id,
+    occurredAt: row.occurred_at,
+  });
+
+/** CloudEvents in and out. The server turns the modes of the HTTP binding into the input of `ingestCloudEvents` and back. */
+export const cloudEventsApi = {
+  ingestCloudEvents: procedure({
+    rest: 'POST /events/cloudevents',
+    permission: 'events.write',
+    summary: 'Publishes CloudEvents 1.0',
+    description:
+      'Takes the HTTP modes structured (application/cloudevents+json), batch (application/cloudevents-batch+json) and binary (ce- headers), and plain JSON as described here. All or nothing. ' +
+      'Source and id together are an idempotency key: the same CloudEvent again answers with the first event, another one under that name is events_idempotency_conflict. ' +
+      'stream=subject appends to the stream that the subject names (type/id).',
+  })
+    .input(z.object({ events: z.array(json).min(1).max(1_000), stream: z.enum(['none', 'subject']).default('none') }))
+    .output(z.object({ events: z.array(z.object({ source: z.string(), id: z.string(), event_id: z.uuid(), duplicate: z.boolean() })) }))
+    .mutation(async ({ ctx, input }) => {
+      const tx = ctx.tx as EventsTransaction;
+      await tx.flush();
+      const published = input.events.map((one) => {
+        const { type, data, stream, ...options } = fromCloudEvent(one);
+        const id = tx.events.publish(type, data, { ...options, stream: input.stream === 'subject' ? stream : undefined });
+        return { id, key: options.idempotencyKey, source: String(one.source), cloudId: String(one.id) };
+      });
+      await tx.flush().catch((error: unknown) => {
+        throw plainError(error);
+      });
+      const rows = await tx.query<{ key: string; event_id: string }>('select key, event_id from plinth_events.dedup where tenant_id = $1 and key = any ($2)', [
+        tx.context.tenantId,
+        published.map(({ key }) => key),
+      ]);
+      const first = new Map(rows.map((row) => [row.key, row.event_id]));
+      return {
+        events: published.map(({ id, key, source, cloudId }) => {
+          const eventId = first.get(key) ?? id;
+          return { source, id: cloudId, event_id: eventId, duplicate: eventId !== id };
+        }),
+      };
+    }),
+
+  exportCloudEvents: procedure({
+    rest: 'GET /events/cloudevents',
+    permission: 'events.read',
+    summary: 'Events as CloudEvents 1.0, in the order of their ids',
+    description:
+      'With Accept: application/cloudevents-batch+json the answer is a batch, and the next page is in the header Link. Not a feed: an event of a transaction that commits late may come before `after`.',
+  })
+    .input(z.object({ after: z.uuid().optional(), type: z.string().max(200).optional(), limit: z.coerce.number().int().min(1).max(1_000).default(100) }))
+    .output(z.object({ events: z.array(json), next: z.uuid().nullable() }))
+    .query(async ({ ctx, input }) => {
+      const tenantId = ctx.tx.context.tenantId ?? '';
+      const rows = await ctx.tx.query<Row>(
+        `select ${COLUMNS} from plinth.event_store where tenant_id = $1 and id > $2 and ($3::text is null or event_type = $3) order by id limit $4`,
+        [tenantId, input.after ?? '00000000-0000-0000-0000-000000000000', input.type ?? null, input.limit],
+      );
+      return { events: rows.map((row) => cloudEventOf(tenantId, row)), next: rows.length === input.limit ? (rows.at(-1)?.id ?? null) : null };
+    }),
+};
