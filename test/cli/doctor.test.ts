@@ -37,6 +37,24 @@ test('a migrated database and a serving role are in order', { timeout }, async (
   expect(ended.code).toBe(report.ok ? 0 : 1);
 });
 
+test('a consumer that is paused, or has put events aside, is a warning that says why and what to do', { timeout }, async () => {
+  await database.plinth.asWorker({}, (tx) =>
+    tx.query(
+      `select plinth_kernel.feed_start('plinth_events.events', 'doctor.reader', 'now'), plinth.pause_consumer('doctor.reader', 'the mail server is down')`,
+    ),
+  );
+  await database.plinth.transaction({ tenantId: database.tenantA }, async (tx) => void tx.events.publish('doctor.tested', {}));
+  const { findings } = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: database.serverUrl, ...key }));
+  expect(findings.filter(({ check }) => check === 'consumer doctor.reader')).toEqual([
+    {
+      check: 'consumer doctor.reader',
+      state: 'warning',
+      seen: expect.stringMatching(/^paused: the mail server is down; 1 events wait/),
+      wayOut: expect.stringContaining('resume_consumer'),
+    },
+  ]);
+});
+
 test('a superuser is refused, with the way out, and the exit code is 1', { timeout }, async () => {
   const [ended, text] = await Promise.all([
     command(['doctor', '--json'], { PLINTH_DATABASE_URL: database.url, ...key }),

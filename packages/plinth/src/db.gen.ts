@@ -136,6 +136,31 @@ export interface BatchJobsView {
   finished_at: Date | null;
 }
 
+/** Consumers of the feed, for operators and the application itself: how many events wait (at most 1,000 a shard are counted), since when, what fails, what is paused and why. status: paused, failing, behind, current. */
+export interface ConsumersView {
+  id: string | null;
+  tenant_id: string | null;
+  consumer: string | null;
+  status: string | null;
+  waiting: string | null;
+  waiting_capped: boolean | null;
+  oldest_waiting_at: Date | null;
+  lag_s: number | null;
+  handled: string | null;
+  failures: number | null;
+  last_error: string | null;
+  retry_at: Date | null;
+  failing_shards: number[] | null;
+  moved_at: Date | null;
+  paused_at: Date | null;
+  paused_until: Date | null;
+  pause_reason: string | null;
+  paused_by: string | null;
+  rewound_at: Date | null;
+  created_at: Date | null;
+  parked: string | null;
+}
+
 /** What is still to be delivered: pending, processing, or failed when it was given up. id is the webhook-id. due_at is the next attempt, null while the subscription is disabled. Delivered ones are found in plinth.event_delivery_log. */
 export interface EventDeliveriesView {
   id: string;
@@ -583,6 +608,26 @@ export interface OperatorAccessView {
   created_at: Date;
 }
 
+/** Events that a consumer could not handle and that were put aside. status: parked, due (is tried again), handled, discarded, superseded (the consumer was rewound), gone (left with the retention policy). plinth.retry_parked_events, plinth.discard_parked_event. */
+export interface ParkedEventsView {
+  id: string;
+  tenant_id: string;
+  consumer: string;
+  status: string;
+  event_type: string;
+  event_id: string;
+  stream: string | null;
+  shard: number;
+  position: string;
+  attempts: number;
+  error: string;
+  reason: string | null;
+  correlation_id: string | null;
+  created_at: Date;
+  updated_at: Date;
+  ended_at: Date | null;
+}
+
 /** Queues that were configured. A queue that nobody configured works with the defaults; plinth.queue_depth() shows how full they are. */
 export interface QueuesView {
   id: string;
@@ -856,6 +901,26 @@ export interface EventsEventsTable {
   occurred_at: Date | null;
   xact: Generated<string>;
   created_at: Generated<Date>;
+}
+
+/** Events that a consumer could not handle and that were put aside so that its shard goes on. parked: waits for somebody; due: is tried again; superseded: the consumer was rewound and reads it again; gone: it left with the retention policy. */
+export interface EventsParkedTable {
+  tenant_id: string;
+  id: Generated<string>;
+  consumer: string;
+  shard: number;
+  position: string;
+  event_id: string;
+  event_type: string;
+  stream: string | null;
+  correlation_id: string | null;
+  status: Generated<string>;
+  error: string;
+  attempts: number;
+  reason: string | null;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+  ended_at: Date | null;
 }
 
 /** Events that were written although they do not fit the schema of their type (mode warn). */
@@ -1207,6 +1272,18 @@ export interface JobsWorkersTable {
   lease: Generated<string>;
   session_lock: string | null;
   started_at: Generated<Date>;
+}
+
+/** Consumers of a log. A table of its own, and not columns of the cursors: a pause must not wait for the batches that hold those. */
+export interface KernelFeedConsumersTable {
+  feed: string;
+  consumer: string;
+  paused_at: Date | null;
+  paused_until: Date | null;
+  pause_reason: string | null;
+  paused_by: string | null;
+  rewound_at: Date | null;
+  created_at: Generated<Date>;
 }
 
 /** How far a consumer has read a shard of a log: everything visible in s1, and what s2 adds to it up to position last. The lock on a row is the membership of its consumer group. */
@@ -1660,6 +1737,7 @@ export interface Database {
   'plinth.audited_tables': AuditedTablesView;
   'plinth.background_jobs': BackgroundJobsView;
   'plinth.batch_jobs': BatchJobsView;
+  'plinth.consumers': ConsumersView;
   'plinth.event_deliveries': EventDeliveriesView;
   'plinth.event_delivery_log': EventDeliveryLogView;
   'plinth.event_schema_warnings': EventSchemaWarningsView;
@@ -1685,6 +1763,7 @@ export interface Database {
   'plinth.message_dead_letters': MessageDeadLettersView;
   'plinth.message_queue': MessageQueueView;
   'plinth.operator_access': OperatorAccessView;
+  'plinth.parked_events': ParkedEventsView;
   'plinth.queues': QueuesView;
   'plinth.retention_policies': RetentionPoliciesView;
   'plinth.roles': RolesView;
@@ -1703,6 +1782,7 @@ export interface Database {
   'plinth_events.common_types': EventsCommonTypesTable;
   'plinth_events.dedup': EventsDedupTable;
   'plinth_events.events': EventsEventsTable;
+  'plinth_events.parked': EventsParkedTable;
   'plinth_events.schema_warnings': EventsSchemaWarningsTable;
   'plinth_events.snapshots': EventsSnapshotsTable;
   'plinth_events.streams': EventsStreamsTable;
@@ -1727,6 +1807,7 @@ export interface Database {
   'plinth_jobs.unique_keys': JobsUniqueKeysTable;
   'plinth_jobs.weights': JobsWeightsTable;
   'plinth_jobs.workers': JobsWorkersTable;
+  'plinth_kernel.feed_consumers': KernelFeedConsumersTable;
   'plinth_kernel.feed_cursors': KernelFeedCursorsTable;
   'plinth_kernel.feed_epochs': KernelFeedEpochsTable;
   'plinth_kernel.migrations': KernelMigrationsTable;
@@ -1808,6 +1889,9 @@ export const sqlFunctions = {
   /** Stops sending. What is waiting stays and is sent when the subscription is enabled again; new events are not kept for it. Error: webhooks_subscription_not_found. */
   disableSubscription: (tx: Queryable, args: { subscriptionId: string; reason?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.disable_subscription', { subscriptionId: ['p_subscription_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
+  /** Gives a parked event up: its consumer never handles it. Of the tenant of the transaction; by plinth_worker of any. Recorded in the audit log. Errors: events_parked_not_found, events_operation_invalid, kernel_tenant_required. */
+  discardParkedEvent: (tx: Queryable, args: { id: string; reason: string }): Promise<void> =>
+    call(tx, 'plinth.discard_parked_event', { id: ['p_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
   /** Sends to a disabled subscription again, beginning with the deliveries that had been waiting when it was disabled; returns how many. Events from the time in between are not sent. Error: webhooks_subscription_not_found. */
   enableSubscription: (tx: Queryable, args: { subscriptionId: string }): Promise<number | null> =>
     call(tx, 'plinth.enable_subscription', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<number | null>,
@@ -1832,6 +1916,12 @@ export const sqlFunctions = {
   /** Who hears of events of this type: the enabled subscriptions with a pattern that matches. Those with has_filter look at the event as well. */
   matchSubscriptions: (tx: Queryable, args: { eventType: string }): Promise<{ subscription_id: string | null; name: string | null; url: string | null; has_filter: boolean | null }[]> =>
     call(tx, 'plinth.match_subscriptions', { eventType: ['p_event_type', 'text'] }, args, 'rows') as Promise<{ subscription_id: string | null; name: string | null; url: string | null; has_filter: boolean | null }[]>,
+  /** Puts aside the next event that a consumer has not read in a shard, so that the shard goes on: the way out for a consumer that blocks. Returns the id in plinth.parked_events, null when nothing is unread. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_forbidden. */
+  parkNextEvent: (tx: Queryable, args: { consumer: string; shard: number; reason: string }): Promise<string | null> =>
+    call(tx, 'plinth.park_next_event', { consumer: ['p_consumer', 'text'], shard: ['p_shard', 'smallint'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<string | null>,
+  /** Gives a consumer no more events, for p_for or until plinth.resume_consumer; a batch that it is handling is finished. Its unread events are kept. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_forbidden. */
+  pauseConsumer: (tx: Queryable, args: { consumer: string; reason: string; for?: string | null | undefined }): Promise<void> =>
+    call(tx, 'plinth.pause_consumer', { consumer: ['p_consumer', 'text'], reason: ['p_reason', 'text'], for: ['p_for', 'interval'] }, args, 'value') as Promise<void>,
   /** No job starts any more that has this queue, kind and concurrency key (null: any), until plinth.resume_jobs or for p_for; what runs goes on. For the tenant of the transaction; by plinth_worker without one: for every tenant. Returns the id of the pause. Recorded in the audit log. Errors: jobs_limit_invalid, kernel_tenant_required. */
   pauseJobs: (tx: Queryable, args: { reason: string; queue?: string | null | undefined; kind?: string | null | undefined; concurrencyKey?: string | null | undefined; for?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.pause_jobs', { reason: ['p_reason', 'text'], queue: ['p_queue', 'text'], kind: ['p_kind', 'text'], concurrencyKey: ['p_concurrency_key', 'text'], for: ['p_for', 'interval'] }, args, 'value') as Promise<string | null>,
@@ -1883,12 +1973,21 @@ export const sqlFunctions = {
   /** Goes back to the policy above: a tenant's to that of the installation, the installation's to that of the module. False when there was nothing to reset. Recorded in the audit log. Errors: maintenance_kind_unknown, kernel_tenant_required. */
   resetRetentionPolicy: (tx: Queryable, args: { kind: string; reason?: string | null | undefined }): Promise<boolean | null> =>
     call(tx, 'plinth.reset_retention_policy', { kind: ['p_kind', 'text'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<boolean | null>,
+  /** Ends the pause of a consumer; it goes on where it was. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, kernel_forbidden. */
+  resumeConsumer: (tx: Queryable, args: { consumer: string; reason?: string | null | undefined }): Promise<void> =>
+    call(tx, 'plinth.resume_consumer', { consumer: ['p_consumer', 'text'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
   /** Ends a pause of the tenant of the transaction; by plinth_worker without one: of the installation. Recorded in the audit log. Errors: jobs_pause_not_found, kernel_tenant_required. */
   resumeJobs: (tx: Queryable, args: { id: string; reason?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.resume_jobs', { id: ['p_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
   /** Runs a dead letter again, under its old id, with p_more_attempts more attempts; p_payload: another payload; p_run_at: not before. Returns the id. Errors: jobs_job_not_found, jobs_not_failed, jobs_duplicate, jobs_payload_too_large. */
   retryJob: (tx: Queryable, args: { id: string; moreAttempts?: number | null | undefined; payload?: unknown | null | undefined; runAt?: Date | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.retry_job', { id: ['p_id', 'uuid'], moreAttempts: ['p_more_attempts', 'integer'], payload: ['p_payload', 'jsonb'], runAt: ['p_run_at', 'timestamp with time zone'] }, args, 'value') as Promise<string | null>,
+  /** Has parked events tried again, by position: one, or those of a consumer. Of the tenant of the transaction; by plinth_worker of all. Returns how many. The worker looks within 2 s; one that fails is parked again. Recorded in the audit log. Errors: events_parked_not_found, events_operation_invalid, kernel_tenant_required. */
+  retryParkedEvents: (tx: Queryable, args: { consumer?: string | null | undefined; id?: string | null | undefined; limit?: number | null | undefined } = {}): Promise<number | null> =>
+    call(tx, 'plinth.retry_parked_events', { consumer: ['p_consumer', 'text'], id: ['p_id', 'uuid'], limit: ['p_limit', 'integer'] }, args, 'value') as Promise<number | null>,
+  /** Makes a consumer read again: p_to beginning (everything that is kept), behind p_position, or from p_at (give or take a second); or p_to now: it passes over what it has not read. Its handler gets those events a second time and has to bear that. Waits for batches that are being handled. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_invalid_input, kernel_forbidden. */
+  rewindConsumer: (tx: Queryable, args: { consumer: string; reason: string; to?: string | null | undefined; position?: string | number | bigint | null | undefined; at?: Date | null | undefined }): Promise<{ shard: number | null; after_position: string | null }[]> =>
+    call(tx, 'plinth.rewind_consumer', { consumer: ['p_consumer', 'text'], reason: ['p_reason', 'text'], to: ['p_to', 'text'], position: ['p_position', 'bigint'], at: ['p_at', 'timestamp with time zone'] }, args, 'rows') as Promise<{ shard: number | null; after_position: string | null }[]>,
   /** Gives an inbound source another secret, the provider's or one made here, and returns it; the one before is accepted for p_overlap, 0 to 30 days. Errors: webhooks_source_not_found, webhooks_secret_invalid, webhooks_overlap_invalid. */
   rotateInboundSecret: (tx: Queryable, args: { sourceId: string; secret?: string | null | undefined; overlap?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.rotate_inbound_secret', { sourceId: ['p_source_id', 'uuid'], secret: ['p_secret', 'text'], overlap: ['p_overlap', 'interval'] }, args, 'value') as Promise<string | null>,

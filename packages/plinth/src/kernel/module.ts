@@ -86,10 +86,16 @@ export interface ListCard {
 
 /**
  * A table that can be read as a feed (feed.ts): it has `shard smallint`, `position bigint generated always as identity` (cache 1),
- * `xact xid8`, `tenant_id`, `id`, `created_at` and an index (shard, xact, position). A row's position is taken after the lock that orders its stream.
+ * `xact xid8`, `tenant_id`, `id`, `created_at` and the indexes (shard, xact, position) and (shard, position). A row's position is taken after
+ * the lock that orders its stream.
  */
 export interface FeedCard {
   table: string;
+  /**
+   * Table for rows that a consumer could not handle and that were put aside (feed-parked.ts): tenant_id, id, consumer, shard, position, event_id, event_type,
+   * stream, correlation_id, error, attempts, status (`parked`, `due`, `handled`, `gone`), updated_at, ended_at.
+   */
+  parked: string;
   /** SQL expressions over the row `e` where the column is not called as the field is: `{ data: 'e.payload' }`. */
   columns?: Partial<Record<keyof FeedEvent, string>>;
 }

@@ -126,5 +126,12 @@ export interface Consumer {
   batchSize?: number;
   /** Where a consumer that is new to a database begins. Default `beginning`: everything that is kept. */
   from?: 'beginning' | 'now';
+  /**
+   * What becomes of an event that the handler fails on every time. `block` (default): its shard waits, so that nothing is ever missing or out of order.
+   * `park`: after `attempts` it is put aside and its shard goes on without it, also with later events of its stream.
+   */
+  onPoison?: 'block' | 'park';
+  /** Tries of one event before it is parked. Default 5, which takes about 8 s. */
+  attempts?: number;
   handle: (tx: AnyTransaction, events: readonly FeedEvent[]) => Promise<void>;
 }

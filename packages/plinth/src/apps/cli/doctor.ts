@@ -103,21 +103,66 @@ function keys(environment: Environment, development: boolean): Finding[] {
   ];
 }
 
-/** What readiness looks at (reachable, migrated, role, partitions), as findings. */
+interface ConsumerFacts {
+  consumer: string;
+  status: string;
+  waiting: number;
+  waiting_capped: boolean;
+  lag_s: number;
+  failures: number;
+  last_error: string | null;
+  pause_reason: string | null;
+  parked: number;
+}
+
+const CONSUMERS = `select consumer, status, waiting::int, waiting_capped, lag_s, failures, last_error, pause_reason, parked::int from plinth.consumers order by consumer limit 200`;
+
+/** A consumer that is this far behind is not just busy, s. */
+const LONG_LAG_S = 300;
+
+/** What is wrong with a consumer; nothing is said of one that keeps up. */
+function consumerFindings(one: ConsumerFacts): Finding[] {
+  const check = `consumer ${one.consumer}`;
+  const waits = `${one.waiting.toLocaleString('en')}${one.waiting_capped ? ' or more' : ''} events wait, the oldest for ${Math.round(one.lag_s)} s`;
+  return [
+    ...(one.status === 'paused'
+      ? [warning(check, `paused: ${one.pause_reason}; ${waits}`, 'Let it go on with plinth.resume_consumer(...) when the reason is gone.')]
+      : []),
+    ...(one.status === 'failing'
+      ? [warning(check, `fails: ${one.last_error}; ${waits}`, 'Correct its handler, or put the event aside with plinth.park_next_event(...).')]
+      : []),
+    ...(one.status === 'behind' && one.lag_s > LONG_LAG_S ? [warning(check, waits, 'See whether a worker with its module runs, and start more of them.')] : []),
+    ...(one.parked > 0
+      ? [
+          warning(
+            check,
+            `${one.parked} events were put aside`,
+            'Try them again with plinth.retry_parked_events(...), or give them up with plinth.discard_parked_event(...).',
+          ),
+        ]
+      : []),
+  ];
+}
+
+const readyFindings = (tiers: Awaited<ReturnType<typeof readiness>>['tiers'], development: boolean): Finding[] =>
+  Object.entries(tiers).flatMap(([tier, { checks }]) =>
+    checks.map((one) => {
+      if (one.ok) return ok(`${tier}: ${one.name}`, 'as it should be');
+      const [seen = '', ...way] = (one.fault ?? '').split('; ');
+      // plinth dev installs as a superuser and serves as another role.
+      return development && one.name === 'role'
+        ? ok(`${tier}: ${one.name}`, 'plinth dev serves as plinth_server')
+        : fault(`${tier}: ${one.name}`, seen, way.join('; ') || 'Correct it and run plinth doctor again.');
+    }),
+  );
+
+/** What readiness looks at (reachable, migrated, role, partitions), and the consumers of the feed, as findings. */
 async function served(url: string, development: boolean): Promise<Finding[]> {
   const plinth = createKernel({ modules, database: { url, max: 2, applicationName: 'plinth doctor' } });
   try {
     const state = await readiness(plinth as never, {});
-    return Object.entries(state.tiers).flatMap(([tier, { checks }]) =>
-      checks.map((one) => {
-        if (one.ok) return ok(`${tier}: ${one.name}`, 'as it should be');
-        const [seen = '', ...way] = (one.fault ?? '').split('; ');
-        // plinth dev installs as a superuser and serves as another role.
-        return development && one.name === 'role'
-          ? ok(`${tier}: ${one.name}`, 'plinth dev serves as plinth_server')
-          : fault(`${tier}: ${one.name}`, seen, way.join('; ') || 'Correct it and run plinth doctor again.');
-      }),
-    );
+    const consumers = state.ready ? await plinth.asReader({ timeoutMs: 10_000 }, (tx) => tx.query<ConsumerFacts>(CONSUMERS)) : [];
+    return [...readyFindings(state.tiers, development), ...consumers.flatMap(consumerFindings)];
   } finally {
     await plinth.close();
   }

@@ -1,5 +1,6 @@
 import { fail } from '#kernel/errors.ts';
 import { json } from './answer.ts';
+import { observeConsumers } from './consumer-metrics.ts';
 import type { Host, Server } from './host.ts';
 import { only } from './host.ts';
 import { observeQueues } from './queue-metrics.ts';
@@ -16,7 +17,10 @@ export function mountOperations(app: Server, host: Host): void {
   only(app, 'GET', '/metrics', async () => {
     if (!host.options.metrics) throw fail('unknown_route', { message: 'This process serves no metrics' });
     // Not before: an instrument of no provider stays silent for ever.
-    if (!observed) observeQueues(host.plinth, host.log);
+    if (!observed) {
+      observeQueues(host.plinth, host.log);
+      observeConsumers(host.plinth, host.log);
+    }
     observed = true;
     const { contentType, text } = await host.options.metrics();
     return new Response(text, { headers: { 'content-type': contentType } });

@@ -1,4 +1,4 @@
-/** What /metrics tells of the queues and of a worker in the same process. */
+/** What /metrics tells of the queues, of the consumers and of a worker in the same process. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { prometheusMetrics } from '#adapters/telemetry/prometheus.ts';
 import { workersOf } from '../worker/started.fixture.ts';
@@ -12,6 +12,12 @@ beforeAll(async () => {
 afterAll(() => server.close());
 const start = workersOf(() => server.database);
 
+const metricOf = async (line: RegExp): Promise<number | undefined> => {
+  const text = (await server.call('/metrics')).text;
+  const found = text.split('\n').find((one) => line.test(one));
+  return found === undefined ? undefined : Number(found.split(' ').at(-1));
+};
+
 test('depth and oldest wait of every queue, over all tenants, and what the worker of the process does', async () => {
   const { plinth, tenantA, tenantB } = server.database;
   for (const tenantId of [tenantA, tenantB])
@@ -19,20 +25,27 @@ test('depth and oldest wait of every queue, over all tenants, and what the worke
       for (let n = 0; n < 3; n++) tx.jobs.enqueue('nobody', {}, { queue: 'slow' });
       tx.jobs.enqueue('k');
     });
-  const metric = async (line: RegExp): Promise<number | undefined> => {
-    const text = (await server.call('/metrics')).text;
-    const found = text.split('\n').find((one) => line.test(one));
-    return found === undefined ? undefined : Number(found.split(' ').at(-1));
-  };
-  expect(await metric(/^plinth_queue_depth\{.*queue="slow"/)).toBe(6);
-  await expect.poll(() => metric(/^plinth_queue_oldest_wait.*queue="slow"/), { timeout: 10_000, interval: 200 }).toBeGreaterThan(1);
+  expect(await metricOf(/^plinth_queue_depth\{.*queue="slow"/)).toBe(6);
+  await expect.poll(() => metricOf(/^plinth_queue_oldest_wait.*queue="slow"/), { timeout: 10_000, interval: 200 }).toBeGreaterThan(1);
   const worker = start(async () => {}, { concurrency: 3 });
   await expect.poll(() => worker.stats.completed, { timeout: 15_000 }).toBe(2);
-  expect(await metric(/^plinth_jobs_slots/)).toBe(3);
-  expect(await metric(/^plinth_jobs_waiting/)).toBe(0);
-  expect(await metric(/^plinth_jobs_claim_batch_sum/)).toBe(2);
-  expect(await metric(/^plinth_jobs_claim_duration(_seconds)?_count/)).toBeGreaterThan(0);
-  expect(await metric(/^plinth_jobs_settle_batch_sum/)).toBe(2);
-  expect(await metric(/^plinth_jobs_settle_duration(_seconds)?_count/)).toBeGreaterThan(0);
-  expect(await metric(/^plinth_jobs_event_loop_delay/)).toBeGreaterThanOrEqual(0);
+  expect(await metricOf(/^plinth_jobs_slots/)).toBe(3);
+  expect(await metricOf(/^plinth_jobs_waiting/)).toBe(0);
+  expect(await metricOf(/^plinth_jobs_claim_batch_sum/)).toBe(2);
+  expect(await metricOf(/^plinth_jobs_claim_duration(_seconds)?_count/)).toBeGreaterThan(0);
+  expect(await metricOf(/^plinth_jobs_settle_batch_sum/)).toBe(2);
+  expect(await metricOf(/^plinth_jobs_settle_duration(_seconds)?_count/)).toBeGreaterThan(0);
+  expect(await metricOf(/^plinth_jobs_event_loop_delay/)).toBeGreaterThanOrEqual(0);
+});
+
+test('how far behind every consumer is, and whether it is paused', async () => {
+  const { plinth, tenantA } = server.database;
+  await plinth.asWorker({}, (tx) =>
+    tx.query(`select plinth_kernel.feed_start('plinth_events.events', 'metrics.reader', 'now'), plinth.pause_consumer('metrics.reader', 'tested')`),
+  );
+  for (let n = 0; n < 3; n++) await plinth.transaction({ tenantId: tenantA }, async (tx) => void tx.events.publish('metrics.tested', {}));
+  await expect.poll(() => metricOf(/^plinth_consumer_waiting\{.*consumer="metrics.reader"/), { timeout: 10_000, interval: 200 }).toBe(3);
+  expect(await metricOf(/^plinth_consumer_lag(_seconds)?\{.*consumer="metrics.reader"/)).toBeGreaterThan(0);
+  expect(await metricOf(/^plinth_consumer_paused\{.*consumer="metrics.reader"/)).toBe(1);
+  expect(await metricOf(/^plinth_consumer_parked\{.*consumer="metrics.reader"/)).toBe(0);
 });

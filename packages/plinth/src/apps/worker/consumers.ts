@@ -1,4 +1,4 @@
-import { consumeOnce, FEED_SIGNAL } from '#kernel/feed.ts';
+import { consumeOnce, consumeParked, FEED_SIGNAL } from '#kernel/feed.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
@@ -14,6 +14,9 @@ export interface ConsumersOptions {
   metrics: WorkerMetrics;
 }
 
+/** How often a consumer is asked for parked events that somebody wants to be tried again, ms. */
+const PARKED_EVERY_MS = 2_000;
+
 /** Runs the readers of the event feed that the cards name, one loop each. The cursors decide who reads what among processes. */
 export function startConsumers(options: ConsumersOptions): Loop[] {
   const { plinth, services, stats, metrics } = options;
@@ -24,13 +27,19 @@ export function startConsumers(options: ConsumersOptions): Loop[] {
     .flatMap((card) =>
       Object.entries(card.consumers ?? {}).map(([name, consumer]) => {
         const fullName = `${card.name}.${name}`;
+        let lookedMs = Number.NEGATIVE_INFINITY;
+        const parked = async (): Promise<number> => {
+          if (performance.now() - lookedMs < PARKED_EVERY_MS) return 0;
+          lookedMs = performance.now();
+          return consumeParked(plinth, fullName, consumer);
+        };
         return startLoop({
           name: `consumer ${fullName}`,
           log: services.log,
           wake: plinth.wake,
           signals: [FEED_SIGNAL],
           async turn() {
-            const handled = await consumeOnce(plinth, fullName, consumer);
+            const handled = (await parked()) + (await consumeOnce(plinth, fullName, consumer));
             if (handled === 0) return options.pollMs * (0.75 + Math.random() / 2);
             stats.eventsConsumed += handled;
             metrics.consumed.add(handled, { consumer: fullName });

@@ -169,8 +169,8 @@ function kernelTables(): string[] {
     'grant select on plinth_kernel.tenants to plinth_app, plinth_reader',
     'grant select, insert, update on plinth_kernel.tenants to plinth_worker',
     'grant select on plinth_kernel.migrations, plinth_kernel.repeatables to plinth_app, plinth_worker, plinth_reader',
-    'grant select, insert, update, delete on plinth_kernel.feed_cursors to plinth_worker',
+    'grant select, insert, update, delete on plinth_kernel.feed_cursors, plinth_kernel.feed_consumers to plinth_worker',
     'grant select, insert on plinth_kernel.feed_epochs to plinth_worker',
-    'grant select on plinth_kernel.feed_cursors, plinth_kernel.feed_epochs to plinth_reader',
+    'grant select on plinth_kernel.feed_cursors, plinth_kernel.feed_consumers, plinth_kernel.feed_epochs to plinth_reader',
   ];
 }

@@ -67,6 +67,21 @@ export const errors = {
     title: 'The state of a fold cannot be kept as a snapshot',
     wayOut: 'Make states of plain objects, arrays, text, finite numbers and booleans, or leave snapshotEvery out.',
   },
+  consumer_unknown: {
+    status: 404,
+    title: 'There is no such consumer',
+    wayOut: 'Take its name, <module>.<name>, from plinth.consumers; a consumer is known once the database was migrated with its module or it ran once.',
+  },
+  operation_invalid: {
+    status: 422,
+    title: 'This cannot be done to a consumer or a parked event',
+    wayOut: 'Give a reason of 1 to 1,000 characters and the other arguments as they are described.',
+  },
+  parked_not_found: {
+    status: 404,
+    title: 'There is no such parked event',
+    wayOut: 'Look for it in plinth.parked_events; one that was handled or discarded stays as it is.',
+  },
   append_only: {
     status: 403,
     title: 'Events cannot be changed or deleted',

@@ -1,7 +1,8 @@
 /** The kernel's feed cursor on the event log: what a consumer gets, when, and what holds it up. The long run is bench/feed-torture.ts. */
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { checkpoint, consumeOnce, feedOf, readBatch } from '#kernel/feed.ts';
+import { consumeOnce } from '#kernel/feed.ts';
+import { checkpoint, feedOf, readBatch } from '#kernel/feed-read.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { Consumer, FeedEvent } from '#kernel/work.ts';
 import type { TestDatabase } from '#testing/database.ts';

@@ -1,6 +1,8 @@
 import { defineModule } from '#kernel/module.ts';
 import { api } from './api.ts';
 import { eventsCheck } from './check.ts';
+import { consumersApi } from './consumers-api.ts';
+import { consumersLists } from './consumers-lists.ts';
 import { errors } from './errors.ts';
 import { eventInsert } from './insert.ts';
 import { eventsEffects } from './publish.ts';
@@ -8,6 +10,7 @@ import { eventsEffects } from './publish.ts';
 export default defineModule({
   name: 'events',
   summary: 'What happened, told once and kept: a log of events that commits with the work it tells of, and that consumers read without loss.',
+  uses: ['audit'],
   tables: {
     events: {
       tenancy: 'tenant',
@@ -29,16 +32,40 @@ export default defineModule({
     types: { tenancy: 'tenant', keep: 'forever', sample: { name: `'order.created_' || left(md5(random()::text), 8)` } },
     common_types: { tenancy: 'global', keep: 'forever', grants: { app: ['select'] } },
     schema_warnings: { tenancy: 'tenant', keep: { for: '30 days', by: 'delete', column: 'created_at' }, grants: { app: ['select', 'insert'] } },
+    parked: {
+      tenancy: 'tenant',
+      keep: { for: '30 days', by: 'delete', column: 'ended_at' },
+      worker: true,
+      grants: { app: ['select'], worker: ['select', 'insert', 'update'] },
+      trace: {
+        kind: 'parked event',
+        title: `consumer || ' could not handle ' || event_type`,
+        endedAt: 'ended_at',
+        status: 'status',
+        parent: 'event_id::text',
+        xact: 'null',
+        data: `jsonb_build_object('event_id', event_id, 'error', error, 'attempts', attempts, 'reason', reason)`,
+      },
+      sample: { consumer: `'sample.reader'`, shard: '0', status: `'discarded'`, ended_at: 'clock_timestamp()', attempts: '5' },
+    },
   },
   feed: {
     table: 'events',
+    parked: 'parked',
     columns: { streamId: `e.aggregate_type || ':' || e.aggregate_id`, data: 'e.payload' },
   },
   effects: eventsEffects,
   effectInsert: eventInsert,
   checkEffects: eventsCheck,
-  api,
+  api: { ...api, ...consumersApi },
+  permissions: {
+    'events.read': 'Sees events, streams, event types and parked events; operators also see consumers',
+    'events.write': 'Publishes and appends events, registers event types',
+    'events.retry': 'Has parked events tried again, or gives them up',
+    'events.admin': 'Pauses, resumes and rewinds consumers (operators)',
+  },
   lists: {
+    ...consumersLists,
     events: {
       title: 'Events',
       view: 'event_store',

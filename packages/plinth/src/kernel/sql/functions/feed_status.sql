@@ -1,29 +1,37 @@
--- How far behind each consumer is, for doctor, metrics and people. The count stops at 1,000 a shard.
+-- How far behind each consumer is, for doctor, metrics and people. It looks at 1,000 rows a shard and no more, whatever waits: in the middle of
+-- a window at those behind `last` by position, otherwise at those since s1 by transaction, all of which are unread. Definer rights for the reason
+-- of feed_windows: it tells numbers, and error texts, which are the installation's.
 create or replace function plinth_kernel.feed_status(p_feed text)
-returns table (consumer text, waiting bigint, oldest timestamptz, handled bigint, failures integer, last_error text, retry_at timestamptz)
-language plpgsql stable set search_path = ''
+returns table (consumer text, shard smallint, waiting bigint, oldest timestamptz, handled bigint, failures integer, last_error text, retry_at timestamptz, moved_at timestamptz)
+language plpgsql stable security definer set search_path = ''
 as $$
+#variable_conflict use_column
 declare
   _cursor record;
-  _waiting bigint;
-  _oldest timestamptz;
 begin
   for _cursor in
-    select w.*, c.handled, c.last_error from plinth_kernel.feed_windows(p_feed) as w
+    select w.*, c.handled, c.last_error, c.updated_at from plinth_kernel.feed_windows(p_feed) as w
     join plinth_kernel.feed_cursors as c on c.feed = p_feed and c.consumer = w.consumer and c.shard = w.shard
   loop
-    execute pg_catalog.format('select count(*), min(u.created_at) from (select e.created_at from %s as e where e.shard = $1 and e.xact >= $2
-      and plinth_kernel.feed_unread(e.xact, e.position, $3, $4, $5, $6, $7) order by e.xact limit 1000) as u', p_feed::regclass)
-      into _waiting, _oldest using _cursor.shard, _cursor.floor, _cursor.s1, _cursor.s2, _cursor.last, _cursor.above, _cursor.up_to;
     consumer := _cursor.consumer;
-    waiting := _waiting;
-    oldest := _oldest;
+    shard := _cursor.shard;
     handled := _cursor.handled;
     failures := _cursor.failures;
     last_error := _cursor.last_error;
     retry_at := _cursor.retry_at;
+    moved_at := _cursor.updated_at;
+    if _cursor.s2 is null and _cursor.up_to = 9223372036854775807 then
+      execute pg_catalog.format('select count(*), min(u.created_at) from (
+          (select e.created_at from %1$s as e where e.shard = $1 and e.position > $3 and e.xact = any (array(select pg_snapshot_xip($2))) limit 1000) union all
+          (select e.created_at from %1$s as e where e.shard = $1 and e.position > $3 and e.xact >= pg_snapshot_xmax($2) order by e.xact limit 1000) limit 1000) as u', p_feed::regclass)
+        into waiting, oldest using _cursor.shard, _cursor.s1, _cursor.above;
+    else
+      execute pg_catalog.format('select count(*), min(u.created_at) from (select e.created_at from %s as e where e.shard = $1 and e.position > greatest($2, $3)
+          and (e.position > $4 or not pg_visible_in_snapshot(e.xact, $5)) order by e.position limit 1000) as u', p_feed::regclass)
+        into waiting, oldest using _cursor.shard, _cursor.last, _cursor.above, _cursor.up_to, _cursor.s1;
+    end if;
     return next;
   end loop;
 end
 $$;
-comment on function plinth_kernel.feed_status(text) is 'One row for each shard of each consumer of a log: rows waiting (at most 1,000 are counted), the oldest of them, failures. For plinth_worker and plinth_reader.';
+comment on function plinth_kernel.feed_status(text) is 'One row for each shard of each consumer of a log: rows waiting (at most 1,000 are counted), the oldest of them, failures.';

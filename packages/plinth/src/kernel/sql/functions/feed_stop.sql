@@ -2,6 +2,7 @@
 create or replace function plinth_kernel.feed_stop(p_feed text, p_consumer text) returns integer
 language sql volatile set search_path = ''
 as $$
+  delete from plinth_kernel.feed_consumers where feed = p_feed and consumer = p_consumer;
   with gone as (delete from plinth_kernel.feed_cursors where feed = p_feed and consumer = p_consumer returning 1)
   select count(*)::integer from gone
 $$;

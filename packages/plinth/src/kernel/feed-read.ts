@@ -1,0 +1,172 @@
+import type { FeedCard, ModuleMap } from './module.ts';
+import type { AnyTransaction } from './transaction.ts';
+import type { FeedEvent } from './work.ts';
+
+/**
+ * Reading a log without loss, duplicates or inversions, however long its writers' transactions are: a cursor holds two snapshots
+ * and gets the rows that became visible between them, by position (the idea of PgQ, 2007). `id > last` loses rows of
+ * transactions that commit late, and a horizon of finished transactions stalls behind the longest (docs/adr/0007-snapshot-cursors.md).
+ */
+
+/** A log that can be read: its table and the SELECT list that makes FeedEvents of its rows. */
+export interface Feed {
+  /** `schema.table`, also the name of the feed in plinth_kernel.feed_cursors. */
+  name: string;
+  select: string;
+  /** `schema.table` of events that were put aside. */
+  parked: string;
+}
+
+/** One shard of a batch, as it was claimed. Snapshots and positions are text: they do not fit a JavaScript number. */
+export interface Claim {
+  shard: number;
+  s1: string;
+  s2: string;
+  last: string;
+  above: string;
+  up_to: string;
+  failures: number;
+  move: boolean;
+}
+
+export interface Batch {
+  events: FeedEvent[];
+  claims: Claim[];
+  /** By claim: where it is now inside its window, or null: the window has been read to its end. */
+  lasts: (string | null)[];
+  /** By claim: how many of the events are of it. */
+  handled: number[];
+}
+
+const DEFAULT_BATCH = 500;
+
+const columnsOf = (card: FeedCard): Record<keyof FeedEvent, string> => ({
+  tenantId: 'e.tenant_id',
+  id: 'e.id',
+  position: 'e.position',
+  type: 'e.type',
+  streamId: 'e.stream_id',
+  data: 'e.data',
+  correlationId: 'e.correlation_id',
+  causationId: 'e.causation_id',
+  createdAt: 'e.created_at',
+  ...card.columns,
+});
+
+/** The log that consumers read: the one that a card offers. Errors: an Error when there is none, or more than one. */
+export function feedOf(modules: ModuleMap): Feed {
+  const offered = Object.values(modules).flatMap((card) => (card.feed ? [{ name: card.name, feed: card.feed }] : []));
+  const [first, ...more] = offered;
+  if (!first || more.length > 0) throw new Error(`consumers need exactly one module that offers a feed, and there are ${offered.length}`);
+  const columns = Object.entries(columnsOf(first.feed)).map(([name, expression]) => `${expression} as "${name}"`);
+  return { name: `plinth_${first.name}.${first.feed.table}`, select: columns.join(', '), parked: `plinth_${first.name}.${first.feed.parked}` };
+}
+
+const CLAIMS = `unnest($1::smallint[], $2::pg_snapshot[], $3::pg_snapshot[], $4::bigint[], $5::bigint[], $6::bigint[]) as c (shard, s1, s2, last, above, up_to)`;
+const WINDOW = 'e.shard = c.shard and e.position > c.above and e.position <= c.up_to and pg_visible_in_snapshot(e.xact, c.s2)';
+
+/**
+ * The rows of windows. Two arms, because each is a range of the index (shard, xact, position): transactions that were open at s1 (a few ids,
+ * however old) and those that began between s1 and s2.
+ */
+const windowSql = (feed: Feed, select: string): string => `
+    select ${select} from ${feed.name} as e where ${WINDOW} and e.xact = any (array(select pg_snapshot_xip(c.s1)))
+    union all
+    select ${select} from ${feed.name} as e where ${WINDOW} and e.xact >= pg_snapshot_xmax(c.s1) and e.xact < pg_snapshot_xmax(c.s2)`;
+
+/** Whole windows, in no order, up to one row more than fits: then there is a backlog. */
+const wholeSql = (feed: Feed): string => `select r.* from ${CLAIMS} cross join lateral (${windowSql(feed, `${feed.select}, e.shard`)}) as r limit $7`;
+
+/** Where windows begin: by the index alone, once for a window. */
+const lowestSql = (feed: Feed): string =>
+  `select c.shard, (select min(r.position) - 1 from (${windowSql(feed, 'e.position')}) as r)::text as lowest from ${CLAIMS}`;
+
+/**
+ * The next rows of a backlog in the order of positions, by the index (shard, position). Little but what is returned is read, where looking for the
+ * lowest positions of a window of a million rows took most of the time.
+ */
+const nextSql = (feed: Feed): string => `
+  select r.* from ${CLAIMS} cross join lateral (
+    select ${feed.select}, e.shard, e.position as at from ${feed.name} as e
+    where e.shard = c.shard and e.position > c.last and e.position <= c.up_to and pg_visible_in_snapshot(e.xact, c.s2) and not pg_visible_in_snapshot(e.xact, c.s1)
+    order by e.position limit $7) as r
+  order by r.at limit $7`;
+
+type Row = FeedEvent & { shard: number; at?: string };
+
+/** Positions have fewer than 2^53 values for longer than anybody keeps a log. */
+const byPosition = (a: FeedEvent, b: FeedEvent): number => Number(a.position) - Number(b.position);
+
+const eventOf = ({ shard: _shard, at: _at, ...event }: Row): FeedEvent => event;
+
+/**
+ * Claims free cursors of a consumer for this transaction (role plinth_worker, read committed) and reads one batch, at most
+ * `batchSize` events (default 500; one while a shard recovers from a failure). No claims means that others hold all of them, or a pause.
+ */
+export async function readBatch(tx: AnyTransaction, feed: Feed, input: { consumer: string; batchSize?: number; until?: string }): Promise<Batch> {
+  const claims = await tx.query<Claim>('select * from plinth_kernel.feed_claim($1, $2, $3)', [feed.name, input.consumer, input.until ?? null]);
+  if (claims.length === 0) return { events: [], claims, lasts: [], handled: [] };
+  const limit = claims.some((claim) => claim.failures > 0) ? 1 : (input.batchSize ?? DEFAULT_BATCH);
+  const column = (key: keyof Claim): unknown[] => claims.map((claim) => claim[key]);
+  const window = (lasts: unknown[]): unknown[] => [column('shard'), column('s1'), column('s2'), lasts, column('above'), column('up_to')];
+  if (claims.every((claim) => claim.last === '0')) {
+    const rows = await tx.query<Row>(wholeSql(feed), [...window(column('last')), limit + 1]);
+    if (rows.length <= limit) return batchOf(claims, rows.sort(byPosition), []);
+  }
+  const lasts = await startsOf(tx, feed, claims, window);
+  const rows = await tx.query<Row>(nextSql(feed), [...window(lasts), limit]);
+  return batchOf(claims, rows, rows.length === limit ? lasts : []);
+}
+
+/** Where to go on in each window. One that is only begun has to be found, unless nothing lies before it. */
+async function startsOf(tx: AnyTransaction, feed: Feed, claims: readonly Claim[], window: (lasts: unknown[]) => unknown[]): Promise<string[]> {
+  const unknown = claims.filter((claim) => claim.last === '0' && claim.s1 !== '1:1:');
+  const found = new Map<number, string | null>();
+  if (unknown.length > 0)
+    for (const { shard, lowest } of await tx.query<{ shard: number; lowest: string | null }>(lowestSql(feed), window(claims.map((claim) => claim.last))))
+      found.set(shard, lowest ?? claims.find((claim) => claim.shard === shard)?.up_to ?? null);
+  return claims.map((claim) => (claim.last !== '0' ? claim.last : (found.get(claim.shard) ?? claim.above)));
+}
+
+/** `lasts`: where the windows were begun that may have more; none when they have been read to their end. */
+function batchOf(claims: Claim[], rows: Row[], lasts: readonly string[]): Batch {
+  const cut = rows.at(-1)?.position ?? '0';
+  const counts = new Map<number, number>();
+  for (const { shard } of rows) counts.set(shard, (counts.get(shard) ?? 0) + 1);
+  return {
+    events: rows.map(eventOf),
+    claims,
+    // One that was already further than this batch stays where it is.
+    lasts: claims.map((_, index) => (lasts[index] === undefined ? null : Number(lasts[index]) > Number(cut) ? lasts[index] : cut)),
+    handled: claims.map((claim) => counts.get(claim.shard) ?? 0),
+  };
+}
+
+/** Moves the claimed cursors past a batch, in the same transaction as what was done with it. */
+export async function checkpoint(tx: AnyTransaction, feed: Feed, consumer: string, batch: Batch): Promise<void> {
+  if (batch.claims.length === 0 || (batch.events.length === 0 && !batch.claims.some((claim) => claim.move))) return;
+  await tx.query('select plinth_kernel.feed_checkpoint($1, $2, $3, $4, $5, $6)', [
+    feed.name,
+    consumer,
+    batch.claims.map((claim) => claim.shard),
+    batch.claims.map((claim) => claim.s2),
+    batch.lasts,
+    batch.handled,
+  ]);
+}
+
+/**
+ * Whether a claim would find something, without taking a lock: locks are writes, and a quiet log must cost none. Cursors of a
+ * window that has begun, or of an epoch that is over, have always to be moved.
+ */
+const peekSql = (feed: Feed): string => `
+  select from plinth_kernel.feed_windows($1) as c
+  where c.consumer = $2 and (c.retry_at is null or c.retry_at <= clock_timestamp())
+    and not exists (select from plinth_kernel.feed_consumers as p where p.feed = $1 and p.consumer = $2 and p.paused_until > clock_timestamp())
+    and (c.s2 is not null or c.up_to < 9223372036854775807
+    or exists (select from ${feed.name} as e where e.shard = c.shard and e.position > c.above and e.xact = any (array(select pg_snapshot_xip(c.s1))))
+    or exists (select from ${feed.name} as e where e.shard = c.shard and e.position > c.above and e.xact >= pg_snapshot_xmax(c.s1))) limit 1`;
+
+/** Whether there is something that a claim of this consumer may find. */
+export const peek = async (tx: AnyTransaction, feed: Feed, consumer: string): Promise<boolean> =>
+  (await tx.query(peekSql(feed), [feed.name, consumer])).length > 0;
