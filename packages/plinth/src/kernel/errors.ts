@@ -107,6 +107,21 @@ export const kernelErrors = {
     title: 'This process holds as many streams as it may',
     wayOut: 'Connect again in a while; a process holds 1,000 unless it was told otherwise.',
   },
+  streams_of_tenant: {
+    status: 429,
+    title: 'The tenant holds as many realtime connections as it may',
+    wayOut: 'Close some, or let several topics share one; a process holds 5,000 of a tenant unless it was told otherwise.',
+  },
+  topic_invalid: {
+    status: 400,
+    title: 'This is not a topic',
+    wayOut: 'Ask for topic=events/order.* (a pattern of types), topic=events/# (all) or topic=stream/order/4711 (one stream), at most 100 of them.',
+  },
+  offset_invalid: {
+    status: 400,
+    title: 'This is not an offset',
+    wayOut: 'Send the id of the last frame as it came, or no offset to begin with what happens from now on.',
+  },
   schema_older: { status: 503, title: 'The database has not been migrated to this version', wayOut: 'Run plinth migrate up.' },
   migration_changed: {
     status: 500,

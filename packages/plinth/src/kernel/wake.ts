@@ -7,6 +7,8 @@ import type pg from 'pg';
 export interface Wake {
   /** Local listeners at once, other processes by a coalesced NOTIFY. */
   signal(names: Iterable<string>): void;
+  /** Hands the hints of this process to another bus as well, coalesced as they are; a carrier that fails loses hints. Returns the way to stop. */
+  carry(carrier: (names: readonly string[]) => Promise<unknown>): () => void;
   /** Passes on a hint that came from another process: to the listeners here only. */
   hear(name: string): void;
   /** Calls back on a signal from this or another process; returns the way to stop. */
@@ -14,6 +16,15 @@ export interface Wake {
   /** Resolves at the next signal of one of these names, after `timeoutMs`, or when `until` is aborted: one turn of a poller. Never rejects. */
   next(names: readonly string[], timeoutMs: number, until?: AbortSignal): Promise<void>;
   close(): Promise<void>;
+}
+
+/**
+ * Brings hints ("there is something to read") of other processes. Only hints: what happened is in the database, so that one which gets lost
+ * costs a second at most, and one too many a look.
+ */
+export interface Backplane {
+  /** Calls back for each hint that another process gave, and connects again by itself; returns the way to stop. */
+  listen(onHint: (name: string) => void, log: { warn(fields: object, message: string): void }): () => void;
 }
 
 const CHANNEL = 'plinth_wake';
@@ -36,6 +47,7 @@ function nextOf(on: Wake['on'], names: readonly string[], timeoutMs: number, unt
 
 export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
   const listeners = new Map<string, Set<() => void>>();
+  const carriers = new Set<Parameters<Wake['carry']>[0]>();
   let waiting = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
   let sentMs = Number.NEGATIVE_INFINITY;
@@ -52,6 +64,7 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
     sending = pool
       .query(`select set_config('synchronous_commit', 'off', true), pg_notify($1, name) from unnest($2::text[]) name`, [CHANNEL, names])
       .catch(() => {});
+    for (const carrier of carriers) void carrier(names).catch(() => {});
   };
   const on: Wake['on'] = (name, listener) => {
     const set = listeners.get(name) ?? new Set();
@@ -68,6 +81,10 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
       // The first after a pause goes at once; those that follow wait for each other.
       timer ??= setTimeout(send, Math.max(0, intervalMs - (performance.now() - sentMs)));
       timer.unref();
+    },
+    carry(carrier) {
+      carriers.add(carrier);
+      return () => void carriers.delete(carrier);
     },
     hear: tell,
     on,

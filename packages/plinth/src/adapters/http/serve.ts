@@ -1,9 +1,15 @@
-import type { Server as HttpServer, IncomingMessage } from 'node:http';
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { createAdaptorServer } from '@hono/node-server';
+import type { DirectBody } from './direct-body.ts';
+import { directBodyOf } from './direct-body.ts';
 
 export interface ServeOptions {
   /** Answers a request of a peer. */
   fetch: (request: Request, peer: { ip?: string | undefined }) => Promise<Response>;
+  /** Takes a connection that asks to become a WebSocket. Without it such requests are answered like any other. */
+  upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   /** Default 4400. 0: any free port. */
   port?: number;
   /** Default 127.0.0.1. */
@@ -47,16 +53,42 @@ async function listenNext(server: HttpServer, first: number, host: string, tries
   }
 }
 
+/** Sends the head of an answer whose body goes to the connection itself; the end of the connection ends it, so it need not be cut into chunks. */
+function writeDirect(response: Response, body: DirectBody, outgoing: ServerResponse): Response {
+  const { socket } = outgoing;
+  if (!socket || socket.destroyed) {
+    body.cancel();
+  } else {
+    socket.setKeepAlive(true, 30_000);
+    outgoing.useChunkedEncodingByDefault = false;
+    outgoing.writeHead(response.status, { ...Object.fromEntries(response.headers), connection: 'close' });
+    outgoing.flushHeaders();
+    body.write(socket as Socket);
+  }
+  return new Response(null, { headers: { 'x-hono-already-sent': 'true' } });
+}
+
+interface NodeEnv {
+  incoming?: IncomingMessage;
+  outgoing?: ServerResponse;
+}
+
 /** Serves a fetch handler over HTTP/1.1 with Node's own server. Errors: EADDRINUSE when no port was free, EACCES. */
 export async function serve(options: ServeOptions): Promise<Serving> {
   const host = options.host ?? '127.0.0.1';
   const wanted = options.port ?? 4400;
   const server = createAdaptorServer({
-    fetch: (request: Request, env: unknown) => options.fetch(request, { ip: (env as { incoming?: IncomingMessage }).incoming?.socket.remoteAddress }),
+    fetch: async (request: Request, env: unknown) => {
+      const { incoming, outgoing } = env as NodeEnv;
+      const response = await options.fetch(request, { ip: incoming?.socket.remoteAddress });
+      const direct = directBodyOf(response);
+      return direct && outgoing ? writeDirect(response, direct, outgoing) : response;
+    },
     // Node's fetch classes stay as they are for the rest of the process.
     overrideGlobalObjects: false,
     serverOptions: { requestTimeout: 60_000, headersTimeout: 15_000, keepAliveTimeout: 5_000, maxHeaderSize: 32_768 },
   }) as HttpServer;
+  if (options.upgrade) server.on('upgrade', options.upgrade);
   await listenNext(server, wanted, host, options.tries ?? 20);
   const address = server.address();
   const port = typeof address === 'object' && address ? address.port : wanted;

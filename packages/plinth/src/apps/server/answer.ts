@@ -1,3 +1,4 @@
+import { directBodyOf, withDirectBody } from '#adapters/http/direct-body.ts';
 import type { PlinthError } from '#kernel/errors.ts';
 import { toProblem } from '#kernel/errors.ts';
 import type { Traffic } from './traffic.ts';
@@ -37,5 +38,8 @@ export function finish(response: Response, traffic: Traffic, secure: boolean): R
   headers.set('x-correlation-id', traffic.correlationId);
   headers.set('x-request-id', traffic.requestId);
   if (traffic.replayed) headers.set('idempotency-replayed', 'true');
-  return new Response(response.body, { status: response.status, headers });
+  if (traffic.offset) headers.set('plinth-offset', traffic.offset);
+  const finished = new Response(response.body, { status: response.status, headers });
+  const direct = directBodyOf(response);
+  return direct ? withDirectBody(finished, direct) : finished;
 }

@@ -7,6 +7,7 @@ import type { Call, CallContext, Principal, Waiting } from '#kernel/rpc.ts';
 import type { AnyTransaction, TransactionInput } from '#kernel/transaction.ts';
 import type { AccessTransaction } from '#modules/access';
 import { NO_TENANT, noteOperatorAccess } from '#modules/access';
+import { readSnapshot } from '#modules/events';
 import { once } from '#modules/idempotency';
 import type { Authenticator, Credential } from './authenticate.ts';
 import type { Traffic } from './traffic.ts';
@@ -19,15 +20,17 @@ export interface CallHost {
   requestMs: number;
   /** Accesses of operators that were written down a moment ago. */
   noted: LRUCache<string, true>;
+  /** Offset of /realtime for a snapshot: what is not in it is told from there on. */
+  offsetOf: (snapshot: string) => Promise<string>;
 }
+
+/** Given after keys, members or roles were changed by the API: open connections look at their credentials again. */
+export const ACCESS_SIGNAL = 'access.changed';
 
 const NOTE_AGAIN_MS = 10 * 60_000;
 
-export const createCallHost = (plinth: Plinth<ModuleMap>, authenticator: Authenticator, adapters: Record<string, unknown>, requestMs: number): CallHost => ({
-  plinth,
-  authenticator,
-  adapters,
-  requestMs,
+export const createCallHost = (given: Omit<CallHost, 'noted'>): CallHost => ({
+  ...given,
   noted: new LRUCache({ max: 10_000, ttl: NOTE_AGAIN_MS / 2 }),
 });
 
@@ -35,6 +38,8 @@ export interface CallFacts {
   credential: Credential;
   traffic: Traffic;
   idempotencyKey: string | undefined;
+  /** The answer is to say from where /realtime goes on (header Plinth-Offset). */
+  wantsOffset?: boolean | undefined;
   signal: AbortSignal;
 }
 
@@ -48,9 +53,23 @@ export function callContext(host: CallHost, facts: CallFacts): CallContext {
       const { principal } = facts.credential;
       if (!principal) throw fail('unauthenticated');
       if (principal.operator && call.records) await noteAccess(host, facts, principal);
-      const answer = await open(host, facts, principal, call)((tx) => doOnce(facts, principal, call, tx, body));
+      let snapshot: string | undefined;
+      const answer = await open(
+        host,
+        facts,
+        principal,
+        call,
+      )(async (tx) => {
+        // Before the data: what commits in between is in the data and told once more, and nothing is in neither.
+        if (facts.wantsOffset && call.type === 'query') snapshot = await readSnapshot(tx);
+        return doOnce(facts, principal, call, tx, body);
+      });
+      if (snapshot !== undefined) facts.traffic.offset = await host.offsetOf(snapshot);
       // What was cached about keys and members may just have changed.
-      if (call.type === 'mutation' && call.path.startsWith('system.access.')) host.authenticator.forget();
+      if (call.type === 'mutation' && call.path.startsWith('system.access.')) {
+        host.authenticator.forget();
+        host.plinth.wake.signal([ACCESS_SIGNAL]);
+      }
       return answer;
     },
     wait: (waiting) => wait(host, facts, waiting),

@@ -13,7 +13,10 @@ import { mountConsole } from './mount-console.ts';
 import { mountDocs } from './mount-docs.ts';
 import { mountJobWatch } from './mount-job-watch.ts';
 import { mountOperations } from './mount-operations.ts';
+import { mountRealtime } from './mount-realtime.ts';
 import type { ServerOptions } from './options.ts';
+import type { Upgrade } from './realtime-upgrade.ts';
+import { createUpgrade } from './realtime-upgrade.ts';
 import type { Peer } from './traffic.ts';
 import { readTraffic } from './traffic.ts';
 
@@ -24,11 +27,18 @@ export interface Handler {
   settle(): Promise<void>;
   /** Ends streams of events, whose readers come back by themselves: call it before the server is closed, which would wait for them. */
   endStreams(): void;
+  /** Takes a connection that asks to become a WebSocket: give it to the `upgrade` event of the HTTP server. */
+  upgrade: Upgrade;
+}
+
+function endStreams(host: Host): void {
+  host.streams.end();
+  host.realtime.end();
 }
 
 /**
- * The whole HTTP side as one function from Request to Response: /livez, /readyz, /metrics, /openapi.json, /docs, /console, /api/trpc and
- * /api/v1. Every failure outside tRPC is an application/problem+json; no answer ever holds a stack.
+ * The whole HTTP side as one function from Request to Response: /livez, /readyz, /metrics, /openapi.json, /docs, /console, /realtime,
+ * /api/trpc and /api/v1. Every failure outside tRPC is an application/problem+json; no answer ever holds a stack.
  *
  * @example
  * const handler = createHandler({ plinth, services, auth: { jwt: { secret } } });
@@ -43,11 +53,12 @@ export function createHandler<Modules extends ModuleMap>(options: ServerOptions<
   mountConsole(app, host);
   mountJobWatch(app, host);
   mountCloudEvents(app, host);
+  mountRealtime(app, host);
   mountApi(app, host);
   app.notFound((c) => problem(told(host, fail('unknown_route', { message: `There is no address ${c.req.path.slice(0, 200)}` })), c.env.traffic.correlationId));
   app.onError((error, c) => problem(told(host, error), c.env.traffic.correlationId));
   const handler = (request: Request, peer: Peer = {}): Promise<Response> => answer(host, app, request, peer);
-  return Object.assign(handler, { settle: () => host.calls.authenticator.settle(), endStreams: () => host.streams.end() });
+  return Object.assign(handler, { settle: () => host.calls.authenticator.settle(), upgrade: createUpgrade(host), endStreams: () => endStreams(host) });
 }
 
 /** Logs what the caller is not told. */

@@ -14,6 +14,9 @@ import { createEventStreams } from './event-stream.ts';
 import { egressOf, guardedFetch } from './jwks-fetch.ts';
 import type { AuthOptions, ServerOptions } from './options.ts';
 import { DEFAULT_BODY_BYTES, DEFAULT_REQUEST_MS } from './options.ts';
+import { postgresBackplane } from './realtime-backplane.ts';
+import type { Realtime } from './realtime-hub.ts';
+import { createRealtime } from './realtime-hub.ts';
 import type { RestRoute } from './rest.ts';
 import { restRoutes } from './rest.ts';
 import { createRouter } from './router.ts';
@@ -44,6 +47,8 @@ export interface Host {
   records: Records;
   /** Server-Sent Events. */
   streams: EventStreams;
+  /** Events as they are committed, over Server-Sent Events and WebSockets. */
+  realtime: Realtime;
   routes: readonly RestRoute[];
   bodyBytes: number;
   requestMs: number;
@@ -59,6 +64,7 @@ function guardedAuth({ auth, services }: ServerOptions): AuthOptions {
 export function createHost(options: ServerOptions): Host {
   const { plinth, services } = options;
   const authenticator = createAuthenticator(plinth, guardedAuth(options));
+  const realtime = createRealtime(plinth, services.log, { ...options.realtime, backplane: options.realtime?.backplane ?? postgresBackplane(plinth) });
   const requestMs = options.limits?.requestMs ?? DEFAULT_REQUEST_MS;
   const records = createRecords(plinth.modules);
   const router = createRouter(plinth.modules, records, options.api ?? {});
@@ -66,9 +72,10 @@ export function createHost(options: ServerOptions): Host {
     options,
     plinth,
     log: services.log,
-    calls: createCallHost(plinth, authenticator, services.adapters, requestMs),
+    calls: createCallHost({ plinth, authenticator, adapters: services.adapters, requestMs, offsetOf: (snapshot) => realtime.offsetOf(snapshot) }),
     router,
     records,
+    realtime,
     streams: createEventStreams({ ...options.streams, onFailure: (error) => services.log.warn({ error }, 'a stream of events failed') }),
     routes: restRoutes(router),
     bodyBytes: options.limits?.bodyBytes ?? DEFAULT_BODY_BYTES,

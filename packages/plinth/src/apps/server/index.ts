@@ -1,6 +1,9 @@
+export { natsBackplane, natsCarrier } from '#adapters/bus/nats-hints.ts';
+export { redisBackplane, redisCarrier } from '#adapters/bus/redis-hints.ts';
 export type { Serving } from '#adapters/http/serve.ts';
 export { serve } from '#adapters/http/serve.ts';
 export { prometheusMetrics } from '#adapters/telemetry/prometheus.ts';
+export type { Backplane } from '#kernel/wake.ts';
 export { createLoginLink, ensureAdminKey } from './admin.ts';
 export type { Handler } from './handler.ts';
 export { createHandler } from './handler.ts';
@@ -8,4 +11,6 @@ export type { JwtOptions } from './jwt.ts';
 export type { AuthOptions, ServerOptions } from './options.ts';
 export type { Readiness } from './ready.ts';
 export { readiness } from './ready.ts';
+export { postgresBackplane } from './realtime-backplane.ts';
+export type { RealtimeOptions } from './realtime-hub.ts';
 export { createServices } from './services.ts';

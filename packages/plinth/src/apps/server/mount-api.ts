@@ -24,11 +24,24 @@ function idempotencyKey(request: Request): string | undefined {
   return key;
 }
 
+/** `Plinth-Offset: ?1`, a boolean as RFC 9651 writes it. Errors: kernel_header_invalid. */
+function wantsOffset(request: Request): boolean {
+  const text = request.headers.get('plinth-offset')?.trim();
+  if (text === undefined || text === '?0') return false;
+  if (text !== '?1')
+    throw fail('header_invalid', {
+      message: 'Plinth-Offset is neither ?1 nor ?0',
+      wayOut: 'Send Plinth-Offset: ?1, or leave it out.',
+      detail: { header: 'Plinth-Offset' },
+    });
+  return true;
+}
+
 /** What a call must know of its request. Errors: access_*, kernel_header_invalid, idempotency_key_invalid. */
 export async function callFacts(host: Host, request: Request, exchange: Exchange): Promise<CallFacts> {
   const key = idempotencyKey(request);
   const credential = await host.calls.authenticator.authenticate(request);
-  return { credential, traffic: exchange.traffic, idempotencyKey: key, signal: exchange.signal };
+  return { credential, traffic: exchange.traffic, idempotencyKey: key, wantsOffset: wantsOffset(request), signal: exchange.signal };
 }
 
 const exportInput = z.object({ format: z.enum(['csv', 'ndjson']).default('csv'), q: z.string().max(2000).default('') });

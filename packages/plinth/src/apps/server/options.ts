@@ -3,6 +3,7 @@ import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import type { EventStreamOptions } from './event-stream.ts';
 import type { JwtOptions } from './jwt.ts';
+import type { RealtimeOptions } from './realtime-hub.ts';
 
 export interface AuthOptions {
   /** Without it no JWT is taken. */
@@ -31,6 +32,8 @@ export interface ServerOptions<Modules extends ModuleMap = ModuleMap> {
     | undefined;
   /** Bounds of Server-Sent Events. */
   streams?: Pick<EventStreamOptions, 'most' | 'heartbeatMs' | 'longestMs'> | undefined;
+  /** Bounds of /realtime. */
+  realtime?: RealtimeOptions | undefined;
   /** Believe X-Forwarded-For and X-Forwarded-Proto, which only a proxy of yours may set. Default false. */
   trustProxy?: boolean | undefined;
   /** Text of /metrics; see adapters/telemetry. Without it /metrics is 404. */

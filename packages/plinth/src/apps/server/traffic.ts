@@ -10,6 +10,8 @@ export interface Traffic {
   userAgent: string | undefined;
   /** Set when the answer is a stored one. */
   replayed: boolean;
+  /** From here on /realtime tells what is not in the answer. */
+  offset?: string | undefined;
 }
 
 const HEX32 = /^[0-9a-f]{32}$/i;

@@ -13,6 +13,8 @@ export { fromCloudEvent, parseCloudEvent, toCloudEvent } from './cloud-events.ts
 export type { CloudEventMessage } from './cloud-events-http.ts';
 export { cloudEventBatch, cloudEventMessage, cloudEventMode, readCloudEvents } from './cloud-events-http.ts';
 export type { JsonChange } from './json-changes.ts';
+export type { LiveEvent, LivePage, LiveWindow, LogState } from './live.ts';
+export { readLivePage, readLogState, readSnapshot, readTenantPage } from './live.ts';
 export type { EventsTransaction } from './publish.ts';
 export type { EventOptions, ExpectedVersion, PublishOptions, Stream } from './row.ts';
 export { isEventType } from './row.ts';

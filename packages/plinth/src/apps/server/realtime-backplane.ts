@@ -1,0 +1,50 @@
+import pg from 'pg';
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import type { Backplane } from '#kernel/wake.ts';
+import { listenForWakes } from '#kernel/wake.ts';
+
+const RETRY_MS = 1_000;
+const LIFE_SIGN_MS = 20_000;
+
+/**
+ * LISTEN on a connection of its own; what writers NOTIFY after COMMIT arrives here. It needs a session: behind a pooler in transaction mode
+ * give the server another backplane, or none.
+ */
+export function postgresBackplane(plinth: Pick<Plinth<ModuleMap>, 'pool'>): Backplane {
+  return {
+    listen(onHint, log) {
+      const stopped = new AbortController();
+      const once = async (): Promise<void> => {
+        const client = new pg.Client({
+          ...(plinth.pool.options as pg.ClientConfig),
+          application_name: 'plinth server listen',
+          query_timeout: 5_000,
+          keepAlive: true,
+        });
+        const { promise: over, resolve } = Promise.withResolvers<void>();
+        client.on('error', () => resolve());
+        client.on('end', () => resolve());
+        stopped.signal.addEventListener('abort', () => resolve(), { once: true });
+        // A half-open connection delivers nothing and reports nothing.
+        const alive = setInterval(() => void client.query('select 1').catch(() => resolve()), LIFE_SIGN_MS).unref();
+        try {
+          await client.connect();
+          await listenForWakes(client, onHint);
+          await over;
+        } finally {
+          clearInterval(alive);
+          await client.end().catch(() => {});
+        }
+      };
+      const run = async (): Promise<void> => {
+        while (!stopped.signal.aborted) {
+          await once().catch((error: unknown) => log.warn({ err: error }, 'hints of other processes cannot be heard'));
+          if (!stopped.signal.aborted) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        }
+      };
+      void run();
+      return () => stopped.abort();
+    },
+  };
+}

@@ -1,0 +1,64 @@
+import { LRUCache } from 'lru-cache';
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import type { LiveWindow, LogState } from '#modules/events';
+import { readTenantPage } from '#modules/events';
+import type { Frames } from './realtime-frames.ts';
+import { framesOf } from './realtime-frames.ts';
+
+/** A page of one tenant's past, for a reader that comes back. */
+export interface PastPage {
+  frames: Frames;
+  /** Position to go on from in the same window; undefined: the window was read to its end. */
+  next: string | undefined;
+}
+
+/** Reads the past. Readers that were at the same place (all of a server that died) share one read. */
+export interface Past {
+  /** `fromS`: when `window.s1` was seen, seconds since 1970. */
+  page(tenantId: string, window: LiveWindow & { s2: string }, fromS: number, log: LogState): Promise<PastPage>;
+}
+
+const PAGE = 500;
+const SHARED_MS = 5_000;
+/** Looks into the past at a time: they must leave connections to others. */
+const AT_ONCE = 4;
+
+export function createPast(plinth: Plinth<ModuleMap>): Past {
+  const shared = new LRUCache<string, Promise<PastPage>>({ max: 32, ttl: SHARED_MS });
+  let busy = 0;
+  const queue: (() => void)[] = [];
+
+  const inTurn = async <T>(run: () => Promise<T>): Promise<T> => {
+    if (busy >= AT_ONCE) await new Promise<void>((resolve) => queue.push(resolve));
+    else busy++;
+    try {
+      return await run();
+    } finally {
+      const next = queue.shift();
+      if (next) next();
+      else busy--;
+    }
+  };
+
+  const read: Past['page'] = (tenantId, window, fromS, log) =>
+    inTurn(async () => {
+      const { events, full } = await plinth.transaction({ tenantId, readOnly: true, timeoutMs: 20_000, actor: { type: 'system', id: 'realtime' } }, (tx) =>
+        readTenantPage(tx, window, log.above, PAGE),
+      );
+      const batch = { events, s1: window.s1, s2: window.s2, full, fromS, untilS: Math.floor(plinth.clock.now() / 1000) };
+      return { frames: framesOf(batch, log), next: full ? events.at(-1)?.position : undefined };
+    });
+
+  return {
+    page(tenantId, window, fromS, log) {
+      const key = `${tenantId} ${window.s1} ${window.s2} ${window.last} ${fromS} ${log.epoch} ${log.timeline}`;
+      const before = shared.get(key);
+      if (before) return before;
+      const page = read(tenantId, window, fromS, log);
+      shared.set(key, page);
+      page.catch(() => shared.delete(key));
+      return page;
+    },
+  };
+}

@@ -1,0 +1,174 @@
+import { FEED_SIGNAL } from '#kernel/feed.ts';
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import type { WorkServices } from '#kernel/work.ts';
+import type { LiveEvent, LiveWindow, LogState } from '#modules/events';
+import { readLivePage, readLogState } from '#modules/events';
+import { parseSnapshot } from './realtime-offset.ts';
+
+/** What one look at the log brought: its events, and where whoever has seen them stands. */
+export interface LiveBatch {
+  events: readonly LiveEvent[];
+  /** Window that the events were read from; `s2` is its end. */
+  s1: string;
+  s2: string;
+  /** The window goes on after the last event. */
+  full: boolean;
+  /** When `s1` was seen and when `s2` was, seconds since 1970. */
+  fromS: number;
+  untilS: number;
+}
+
+/** The log as one process reads it for everybody in it, however many listen. */
+export interface Tail {
+  /** Where the log stands for those who have seen every batch so far: a window whose end is `s1`, or one that is half read. */
+  readonly at: LiveWindow;
+  /** When `at.s1` was seen, seconds since 1970. */
+  readonly atS: number;
+  readonly log: LogState;
+  /** Begins to read; resolves when `at` and `log` are known. Errors: kernel_unavailable. */
+  start(): Promise<void>;
+  /** Looks at the log now; resolves after a look that began after the call. Errors: what the look threw. */
+  refresh(): Promise<void>;
+  stop(): void;
+}
+
+/** A hint may be lost, and SQL writers send none. */
+const POLL_MS = 1_000;
+/** However many hints there are, no more looks than this. */
+const APART_MS = 4;
+const PAGE = 500;
+/** After a look that failed. */
+const RETRY_MS = 200;
+/** Retention moves the beginning of the log, a restore its epoch. */
+const STATE_MS = 60_000;
+
+export interface TailListener {
+  onBatch(batch: LiveBatch): void;
+  /** Continuity was lost: the log is another one than before (restored, failed over). `at` is where it begins anew. */
+  onBreak(): void;
+}
+
+export function createTail(plinth: Plinth<ModuleMap>, log: WorkServices['log'], listener: TailListener): Tail {
+  return new LogTail(plinth, log, listener);
+}
+
+type Asked = PromiseWithResolvers<void>;
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+class LogTail implements Tail {
+  at: LiveWindow = { s1: '', last: '0' };
+  atS = 0;
+  readonly #plinth: Plinth<ModuleMap>;
+  readonly #log: WorkServices['log'];
+  readonly #listener: TailListener;
+  #state: LogState | undefined;
+  #stateMs = Number.NEGATIVE_INFINITY;
+  #running: AbortController | undefined;
+  #started: Promise<void> = Promise.resolve();
+  #asked: Asked[] = [];
+  #nudge = new AbortController();
+
+  constructor(plinth: Plinth<ModuleMap>, log: WorkServices['log'], listener: TailListener) {
+    this.#plinth = plinth;
+    this.#log = log;
+    this.#listener = listener;
+  }
+
+  get log(): LogState {
+    if (!this.#state) throw new Error('the tail was not started');
+    return this.#state;
+  }
+
+  start(): Promise<void> {
+    if (this.#running) return this.#started;
+    const mine = new AbortController();
+    this.#running = mine;
+    this.#started = this.#begin(mine);
+    return this.#started;
+  }
+
+  refresh(): Promise<void> {
+    const one = Promise.withResolvers<void>();
+    this.#asked.push(one);
+    this.#nudge.abort();
+    return one.promise;
+  }
+
+  stop(): void {
+    this.#running?.abort();
+    this.#running = undefined;
+    for (const one of this.#asked) one.reject(new Error('the tail was stopped'));
+    this.#asked = [];
+  }
+
+  async #begin(mine: AbortController): Promise<void> {
+    try {
+      const { snapshot } = await this.#readState();
+      this.#moveTo({ s1: snapshot, last: '0' });
+    } catch (error) {
+      if (this.#running === mine) this.#running = undefined;
+      throw error;
+    }
+    void this.#run(mine.signal);
+  }
+
+  #moveTo(window: LiveWindow): void {
+    this.at = window;
+    if (window.s2 === undefined) this.atS = this.#nowS();
+  }
+
+  #nowS(): number {
+    return Math.floor(this.#plinth.clock.now() / 1000);
+  }
+
+  async #readState(): Promise<LogState> {
+    const before = this.#state;
+    const found = await this.#plinth.asWorker({ timeoutMs: 10_000 }, readLogState);
+    this.#stateMs = performance.now();
+    this.#state = found;
+    // Transaction ids of another epoch mean nothing: whoever listens begins anew.
+    if (before && (before.epoch !== found.epoch || before.timeline !== found.timeline || isBehind(found.snapshot, this.at))) {
+      this.#moveTo({ s1: found.snapshot, last: '0' });
+      this.#listener.onBreak();
+    }
+    return found;
+  }
+
+  async #look(stop: AbortSignal): Promise<void> {
+    const { above } = performance.now() - this.#stateMs > STATE_MS || !this.#state ? await this.#readState() : this.#state;
+    for (let full = true; full && !stop.aborted; ) {
+      const { at: before, atS: fromS } = this;
+      const page = await this.#plinth.asWorker({ readOnly: true, timeoutMs: 10_000 }, (tx) => readLivePage(tx, before, above, PAGE));
+      full = page.full;
+      const last = page.events.at(-1)?.position ?? before.last;
+      this.#moveTo(full ? { s1: before.s1, s2: page.s2, last } : { s1: page.s2, last: '0' });
+      if (page.events.length > 0) this.#listener.onBatch({ events: page.events, s1: before.s1, s2: page.s2, full, fromS, untilS: this.#nowS() });
+    }
+  }
+
+  async #run(stop: AbortSignal): Promise<void> {
+    while (!stop.aborted) {
+      this.#nudge = new AbortController();
+      // Asked to be woken before it looks: a hint in between is not missed.
+      const hinted = this.#plinth.wake.next([FEED_SIGNAL], POLL_MS, AbortSignal.any([this.#nudge.signal, stop]));
+      const those = this.#asked;
+      this.#asked = [];
+      try {
+        await this.#look(stop);
+        for (const one of those) one.resolve();
+      } catch (error) {
+        for (const one of those) one.reject(error);
+        if (!stop.aborted) this.#log.warn({ err: error }, 'the log could not be read for realtime');
+        // What was known of the log may not hold after an outage: another server may answer.
+        this.#stateMs = Number.NEGATIVE_INFINITY;
+        await pause(RETRY_MS);
+      }
+      await hinted;
+      await pause(APART_MS);
+    }
+  }
+}
+
+/** The server has seen less than this reader: it lost transactions (a failover, a restore). */
+const isBehind = (snapshot: string, { s1, s2 }: LiveWindow): boolean => parseSnapshot(snapshot).xmax < parseSnapshot(s2 ?? s1).xmax;

@@ -1,0 +1,107 @@
+import type { AnyTransaction } from '#kernel/transaction.ts';
+
+/** Reading the log without a stored cursor: the reader carries the snapshots itself (kernel/feed.ts tells why snapshots). */
+
+/**
+ * Events to read: those not visible in `s1` and visible in `s2`, above position `last`. Without `s2` the window ends with the statement
+ * that reads it. Snapshots and positions are text: they do not fit a JavaScript number.
+ */
+export interface LiveWindow {
+  s1: string;
+  s2?: string | undefined;
+  last: string;
+}
+
+export interface LiveEvent {
+  tenantId: string;
+  id: string;
+  position: string;
+  type: string;
+  aggregateType: string | null;
+  aggregateId: string | null;
+  version: string | null;
+  actorType: string;
+  actorId: string;
+  /** JSON text, as the database writes it. */
+  payload: string;
+  metadata: string | null;
+  correlationId: string | null;
+  causationId: string | null;
+  occurredAt: Date;
+  createdAt: Date;
+}
+
+export interface LivePage {
+  /** By position; within a stream that is the order of versions. */
+  events: LiveEvent[];
+  /** Snapshot that ends the window. */
+  s2: string;
+  /** There is more in the window, above the position of the last event. */
+  full: boolean;
+}
+
+/** Where the log stands. */
+export interface LogState {
+  epoch: number;
+  /** Events up to this position came with a restored dump; their transaction ids mean nothing here. */
+  above: string;
+  timeline: number;
+  snapshot: string;
+  /** Events before this moment are gone, ms since 1970. */
+  keptFromMs: number;
+}
+
+const FEED = 'plinth_events.events';
+
+const COLUMNS = `e.tenant_id as "tenantId", e.id, e.position, e.type::text, e.aggregate_type::text as "aggregateType", e.aggregate_id::text as "aggregateId", e.version,
+  e.actor_type as "actorType", e.actor_id as "actorId", e.payload::text, e.metadata::text, e.correlation_id as "correlationId", e.causation_id as "causationId",
+  coalesce(e.occurred_at, e.created_at) as "occurredAt", e.created_at as "createdAt"`;
+
+/** The log as plinth_worker sees it; begins a new epoch where a dump was restored into another cluster. */
+export async function readLogState(tx: AnyTransaction): Promise<LogState> {
+  await tx.query('select plinth_kernel.feed_epoch($1)', [FEED]);
+  const [row] = await tx.query<{ epoch: number; above: string; timeline: number; snapshot: string; from: Date | null }>(
+    `select e.epoch, e.after_position as above, (select timeline_id from pg_catalog.pg_control_checkpoint()) as timeline, pg_catalog.pg_current_snapshot()::text as snapshot,
+       (select plinth_kernel.v7_time(min(p.lower_id::text)::uuid) from plinth_kernel.partition_list($1::text::regclass) as p) as "from"
+     from plinth_kernel.feed_epochs as e where e.feed = $1 order by e.epoch desc limit 1`,
+    [FEED],
+  );
+  if (!row) throw new Error(`the log ${FEED} has no epoch`);
+  return { epoch: row.epoch, above: row.above, timeline: row.timeline, snapshot: row.snapshot, keptFromMs: row.from?.getTime() ?? 0 };
+}
+
+/** What a transaction has seen when it reads from now on: take it before the data. */
+export async function readSnapshot(tx: AnyTransaction): Promise<string> {
+  const [row] = await tx.query<{ snapshot: string }>('select pg_catalog.pg_current_snapshot()::text as snapshot');
+  return row?.snapshot ?? '';
+}
+
+/** Two arms, because each is a range of the index (shard, xact, position): transactions that were open at s1, and those that began since. */
+const pageSql = (shards: string, where: string, bounded: boolean): string => {
+  const seen = `${where}e.position > $2 and e.position > $3${bounded ? ' and pg_catalog.pg_visible_in_snapshot(e.xact, $5)' : ''}`;
+  return `select s.s2::text as s2, r.* from (select ${bounded ? '$5::pg_snapshot' : 'pg_catalog.pg_current_snapshot()'} as s2) as s left join lateral (
+    select ${COLUMNS}, e.position as at from ${FEED} as e where e.shard = ${shards} and e.xact = any (array(select pg_catalog.pg_snapshot_xip($1::pg_snapshot))) and ${seen}
+    union all
+    select ${COLUMNS}, e.position as at from ${FEED} as e where e.shard = ${shards} and e.xact >= pg_catalog.pg_snapshot_xmax($1::pg_snapshot) and ${seen}
+    order by at limit $4
+  ) as r on true order by r.at`;
+};
+const EVERY = 'any (array[0, 1, 2, 3, 4, 5, 6, 7]::smallint[])';
+
+type Row = LiveEvent & { s2: string; id: string | null };
+
+async function readPage(tx: AnyTransaction, text: string, window: LiveWindow, above: string, limit: number, more: readonly unknown[]): Promise<LivePage> {
+  const rows = await tx.query<Row>(text, [window.s1, window.last, above, limit, ...more]);
+  const events = rows.filter((row): row is Row & { id: string } => row.id !== null);
+  return { events, s2: rows[0]?.s2 ?? window.s1, full: events.length === limit };
+}
+
+/** One page of every tenant's events; role plinth_worker, read committed. `above`: LogState.above. */
+export const readLivePage = (tx: AnyTransaction, window: LiveWindow, above: string, limit: number): Promise<LivePage> =>
+  window.s2 === undefined
+    ? readPage(tx, pageSql(EVERY, '', false), window, above, limit, [])
+    : readPage(tx, pageSql(EVERY, '', true), window, above, limit, [window.s2]);
+
+/** One page of the tenant of the transaction; the window has an end. */
+export const readTenantPage = (tx: AnyTransaction, window: LiveWindow & { s2: string }, above: string, limit: number): Promise<LivePage> =>
+  readPage(tx, pageSql('plinth_kernel.shard_of($6::uuid)', 'e.tenant_id = $6::uuid and ', true), window, above, limit, [window.s2, tx.context.tenantId]);
