@@ -58,7 +58,9 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
         ...(options.consoleDirectory ? { console: { directory: options.consoleDirectory } } : {}),
       })
     : undefined;
-  const serving = handler ? await serve({ fetch: handler, upgrade: handler.upgrade, port: environment.port, host: environment.host, graceMs: 2_000 }) : undefined;
+  const serving = handler
+    ? await serve({ fetch: handler, upgrade: handler.upgrade, port: environment.port, host: environment.host, graceMs: 2_000 })
+    : undefined;
   const worker = options.parts.includes('worker') ? startWorker({ plinth, services }) : undefined;
   return {
     plinth,

@@ -147,7 +147,7 @@ class Hub implements Realtime {
   }
 
   end(): void {
-    for (const one of [...this.#connections]) one.end();
+    for (const one of this.#connections) one.end();
     this.#rest();
   }
 
@@ -196,7 +196,7 @@ class Hub implements Realtime {
   /** One that is still told its past begins again, and hears of it then. */
   #break(): void {
     const offset = this.#offsetNow();
-    for (const one of [...this.#connections]) {
+    for (const one of this.#connections) {
       if (one.held) one.end();
       else one.reset('log_changed', offset);
     }
