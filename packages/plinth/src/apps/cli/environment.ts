@@ -11,6 +11,10 @@ export interface Environment {
   host: string;
   adminKey: string | undefined;
   masterKey: string | undefined;
+  natsUrl: string | undefined;
+  redisUrl: string | undefined;
+  /** Systems that events are passed on to. */
+  relay: readonly Relayed[];
   jwtSecret: string | undefined;
   jwksUrl: string | undefined;
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent' | undefined;
@@ -28,6 +32,22 @@ const portOf = (text: string | undefined): number => {
 
 const LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
+const RELAYED = ['nats', 'redis'] as const;
+export type Relayed = (typeof RELAYED)[number];
+
+/** PLINTH_RELAY: names with commas between. Each needs its URL. */
+function relayed(text: (name: string) => string | undefined): Relayed[] {
+  const names = (text('PLINTH_RELAY') ?? '').split(',').filter((name) => name.trim() !== '');
+  return names.map((name) => {
+    const known = RELAYED.find((one) => one === name.trim());
+    if (!known)
+      throw new SettingFault(`PLINTH_RELAY is ${JSON.stringify(text('PLINTH_RELAY'))}: give one of ${RELAYED.join(', ')}, or both with a comma between.`);
+    const url = `PLINTH_${known.toUpperCase()}_URL`;
+    if (!text(url)) throw new SettingFault(`PLINTH_RELAY names ${known}, and ${url} is not set.`);
+    return known;
+  });
+}
+
 export function readEnvironment(env: Record<string, string | undefined> = process.env): Environment {
   const text = (name: string): string | undefined => env[name] || undefined;
   const level = text('PLINTH_LOG_LEVEL');
@@ -41,6 +61,9 @@ export function readEnvironment(env: Record<string, string | undefined> = proces
     host: text('PLINTH_HOST') ?? '127.0.0.1',
     adminKey: text('PLINTH_ADMIN_KEY'),
     masterKey: text('PLINTH_MASTER_KEY'),
+    natsUrl: text('PLINTH_NATS_URL'),
+    redisUrl: text('PLINTH_REDIS_URL'),
+    relay: relayed(text),
     jwtSecret: text('PLINTH_JWT_SECRET'),
     jwksUrl: text('PLINTH_JWKS_URL'),
     logLevel: level as Environment['logLevel'],

@@ -3,6 +3,7 @@ import { createEgress, developmentPolicy } from '#adapters/http/egress.ts';
 import { diskStorage } from '#adapters/storage/disk.ts';
 import type { Serving } from '#apps/server/index.ts';
 import { createHandler, createServices, prometheusMetrics, serve } from '#apps/server/index.ts';
+import type { RelayOptions } from '#apps/worker/index.ts';
 import { startWorker } from '#apps/worker/index.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
@@ -33,6 +34,16 @@ export interface RunningParts {
   stop(): Promise<void>;
 }
 
+const relayOf = ({ relay, natsUrl, redisUrl }: Environment): { relay?: RelayOptions } =>
+  relay.length === 0
+    ? {}
+    : {
+        relay: {
+          ...(relay.includes('nats') && natsUrl ? { nats: { servers: natsUrl.split(',') } } : {}),
+          ...(relay.includes('redis') && redisUrl ? { redis: { url: redisUrl } } : {}),
+        },
+      };
+
 /** Server, worker or both in this process, over one pool. */
 export async function runParts(options: RunOptions): Promise<RunningParts> {
   const { environment, modules } = options;
@@ -61,7 +72,7 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
   const serving = handler
     ? await serve({ fetch: handler, upgrade: handler.upgrade, port: environment.port, host: environment.host, graceMs: 2_000 })
     : undefined;
-  const worker = options.parts.includes('worker') ? startWorker({ plinth, services }) : undefined;
+  const worker = options.parts.includes('worker') ? startWorker({ plinth, services, ...relayOf(environment) }) : undefined;
   return {
     plinth,
     serving,

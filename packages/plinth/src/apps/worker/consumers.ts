@@ -1,7 +1,7 @@
 import { consumeOnce, consumeParked, FEED_SIGNAL } from '#kernel/feed.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
-import type { WorkServices } from '#kernel/work.ts';
+import type { Consumer, WorkServices } from '#kernel/work.ts';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
 import type { WorkerMetrics, WorkerStats } from './metrics.ts';
@@ -19,33 +19,33 @@ const PARKED_EVERY_MS = 2_000;
 
 /** Runs the readers of the event feed that the cards name, one loop each. The cursors decide who reads what among processes. */
 export function startConsumers(options: ConsumersOptions): Loop[] {
-  const { plinth, services, stats, metrics } = options;
-  const cards = Object.values(plinth.modules);
+  const cards = Object.values(options.plinth.modules);
   if (!cards.some((card) => card.feed)) return [];
   return cards
-    .filter((card) => services.enabled(card.name))
-    .flatMap((card) =>
-      Object.entries(card.consumers ?? {}).map(([name, consumer]) => {
-        const fullName = `${card.name}.${name}`;
-        let lookedMs = Number.NEGATIVE_INFINITY;
-        const parked = async (): Promise<number> => {
-          if (performance.now() - lookedMs < PARKED_EVERY_MS) return 0;
-          lookedMs = performance.now();
-          return consumeParked(plinth, fullName, consumer);
-        };
-        return startLoop({
-          name: `consumer ${fullName}`,
-          log: services.log,
-          wake: plinth.wake,
-          signals: [FEED_SIGNAL],
-          async turn() {
-            const handled = (await parked()) + (await consumeOnce(plinth, fullName, consumer));
-            if (handled === 0) return options.pollMs * (0.75 + Math.random() / 2);
-            stats.eventsConsumed += handled;
-            metrics.consumed.add(handled, { consumer: fullName });
-            return 0;
-          },
-        });
-      }),
-    );
+    .filter((card) => options.services.enabled(card.name))
+    .flatMap((card) => Object.entries(card.consumers ?? {}).map(([name, consumer]) => startConsumer(options, `${card.name}.${name}`, consumer)));
+}
+
+/** Runs one reader of the event feed, and tries its parked events again when somebody wants that. */
+export function startConsumer(options: ConsumersOptions, name: string, consumer: Consumer): Loop {
+  const { plinth, services, stats, metrics } = options;
+  let lookedMs = Number.NEGATIVE_INFINITY;
+  const parked = async (): Promise<number> => {
+    if (performance.now() - lookedMs < PARKED_EVERY_MS) return 0;
+    lookedMs = performance.now();
+    return consumeParked(plinth, name, consumer);
+  };
+  return startLoop({
+    name: `consumer ${name}`,
+    log: services.log,
+    wake: plinth.wake,
+    signals: [FEED_SIGNAL],
+    async turn() {
+      const handled = (await parked()) + (await consumeOnce(plinth, name, consumer));
+      if (handled === 0) return options.pollMs * (0.75 + Math.random() / 2);
+      stats.eventsConsumed += handled;
+      metrics.consumed.add(handled, { consumer: name });
+      return 0;
+    },
+  });
 }

@@ -14,6 +14,8 @@ import type { WorkerStats } from './metrics.ts';
 import { emptyStats, observeWorker, watchLoopDelay, workerMetrics } from './metrics.ts';
 import type { JobMiddleware } from './middleware.ts';
 import { withMiddleware } from './middleware.ts';
+import type { RelayOptions } from './relay.ts';
+import { startRelay } from './relay.ts';
 import type { Concurrency } from './scaler.ts';
 import { slotLimits, startScaler } from './scaler.ts';
 import { createThreadPool } from './thread-pool.ts';
@@ -22,6 +24,7 @@ import { startUpkeep } from './upkeep.ts';
 export { JobFailure } from '#modules/jobs';
 export type { WorkerStats } from './metrics.ts';
 export type { JobMiddleware } from './middleware.ts';
+export type { RelayOptions } from './relay.ts';
 export type { Concurrency } from './scaler.ts';
 export { StopReason } from './stop-reason.ts';
 
@@ -55,6 +58,8 @@ export interface WorkerOptions<Modules extends ModuleMap> {
   leaseMs?: number;
   /** How long a handler may take to end after its signal was aborted, ms. Default 1,000. */
   stopMs?: number;
+  /** Other systems that events are passed on to: `{ nats: { servers } }`, `{ redis: { url } }`. Default: none. */
+  relay?: RelayOptions;
   /** Shown in background_jobs.worker. Default: host and process id. */
   name?: string;
   /** Hear the hints of other processes by LISTEN, on a connection of its own. Default true. */
@@ -115,11 +120,12 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
     ...(options.listen === false ? [] : [startListener(plinth, services.log, jobs.member)]),
     ...(limits.max > limits.min ? [startScaler(scaler)] : []),
   ];
+  const relay = options.relay && startRelay(shared, options.relay);
   const unobserve = observeWorker(stats, loopDelay);
   services.log.info({ worker: name, kinds: Object.keys(definitions), parts: parts.map((part) => part.name) }, 'worker started');
   let stopped: Promise<void> | undefined;
   const stop = async (graceMs: number): Promise<void> => {
-    await Promise.all([jobs.stop(graceMs), ...loops.map((loop) => loop.stop()), ...parts.map((part) => stopPart(part, services))]);
+    await Promise.all([jobs.stop(graceMs), ...loops.map((loop) => loop.stop()), relay?.stop(), ...parts.map((part) => stopPart(part, services))]);
     unobserve();
     await threads.close();
     egress?.close();

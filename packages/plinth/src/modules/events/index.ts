@@ -16,6 +16,8 @@ export type { JsonChange } from './json-changes.ts';
 export type { LiveEvent, LivePage, LiveWindow, LogState } from './live.ts';
 export { readLivePage, readLogState, readSnapshot, readTenantPage } from './live.ts';
 export type { EventsTransaction } from './publish.ts';
+export type { EventBus, RelayMessage } from './relay.ts';
+export { relayTo, waves } from './relay.ts';
 export type { EventOptions, ExpectedVersion, PublishOptions, Stream } from './row.ts';
 export { isEventType } from './row.ts';
 export type { ReadOptions, StreamEvent } from './stream.ts';

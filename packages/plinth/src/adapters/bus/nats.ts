@@ -1,0 +1,117 @@
+import type { JetStreamClient } from '@nats-io/jetstream';
+import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
+import { fail } from '#kernel/errors.ts';
+import type { EventBus, RelayMessage } from '#modules/events';
+import { waves } from '#modules/events';
+
+export interface NatsOptions {
+  /** `nats://localhost:4222`, or several. */
+  servers: string | string[];
+  /** Events go to `<prefix>.<tenant id>.<event type>`. Default `plinth.events`. */
+  subjectPrefix?: string | undefined;
+  /** JetStream stream that is made for the subjects when there is none of this name. Default `PLINTH_EVENTS`; null: somebody else sees to it. */
+  stream?: string | null | undefined;
+  /** For how long a stream that is made knows message ids, ms. Default 120,000. */
+  duplicateWindowMs?: number | undefined;
+  /** Longest wait for the confirmation of a message, ms. Default 10,000. */
+  ackMs?: number | undefined;
+  /** Credentials, TLS and the rest, as the client takes them. */
+  connection?: NodeConnectionOptions | undefined;
+}
+
+interface Opened {
+  connection: NatsConnection;
+  client: JetStreamClient;
+}
+
+const NANOSECONDS = 1_000_000;
+const STREAM_NOT_FOUND = 10_059;
+
+/** The optional peers. Errors: kernel_unavailable with the way to install them. */
+const load = async () => {
+  try {
+    const [transport, jetstream] = await Promise.all([import('@nats-io/transport-node'), import('@nats-io/jetstream')]);
+    return { ...transport, ...jetstream };
+  } catch (cause) {
+    throw fail('unavailable', {
+      message: 'The relay to NATS needs the packages @nats-io/transport-node and @nats-io/jetstream',
+      wayOut: 'npm install them.',
+      cause,
+    });
+  }
+};
+
+const down = (cause: unknown) => fail('unavailable', { message: `NATS did not take events: ${cause instanceof Error ? cause.message : String(cause)}`, cause });
+
+/** The JetStream stream for the subjects, made when there is none. */
+async function ensureStream({ connection }: Opened, name: string, subjects: string[], duplicateWindowMs: number): Promise<void> {
+  const { jetstreamManager } = await load();
+  const manager = await jetstreamManager(connection);
+  await manager.streams.info(name).catch(async (error: unknown) => {
+    if ((error as { code?: number }).code !== STREAM_NOT_FOUND) throw error;
+    await manager.streams.add({ name, subjects, duplicate_window: duplicateWindowMs * NANOSECONDS });
+  });
+}
+
+/**
+ * Publishes events to NATS JetStream as structured CloudEvents, with `Nats-Msg-Id` = event id, and waits for each confirmation. Connects when it is
+ * first used, and again when the connection is lost.
+ */
+export function natsBus(options: NatsOptions): EventBus {
+  const prefix = options.subjectPrefix ?? 'plinth.events';
+  const timeout = options.ackMs ?? 10_000;
+  let opening: Promise<Opened> | undefined;
+
+  const open = async (): Promise<Opened> => {
+    const { connect, jetstream } = await load();
+    const connection = await connect({ timeout, name: 'plinth relay', ...options.connection, servers: options.servers });
+    try {
+      const opened = { connection, client: jetstream(connection, { timeout }) };
+      if (options.stream !== null) await ensureStream(opened, options.stream ?? 'PLINTH_EVENTS', [`${prefix}.>`], options.duplicateWindowMs ?? 120_000);
+      return opened;
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+  };
+
+  const opened = async (): Promise<Opened> => {
+    const current = await opening?.catch(() => undefined);
+    if (!current || current.connection.isClosed()) opening = open();
+    return opening ?? open();
+  };
+
+  const send = async ({ client, connection }: Opened, message: RelayMessage, headersOf: () => import('@nats-io/transport-node').MsgHdrs): Promise<void> => {
+    const body = new TextEncoder().encode(JSON.stringify(message.cloudEvent));
+    const most = connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
+    // The headers count as well; a kibibyte is more than they take.
+    if (body.byteLength + 1_024 > most)
+      throw new RangeError(`Event ${message.id} has ${body.byteLength} bytes as a message, and this NATS takes at most ${most}`);
+    const headers = headersOf();
+    headers.set('content-type', 'application/cloudevents+json');
+    await client.publish(`${prefix}.${message.tenantId}.${message.type}`, body, { msgID: message.id, timeout, headers }).catch((error: unknown) => {
+      throw down(error);
+    });
+  };
+
+  return {
+    name: 'nats',
+    async publish(messages) {
+      const { headers } = await load();
+      const to = await opened().catch((error: unknown) => {
+        throw down(error);
+      });
+      for (const wave of waves(messages)) {
+        const results = await Promise.allSettled(wave.map((message) => send(to, message, headers)));
+        // All have ended before the first failure is told: nothing is on its way when the caller sends again.
+        const failed = results.find((result) => result.status === 'rejected');
+        if (failed) throw failed.reason;
+      }
+    },
+    async close() {
+      const current = await opening?.catch(() => undefined);
+      opening = undefined;
+      await current?.connection.close();
+    },
+  };
+}
