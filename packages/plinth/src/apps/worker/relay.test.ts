@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { Redis } from 'ioredis';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { natsServer, redisServer } from '#adapters/bus/broker.fixture.ts';
 import { natsBus } from '#adapters/bus/nats.ts';
 import { redisStreamsBus } from '#adapters/bus/redis.ts';
@@ -178,9 +178,8 @@ describe.each(brokers.filter(({ available }) => available))('$name', ({ name, se
         () => [],
       );
     /** Until the broker has more than it had, so that something is under way when the next is killed. */
-    const progress = async (than: number): Promise<void> => {
-      for (let look = 0; look < 600 && (await arrived()).length <= than; look++) await new Promise((resolve) => setTimeout(resolve, 50));
-    };
+    const progress = (than: number): Promise<void> =>
+      vi.waitFor(async () => expect((await arrived()).length).toBeGreaterThan(than), { timeout: 30_000, interval: 50 });
     try {
       for (let round = 0; round < 3; round++) {
         const before = (await arrived()).length;
@@ -193,7 +192,7 @@ describe.each(brokers.filter(({ available }) => available))('$name', ({ name, se
         if (round === 1) await broker.start();
       }
       await startChild();
-      for (let look = 0; look < 600 && new Set(await arrived()).size < ids.length; look++) await new Promise((resolve) => setTimeout(resolve, 50));
+      await vi.waitFor(async () => expect(new Set(await arrived()).size).toBe(ids.length), { timeout: 120_000, interval: 100 });
       const got = await arrived();
       expect(sorted([...new Set(got)])).toEqual(sorted(ids));
       // Ids are known for longer than this test may take.
