@@ -45,22 +45,35 @@ export function parseJson(text: string): unknown {
  * Errors: kernel_body_too_large, kernel_malformed_body (not UTF-8).
  */
 export async function readText(request: Request, mostBytes: number): Promise<string> {
-  const tooLarge = () => fail('body_too_large', { detail: { limit_bytes: mostBytes } });
-  if (Number(request.headers.get('content-length') ?? 0) > mostBytes) throw tooLarge();
-  if (!request.body) return '';
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let text = '';
-  let size = 0;
   try {
-    for await (const chunk of request.body) {
-      size += chunk.byteLength;
-      if (size > mostBytes) throw tooLarge();
-      text += decoder.decode(chunk, { stream: true });
-    }
+    for await (const chunk of chunks(request, mostBytes)) text += decoder.decode(chunk, { stream: true });
     return text + decoder.decode();
   } catch (error) {
     if (error instanceof TypeError) throw fail('malformed_body', { message: 'The body is not UTF-8 text, or ended early', cause: error });
     throw error;
+  }
+}
+
+/** The body byte for byte, as signatures need it. Errors: kernel_body_too_large, kernel_malformed_body (ended early). */
+export async function readBytes(request: Request, mostBytes: number): Promise<Uint8Array> {
+  try {
+    return Buffer.concat(await Array.fromAsync(chunks(request, mostBytes)));
+  } catch (error) {
+    if (error instanceof TypeError) throw fail('malformed_body', { message: 'The body ended early', cause: error });
+    throw error;
+  }
+}
+
+async function* chunks(request: Request, mostBytes: number): AsyncGenerator<Uint8Array, void> {
+  const tooLarge = () => fail('body_too_large', { detail: { limit_bytes: mostBytes } });
+  if (Number(request.headers.get('content-length') ?? 0) > mostBytes) throw tooLarge();
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.byteLength;
+    if (size > mostBytes) throw tooLarge();
+    yield chunk;
   }
 }
 

@@ -14,6 +14,7 @@ import { mountDocs } from './mount-docs.ts';
 import { mountJobWatch } from './mount-job-watch.ts';
 import { mountOperations } from './mount-operations.ts';
 import { mountRealtime } from './mount-realtime.ts';
+import { mountWebhooks } from './mount-webhooks.ts';
 import type { ServerOptions } from './options.ts';
 import type { Upgrade } from './realtime-upgrade.ts';
 import { createUpgrade } from './realtime-upgrade.ts';
@@ -54,6 +55,7 @@ export function createHandler<Modules extends ModuleMap>(options: ServerOptions<
   mountJobWatch(app, host);
   mountCloudEvents(app, host);
   mountRealtime(app, host);
+  mountWebhooks(app, host);
   mountApi(app, host);
   app.notFound((c) => problem(told(host, fail('unknown_route', { message: `There is no address ${c.req.path.slice(0, 200)}` })), c.env.traffic.correlationId));
   app.onError((error, c) => problem(told(host, error), c.env.traffic.correlationId));

@@ -81,6 +81,40 @@ function completed(method: string, operation: Operation): Operation {
 const text = (description: string, maxLength: number): Json => ({ type: 'string', maxLength, description });
 const path = (name: string): Json => ({ name, in: 'path', required: true, schema: { type: 'string' } });
 
+const jwksOperation = (operationId: string, names: readonly string[]): Operation => ({
+  operationId,
+  tags: ['webhooks'],
+  summary: 'The public keys (ed25519) that sign webhooks by v1a, as a JWK set',
+  description: 'Needs no credential. May be cached for five minutes; a key that was replaced stays in the set while it signs.',
+  security: [],
+  parameters: names.map(path),
+  responses: { '200': { description: 'The keys, newest first', content: { 'application/jwk-set+json': { schema: { type: 'object' } } } } },
+});
+
+/** What those call who have no credential of ours. */
+const webhookPaths = (): Record<string, Record<string, Operation>> => ({
+  '/webhooks/inbound/{source}': {
+    post: {
+      operationId: 'webhooks-inbound',
+      tags: ['webhooks'],
+      summary: 'What a provider calls: a webhook that comes in, signed in the form of its source',
+      description:
+        'The signature of the raw body is the credential. 202: taken, and published as an event. 200: taken before. 401: not signed as it should be. 404: no such source. 409: the source is disabled; try again later.',
+      security: [],
+      parameters: [path('source')],
+      requestBody: { required: true, content: { '*/*': { schema: { type: 'string', format: 'binary' } } } },
+      responses: {
+        '200': {
+          description: 'Taken before',
+          content: { 'application/json': { schema: { type: 'object', properties: { id: { type: 'string' }, duplicate: { type: 'boolean' } } } } },
+        },
+      },
+    },
+  },
+  '/webhooks/jwks/{tenant}': { get: jwksOperation('webhooks-jwks', ['tenant']) },
+  '/webhooks/jwks/{tenant}/{subscription}': { get: jwksOperation('webhooks-subscription-jwks', ['tenant', 'subscription']) },
+});
+
 /** Addresses that are no procedures: a stream, and the calls that make and end the console's cookie. */
 function ownPaths(): Record<string, Record<string, Operation>> {
   return {
@@ -119,6 +153,7 @@ function ownPaths(): Record<string, Record<string, Operation>> {
         responses: { '200': { description: 'The events', content: { 'text/event-stream': { schema: { type: 'string' } } } } },
       },
     },
+    ...webhookPaths(),
     '/console/login': {
       post: {
         operationId: 'console-login',

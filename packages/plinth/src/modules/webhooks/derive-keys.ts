@@ -1,6 +1,7 @@
 import { toPlinthError } from '#kernel/errors.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { WorkerPart } from '#kernel/work.ts';
+import type { WebhookJwk } from './keys.ts';
 import { jwkOf, PRIVATE, publicHalf } from './keys.ts';
 
 /** Name of the hint that a key was made. */
@@ -17,6 +18,16 @@ export async function deriveKeys(tx: AnyTransaction): Promise<number> {
   });
   const [saved] = await tx.query<{ count: number }>('select plinth_webhooks.save_public_keys($1) as count', [JSON.stringify(rows)]);
   return saved?.count ?? 0;
+}
+
+/** The JWK set of a tenant, or of one subscription of it, for a role that may read it; undefined when one of its keys is still to be derived. */
+export async function readJwks(tx: AnyTransaction, tenantId: string, subscriptionId?: string): Promise<{ keys: WebhookJwk[] } | undefined> {
+  const rows = await tx.query<{ public_key: string | null }>('select public_key from plinth_webhooks.published_keys($1, $2)', [
+    tenantId,
+    subscriptionId ?? null,
+  ]);
+  const known = rows.flatMap(({ public_key: publicKey }) => (publicKey === null ? [] : [jwkOf(publicKey)]));
+  return known.length === rows.length ? { keys: known } : undefined;
 }
 
 /** The part of the worker that makes public keys known: at a hint, and every 5 s by one index probe. */

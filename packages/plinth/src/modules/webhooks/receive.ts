@@ -1,5 +1,6 @@
+import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { EventsTransaction } from '#modules/events';
-import type { InboundMessage, VerifiedMessage } from './inbound.ts';
+import type { GenericOptions, InboundMessage, InboundProfile, VerifiedMessage } from './inbound.ts';
 import { inboundType, objectOf, verifyInbound } from './inbound.ts';
 
 export interface Receipt extends Omit<InboundMessage, 'now'> {
@@ -34,10 +35,29 @@ export async function receiveWebhook(tx: EventsTransaction, receipt: Receipt): P
   return { ...verified, duplicate: false, eventId: receipt.publish ? publish(tx, receipt, verified.id) : undefined };
 }
 
+/** What no jsonb holds: NUL and halves of surrogate pairs, which JSON.stringify writes as escapes. */
+const UNHOLDABLE = /\\u(?:0000|d[89a-f][0-9a-f]{2})/i;
+
 function publish(tx: EventsTransaction, { source, profile = 'standard', headers, body }: Receipt, messageId: string): string {
   const payload = objectOf(body);
   const text = typeof body === 'string' ? body : new TextDecoder().decode(body);
-  // Not JSON, such as a form: the text itself, without what Postgres cannot hold.
-  const data = payload ?? { text: text.toWellFormed().replaceAll('\0', '\uFFFD') };
+  // Not a JSON object, such as a form, or not one that the database holds: the text itself.
+  const data = payload && !UNHOLDABLE.test(JSON.stringify(payload)) ? payload : { text: text.toWellFormed().replaceAll('\0', '\uFFFD') };
   return tx.events.publish(inboundType(source, profile, headers, payload ?? {}), data, { metadata: { inbound_source: source, message_id: messageId } });
+}
+
+/** A configured provider, with the secrets that count now. */
+export interface InboundSource {
+  tenant_id: string;
+  name: string;
+  profile: InboundProfile;
+  options: GenericOptions;
+  tolerance_seconds: number;
+  enabled: boolean;
+  secrets: string[];
+}
+
+/** The source with this id, of any tenant; in a transaction of the worker role. */
+export async function findSource(tx: AnyTransaction, id: string): Promise<InboundSource | undefined> {
+  return (await tx.query<InboundSource>('select * from plinth_webhooks.inbound_source($1)', [id]))[0];
 }

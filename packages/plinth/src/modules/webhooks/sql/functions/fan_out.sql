@@ -6,16 +6,11 @@ language sql volatile security invoker set search_path = ''
 as $$
   with event as materialized (
     select e.* from jsonb_to_recordset(p_events) as e (tenant_id uuid, id uuid, type text, correlation_id uuid, place integer)
-  ), type as materialized (
-    select t.type, plinth_webhooks.match_keys(t.type) as keys from (select distinct e.type from event e) t
   ), hit as materialized (
-    select m.*, s.filter_path, s.transform
-    from (
-      select distinct e.tenant_id, e.id, e.type, e.correlation_id, e.place, k.subscription_id
-      from event e join type t on t.type = e.type
-      join plinth_webhooks.subscription_keys k on k.tenant_id = e.tenant_id and k.key = any (t.keys)
-    ) m
-    join plinth_webhooks.subscriptions s on s.tenant_id = m.tenant_id and s.id = m.subscription_id and s.enabled
+    select e.tenant_id, e.id, e.type, e.correlation_id, e.place, s.id as subscription_id, s.filter_path, s.transform
+    from (select distinct e.tenant_id, e.type from event e) t
+    cross join lateral plinth_webhooks.matching(t.tenant_id, t.type) s
+    join event e on e.tenant_id = t.tenant_id and e.type = t.type
   ), body as materialized (
     -- The document only where a filter or transform asks for it: most deliveries carry the body as it is.
     select h.place, plinth_webhooks.body_of(h.type, coalesce(p.occurred_at, p.created_at), p.payload::jsonb) as text, case when h.looks then plinth_webhooks.document_of(p) end as document
