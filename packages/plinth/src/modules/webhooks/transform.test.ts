@@ -46,7 +46,7 @@ const apply = async (transform: unknown, of: unknown = document): Promise<Record
   ]);
   return JSON.parse(rows[0]?.body ?? '') as Record<string, unknown>;
 };
-const { card, lines, email, ...plain } = document.data;
+const { card, lines, email: _email, ...plain } = document.data;
 
 describe('a transform', () => {
   test.each<[string, unknown, unknown]>([
