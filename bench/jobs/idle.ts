@@ -28,8 +28,8 @@ async function counters(admin: pg.Client): Promise<Counters> {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Backends pass on their counts at most once a second, and an idle one after a while: so it settles before each look. */
-const SETTLE_MS = 2_000;
+/** A busy backend passes on its counts at most once a second, an idle one after ten seconds (PGSTAT_IDLE_INTERVAL): so long it settles. */
+const SETTLE_MS = 12_000;
 
 /**
  * `workers` workers, each with a pool and a listener of its own as in a process of its own, over `queues` queues that have had a

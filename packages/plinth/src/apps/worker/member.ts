@@ -104,7 +104,7 @@ export function startMember(options: MemberOptions): Member {
     async turn() {
       if (!registered) await register();
       else await beat();
-      return registered ? beatMs * (0.9 + Math.random() / 5) : 0;
+      return registered ? beatMs * (1 + Math.random() / 10) : 0;
     },
   });
   return {

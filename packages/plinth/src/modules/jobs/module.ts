@@ -20,7 +20,7 @@ export default defineModule({
     jobs: {
       tenancy: 'tenant',
       // Completed and cancelled jobs; a day in which one still runs stays. Dead letters are deleted by jobs.purge_failed after 30 days.
-      keep: { for: '7 days', by: 'partition', every: 'day', of: 'jobs_run', unless: "r.status = 'processing'", fillfactor: 60 },
+      keep: { for: '7 days', by: 'partition', every: 'day', of: 'jobs_run', unless: "r.status = 'processing'", fillfactor: 50 },
       personal: ['payload', 'result', 'actor_id'],
       worker: true,
       trace: {

@@ -38,31 +38,32 @@ create sequence plinth_jobs.open_slot minvalue 0 maxvalue 3 start 0;
 select setval('plinth_jobs.open_slot', 0);
 grant select on sequence plinth_jobs.open_slot to plinth_app, plinth_worker;
 
+-- What has one length and is never null stands first: it is found without looking at the rest, and nothing is lost to alignment.
 create table plinth_jobs.jobs (
   tenant_id uuid not null,
   id uuid not null default plinth_kernel.uuid_v7(),
   seq bigint not null default nextval('plinth_jobs.job_seq'),
-  kind plinth_jobs.kind not null,
-  name plinth_jobs.name,
-  queue plinth_jobs.queue not null default 'default',
+  run_at timestamptz not null default clock_timestamp(),
+  created_at timestamptz not null default clock_timestamp(),
+  xact xid8 not null default pg_current_xact_id(),
   priority plinth_jobs.priority not null default 5,
   slot smallint not null default 0,
+  attempts plinth_jobs.attempt_count not null default 0,
+  -- Something besides its row has to be settled when it ends: a unique key, a cap, a batch, jobs that wait for it.
+  linked boolean not null default false,
+  queue plinth_jobs.queue not null default 'default',
+  kind plinth_jobs.kind not null,
   concurrency_key plinth_jobs.concurrency_key not null default '',
+  actor_type text not null default coalesce(plinth_kernel.setting('actor_type'), 'system'),
+  actor_id text not null default coalesce(plinth_kernel.setting('actor_id'), current_user),
   payload plinth_jobs.payload not null default '{}',
+  correlation_id uuid default plinth_kernel.correlation_id(),
+  causation_id uuid default plinth_kernel.causation_id(),
+  name plinth_jobs.name,
   -- Null: that of the kind.
   max_attempts plinth_jobs.max_attempts,
   unique_key plinth_jobs.unique_key,
-  run_at timestamptz not null default clock_timestamp(),
   deadline timestamptz,
-  -- Something besides its row has to be settled when it ends: a unique key, a cap, a batch, jobs that wait for it.
-  linked boolean not null default false,
-  actor_type text not null default coalesce(plinth_kernel.setting('actor_type'), 'system'),
-  actor_id text not null default coalesce(plinth_kernel.setting('actor_id'), current_user),
-  correlation_id uuid default plinth_kernel.correlation_id(),
-  causation_id uuid default plinth_kernel.causation_id(),
-  xact xid8 not null default pg_current_xact_id(),
-  created_at timestamptz not null default clock_timestamp(),
-  attempts plinth_jobs.attempt_count not null default 0,
   -- The fence: a new id for every attempt, made when it is claimed. Before the first attempt nobody holds it.
   run_id uuid not null default plinth_kernel.uuid_v7(),
   worker text,
