@@ -5,6 +5,7 @@ import { DUE } from './consumer.ts';
 import { KEY_MADE } from './derive-keys.ts';
 import { fail } from './errors.ts';
 import { inboundApi } from './inbound-api.ts';
+import { policyApi } from './policy-api.ts';
 import { asJson, filter, previewApi, signing, transform } from './preview-api.ts';
 
 const READ = 'webhooks.read';
@@ -37,6 +38,16 @@ const subscription = z.object({
   transform_version: z.number().int(),
   signing,
   public_keys: z.array(z.string()),
+  ordering: z.string(),
+  order_key: z.string().nullable(),
+  poison: z.string(),
+  retry_schedule: z.string(),
+  retry_seconds: z.array(z.number().int()).nullable(),
+  max_in_flight: z.number().int(),
+  rate_per_second: z.number().nullable(),
+  breaker: z.enum(['closed', 'open', 'half_open']),
+  paused_until: time,
+  in_flight_now: z.number().int(),
 });
 
 const attempt = z.object({
@@ -214,4 +225,4 @@ const attempts = procedure({ rest: 'GET /webhooks/deliveries/{id}/attempts', per
     return rows.map(({ row }) => row);
   });
 
-export const api = { subscribe, get, update, remove, enable, disable, rotateSecret, sendTest, resend, attempts, ...previewApi, ...inboundApi };
+export const api = { subscribe, get, update, remove, enable, disable, rotateSecret, sendTest, resend, attempts, ...policyApi, ...previewApi, ...inboundApi };

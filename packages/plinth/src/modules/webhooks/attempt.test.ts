@@ -13,6 +13,7 @@ const delivery: ClaimedDelivery = {
   tenant_id: 't',
   id: 'msg_1',
   lease_id: 'l',
+  lane_key: null,
   subscription_id: 's',
   url: 'https://example.com/hooks',
   secrets: [SECRET],
@@ -57,7 +58,7 @@ describe('an attempt', () => {
     });
     expect(verifyMessage({ secrets: [SECRET], headers: sent?.headers ?? {}, body: sent?.body ?? '', now: new Date(NOW) }).id).toBe('msg_1');
     expect(sent).toMatchObject({ method: 'POST', onLargeBody: 'truncate', idempotent: true, timeoutMs: 15_000 });
-    expect(settled).toMatchObject({ outcome: 'delivered', lease_id: 'l', response_code: 200, response_time_ms: 10, timings, request_body: delivery.body });
+    expect(settled).toMatchObject({ outcome: 'delivered', lease_id: 'l', response_code: 200, response_time_ms: 10, timings });
     expect(settled.response_body).toBe('ok \uFFFD \u{1F94A}\uFFFD');
     expect(settled.response_headers?.['set-cookie']).toBe('(not kept)');
     expect(settled.response_headers?.['x-long']).toHaveLength(500);
@@ -127,7 +128,7 @@ describe('an attempt', () => {
       stop.abort();
       return Promise.reject(new Error('aborted'));
     }, stop.signal);
-    expect(settled).toEqual({ tenant_id: 't', id: 'msg_1', lease_id: 'l', outcome: 'returned' });
+    expect(settled).toEqual({ tenant_id: 't', id: 'msg_1', lease_id: 'l', subscription_id: 's', lane_key: null, outcome: 'returned' });
     expect(failures).toEqual([]);
   });
 });

@@ -9,6 +9,7 @@ export interface ClaimedDelivery {
   id: string;
   lease_id: string;
   subscription_id: string;
+  lane_key: string | null;
   url: string;
   /** Secrets and private keys that sign now. */
   secrets: string[];
@@ -25,6 +26,8 @@ export interface Settlement {
   tenant_id: string;
   id: string;
   lease_id: string;
+  subscription_id: string;
+  lane_key: string | null;
   outcome: 'delivered' | 'failed' | 'gone' | 'returned';
   /** Trying again will not help. */
   permanent?: boolean;
@@ -35,7 +38,6 @@ export interface Settlement {
   error_code?: string;
   error_message?: string;
   request_headers?: Record<string, string>;
-  request_body?: string;
   response_headers?: Record<string, string>;
   response_body?: string;
   timings?: HttpTimings | undefined;
@@ -51,7 +53,6 @@ export interface AttemptOptions {
   onFailure: (delivery: ClaimedDelivery, error: unknown) => void;
 }
 
-const LONGEST_REQUEST = 16_384;
 const LONGEST_ANSWER = 4096;
 const LONGEST_HEADER = 500;
 const MOST_HEADERS = 50;
@@ -111,14 +112,13 @@ function judgeFailure(error: unknown): Pick<Settlement, 'outcome' | 'permanent' 
 
 /** Makes one attempt and says how it ended. Never rejects; an attempt that `signal` stopped is `returned`. */
 export async function attemptDelivery(delivery: ClaimedDelivery, options: AttemptOptions): Promise<Settlement> {
-  const { tenant_id, id, lease_id, url, body } = delivery;
-  const key = { tenant_id, id, lease_id };
+  const { tenant_id, id, lease_id, subscription_id, lane_key, url, body } = delivery;
+  const key = { tenant_id, id, lease_id, subscription_id, lane_key };
   const startedAt = options.clock.now();
   let signed: Record<string, string> | undefined;
   const logged = (timings: HttpTimings | undefined): Partial<Settlement> => ({
     url,
     ...(signed ? { request_headers: { 'content-type': 'application/json', ...signed } } : {}),
-    request_body: clean(body, LONGEST_REQUEST),
     response_time_ms: Math.round(timings?.total ?? options.clock.now() - startedAt),
   });
   try {

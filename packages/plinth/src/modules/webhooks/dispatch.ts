@@ -11,8 +11,10 @@ import { senderOf } from './sender.ts';
 export interface DispatchOptions {
   /** Attempts under way in this process. Default 64. */
   concurrency?: number;
-  /** Attempts under way for one subscription, over all processes. Default 10. */
+  /** Cap on the attempts under way for one subscription, over all processes; each has a window of its own, 10 unless its policy says otherwise. Default 1,000. */
   perSubscription?: number;
+  /** Places of this process that one tenant may fill. Default three quarters of `concurrency`. */
+  perTenant?: number;
   /** Longest time that a due delivery waits for a look when no hint came. Default 1,000. */
   pollMs?: number;
   /** For one attempt. Default 15,000. */
@@ -21,29 +23,30 @@ export interface DispatchOptions {
   graceMs?: number;
 }
 
-const DEFAULTS = { concurrency: 64, perSubscription: 10, pollMs: 1000, timeoutMs: 15_000, graceMs: 3000 };
+const DEFAULTS = { concurrency: 64, perSubscription: 1000, pollMs: 1000, timeoutMs: 15_000, graceMs: 3000 };
 /** Time to write an attempt down after its own limit; then somebody else may take the delivery. */
 const LEASE_MARGIN_MS = 45_000;
 const SETTLE_AT_ONCE = 100;
 const SETTLE_TRIES = 20;
+const BUSY_MS = 20;
 const FORGET_SECRETS_EVERY_MS = 3_600_000;
+const TELL_EVERY_MS = 60_000;
 
-const CLAIM = `select * from plinth_webhooks.claim($1, $2, $3 * interval '1 millisecond', $4)`;
-const DISABLED_ENTRY = `select plinth.log_audit_event(p_action := 'webhooks.subscription_disabled', p_resource_type := 'webhook_subscription', p_resource_id := $1, p_reason := $2, p_severity := 'warning')`;
-const DISABLED_EVENT = `select plinth.publish_event(p_event_type := 'webhooks.subscription_disabled', p_payload := $1)`;
+const CLAIM = `select * from plinth_webhooks.claim($1, $2, $3 * interval '1 millisecond', $4, $5)`;
+const TO_TELL = 'select tenant_id, subscription_id from plinth_webhooks.lanes where warned <> told order by tenant_id, subscription_id limit 100';
 const SETTLE = 'select * from plinth_webhooks.settle($1)';
 
 interface Settled {
   delivery_id: string | null;
-  disabled_tenant_id: string | null;
-  disabled_subscription_id: string | null;
-  disabled_reason: string | null;
+  status: string | null;
+  to_tell: boolean | null;
 }
 
 /** Sends what is due. No transaction is open during an attempt; results are written down many at once. */
 class Dispatcher {
   readonly #runtime: WorkerRuntime;
-  readonly #options: typeof DEFAULTS;
+  readonly #options: typeof DEFAULTS & { perTenant: number };
+  readonly #holder: string;
   readonly #sender: HttpSender;
   readonly #stopping = new AbortController();
   readonly #callBack = new AbortController();
@@ -53,12 +56,15 @@ class Dispatcher {
   #progress = new AbortController();
   #results: { settlement: Settlement; startedAt: number }[] = [];
   #flushing: Promise<void> | undefined;
-  #after: string | null = null;
+  #telling: Promise<void> | undefined;
+  #toldAt = 0;
   #forgotAt = 0;
 
   constructor(runtime: WorkerRuntime, options: DispatchOptions) {
     this.#runtime = runtime;
-    this.#options = { ...DEFAULTS, ...options };
+    const concurrency = options.concurrency ?? DEFAULTS.concurrency;
+    this.#options = { ...DEFAULTS, perTenant: Math.max(1, Math.floor(concurrency * 0.75)), ...options };
+    this.#holder = runtime.plinth.newId();
     this.#sender = senderOf(runtime.services.adapters);
     // Listening all the time, not only between two looks: a hint that comes while one is under way must cause the next.
     this.#unlisten = runtime.wake.on(DUE, () => this.#progress.abort());
@@ -75,6 +81,7 @@ class Dispatcher {
     this.#callBack.abort(new Error('the worker shuts down'));
     await finished;
     await this.#flushing;
+    await this.#telling;
   }
 
   async #run(): Promise<void> {
@@ -82,6 +89,8 @@ class Dispatcher {
       this.#progress = new AbortController();
       const claimed = await this.#claim().catch((error: unknown) => this.#troubled('could not look for deliveries', error));
       for (const delivery of claimed) this.#start(delivery);
+      // What another process found and died before it could tell.
+      if (this.#runtime.services.clock.now() - this.#toldAt > TELL_EVERY_MS) this.#tell();
       // Without a free place nothing can be taken; without a claim nothing is due, until an attempt ends, a hint comes or time passes.
       const more = claimed.length > 0 && this.#running.size < this.#options.concurrency;
       if (!more) await this.#runtime.wake.next([], this.#options.pollMs, AbortSignal.any([this.#stopping.signal, this.#progress.signal]));
@@ -95,25 +104,17 @@ class Dispatcher {
   }
 
   async #claim(): Promise<ClaimedDelivery[]> {
-    const { concurrency, perSubscription, timeoutMs } = this.#options;
+    const { concurrency, perSubscription, perTenant, timeoutMs } = this.#options;
     const free = concurrency - this.#running.size;
     if (free <= 0) return [];
     const now = this.#runtime.services.clock.now();
     const forget = now - this.#forgotAt > FORGET_SECRETS_EVERY_MS;
     const claimed = await this.#runtime.plinth.asWorker({}, async (tx) => {
       if (forget) await tx.query('select plinth_webhooks.forget_secrets()');
-      return tx.query<ClaimedDelivery>(CLAIM, [free, perSubscription, timeoutMs + LEASE_MARGIN_MS, this.#after]);
+      return tx.query<ClaimedDelivery>(CLAIM, [free, perSubscription, timeoutMs + LEASE_MARGIN_MS, this.#holder, perTenant]);
     });
     if (forget) this.#forgotAt = now;
-    const last =
-      claimed
-        .map((delivery) => delivery.subscription_id)
-        .sort()
-        .at(-1) ?? null;
-    const from = this.#after;
-    this.#after = claimed.length === free ? last : null;
-    // Nothing behind the place where the last claim ended: what is due may be before it.
-    return claimed.length === 0 && from !== null ? this.#claim() : claimed;
+    return claimed;
   }
 
   #start(delivery: ClaimedDelivery): void {
@@ -185,12 +186,17 @@ class Dispatcher {
   }
 
   /** Tries until the lease has run out; then the delivery is due again and will be sent again, under the same webhook-id. */
-  async #settle(rows: Settlement[]): Promise<void> {
+  async #settle(asked: Settlement[]): Promise<void> {
+    let rows = asked;
     for (let tries = 0; tries < SETTLE_TRIES; tries++) {
       try {
         const settled = await this.#runtime.plinth.asWorker({}, (tx) => tx.query<Settled>(SETTLE, [JSON.stringify(rows)]));
-        await this.#announce(settled, rows.length);
-        return;
+        const busy = new Set(settled.flatMap((row) => (row.status === 'busy' ? [row.delivery_id] : [])));
+        this.#account(settled, rows.length);
+        if (busy.size === 0) return;
+        // Somebody holds the lane, in most cases for no longer than a statement.
+        rows = rows.filter((row) => busy.has(row.id));
+        await this.#runtime.wake.next([], Math.min(BUSY_MS * 2 ** tries, this.#options.pollMs));
       } catch (error) {
         const { code } = toPlinthError(error);
         this.#troubled('could not write results', error);
@@ -206,24 +212,31 @@ class Dispatcher {
     }
   }
 
-  async #announce(settled: readonly Settled[], asked: number): Promise<void> {
+  #account(settled: readonly Settled[], asked: number): void {
     const accepted = settled.filter((row) => row.delivery_id !== null).length;
     if (accepted < asked) this.#runtime.services.log.warn({ module: 'webhooks', lost: asked - accepted }, 'webhooks: results came after the lease had ended');
-    for (const row of settled) {
-      const { disabled_tenant_id: tenantId, disabled_subscription_id: id, disabled_reason: reason } = row;
-      if (tenantId === null || id === null) continue;
-      this.#runtime.services.log.warn({ module: 'webhooks', tenant_id: tenantId, subscription_id: id, reason }, 'webhooks: subscription disabled');
-      await this.#tellTenant(tenantId, id, reason ?? '').catch((error: unknown) => this.#troubled('could not tell of a disabled subscription', error));
-    }
+    if (settled.some((row) => row.to_tell)) this.#tell();
   }
 
-  /** An audit entry and an event, so that a person and another subscription learn of it. */
-  async #tellTenant(tenantId: string, id: string, reason: string): Promise<void> {
-    await this.#runtime.plinth.transaction({ tenantId, actor: { type: 'system', id: 'webhooks' } }, async (tx) => {
-      await tx.query(DISABLED_ENTRY, [id, reason]);
-      await tx.query(DISABLED_EVENT, [JSON.stringify({ subscription_id: id, reason })]);
-      tx.signal(FEED_SIGNAL);
-    });
+  /** Tells tenants of subscriptions that fail or were disabled: an audit entry and an event, in one transaction with the note that it was done. */
+  #tell(): void {
+    this.#toldAt = this.#runtime.services.clock.now();
+    const told = (this.#telling ?? Promise.resolve())
+      .then(() => this.#tellAll())
+      .catch((error: unknown) => void this.#troubled('could not tell of failing subscriptions', error));
+    this.#telling = told;
+  }
+
+  async #tellAll(): Promise<void> {
+    const lanes = await this.#runtime.plinth.asWorker({}, (tx) => tx.query<{ tenant_id: string; subscription_id: string }>(TO_TELL));
+    for (const { tenant_id: tenantId, subscription_id: id } of lanes) {
+      await this.#runtime.plinth.transaction({ tenantId, actor: { type: 'system', id: 'webhooks' } }, async (tx) => {
+        const [told] = await tx.query<{ stage: number | null }>('select plinth_webhooks.tell($1) as stage', [id]);
+        if (!told?.stage) return;
+        this.#runtime.services.log.warn({ module: 'webhooks', tenant_id: tenantId, subscription_id: id, stage: told.stage }, 'webhooks: subscription fails');
+        tx.signal(FEED_SIGNAL);
+      });
+    }
   }
 }
 

@@ -27,6 +27,23 @@ export const errors = {
     wayOut: 'Check the id and the tenant; deliveries that succeeded are found by their attempts in plinth.event_delivery_log.',
   },
   delivery_not_dead: { status: 409, title: 'The delivery is still being tried', wayOut: 'Wait until it has failed for good, then send it again.' },
+  delivery_not_blocked: {
+    status: 409,
+    title: 'Nothing waits for the delivery',
+    wayOut: 'Only a delivery that blocks its lane is skipped; plinth.event_deliveries shows those with status blocked.',
+  },
+  policy_invalid: { status: 400, title: 'The delivery policy is not valid', wayOut: 'Correct the value that the message names; leave out what is to stay.' },
+  resume_invalid: {
+    status: 400,
+    title: 'A subscription is resumed by continue, skip or replay',
+    wayOut: 'Give the time since which events are to be sent with replay, and only with it.',
+  },
+  replay_invalid: {
+    status: 400,
+    title: 'The replay is not valid',
+    wayOut: 'Give a time since which, 1 to 1,000 ids, or only what failed; an end only after its beginning.',
+  },
+  replay_not_found: { status: 404, title: 'There is no such replay', wayOut: 'Check the id and the tenant; plinth.webhook_replays lists them.' },
   subscription_disabled: { status: 409, title: 'The subscription is disabled', wayOut: 'Enable it first.' },
   secret_invalid: {
     status: 400,

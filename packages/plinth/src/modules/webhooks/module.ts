@@ -4,6 +4,7 @@ import { fanOut } from './consumer.ts';
 import { keyDeriver } from './derive-keys.ts';
 import { dispatcher } from './dispatch.ts';
 import { errors } from './errors.ts';
+import { replayer } from './replays.ts';
 
 export default defineModule({
   name: 'webhooks',
@@ -58,7 +59,6 @@ export default defineModule({
       keep: { for: '30 days', by: 'delete', column: 'finished_at', where: `status = 'failed'` },
       worker: true,
       personal: ['body'],
-      grants: { app: ['select', 'insert', 'update'] },
       sample: { body: `'{}'`, event_type: `'order.created'`, due_at: `'infinity'` },
       trace: {
         kind: 'delivery',
@@ -68,6 +68,17 @@ export default defineModule({
         attempt: 'attempts',
         data: `jsonb_build_object('subscription_id', subscription_id, 'event_id', event_id, 'due_at', case when due_at < 'infinity' then due_at end, 'last_error', last_error, 'last_response_code', last_response_code)`,
       },
+    },
+    lanes: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select', 'insert', 'update'] } },
+    flights: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select'] }, sample: { lease_until: 'clock_timestamp()' } },
+    tenant_limits: { tenancy: 'tenant', keep: 'forever', worker: true },
+    held_back: { tenancy: 'tenant', keep: 'forever', worker: true },
+    replays: {
+      tenancy: 'tenant',
+      keep: { for: '90 days', by: 'delete', column: 'finished_at' },
+      worker: true,
+      grants: { app: ['select', 'insert', 'update'] },
+      sample: { only_failed: 'true', until: 'now()', total: '0', done_to: 'plinth_kernel.uuid_v7()', created_by: `'sample'` },
     },
     attempts: {
       tenancy: 'tenant',
@@ -90,22 +101,23 @@ export default defineModule({
   errors,
   api,
   consumers: { 'fan-out': fanOut },
-  workers: { dispatcher: dispatcher(), keys: keyDeriver },
+  workers: { dispatcher: dispatcher(), replayer, keys: keyDeriver },
   permissions: {
     'webhooks.read': 'Sees subscriptions, deliveries and attempts (never secrets)',
     'webhooks.write': 'Manages subscriptions and their secrets, sends test events',
-    'webhooks.retry': 'Sends a delivery again',
+    'webhooks.retry': 'Sends deliveries again, and replays',
   },
   lists: {
     subscriptions: {
       title: 'Webhook subscriptions',
       view: 'event_subscriptions',
-      columns: ['name', 'url', 'patterns', 'filter', 'enabled', 'signing', 'failure_count', 'failing_since', 'disabled_reason', 'created_at'],
-      filters: ['name', 'url', 'enabled'],
+      columns: ['name', 'url', 'patterns', 'filter', 'enabled', 'signing', 'ordering', 'breaker', 'paused_until', 'failure_count', 'failing_since', 'disabled_reason', 'created_at'],
+      filters: ['name', 'url', 'enabled', 'ordering', 'breaker'],
       empty: 'Nobody has subscribed yet. Call plinth.subscribe(...) or POST /api/v1/webhooks/subscriptions.',
       actions: [
         { procedure: 'sendTest', label: 'Send a test event', when: { column: 'enabled', in: ['true'] } },
         { procedure: 'enable', label: 'Enable', when: { column: 'enabled', in: ['false'] } },
+        { procedure: 'resume', label: 'Try now', when: { column: 'breaker', in: ['open', 'half_open'] } },
         { procedure: 'disable', label: 'Disable', when: { column: 'enabled', in: ['true'] }, danger: true },
       ],
     },
@@ -126,7 +138,18 @@ export default defineModule({
       columns: ['created_at', 'subscription_name', 'event_type', 'status', 'attempts', 'due_at', 'last_response_code', 'last_error', 'correlation_id'],
       filters: ['status', 'event_type', 'subscription_id', 'event_id', 'correlation_id'],
       empty: 'Nothing is waiting: everything was delivered, or no event matched a subscription.',
-      actions: [{ procedure: 'resend', label: 'Send again', when: { column: 'status', in: ['failed'] } }],
+      actions: [
+        { procedure: 'resend', label: 'Send again', when: { column: 'status', in: ['failed', 'blocked'] } },
+        { procedure: 'skip', label: 'Skip', when: { column: 'status', in: ['blocked'] }, danger: true },
+      ],
+    },
+    replays: {
+      title: 'Webhook replays',
+      view: 'webhook_replays',
+      columns: ['created_at', 'subscription_name', 'status', 'only_failed', 'since', 'until', 'total', 'added', 'rate_per_second', 'created_by'],
+      filters: ['status', 'subscription_id', 'correlation_id'],
+      empty: 'Nothing was sent again. Call plinth.start_replay(...) or POST /api/v1/webhooks/subscriptions/{id}/replays.',
+      actions: [{ procedure: 'cancelReplay', label: 'Cancel', when: { column: 'status', in: ['running'] }, danger: true }],
     },
     attempts: {
       title: 'Webhook delivery log',

@@ -1,33 +1,104 @@
--- Goes from subscription to subscription by one index probe each, and takes a few deliveries of each: a subscription with a long backlog
--- or a slow receiver cannot keep the others waiting. One that keeps failing is tried one delivery at a time. p_after lets the next claim
--- begin where this one ended. Planner settings are fixed because the table empties and fills faster than its statistics follow.
-create or replace function plinth_webhooks.claim(p_limit integer, p_per_subscription integer default 10, p_lease interval default interval '60 seconds', p_after uuid default null)
-returns table (tenant_id uuid, id uuid, lease_id uuid, subscription_id uuid, url text, secrets text[], event_id uuid, event_type text, body text, attempt integer, correlation_id uuid, signing text)
-language sql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+-- Goes from subscription to subscription by one index probe each and gives places out in turns: each tenant gets its next place before any
+-- other gets two more, and within a tenant each subscription likewise. What is under way counts, so a tenant with many subscriptions or slow
+-- receivers has no more places than one that is waiting for some. Claims run one after the other (an advisory lock, a few milliseconds), which makes
+-- windows and throttles exact under many dispatchers; nothing that a tenant locks is waited for. A delivery is not written by being claimed.
+-- Planner settings are fixed because the tables empty and fill faster than their statistics follow.
+create or replace function plinth_webhooks.claim(p_limit integer, p_per_subscription integer default 1000, p_lease interval default interval '60 seconds', p_holder uuid default null, p_per_tenant integer default 1000000)
+returns table (tenant_id uuid, id uuid, lease_id uuid, subscription_id uuid, lane_key text, url text, secrets text[], event_id uuid, event_type text, body text, attempt integer, correlation_id uuid, signing text)
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
 as $$
-  with recursive lane as (
-    (select d.tenant_id, d.subscription_id from plinth_webhooks.deliveries d
-     where d.due_at < 'infinity' and d.subscription_id > coalesce(p_after, '00000000-0000-0000-0000-000000000000') order by d.subscription_id limit 1)
+#variable_conflict use_column
+declare
+  _now timestamptz;
+begin
+  perform pg_advisory_xact_lock(7305808869231650915);
+  _now := clock_timestamp();
+  if exists (select from plinth_webhooks.held_back) then
+    perform plinth_webhooks.release_held_back();
+  end if;
+  return query
+  with recursive walk as (
+    (select d.tenant_id, d.subscription_id, d.due_at from plinth_webhooks.deliveries d where d.due_at < 'infinity' order by d.tenant_id, d.subscription_id, d.due_at limit 1)
     union all
-    select n.tenant_id, n.subscription_id from lane l cross join lateral (
-      select d.tenant_id, d.subscription_id from plinth_webhooks.deliveries d where d.due_at < 'infinity' and d.subscription_id > l.subscription_id
-      order by d.subscription_id limit 1) n
-  ), picked as materialized (
-    select d.tenant_id, d.id, s.url, s.signing, l.subscription_id
-    from lane l
-    join plinth_webhooks.subscriptions s on s.tenant_id = l.tenant_id and s.id = l.subscription_id and s.enabled
-    cross join lateral (select count(*) as running from plinth_webhooks.deliveries p where p.status = 'processing' and p.subscription_id = l.subscription_id and p.due_at > now()) r
+    select n.tenant_id, n.subscription_id, n.due_at from walk w cross join lateral (
+      select d.tenant_id, d.subscription_id, d.due_at from plinth_webhooks.deliveries d
+      where d.due_at < 'infinity' and (d.tenant_id, d.subscription_id) > (w.tenant_id, w.subscription_id) order by d.tenant_id, d.subscription_id, d.due_at limit 1) n
+  ), lane as materialized (
+    select w.tenant_id, w.subscription_id, s.url, s.signing, s.rate_per_second as rate, n.breaker <> 'closed' as probing, n.breaker <> 'closed' and s.ordering <> 'parallel' as early, r.running, t.tokens,
+      case when n.breaker <> 'closed' then case when r.running = 0 then least(1, floor(t.tokens)::integer) else 0 end
+        else least(p_per_subscription, s.max_in_flight, n.window_size, case s.ordering when 'fifo' then 1 end, r.running + floor(t.tokens)::integer) - r.running end::integer as room
+    from walk w
+    join plinth_webhooks.lanes n on n.tenant_id = w.tenant_id and n.subscription_id = w.subscription_id and (n.next_at is null or n.next_at <= _now)
+    join plinth_webhooks.subscriptions s on s.tenant_id = w.tenant_id and s.id = w.subscription_id and s.enabled
+    cross join lateral (select count(*)::integer as running from plinth_webhooks.flights f
+      where f.tenant_id = w.tenant_id and f.subscription_id = w.subscription_id and f.lease_until > _now) r
+    cross join lateral (select plinth_webhooks.tokens_at(s.rate_per_second, n.tokens, n.refilled_at, _now) as tokens) t
+    where w.due_at <= _now or (n.breaker <> 'closed' and s.ordering <> 'parallel')
+  ), tenant as materialized (
+    select a.tenant_id, r.running, a.lanes, l.rate_per_second is not null as throttled, t.tokens,
+      least(p_per_tenant - r.mine, l.max_in_flight - r.running, floor(t.tokens)::integer) as room,
+      count(*) over () as tenants, sum(a.lanes) over () as all_lanes
+    from (select n.tenant_id, count(*) as lanes from lane n where n.room > 0 group by n.tenant_id) a
+    left join plinth_webhooks.tenant_limits l on l.tenant_id = a.tenant_id
+    cross join lateral (select count(*)::integer as running, count(*) filter (where f.holder = p_holder)::integer as mine from plinth_webhooks.flights f
+      where f.tenant_id = a.tenant_id and f.lease_until > _now) r
+    cross join lateral (select plinth_webhooks.tokens_at(l.rate_per_second, l.tokens, l.refilled_at, _now) as tokens) t
+  ), pick as materialized (
+    -- Looks at no more of a lane than it could get: its share, and a few more, because some lanes have nothing left that is not under way.
+    select n.*, c.id, c.due_at, row_number() over (partition by n.tenant_id order by n.running + c.place, c.due_at) as place
+    from lane n join tenant t on t.tenant_id = n.tenant_id and t.room > 0
     cross join lateral (
-      select w.tenant_id, w.id from plinth_webhooks.deliveries w
-      where w.due_at < 'infinity' and w.subscription_id = l.subscription_id and w.due_at <= now()
-      order by w.due_at limit greatest(0, case when s.failure_count >= 5 then 1 else p_per_subscription end - r.running) for update skip locked) d
-    limit p_limit
+      select w.id, w.due_at, row_number() over (order by w.due_at) as place from (
+        select d.id, d.due_at from plinth_webhooks.deliveries d
+        where d.tenant_id = n.tenant_id and d.subscription_id = n.subscription_id and d.due_at < 'infinity' and (d.due_at <= _now or n.early)
+          and not exists (select from plinth_webhooks.flights f where f.tenant_id = d.tenant_id and f.subscription_id = d.subscription_id and f.delivery_id = d.id and f.lease_until > _now)
+        order by d.due_at
+        limit least(n.room, greatest(4, ceil(256.0 / t.all_lanes), ceil(p_limit::numeric / t.tenants / t.lanes)))) w) c
+    where n.room > 0
+  ), chosen as materialized (
+    select p.* from pick p join tenant t on t.tenant_id = p.tenant_id where p.place <= t.room
+    order by t.running + p.place, p.due_at limit p_limit
+  ), tenant_held as materialized (
+    select l.tenant_id from plinth_webhooks.tenant_limits l join tenant t on t.tenant_id = l.tenant_id where t.throttled for no key update of l skip locked
+  ), lane_held as materialized (
+    select n.tenant_id, n.subscription_id from plinth_webhooks.lanes n
+    join (select distinct c.tenant_id, c.subscription_id from chosen c where c.probing or c.rate is not null) c on c.tenant_id = n.tenant_id and c.subscription_id = n.subscription_id
+    where n.next_at is null or n.next_at <= _now
+    for no key update of n skip locked
+  ), cleared as materialized (
+    select c.* from chosen c join tenant t on t.tenant_id = c.tenant_id
+    where (not t.throttled or exists (select from tenant_held h where h.tenant_id = c.tenant_id))
+      and (not c.probing and c.rate is null or exists (select from lane_held h where h.tenant_id = c.tenant_id and h.subscription_id = c.subscription_id))
+  ), lane_moved as (
+    update plinth_webhooks.lanes n
+    set breaker = case n.breaker when 'closed' then 'closed' else 'half_open' end,
+      -- Were the prober to die, the end of its lease is when the next probe may start.
+      next_at = case when n.breaker = 'closed' then n.next_at else _now + p_lease end,
+      tokens = u.tokens - u.used, refilled_at = case when u.tokens is null then n.refilled_at else _now end
+    from (select c.tenant_id, c.subscription_id, min(c.tokens) as tokens, count(*) as used from cleared c where c.probing or c.rate is not null group by c.tenant_id, c.subscription_id) u
+    where n.tenant_id = u.tenant_id and n.subscription_id = u.subscription_id
+  ), tenant_moved as (
+    update plinth_webhooks.tenant_limits l set tokens = t.tokens - u.used, refilled_at = _now
+    from tenant t join (select c.tenant_id, count(*) as used from cleared c group by c.tenant_id) u on u.tenant_id = t.tenant_id
+    where t.throttled and l.tenant_id = t.tenant_id
+  ), taken as (
+    insert into plinth_webhooks.flights as f (tenant_id, subscription_id, delivery_id, holder, attempt, probe, lease_until)
+    select c.tenant_id, c.subscription_id, c.id, p_holder, d.attempts + 1, c.probing, _now + p_lease
+    from cleared c join plinth_webhooks.deliveries d on d.tenant_id = c.tenant_id and d.id = c.id
+    on conflict (tenant_id, subscription_id, delivery_id)
+    do update set lease_id = excluded.lease_id, holder = excluded.holder, attempt = f.attempt + 1, probe = excluded.probe, lease_until = excluded.lease_until
+    returning f.tenant_id, f.subscription_id, f.delivery_id, f.lease_id, f.attempt
+  ), secret as materialized (
+    select u.tenant_id, u.subscription_id, plinth_webhooks.valid_secrets(u.tenant_id, u.subscription_id, u.signing) as secrets
+    from (select distinct c.tenant_id, c.subscription_id, c.signing from cleared c) u
   )
-  update plinth_webhooks.deliveries d
-  set status = 'processing', lease_id = gen_random_uuid(), attempts = d.attempts + 1, due_at = clock_timestamp() + p_lease
-  from picked p
-  where d.tenant_id = p.tenant_id and d.id = p.id
-  returning d.tenant_id, d.id, d.lease_id, d.subscription_id, p.url, plinth_webhooks.valid_secrets(d.tenant_id, d.subscription_id, p.signing), d.event_id, d.event_type, d.body, d.attempts, d.correlation_id, p.signing
+  select d.tenant_id, d.id, f.lease_id, d.subscription_id, d.lane_key, s.url, k.secrets, d.event_id, d.event_type, d.body, f.attempt, d.correlation_id, s.signing
+  from taken f
+  join plinth_webhooks.deliveries d on d.tenant_id = f.tenant_id and d.id = f.delivery_id
+  join plinth_webhooks.subscriptions s on s.tenant_id = f.tenant_id and s.id = f.subscription_id
+  join secret k on k.tenant_id = f.tenant_id and k.subscription_id = f.subscription_id;
+end
 $$;
-comment on function plinth_webhooks.claim(integer, integer, interval, uuid) is
-  'Takes at most p_limit deliveries that are due, at most p_per_subscription under way for one subscription, beginning after the subscription p_after. Each gets a lease_id, the fence that settle asks for, and is due again when p_lease has passed.';
+comment on function plinth_webhooks.claim(integer, integer, interval, uuid, integer) is
+  'Takes at most p_limit deliveries that are due, within the window, order, breaker and throttles of each subscription (p_per_subscription caps the windows) and tenant; p_holder, the dispatcher, has at most p_per_tenant under way for one tenant. Each gets a lease_id, the fence that settle asks for, and may be taken again when p_lease has passed.';

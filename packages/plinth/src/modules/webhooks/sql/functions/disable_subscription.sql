@@ -9,8 +9,6 @@ begin
   end if;
   update plinth_webhooks.subscriptions s set enabled = false, disabled_at = clock_timestamp(), disabled_reason = left(p_reason, 500), updated_at = clock_timestamp()
   where s.tenant_id = _old.tenant_id and s.id = _old.id;
-  update plinth_webhooks.deliveries d set due_at = 'infinity'
-  where d.tenant_id = _old.tenant_id and d.subscription_id = _old.id and d.status = 'pending' and d.due_at < 'infinity';
   perform plinth.log_audit_event(p_action := 'webhooks.subscription_disabled', p_resource_type := 'webhook_subscription', p_resource_id := _old.id::text, p_reason := p_reason);
 end
 $$;

@@ -1,29 +1,63 @@
 -- Runs in the transaction that moves the feed's cursor, so a delivery is made exactly once for an event and a subscription. The key
 -- probe costs the matches, not the subscriptions. The payload is read here and not passed through the worker: a number that does
--- not fit a JavaScript number reaches the receiver as it was published.
-create or replace function plinth_webhooks.fan_out(p_events jsonb) returns integer
-language sql volatile security invoker set search_path = ''
+-- not fit a JavaScript number reaches the receiver as it was published. In ordered lanes only the first delivery of a key is due;
+-- the lock on the lane keeps that true. A lane that somebody holds is not waited for: the next claim looks through it (held_back).
+create or replace function plinth_webhooks.fan_out(p_events jsonb, p_subscription_id uuid default null, p_replay_id uuid default null) returns integer
+language plpgsql volatile security invoker set search_path = '' set jit = off
 as $$
+declare
+  _held uuid[] := '{}';
+  _made integer;
+begin
+  if exists (select from plinth_webhooks.subscriptions s where s.ordering <> 'parallel'
+      and s.tenant_id in (select e.tenant_id from jsonb_to_recordset(p_events) as e (tenant_id uuid))) then
+    select coalesce(array_agg(n.subscription_id), '{}') into _held from (
+      select n.subscription_id from plinth_webhooks.lanes n
+      where (n.tenant_id, n.subscription_id) in (
+        select s.tenant_id, s.id from (select distinct e.tenant_id, e.type from jsonb_to_recordset(p_events) as e (tenant_id uuid, type text)) e
+        cross join lateral plinth_webhooks.matching(e.tenant_id, e.type) s where s.ordering <> 'parallel' and (p_subscription_id is null or s.id = p_subscription_id))
+      order by n.tenant_id, n.subscription_id for no key update of n skip locked) n;
+  end if;
   with event as materialized (
     select e.* from jsonb_to_recordset(p_events) as e (tenant_id uuid, id uuid, type text, correlation_id uuid, place integer)
   ), hit as materialized (
-    select e.tenant_id, e.id, e.type, e.correlation_id, e.place, s.id as subscription_id, s.filter_path, s.transform
+    select e.tenant_id, e.id, e.type, e.correlation_id, e.place, s.id as subscription_id, s.filter_path, s.transform, s.ordering, s.order_key
     from (select distinct e.tenant_id, e.type from event e) t
     cross join lateral plinth_webhooks.matching(t.tenant_id, t.type) s
     join event e on e.tenant_id = t.tenant_id and e.type = t.type
+    where p_subscription_id is null or s.id = p_subscription_id
   ), body as materialized (
     -- The document only where a filter or transform asks for it: most deliveries carry the body as it is.
-    select h.place, plinth_webhooks.body_of(h.type, coalesce(p.occurred_at, p.created_at), p.payload::jsonb) as text, case when h.looks then plinth_webhooks.document_of(p) end as document
+    select h.place, p.payload::jsonb as payload, p.aggregate_type || '/' || p.aggregate_id as stream,
+      plinth_webhooks.body_of(h.type, coalesce(p.occurred_at, p.created_at), p.payload::jsonb) as text, case when h.looks then plinth_webhooks.document_of(p) end as document
     from (select h.place, h.tenant_id, h.id, h.type, bool_or(h.filter_path is not null or h.transform is not null) as looks from hit h group by 1, 2, 3, 4) h
     join plinth_events.events p on p.tenant_id = h.tenant_id and p.id = h.id
-  ), made as (
-    insert into plinth_webhooks.deliveries (tenant_id, subscription_id, event_id, event_type, body, correlation_id, causation_id)
-    select h.tenant_id, h.subscription_id, h.id, h.type, case when h.transform is null then b.text else plinth_webhooks.transform_body(b.document, h.transform) end, h.correlation_id, h.id
+  ), placed as materialized (
+    select h.tenant_id, h.id, h.type, h.correlation_id, h.place, h.subscription_id, case when h.transform is null then b.text else plinth_webhooks.transform_body(b.document, h.transform) end as text,
+      case when h.ordering <> 'parallel' then plinth_webhooks.order_key(h.ordering, h.order_key, b.stream, b.payload) end as lane_key
     from hit h join body b on b.place = h.place
     where plinth_webhooks.wants(h.filter_path, b.document)
-    order by h.place, h.subscription_id
+  ), made as (
+    insert into plinth_webhooks.deliveries as d (tenant_id, id, subscription_id, event_id, event_type, body, correlation_id, causation_id, lane_key, due_at, replay_id)
+    select p.tenant_id, plinth_webhooks.delivery_id(p.subscription_id, p.id), p.subscription_id, p.id, p.type, p.text, p.correlation_id, p.id, p.lane_key,
+      case when p.lane_key is null or (p.subscription_id = any (_held)
+          and row_number() over (partition by p.subscription_id, p.lane_key order by p.place) = 1
+          and not exists (select from plinth_webhooks.deliveries d
+            where d.tenant_id = p.tenant_id and d.subscription_id = p.subscription_id and d.lane_key = p.lane_key and d.status <> 'failed'))
+        then clock_timestamp() else 'infinity' end, p_replay_id
+    from placed p
+    order by p.place, p.subscription_id
+    -- Only a replay meets a delivery that is still there: one that was given up begins again, behind what waits; one that waits is left alone.
+    on conflict (tenant_id, id) do update
+    set status = 'pending', attempts = 0, step = 0, give_up_at = null, finished_at = null, due_at = excluded.due_at, seq = excluded.seq, lane_key = excluded.lane_key, replay_id = excluded.replay_id
+    where d.status = 'failed' and p_replay_id is not null
     returning 1
+  ), unheld as (
+    insert into plinth_webhooks.held_back (tenant_id, subscription_id)
+    select distinct p.tenant_id, p.subscription_id from placed p where p.lane_key is not null and p.subscription_id <> all (_held)
   )
-  select count(*)::integer from made
+  select count(*)::integer into _made from made;
+  return _made;
+end
 $$;
-comment on function plinth_webhooks.fan_out(jsonb) is 'Makes a delivery for every event, [{tenant_id, id, type, correlation_id, place}], and every enabled subscription of its tenant with a pattern that matches and a filter that lets it through. Returns how many.';
+comment on function plinth_webhooks.fan_out(jsonb, uuid, uuid) is 'Makes a delivery for every event, [{tenant_id, id, type, correlation_id, place}], and every enabled subscription of its tenant with a pattern that matches and a filter that lets it through; for a replay, of one subscription only. Returns how many.';

@@ -13,6 +13,7 @@ begin
     raise exception 'There is already a subscription with the name %', quote_literal(p_name) using errcode = 'PL409', detail = '{"code":"webhooks_name_taken"}',
       hint = 'Give another name, or change the existing subscription with plinth.update_subscription.';
   end if;
+  insert into plinth_webhooks.lanes (tenant_id, subscription_id) values (plinth_kernel.tenant_id(), subscribe.subscription_id);
   perform plinth_webhooks.set_keys(subscription_id, p_patterns);
   perform plinth_webhooks.shape_subscription(subscription_id, p_filter, p_transform, p_signing);
   if p_signing is distinct from 'v1a' then

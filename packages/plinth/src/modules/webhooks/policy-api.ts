@@ -1,0 +1,154 @@
+/** Procedures about how deliveries go out: policy, throttles, schedules, resuming and replaying. */
+import { z } from 'zod';
+import { procedure } from '#kernel/rpc.ts';
+import { DUE } from './consumer.ts';
+import { fail } from './errors.ts';
+import { REPLAY } from './replays.ts';
+
+const READ = 'webhooks.read';
+const WRITE = 'webhooks.write';
+const RETRY = 'webhooks.retry';
+
+const id = z.object({ id: z.uuid() });
+const retrySeconds = z.array(z.number().int().min(1).max(604_800)).min(1).max(50);
+const retrySchedule = z.enum(['standard', 'short', 'long', 'none', 'custom']);
+
+const policyFields = {
+  ordering: z.enum(['parallel', 'fifo', 'fifo_by_key']),
+  order_key: z.string().max(500).describe('jsonpath into the payload, for fifo_by_key; empty: the stream of the event'),
+  poison: z.enum(['skip', 'block']),
+  retry_schedule: retrySchedule,
+  retry_seconds: retrySeconds,
+  max_in_flight: z.number().int().min(1).max(1000),
+  rate_per_second: z.number().min(0).max(100_000).describe('0: no limit'),
+  disable_after_failures: z.number().int().min(1),
+  disable_after_seconds: z.number().int().min(0),
+};
+type PolicyField = keyof typeof policyFields;
+
+const setPolicy = procedure({
+  rest: 'PATCH /webhooks/subscriptions/{id}/policy',
+  permission: WRITE,
+  summary: 'Change order, retries, throttles and when to disable; what is left out stays',
+})
+  .input(id.extend(policyFields).partial().required({ id: true }))
+  .output(id)
+  .mutation(async ({ ctx, input }) => {
+    const value = (field: PolicyField): unknown => input[field] ?? null;
+    await ctx.tx.query(`select plinth.set_delivery_policy($1, $2, $3, $4, $5, $6, $7, $8, $9, $10 * interval '1 second')`, [
+      input.id,
+      ...(Object.keys(policyFields) as PolicyField[]).map(value),
+    ]);
+    ctx.tx.signal(DUE);
+    return { id: input.id };
+  });
+
+const setLimits = procedure({ rest: 'PUT /webhooks/limits', permission: WRITE, summary: 'Limit what is sent for the tenant over all its subscriptions' })
+  .input(z.object({ rate_per_second: z.number().positive().max(100_000).nullable(), max_in_flight: z.number().int().min(1).max(100_000).nullable() }))
+  .output(z.object({ rate_per_second: z.number().nullable(), max_in_flight: z.number().nullable() }))
+  .mutation(async ({ ctx, input }) => {
+    await ctx.tx.query('select plinth.set_delivery_limits($1, $2)', [input.rate_per_second, input.max_in_flight]);
+    return input;
+  });
+
+const previewSchedule = procedure({
+  rest: 'POST /webhooks/retry-schedules/preview',
+  permission: READ,
+  summary: 'When a delivery that keeps failing would be tried',
+})
+  .input(z.object({ schedule: retrySchedule.default('standard'), seconds: retrySeconds.optional() }))
+  .output(
+    z.array(
+      z.object({ attempt: z.number().int(), wait_seconds: z.number(), after_seconds: z.number(), earliest_seconds: z.number(), latest_seconds: z.number() }),
+    ),
+  )
+  .query(({ ctx, input }) =>
+    ctx.tx.query(
+      'select attempt, wait_seconds, after_seconds::float8 as after_seconds, earliest_seconds, latest_seconds from plinth.preview_retry_schedule($1, $2) order by attempt',
+      [input.schedule, input.seconds ?? null],
+    ),
+  );
+
+const resume = procedure({
+  rest: 'POST /webhooks/subscriptions/{id}/resume',
+  permission: WRITE,
+  summary: 'Send again to a subscription that is disabled or failing',
+  description: 'continue: with what waits; skip: what waits is dropped; replay: what waits, and every event since `since`.',
+})
+  .input(id.extend({ mode: z.enum(['continue', 'skip', 'replay']).default('continue'), since: z.iso.datetime({ offset: true }).optional() }))
+  .output(z.object({ waiting: z.number().int(), dropped: z.number().int(), replay_id: z.uuid().nullable() }))
+  .mutation(async ({ ctx, input }) => {
+    const [result] = await ctx.tx.query<{ waiting: number; dropped: number; replay_id: string | null }>(
+      'select * from plinth.resume_subscription($1, $2, $3)',
+      [input.id, input.mode, input.since ?? null],
+    );
+    if (!result) throw fail('subscription_not_found');
+    ctx.tx.signal(DUE);
+    ctx.tx.signal(REPLAY);
+    return result;
+  });
+
+const skip = procedure({ rest: 'POST /webhooks/deliveries/{id}/skip', permission: RETRY, summary: 'Give up the delivery that blocks an ordered lane' })
+  .input(id)
+  .output(z.object({ delivery_id: z.uuid() }))
+  .mutation(async ({ ctx, input }) => {
+    await ctx.tx.query('select plinth.skip_delivery($1)', [input.id]);
+    ctx.tx.signal(DUE);
+    return { delivery_id: input.id };
+  });
+
+const what = id.extend({
+  since: z.iso.datetime({ offset: true }).optional(),
+  until: z.iso.datetime({ offset: true }).optional(),
+  patterns: z.array(z.string().max(200)).min(1).max(50).optional(),
+  ids: z.array(z.uuid()).min(1).max(1000).optional(),
+  only_failed: z.boolean().default(false),
+});
+const valuesOf = (input: z.infer<typeof what>): unknown[] => [
+  input.id,
+  input.since ?? null,
+  input.until ?? null,
+  input.patterns ?? null,
+  input.ids ?? null,
+  input.only_failed,
+];
+
+const previewReplay = procedure({
+  rest: 'POST /webhooks/subscriptions/{id}/replays/preview',
+  permission: RETRY,
+  summary: 'How many deliveries a replay would add',
+})
+  .input(what)
+  .output(z.object({ total: z.number().int() }))
+  .mutation(async ({ ctx, input }) => {
+    const [row] = await ctx.tx.query<{ total: number }>('select plinth.preview_replay($1, $2, $3, $4, $5, $6) as total', valuesOf(input));
+    return { total: row?.total ?? 0 };
+  });
+
+const replay = procedure({
+  rest: 'POST /webhooks/subscriptions/{id}/replays',
+  permission: RETRY,
+  summary: 'Send again: a range of time, some ids, or what was given up',
+  description: 'What was sent before has its webhook-id again. GET /lists/webhooks/replays shows how far it is.',
+})
+  .input(what.extend({ rate_per_second: z.number().positive().max(100_000).optional() }))
+  .output(z.object({ replay_id: z.uuid() }))
+  .mutation(async ({ ctx, input }) => {
+    const [row] = await ctx.tx.query<{ id: string }>('select plinth.start_replay($1, $2, $3, $4, $5, $6, $7) as id', [
+      ...valuesOf(input),
+      input.rate_per_second ?? null,
+    ]);
+    if (!row) throw fail('subscription_not_found');
+    ctx.tx.signal(REPLAY);
+    return { replay_id: row.id };
+  });
+
+const cancelReplay = procedure({ rest: 'POST /webhooks/replays/{id}/cancel', permission: RETRY, summary: 'Stop a replay; what it has added goes out' })
+  .input(id)
+  .output(z.object({ added: z.number().int() }))
+  .mutation(async ({ ctx, input }) => {
+    const [row] = await ctx.tx.query<{ added: number }>('select plinth.cancel_replay($1) as added', [input.id]);
+    return { added: row?.added ?? 0 };
+  });
+
+export const policyApi = { setPolicy, setLimits, previewSchedule, resume, skip, previewReplay, replay, cancelReplay };

@@ -1,0 +1,31 @@
+create or replace function plinth_webhooks.check_policy(p_policy plinth_webhooks.subscriptions) returns void
+language plpgsql immutable set search_path = ''
+as $$
+declare
+  _fault text := case
+    when p_policy.ordering not in ('parallel', 'fifo', 'fifo_by_key') then 'ordering is parallel, fifo or fifo_by_key'
+    when p_policy.poison not in ('skip', 'block') then 'poison is skip or block'
+    when p_policy.retry_schedule not in ('standard', 'short', 'long', 'none', 'custom') then 'retry_schedule is standard, short, long, none or custom'
+    when p_policy.retry_schedule = 'custom' and (coalesce(cardinality(p_policy.retry_seconds), 0) not between 1 and 50 or array_ndims(p_policy.retry_seconds) <> 1
+      or exists (select from unnest(p_policy.retry_seconds) s where s is null or s not between 1 and 604800)) then 'retry_seconds are 1 to 50 waits of 1 second to 7 days'
+    when p_policy.max_in_flight not between 1 and 1000 then 'max_in_flight is 1 to 1,000'
+    when p_policy.rate_per_second <= 0 or p_policy.rate_per_second > 100000 or p_policy.rate_per_second = 'NaN' then 'rate_per_second is more than 0 and at most 100,000'
+    when p_policy.disable_after_failures < 1 then 'disable_after_failures is at least 1'
+    when p_policy.disable_after < interval '0' then 'disable_after is not negative'
+    when length(p_policy.order_key) > 500 then 'order_key has at most 500 characters'
+    when p_policy.order_key ~ 'like_regex' then 'order_key holds no like_regex'
+  end;
+begin
+  if _fault is null and p_policy.order_key is not null then
+    begin
+      perform p_policy.order_key::jsonpath;
+    exception when others then
+      _fault := 'order_key is a jsonpath such as $.customer.id';
+    end;
+  end if;
+  if _fault is not null then
+    raise exception 'The policy is not valid: %', _fault using errcode = 'PL400', detail = '{"code":"webhooks_policy_invalid"}', hint = 'Correct this value; leave out what is to stay.';
+  end if;
+end
+$$;
+comment on function plinth_webhooks.check_policy(plinth_webhooks.subscriptions) is 'Raises webhooks_policy_invalid for a policy that cannot be kept to.';

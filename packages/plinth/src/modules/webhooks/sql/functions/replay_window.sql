@@ -1,0 +1,38 @@
+create or replace function plinth_webhooks.replay_window(p_subscription_id uuid, p_since timestamptz, p_until timestamptz, p_patterns text[], p_ids uuid[], p_only_failed boolean)
+returns plinth_webhooks.replays
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  _of plinth_webhooks.subscriptions := plinth_webhooks.require_subscription(p_subscription_id);
+  _replay plinth_webhooks.replays;
+  _fault text := case
+    when p_since is null and p_ids is null and not p_only_failed then 'it needs a time since which, ids, or only what failed'
+    when p_since >= coalesce(p_until, clock_timestamp()) then 'it ends before it begins'
+    when cardinality(p_ids) not between 1 and 1000 then 'it takes 1 to 1,000 ids'
+  end;
+begin
+  if _fault is not null then
+    raise exception 'The replay is not valid: %', _fault using errcode = 'PL400', detail = '{"code":"webhooks_replay_invalid"}', hint = 'Give p_since, p_ids or p_only_failed, and p_until only after p_since.';
+  end if;
+  if p_patterns is not null then
+    perform plinth_webhooks.check_patterns(p_patterns);
+  end if;
+  _replay.tenant_id := _of.tenant_id;
+  _replay.subscription_id := _of.id;
+  _replay.only_failed := p_only_failed;
+  _replay.patterns := p_patterns;
+  _replay.since := p_since;
+  _replay.until := least(coalesce(p_until, clock_timestamp()), clock_timestamp());
+  _replay.done_to := case when p_since is null then '00000000-0000-0000-0000-000000000000'::uuid else plinth_kernel.v7_floor(p_since) end;
+  if p_ids is not null then
+    select array_agg(distinct x.id) into _replay.event_ids from (
+      select e.id from plinth_events.events e where e.tenant_id = _of.tenant_id and e.id = any (p_ids)
+      union select a.event_id from plinth_webhooks.attempts a where a.tenant_id = _of.tenant_id and a.delivery_id = any (p_ids) and a.subscription_id = _of.id
+      union select d.event_id from plinth_webhooks.deliveries d where d.tenant_id = _of.tenant_id and d.id = any (p_ids) and d.subscription_id = _of.id) x where x.id is not null;
+    _replay.event_ids := coalesce(_replay.event_ids, '{}');
+  end if;
+  select count(*) into _replay.total from plinth_webhooks.replay_candidates(_replay, 100000) c where c.wanted;
+  return _replay;
+end
+$$;
+comment on function plinth_webhooks.replay_window(uuid, timestamptz, timestamptz, text[], uuid[], boolean) is 'What a replay would send, with its total. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid.';

@@ -1,0 +1,64 @@
+-- why: how each subscription is served (lanes: breaker, pauses, windows, throttles), and what is under way (flights)
+-- locks: none, everything is new
+-- breaking: no
+
+-- One row a subscription. A healthy lane without a throttle is never written.
+create table plinth_webhooks.lanes (
+  tenant_id uuid not null,
+  subscription_id uuid not null,
+  breaker text not null default 'closed' check (breaker in ('closed', 'open', 'half_open')),
+  failure_count integer not null default 0 check (failure_count >= 0),
+  failing_since timestamptz,
+  -- Failures of the receiver as a moving share of attempts, the last ten or so.
+  failure_share double precision not null default 0,
+  trips integer not null default 0,
+  next_at timestamptz,
+  window_size integer check (window_size >= 1),
+  window_done integer not null default 0,
+  tokens double precision,
+  refilled_at timestamptz,
+  warned smallint not null default 0,
+  told smallint not null default 0,
+  troubled boolean generated always as (failing_since is not null or window_size is not null or breaker <> 'closed' or failure_share > 0) stored,
+  primary key (tenant_id, subscription_id),
+  foreign key (tenant_id, subscription_id) references plinth_webhooks.subscriptions on delete cascade
+) with (fillfactor = 50);
+create index lanes_to_tell on plinth_webhooks.lanes (tenant_id, subscription_id) where warned <> told;
+comment on table plinth_webhooks.lanes is 'The state of the way to each subscription. Written by failures, recoveries, probes and throttles only.';
+comment on column plinth_webhooks.lanes.failure_count is 'Attempts that failed in a row, over all deliveries.';
+comment on column plinth_webhooks.lanes.trips is 'How often the breaker opened without closing in between: each time it waits longer.';
+comment on column plinth_webhooks.lanes.next_at is 'Nothing is taken before: an open breaker waits for its probe, or the receiver asked for a pause.';
+comment on column plinth_webhooks.lanes.window_size is 'Attempts at a time while the receiver recovers; null: max_in_flight of the subscription.';
+comment on column plinth_webhooks.lanes.warned is 'Highest stage of the present failing spell: 50, 70, 90 percent of the way to being disabled, 100 disabled; told is what the tenant was told of.';
+
+-- Leases of attempts under way. Not logged: after a crash of the database nothing is under way, and what was is sent again.
+create unlogged table plinth_webhooks.flights (
+  tenant_id uuid not null,
+  subscription_id uuid not null,
+  delivery_id uuid not null,
+  lease_id uuid not null default gen_random_uuid(),
+  holder uuid,
+  attempt integer not null default 1,
+  probe boolean not null default false,
+  lease_until timestamptz not null,
+  primary key (tenant_id, subscription_id, delivery_id)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+comment on table plinth_webhooks.flights is 'Deliveries that a dispatcher is sending now. lease_id is the fence that settle asks for.';
+
+create table plinth_webhooks.tenant_limits (
+  tenant_id uuid primary key references plinth_kernel.tenants,
+  rate_per_second double precision check (rate_per_second > 0 and rate_per_second <= 100000),
+  max_in_flight integer check (max_in_flight between 1 and 100000),
+  tokens double precision,
+  refilled_at timestamptz
+) with (fillfactor = 50);
+comment on table plinth_webhooks.tenant_limits is 'Throttles over all subscriptions of a tenant; no row, no limit.';
+
+-- Ordered lanes whose first delivery could not be made due at once, because somebody held the lane.
+create table plinth_webhooks.held_back (
+  tenant_id uuid not null,
+  id uuid not null default plinth_kernel.uuid_v7(),
+  subscription_id uuid not null,
+  primary key (tenant_id, id)
+);
+comment on table plinth_webhooks.held_back is 'Ordered lanes that the next claim has to look through for a first delivery that nobody made due.';

@@ -1,0 +1,31 @@
+-- why: what is to be sent again, worked off in batches
+-- locks: none, everything is new
+-- breaking: no
+
+create table plinth_webhooks.replays (
+  tenant_id uuid not null,
+  id uuid not null default plinth_kernel.uuid_v7(),
+  subscription_id uuid not null,
+  only_failed boolean not null,
+  patterns text[],
+  event_ids uuid[],
+  since timestamptz,
+  until timestamptz not null,
+  rate_per_second double precision check (rate_per_second > 0 and rate_per_second <= 100000),
+  status text not null default 'running' check (status in ('running', 'done', 'cancelled')),
+  total integer not null,
+  added integer not null default 0,
+  -- Events (deliveries, of a replay of what failed) up to this id have been looked at.
+  done_to uuid not null,
+  worked_at timestamptz,
+  finished_at timestamptz,
+  created_by text not null,
+  reason text,
+  correlation_id uuid default plinth_kernel.correlation_id(),
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (tenant_id, id),
+  foreign key (tenant_id, subscription_id) references plinth_webhooks.subscriptions on delete cascade
+);
+create index replays_running on plinth_webhooks.replays (tenant_id, id) where status = 'running';
+create index replays_by_subscription on plinth_webhooks.replays (tenant_id, subscription_id);
+comment on table plinth_webhooks.replays is 'What is to be sent again to a subscription, and how far that has come.';
