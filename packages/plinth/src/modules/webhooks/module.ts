@@ -111,7 +111,21 @@ export default defineModule({
     subscriptions: {
       title: 'Webhook subscriptions',
       view: 'event_subscriptions',
-      columns: ['name', 'url', 'patterns', 'filter', 'enabled', 'signing', 'ordering', 'breaker', 'paused_until', 'failure_count', 'failing_since', 'disabled_reason', 'created_at'],
+      columns: [
+        'name',
+        'url',
+        'patterns',
+        'filter',
+        'enabled',
+        'signing',
+        'ordering',
+        'breaker',
+        'paused_until',
+        'failure_count',
+        'failing_since',
+        'disabled_reason',
+        'created_at',
+      ],
       filters: ['name', 'url', 'enabled', 'ordering', 'breaker'],
       empty: 'Nobody has subscribed yet. Call plinth.subscribe(...) or POST /api/v1/webhooks/subscriptions.',
       actions: [
