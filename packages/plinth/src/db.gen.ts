@@ -453,6 +453,17 @@ export interface JobPausesView {
   resumed_by: string | null;
 }
 
+/** Queues whose finished jobs are kept for another time than the rest (plinth.retention_policies). Only what the tenant itself has set; operators see all, the nil tenant is everybody. */
+export interface JobRetentionView {
+  id: string;
+  tenant_id: string;
+  queue: string;
+  keep: string;
+  reason: string | null;
+  set_by: string;
+  updated_at: Date;
+}
+
 /** Jobs that are enqueued by the clock. error: it stopped, and why; note: what the scheduler left out or made up last. Those of the modules (source card) belong to the system tenant. */
 export interface JobSchedulesView {
   id: string;
@@ -1233,6 +1244,17 @@ export interface JobsPausesTable {
   ends_at: Generated<Date>;
 }
 
+/** How long completed and cancelled jobs of a queue are kept, where it is not as long as the others. */
+export interface JobsQueueRetentionTable {
+  tenant_id: string;
+  id: Generated<string>;
+  queue: string;
+  keep: string;
+  reason: string | null;
+  set_by: Generated<string>;
+  updated_at: Generated<Date>;
+}
+
 /** State of rate limits, a row for each scope in which something has started. */
 export interface JobsRatesTable {
   tenant_id: string;
@@ -1873,6 +1895,7 @@ export interface Database {
   'plinth.job_limits': JobLimitsView;
   'plinth.job_logs': JobLogsView;
   'plinth.job_pauses': JobPausesView;
+  'plinth.job_retention': JobRetentionView;
   'plinth.job_schedules': JobSchedulesView;
   'plinth.job_weights': JobWeightsView;
   'plinth.legal_holds': LegalHoldsView;
@@ -1922,6 +1945,7 @@ export interface Database {
   'plinth_jobs.limits': JobsLimitsTable;
   'plinth_jobs.logs': JobsLogsTable;
   'plinth_jobs.pauses': JobsPausesTable;
+  'plinth_jobs.queue_retention': JobsQueueRetentionTable;
   'plinth_jobs.rates': JobsRatesTable;
   'plinth_jobs.retry_policies': JobsRetryPoliciesTable;
   'plinth_jobs.schedules': JobsSchedulesTable;
@@ -2165,6 +2189,9 @@ export const sqlFunctions = {
   /** Sets the share of the tenant of the transaction beside other tenants with jobs of the same priority, in p_queue or all: 2 is twice that of 1. Null goes back to 1. For plinth_worker. Recorded in the audit log. Errors: jobs_limit_invalid, kernel_forbidden, kernel_tenant_required. */
   setJobWeight: (tx: Queryable, args: { weight: number; queue?: string | null | undefined; reason?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.set_job_weight', { weight: ['p_weight', 'integer'], queue: ['p_queue', 'text'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
+  /** Keeps completed and cancelled jobs of a queue for p_keep (1 hour to 10 years) after their end; null: as long as those of other queues. For the tenant of the transaction; by plinth_worker without one: for every tenant that has not said otherwise. Returns the id of the policy. Recorded in the audit log. Errors: jobs_retention_invalid, kernel_tenant_required. */
+  setQueueRetention: (tx: Queryable, args: { queue: string; keep: string; reason?: string | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.set_queue_retention', { queue: ['p_queue', 'text'], keep: ['p_keep', 'interval'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<string | null>,
   /** Sets how long the tenant of the transaction keeps a kind of record (tenant 00000000-0000-0000-0000-000000000000: everybody without a policy of their own). p_keep: 1 day or more, null is forever. Recorded in the audit log. Errors: maintenance_kind_unknown, maintenance_policy_fixed, maintenance_keep_too_short, kernel_tenant_required. */
   setRetentionPolicy: (tx: Queryable, args: { kind: string; keep?: string | null | undefined; archive?: boolean | null | undefined; reason?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.set_retention_policy', { kind: ['p_kind', 'text'], keep: ['p_keep', 'interval'], archive: ['p_archive', 'boolean'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,

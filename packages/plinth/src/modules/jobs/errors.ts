@@ -44,6 +44,11 @@ export const errors = {
     title: 'There is no such pause in force',
     wayOut: 'Look at plinth.job_pauses; pauses of the installation are ended by operators.',
   },
+  retention_invalid: {
+    status: 422,
+    title: 'The retention of a queue is not valid',
+    wayOut: 'Give a queue and a time from 1 hour to 10 years; null lets the queue be kept as long as the others.',
+  },
   claim_isolation: {
     status: 409,
     title: 'Jobs under a limit are claimed in READ COMMITTED',

@@ -2,6 +2,7 @@ import type { JobDefinition } from '#kernel/work.ts';
 import { REDRIVE, redriveJob } from './redrive.ts';
 
 const BATCH = 1000;
+const SWEEP_BATCH = 5000;
 
 /** Jobs of the module itself. */
 export const jobDefinitions: Record<string, JobDefinition> = {
@@ -18,6 +19,20 @@ export const jobDefinitions: Record<string, JobDefinition> = {
         const [row] = await run.asWorker((tx) => tx.query<{ n: number }>('select plinth_jobs.purge_failed(p_limit => $1)::int as n', [BATCH]));
         purged += row?.n ?? 0;
         if ((row?.n ?? 0) < BATCH) return { purged };
+      }
+    },
+  },
+  'jobs.sweep_queues': {
+    summary: 'Deletes finished jobs of queues that are kept for a shorter time than the rest.',
+    schedule: { cron: '50 * * * *' },
+    timeoutMs: 600_000,
+    async handler(run) {
+      let swept = 0;
+      for (;;) {
+        run.signal.throwIfAborted();
+        const [row] = await run.asWorker((tx) => tx.query<{ n: number }>('select plinth_jobs.sweep_queues($1) as n', [SWEEP_BATCH]));
+        swept += row?.n ?? 0;
+        if ((row?.n ?? 0) < SWEEP_BATCH) return { swept };
       }
     },
   },

@@ -28,7 +28,9 @@ begin
     if p_tenant_id is null then
       return null;
     end if;
-    _where := _where || format('r.%1$I >= %2$L and r.%1$I < %3$L', _age, p_lower_id, least(p_upper_id, plinth_kernel.retention_cutoff(p_kind, p_tenant_id)));
+    _where := _where || format('r.%1$I >= %2$L and r.%1$I < %3$L', _age, p_lower_id, least(p_upper_id, plinth_kernel.retention_cutoff(p_kind, p_tenant_id)))
+      -- What keeps a partition from leaving is not taken out of it either.
+      || coalesce('(' || _kind.condition || ') is not true', 'true');
   else
     _where := _where || format('r.%I < %L', _age, now() - _keep) || coalesce('(' || _kind.condition || ')', 'true');
   end if;
