@@ -6,16 +6,16 @@ import type { Store } from './event-store.ts';
 import { DATA } from './event-store.ts';
 import { freshDatabase } from './queue.ts';
 
-/** Message DB, installed by its own script, which needs psql. Its streams are those of one category, as a stream's are of an aggregate type with us. */
-export async function messageDb(serverUrl: string, clients: number): Promise<Store> {
+/** A new database with Message DB, installed by its own script, which needs psql. */
+export async function messageDbUrl(serverUrl: string, name: string): Promise<{ url: string; admin: pg.Pool }> {
   const script = fileURLToPath(new URL('node_modules/@eventide/message-db/database/install.sh', import.meta.url));
   if (!existsSync(script)) throw Object.assign(new Error('@eventide/message-db is not installed'), { wayOut: 'npm ci --prefix bench/peers --ignore-scripts' });
-  const { url, admin } = await freshDatabase(serverUrl, 'bench_message_db', 2);
+  const { url, admin } = await freshDatabase(serverUrl, name, 2);
   const { hostname, port, username, password } = new URL(url);
   execFileSync('bash', [script], {
     env: {
       ...process.env,
-      DATABASE_NAME: 'bench_message_db',
+      DATABASE_NAME: name,
       CREATE_DATABASE: 'off',
       PGHOST: hostname,
       PGPORT: port,
@@ -24,6 +24,12 @@ export async function messageDb(serverUrl: string, clients: number): Promise<Sto
     },
     stdio: 'pipe',
   });
+  return { url, admin };
+}
+
+/** Message DB. Its streams are those of one category, as a stream's are of an aggregate type with us. */
+export async function messageDb(serverUrl: string, clients: number): Promise<Store> {
+  const { url, admin } = await messageDbUrl(serverUrl, 'bench_message_db');
   const connected = async (): Promise<pg.Client> => {
     const client = new pg.Client({ connectionString: url });
     client.on('error', () => undefined);

@@ -68,7 +68,7 @@ async function attempt<Modules extends ModuleMap>(
 ): Promise<{ handled: number; moved: boolean }> {
   let failing: Batch | undefined;
   try {
-    return await plinth.asWorker({ timeoutMs: LONGEST_BATCH_MS }, async (tx) => {
+    return await plinth.asWorker({ timeoutMs: LONGEST_BATCH_MS, durable: consumer.durable }, async (tx) => {
       const batch = await readBatch(tx, feed, { consumer: name, ...(consumer.batchSize ? { batchSize: consumer.batchSize } : {}) });
       if (batch.events.length > 0) {
         failing = batch;

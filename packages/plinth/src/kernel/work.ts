@@ -131,6 +131,11 @@ export interface Consumer {
    * `park`: after `attempts` it is put aside and its shard goes on without it, also with later events of its stream.
    */
   onPoison?: 'block' | 'park';
+  /**
+   * False: the commits of its batches do not wait for the disk. A crash of the server may undo the last of them, what the handler wrote and the
+   * cursor alike, so that they are handled again and nothing is lost or doubled in this database. Default true.
+   */
+  durable?: boolean;
   /** Tries of one event before it is parked. Default 5, which takes about 8 s. */
   attempts?: number;
   handle: (tx: AnyTransaction, events: readonly FeedEvent[]) => Promise<void>;
