@@ -2,6 +2,7 @@ import { consumeOnce } from '../packages/plinth/src/kernel/feed.ts';
 import type { Consumer } from '../packages/plinth/src/kernel/work.ts';
 import type { BenchContext, Report } from './harness.ts';
 import { interleave, ratio, rowsOf } from './harness.ts';
+import type { EmmettLog } from './peers/emmett-consumer.ts';
 import { emmettLog } from './peers/emmett-consumer.ts';
 import { DATA } from './peers/event-store.ts';
 
@@ -23,6 +24,57 @@ async function fill({ admin, plinth }: BenchContext, events: number): Promise<vo
   await admin.query('analyze plinth_events.events');
 }
 
+type Handle = (counted: { n: number }) => Consumer['handle'];
+
+const counts: Handle = (counted) => async (_tx, batch) => void (counted.n += batch.length);
+
+const each: Handle = (counted) => async (tx, batch) => {
+  for (const event of batch)
+    await tx.query('insert into catchup.handled (event_id, stream, cents) values ($1, $2, $3)', [event.id, event.streamId, event.data.cents]);
+  counted.n += batch.length;
+};
+
+const together: Handle = (counted) => async (tx, batch) => {
+  await tx.query('insert into catchup.handled (event_id, stream, cents) select * from unnest($1::text[], $2::text[], $3::int[])', [
+    batch.map((event) => event.id),
+    batch.map((event) => event.streamId),
+    batch.map((event) => event.data.cents),
+  ]);
+  counted.n += batch.length;
+};
+
+let consumers = 0;
+
+const ours = (context: BenchContext, events: number, handle: Handle) => async (): Promise<number> => {
+  const counted = { n: 0 };
+  const name = `bench.catchup-${consumers++}`;
+  const started = performance.now();
+  while (counted.n < events) await consumeOnce(context.plinth, name, { summary: 'catches up', from: 'beginning', handle: handle(counted) });
+  const rate = (counted.n / (performance.now() - started)) * 1_000;
+  await context.admin.query('truncate catchup.handled');
+  return rate;
+};
+
+const theirs =
+  (peer: EmmettLog, events: number, writes: boolean, pulling: { batchSize?: number; pullingFrequencyInMs?: number }) => async (): Promise<number> => {
+    let n = 0;
+    let endedMs = 0;
+    const started = performance.now();
+    await peer.catchUp({
+      ...pulling,
+      each: async ({ metadata, data }, { execute }, SQL) => {
+        const cents = Number(data.cents);
+        if (writes) await execute.command(SQL`insert into handled (event_id, stream, cents) values (${metadata.messageId}, ${metadata.streamName}, ${cents})`);
+        n++;
+        // It waits for more before it ends; that is not counted.
+        if (n === events) endedMs = performance.now() - started;
+      },
+    });
+    if (n !== events) throw new Error(`emmett handled ${n} of ${events}`);
+    await peer.query('truncate handled');
+    return (n / endedMs) * 1_000;
+  };
+
 /** `npm run bench -- events-catchup [--set events=100000] [--set peerEvents=10000]`: a log read from its beginning into a handler whose checkpoint commits with what it writes. */
 export async function run(context: BenchContext): Promise<Report> {
   const events = Number(context.args.events ?? (context.quick ? 20_000 : 200_000));
@@ -32,58 +84,6 @@ export async function run(context: BenchContext): Promise<Report> {
   await peer.fill(peerEvents);
   await peer.query('create table handled (event_id text not null, stream text, cents integer)');
   await peer.query('analyze');
-  let consumers = 0;
-  const ours = (handle: (counted: { n: number }) => Consumer['handle'], batchSize?: number) => async (): Promise<number> => {
-    const counted = { n: 0 };
-    const consumer: Consumer = { summary: 'catches up', from: 'beginning', ...(batchSize ? { batchSize } : {}), handle: handle(counted) };
-    const name = `bench.catchup-${consumers++}`;
-    const started = performance.now();
-    while (counted.n < events) await consumeOnce(context.plinth, name, consumer);
-    const rate = (counted.n / (performance.now() - started)) * 1_000;
-    await context.admin.query('truncate catchup.handled');
-    return rate;
-  };
-  const theirs = (writes: boolean, pulling: { batchSize?: number; pullingFrequencyInMs?: number }) => async (): Promise<number> => {
-    let n = 0;
-    const started = performance.now();
-    let endedMs = 0;
-    await peer.catchUp({
-      ...pulling,
-      each: async (message, { execute }, SQL) => {
-        if (writes)
-          await execute.command(
-            SQL`insert into handled (event_id, stream, cents) values (${message.metadata.messageId}, ${message.metadata.streamName}, ${Number(message.data.cents)})`,
-          );
-        n++;
-        // It waits for more before it ends; that is not counted.
-        if (n === peerEvents) endedMs = performance.now() - started;
-      },
-    });
-    if (n !== peerEvents) throw new Error(`emmett handled ${n} of ${peerEvents}`);
-    await peer.query('truncate handled');
-    return (n / endedMs) * 1_000;
-  };
-  const counts =
-    (counted: { n: number }): Consumer['handle'] =>
-    async (_tx, batch) =>
-      void (counted.n += batch.length);
-  const each =
-    (counted: { n: number }): Consumer['handle'] =>
-    async (tx, batch) => {
-      for (const event of batch)
-        await tx.query('insert into catchup.handled (event_id, stream, cents) values ($1, $2, $3)', [event.id, event.streamId, event.data.cents]);
-      counted.n += batch.length;
-    };
-  const together =
-    (counted: { n: number }): Consumer['handle'] =>
-    async (tx, batch) => {
-      await tx.query('insert into catchup.handled (event_id, stream, cents) select * from unnest($1::text[], $2::text[], $3::int[])', [
-        batch.map((event) => event.id),
-        batch.map((event) => event.streamId),
-        batch.map((event) => event.data.cents),
-      ]);
-      counted.n += batch.length;
-    };
   const tuned = { batchSize: 500, pullingFrequencyInMs: 0 };
   const names = {
     count: 'plinth, handler that counts',
@@ -94,12 +94,12 @@ export async function run(context: BenchContext): Promise<Report> {
     together: 'plinth, one insert a batch',
   };
   const results = await interleave(context.rounds, {
-    [names.count]: ours(counts),
-    [names.emmettCount]: theirs(false, tuned),
-    [names.each]: ours(each),
-    [names.emmettEach]: theirs(true, tuned),
-    [names.together]: ours(together),
-    [names.emmettDefault]: theirs(false, {}),
+    [names.count]: ours(context, events, counts),
+    [names.emmettCount]: theirs(peer, peerEvents, false, tuned),
+    [names.each]: ours(context, events, each),
+    [names.emmettEach]: theirs(peer, peerEvents, true, tuned),
+    [names.together]: ours(context, events, together),
+    [names.emmettDefault]: theirs(peer, peerEvents, false, {}),
   });
   await peer.close();
   return {
