@@ -79,10 +79,10 @@ create table plinth_webhooks.inbound_sources (
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
   primary key (tenant_id, id),
-  unique (tenant_id, name),
-  -- The URL names no tenant: the id alone finds the source.
-  unique (id, tenant_id)
+  unique (tenant_id, name)
 );
+-- The URL names no tenant: the id alone finds the source.
+create index inbound_sources_by_id on plinth_webhooks.inbound_sources (id);
 comment on table plinth_webhooks.inbound_sources is 'Providers whose webhooks a tenant receives at POST /api/v1/webhooks/inbound/{id}. Secrets are elsewhere.';
 
 create table plinth_webhooks.inbound_secrets (
