@@ -1,7 +1,7 @@
 /** Verifying webhooks that come in, in the forms of those who send them. */
 import { createHash } from 'node:crypto';
 import { fail } from './errors.ts';
-import { hmacOf, slackDigest, stripeDigest } from './profiles.ts';
+import { slackDigest, stripeDigest, textDigest } from './profiles.ts';
 import type { HeaderFields, Verification } from './sign.ts';
 import { anyEqual, oneHeader, timely, verifyMessage } from './sign.ts';
 
@@ -92,7 +92,7 @@ function verifyGithub(input: InboundMessage): VerifiedMessage {
   const [version, signature = ''] = oneHeader(input.headers, 'x-hub-signature-256').split('=');
   const id = oneHeader(input.headers, 'x-github-delivery');
   requireMatch(
-    input.secrets.map((secret) => hmacOf(secret, input.body)),
+    input.secrets.map((secret) => textDigest(secret, '', input.body)),
     version === 'sha256' ? [hexBytes(signature)] : [],
   );
   return { id: keepable(id, input.body), signedAt: undefined };
@@ -105,7 +105,7 @@ function verifyGeneric(input: InboundMessage): VerifiedMessage {
   const signature = text.startsWith(prefix) ? text.slice(prefix.length) : '';
   const given = encoding === 'hex' ? hexBytes(signature) : Buffer.from(signature, 'base64');
   requireMatch(
-    input.secrets.map((secret) => hmacOf(secret, input.body)),
+    input.secrets.map((secret) => textDigest(secret, '', input.body)),
     [given],
   );
   return { id: keepable(idHeader === undefined ? undefined : oneHeader(input.headers, idHeader.toLowerCase()), input.body), signedAt: undefined };

@@ -2,24 +2,25 @@
  * The forms in which webhooks are signed. Besides Standard Webhooks there are those of three providers, for receivers that were written
  * for them; the key is then the text of the secret, with its prefix, as Stripe has it.
  */
-import { createHmac } from 'node:crypto';
 import { fail } from './errors.ts';
+import { hmac, keyFor } from './hmac.ts';
 import type { Message } from './sign.ts';
 import { checkMessage, signMessage } from './sign.ts';
 
 /** How a subscription is signed. */
 export type Signing = 'v1' | 'v1a' | 'both' | 'stripe' | 'github' | 'slack';
 
-/** HMAC-SHA256 under the text of a secret, over parts that follow each other. */
-export function hmacOf(secret: string, ...parts: (string | Uint8Array)[]): Buffer {
-  const hmac = createHmac('sha256', secret);
-  for (const part of parts) hmac.update(part);
-  return hmac.digest();
-}
+/** HMAC-SHA256 under the text of a secret. */
+export const textDigest = (secret: string, head: string, body: Uint8Array | string): Buffer =>
+  hmac(
+    keyFor('text', secret, () => Buffer.from(secret)),
+    head,
+    body,
+  );
 
 /** What Stripe signs is `timestamp.body`, what Slack signs `v0:timestamp:body`, what GitHub signs the body alone. */
-export const stripeDigest = (secret: string, timestamp: string, body: Uint8Array | string): Buffer => hmacOf(secret, `${timestamp}.`, body);
-export const slackDigest = (secret: string, timestamp: string, body: Uint8Array | string): Buffer => hmacOf(secret, `v0:${timestamp}:`, body);
+export const stripeDigest = (secret: string, timestamp: string, body: Uint8Array | string): Buffer => textDigest(secret, `${timestamp}.`, body);
+export const slackDigest = (secret: string, timestamp: string, body: Uint8Array | string): Buffer => textDigest(secret, `v0:${timestamp}:`, body);
 
 export interface SignedMessage extends Message {
   /** Type of the event; the form of GitHub has it in a header. */
@@ -52,6 +53,6 @@ export function signAs(signing: Signing, secrets: readonly string[], message: Si
     ...named,
     'x-github-event': message.type,
     'x-github-delivery': message.id,
-    'x-hub-signature-256': `sha256=${hmacOf(oldest, message.body).toString('hex')}`,
+    'x-hub-signature-256': `sha256=${textDigest(oldest, '', message.body).toString('hex')}`,
   };
 }

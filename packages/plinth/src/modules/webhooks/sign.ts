@@ -2,8 +2,9 @@
  * Standard Webhooks 1.0.0, symmetric (v1, HMAC-SHA256) and asymmetric (v1a, ed25519), over `id.timestamp.body`, byte for byte, so that
  * bodies which are not UTF-8 verify too. https://github.com/standard-webhooks/standard-webhooks
  */
-import { createHmac, sign as signBytes, timingSafeEqual, verify as verifyBytes } from 'node:crypto';
+import { sign as signBytes, timingSafeEqual, verify as verifyBytes } from 'node:crypto';
 import { fail } from './errors.ts';
+import { hmac, keyFor } from './hmac.ts';
 import { base64Bytes, PRIVATE, PUBLIC, privateKeyOf, publicHalf, publicKeyOf } from './keys.ts';
 
 const PREFIX = 'whsec_';
@@ -30,7 +31,12 @@ function keyOf(secret: string): Buffer {
 
 const head = (message: Message): string => `${message.id}.${message.timestampSeconds}.`;
 
-const digest = (secret: string, message: Message): Buffer => createHmac('sha256', keyOf(secret)).update(head(message)).update(message.body).digest();
+const digest = (secret: string, message: Message): Buffer =>
+  hmac(
+    keyFor('base64', secret, () => keyOf(secret)),
+    head(message),
+    message.body,
+  );
 
 /** Ed25519 signs a message as a whole. */
 const whole = (message: Message): Buffer =>
@@ -76,7 +82,7 @@ export interface Verification {
 
 /** A header that must be there once. Errors: `webhooks_headers_missing`. */
 export const oneHeader = (headers: HeaderFields, name: string): string => {
-  const found = Object.entries(headers).find(([key]) => key.toLowerCase() === name)?.[1];
+  const found = headers[name] ?? Object.entries(headers).find(([key]) => key.toLowerCase() === name)?.[1];
   if (typeof found !== 'string' || found === '') throw fail('headers_missing', { message: `Header ${name} is missing or repeated` });
   return found;
 };

@@ -1,8 +1,9 @@
 /** Signatures that others published or made: the same bytes must come out here, and theirs must verify. */
-import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createHash, createHmac, generateKeyPairSync, randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PlinthError } from '#kernel/errors.ts';
+import { hmac, keyFor } from './hmac.ts';
 import type { InboundMessage } from './inbound.ts';
 import { inboundType, verifyInbound } from './inbound.ts';
 import { jwkOf, keysOfJwks, publicHalf } from './keys.ts';
@@ -46,6 +47,22 @@ const vectors = [
     signature: 'v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==',
   },
 ];
+
+const anySeed = Math.trunc(Math.random() * 2 ** 31);
+test(`HMAC of two hashes is that of node:crypto, for keys and texts of any length (seed ${anySeed})`, () => {
+  const text = fc.string({ unit: 'binary', maxLength: 100 });
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), text, fc.oneof(text, fc.uint8Array({ maxLength: 200 })), (key, head, body) => {
+      const own = hmac(
+        keyFor('text', Buffer.from(key).toString('hex'), () => key),
+        head,
+        body,
+      );
+      expect(own.toString('hex')).toBe(createHmac('sha256', key).update(head).update(body).digest('hex'));
+    }),
+    { seed: anySeed, numRuns: 500 },
+  );
+});
 
 describe('Standard Webhooks', () => {
   test.each(vectors)('signs and verifies as $from', ({ secret, id, body, signature }) => {
