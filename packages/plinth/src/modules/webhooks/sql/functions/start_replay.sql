@@ -11,7 +11,7 @@ begin
   end if;
   insert into plinth_webhooks.replays (tenant_id, subscription_id, only_failed, patterns, event_ids, since, until, rate_per_second, total, done_to, created_by, reason)
   values (_replay.tenant_id, _replay.subscription_id, p_only_failed, p_patterns, _replay.event_ids, p_since, _replay.until, p_rate_per_second, _replay.total, _replay.done_to,
-    (select c.actor_id from plinth_kernel.current_context() c), plinth_kernel.reason())
+    (select c.actor_id from plinth_kernel.current_context() c), plinth_kernel.setting('reason'))
   returning id into _replay.id;
   perform plinth.log_audit_event(p_action := 'webhooks.replay_started', p_resource_type := 'webhook_subscription', p_resource_id := _replay.subscription_id::text,
     p_metadata := jsonb_build_object('replay_id', _replay.id, 'since', p_since, 'until', _replay.until, 'patterns', p_patterns, 'ids', cardinality(p_ids), 'only_failed', p_only_failed, 'total', _replay.total,
