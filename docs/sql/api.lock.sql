@@ -18,6 +18,7 @@ function plinth.deprecate_event_type(p_name text, p_message text, p_successor te
 function plinth.disable_subscription(p_subscription_id uuid, p_reason text DEFAULT 'by hand'::text) returns void;
 function plinth.discard_parked_event(p_id uuid, p_reason text) returns void;
 function plinth.enable_subscription(p_subscription_id uuid) returns integer;
+function plinth.erase_subject(p_subject text, p_reason text) returns TABLE(key_id uuid, erased_at timestamp with time zone, first boolean);
 function plinth.explain_job(p_id uuid) returns jsonb;
 function plinth.extend_message(p_receipt text, p_visibility interval DEFAULT NULL::interval) returns timestamp with time zone;
 function plinth.finish_idempotent(p_scope text, p_key text, p_response_status integer DEFAULT 200, p_response_body jsonb DEFAULT NULL::jsonb, p_entity_type text DEFAULT NULL::text, p_entity_id text DEFAULT NULL::text) returns void;

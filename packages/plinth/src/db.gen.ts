@@ -910,6 +910,7 @@ export interface EventsCommonTypesTable {
   deprecated_at: Date | null;
   deprecation: string | null;
   successor: string | null;
+  personal: GeneratedAlways<boolean>;
 }
 
 /** Idempotency keys of events: uniqueness across partitions lives here (one key, one event, for 90 days). */
@@ -1005,6 +1006,20 @@ export interface EventsStreamsTable {
   id: Generated<string>;
 }
 
+/** Keys of data subjects, wrapped under a key that is not in this database. A row without one stands for a subject that was erased. */
+export interface EventsSubjectKeysTable {
+  tenant_id: string;
+  id: Generated<string>;
+  /** SHA-256 of tenant, colon and subject: the subject itself is not kept here. */
+  subject_hash: Buffer;
+  /** AES-256-GCM under the key of the tenant that is derived from the master key; null once the subject was erased. */
+  wrapped: Buffer | null;
+  /** Names the master key that it is wrapped under. */
+  master: string | null;
+  created_at: Generated<Date>;
+  erased_at: Date | null;
+}
+
 /** Event types of a tenant, with a JSON Schema (2020-12) for the payload and what happens when it does not fit. */
 export interface EventsTypesTable {
   tenant_id: string;
@@ -1027,6 +1042,8 @@ export interface EventsTypesTable {
   deprecation: string | null;
   /** The type to use instead, if there is one. */
   successor: string | null;
+  /** Payloads have fields that are encrypted before they reach the database. */
+  personal: GeneratedAlways<boolean>;
 }
 
 /** Calls that were made under an idempotency key, with their answers. Tenant 00000000-0000-0000-0000-000000000000 holds those of operators outside any tenant. */
@@ -1930,6 +1947,7 @@ export interface Database {
   'plinth_events.schema_warnings': EventsSchemaWarningsTable;
   'plinth_events.snapshots': EventsSnapshotsTable;
   'plinth_events.streams': EventsStreamsTable;
+  'plinth_events.subject_keys': EventsSubjectKeysTable;
   'plinth_events.types': EventsTypesTable;
   'plinth_idempotency.keys': IdempotencyKeysTable;
   'plinth_jobs.attempts': JobsAttemptsTable;
@@ -2048,6 +2066,9 @@ export const sqlFunctions = {
   /** Sends to a disabled subscription again, beginning with the deliveries that had been waiting when it was disabled; returns how many. Events from the time in between are not sent: see plinth.resume_subscription. Error: webhooks_subscription_not_found. */
   enableSubscription: (tx: Queryable, args: { subscriptionId: string }): Promise<number | null> =>
     call(tx, 'plinth.enable_subscription', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<number | null>,
+  /** Makes the personal fields of a data subject unreadable in all events of the tenant: deletes the key, writes the audit entry subject.erased and publishes events.subject_erased. For good; a second time nothing is done and first is false. Error events_operation_invalid. */
+  eraseSubject: (tx: Queryable, args: { subject: string; reason: string }): Promise<{ key_id: string | null; erased_at: Date | null; first: boolean | null }[]> =>
+    call(tx, 'plinth.erase_subject', { subject: ['p_subject', 'text'], reason: ['p_reason', 'text'] }, args, 'rows') as Promise<{ key_id: string | null; erased_at: Date | null; first: boolean | null }[]>,
   /** Why a job of the tenant does not run: {status, sentence, obstacles: [{cause: dependency | scheduled | backoff | paused | cap | rate | no_worker, sentence, until, detail}], ahead (jobs before it in its lane, counted to 1,000), expected_at where it is known}. Errors: jobs_job_not_found, kernel_tenant_required. */
   explainJob: (tx: Queryable, args: { id: string }): Promise<unknown> =>
     call(tx, 'plinth.explain_job', { id: ['p_id', 'uuid'] }, args, 'value') as Promise<unknown>,

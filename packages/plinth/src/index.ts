@@ -34,6 +34,8 @@ export function createPlinth(options: Omit<KernelOptions<Modules>, 'modules'>): 
 export type { Actor, Context, ContextInput } from '#kernel/context.ts';
 export { currentContext } from '#kernel/context.ts';
 export { PlinthError } from '#kernel/errors.ts';
+export type { KeyRing } from '#kernel/keys.ts';
+export { createKeyRing } from '#kernel/keys.ts';
 export type {
   Aggregate,
   Append,
@@ -44,6 +46,7 @@ export type {
   CloudEvent,
   CloudEventMessage,
   CloudEventSource,
+  Erasure,
   EventOptions,
   ExpectedVersion,
   Fold,
@@ -68,6 +71,7 @@ export {
   cloudEventMessage,
   defineUpcasters,
   diffAggregate,
+  eraseSubject,
   firstId,
   firstIds,
   fossilFaults,
@@ -77,6 +81,8 @@ export {
   readCatalogue,
   readCloudEvents,
   readStream,
+  reveal,
+  rewrapSubjectKeys,
   toCloudEvent,
   typescriptTypes,
 } from '#modules/events';

@@ -1,7 +1,7 @@
 import type { Context } from './context.ts';
-import type { Queryable } from './database.ts';
 import type { ModuleMap } from './module.ts';
 import type { Prepared } from './prepared.ts';
+import type { AnyTransaction } from './transaction.ts';
 
 /** One row that a module wants written by its `plinth_<module>.write_effects(jsonb)`. */
 export interface Effect {
@@ -26,7 +26,7 @@ export interface EffectSink {
  * Looks at a module's effects in their transaction, right before they are written, and may complete their rows. What it throws
  * ends the transaction. Returns nothing when it has nothing to wait for: then COMMIT is not held up.
  */
-export type EffectCheck = (tx: Queryable & { readonly context: Context }, effects: readonly Effect[]) => Promise<void> | undefined;
+export type EffectCheck = (tx: Pick<AnyTransaction, 'query' | 'context' | 'keys' | 'newId'>, effects: readonly Effect[]) => Promise<void> | undefined;
 
 /**
  * Another way to write the effects of a module, for transactions that have few: a prepared INSERT each. It takes the server about

@@ -74,7 +74,7 @@ export async function retryParked<Modules extends ModuleMap>(
         due.shard,
         due.position,
       ]);
-      if (event) await consumer.handle(tx, [event]);
+      if (event) await consumer.handle(tx, await feed.open(tx, [event]));
       await end(tx, due, event ? 'handled' : 'gone');
       return event ? 'handled' : 'gone';
     });

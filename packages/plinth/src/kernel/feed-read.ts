@@ -15,6 +15,8 @@ export interface Feed {
   select: string;
   /** `schema.table` of events that were put aside. */
   parked: string;
+  /** Makes them readable. */
+  open: NonNullable<FeedCard['open']>;
 }
 
 /** One shard of a batch, as it was claimed. Snapshots and positions are text: they do not fit a JavaScript number. */
@@ -59,7 +61,12 @@ export function feedOf(modules: ModuleMap): Feed {
   const [first, ...more] = offered;
   if (!first || more.length > 0) throw new Error(`consumers need exactly one module that offers a feed, and there are ${offered.length}`);
   const columns = Object.entries(columnsOf(first.feed)).map(([name, expression]) => `${expression} as "${name}"`);
-  return { name: `plinth_${first.name}.${first.feed.table}`, select: columns.join(', '), parked: `plinth_${first.name}.${first.feed.parked}` };
+  return {
+    name: `plinth_${first.name}.${first.feed.table}`,
+    select: columns.join(', '),
+    parked: `plinth_${first.name}.${first.feed.parked}`,
+    open: first.feed.open ?? (async (_tx, events) => events),
+  };
 }
 
 const CLAIMS = `unnest($1::smallint[], $2::pg_snapshot[], $3::pg_snapshot[], $4::bigint[], $5::bigint[], $6::bigint[]) as c (shard, s1, s2, last, above, up_to)`;

@@ -72,7 +72,7 @@ async function attempt<Modules extends ModuleMap>(
       const batch = await readBatch(tx, feed, { consumer: name, ...(consumer.batchSize ? { batchSize: consumer.batchSize } : {}) });
       if (batch.events.length > 0) {
         failing = batch;
-        await consumer.handle(tx, batch.events);
+        await consumer.handle(tx, await feed.open(tx, batch.events));
       }
       await checkpoint(tx, feed, name, batch);
       return { handled: batch.events.length, moved: batch.claims.some((claim) => claim.move) };

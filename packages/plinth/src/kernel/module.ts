@@ -1,5 +1,6 @@
 import type { Effect, EffectCheck, EffectInsert, EffectSink } from './effects.ts';
 import type { ErrorCatalogue } from './errors.ts';
+import type { AnyTransaction } from './transaction.ts';
 import type { Wake } from './wake.ts';
 import type { Consumer, FeedEvent, JobDefinition, WorkerPart } from './work.ts';
 
@@ -98,6 +99,8 @@ export interface FeedCard {
   parked: string;
   /** SQL expressions over the row `e` where the column is not called as the field is: `{ data: 'e.payload' }`. */
   columns?: Partial<Record<keyof FeedEvent, string>>;
+  /** Makes events readable that are stored otherwise, before a consumer gets them. Default: they are as they are stored. */
+  open?: (tx: AnyTransaction, events: readonly FeedEvent[]) => Promise<readonly FeedEvent[]>;
 }
 
 /** The one kind of value that a module's `api` may be: a tRPC router record (see rpc.ts). */

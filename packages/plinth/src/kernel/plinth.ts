@@ -8,6 +8,7 @@ import type { EffectCheck, EffectInsert } from './effects.ts';
 import { offerOf } from './effects.ts';
 import type { IdSource } from './ids.ts';
 import { uuidV7Source } from './ids.ts';
+import type { KeyRing } from './keys.ts';
 import type { ModuleMap } from './module.ts';
 import { measured } from './telemetry.ts';
 import type { Transaction, TransactionDeps, TransactionInput } from './transaction.ts';
@@ -20,6 +21,8 @@ export interface KernelOptions<Modules extends ModuleMap> {
   /** Connection of a login role that is a member of plinth_app, plinth_worker and plinth_reader. */
   database: PoolOptions | pg.Pool;
   clock?: Clock;
+  /** Encrypts what modules keep encrypted, such as personal fields of events. Default: none, and that is refused. */
+  keys?: KeyRing | undefined;
   newId?: IdSource;
   /** Role of ordinary transactions; a group role of yours that is a member of plinth_app and owns rights on your tables. Default plinth_app. */
   appRole?: string | null;
@@ -59,6 +62,7 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
   const newId = options.newId ?? uuidV7Source(clock);
   const deps: TransactionDeps = {
     pool,
+    keys: options.keys,
     offer: offerOf(options.modules),
     clock,
     newId,

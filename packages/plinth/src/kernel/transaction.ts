@@ -8,6 +8,7 @@ import type { Effect, EffectCheck, EffectInsert, Offer } from './effects.ts';
 import { EffectBuffer, effectStatements, effectsDocument } from './effects.ts';
 import { fail, isLostConnection, kernelErrors, PlinthError, toPlinthError } from './errors.ts';
 import type { IdSource } from './ids.ts';
+import type { KeyRing } from './keys.ts';
 import type { EffectsOf, ModuleMap } from './module.ts';
 import type { Prepared } from './prepared.ts';
 import { runPrepared } from './prepared.ts';
@@ -15,6 +16,8 @@ import { runPrepared } from './prepared.ts';
 /** A transaction as every module sees it. */
 export interface AnyTransaction extends Queryable {
   readonly context: Context;
+  /** Keys that are not in the database; undefined when the process was given none. */
+  readonly keys: KeyRing | undefined;
   newId(): string;
   now(): Date;
   /** Writes the effects collected so far. Called before COMMIT anyway; call it before a read that needs them. */
@@ -43,6 +46,7 @@ export interface TransactionInput extends ContextInput {
 
 export interface TransactionDeps {
   pool: pg.Pool;
+  keys: KeyRing | undefined;
   /** Makes what a transaction offers of the modules' effects. */
   offer: Offer;
   clock: Clock;
@@ -68,6 +72,7 @@ function scope(deps: TransactionDeps, context: Context, send: Queryable['query']
   const offered = new deps.offer((module) => ({ context, newId: deps.newId, now, push: (label, row) => buffer.add({ module, label, row }), afterCommit }));
   const tx: AnyTransaction = Object.assign(offered, {
     context,
+    keys: deps.keys,
     newId: deps.newId,
     now,
     query: send,

@@ -11,6 +11,8 @@ export interface Environment {
   host: string;
   adminKey: string | undefined;
   masterKey: string | undefined;
+  /** Master keys that are being replaced, with commas between. */
+  masterKeysOld: readonly string[];
   natsUrl: string | undefined;
   redisUrl: string | undefined;
   /** Systems that events are passed on to. */
@@ -61,6 +63,7 @@ export function readEnvironment(env: Record<string, string | undefined> = proces
     host: text('PLINTH_HOST') ?? '127.0.0.1',
     adminKey: text('PLINTH_ADMIN_KEY'),
     masterKey: text('PLINTH_MASTER_KEY'),
+    masterKeysOld: (text('PLINTH_MASTER_KEY_OLD') ?? '').split(',').filter((key) => key.trim() !== ''),
     natsUrl: text('PLINTH_NATS_URL'),
     redisUrl: text('PLINTH_REDIS_URL'),
     relay: relayed(text),

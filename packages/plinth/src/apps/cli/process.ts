@@ -5,6 +5,8 @@ import type { Serving } from '#apps/server/index.ts';
 import { createHandler, createServices, prometheusMetrics, serve } from '#apps/server/index.ts';
 import type { RelayOptions } from '#apps/worker/index.ts';
 import { startWorker } from '#apps/worker/index.ts';
+import type { KeyRing } from '#kernel/keys.ts';
+import { createKeyRing } from '#kernel/keys.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import { createKernel } from '#kernel/plinth.ts';
@@ -34,6 +36,9 @@ export interface RunningParts {
   stop(): Promise<void>;
 }
 
+const keysOf = ({ masterKey, masterKeysOld }: Environment): KeyRing | undefined =>
+  masterKey === undefined ? undefined : createKeyRing({ current: masterKey, old: masterKeysOld });
+
 const relayOf = ({ relay, natsUrl, redisUrl }: Environment): { relay?: RelayOptions } =>
   relay.length === 0
     ? {}
@@ -56,7 +61,11 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
       ...(options.maintenanceUrl ? { database: ownerAccess(options.maintenanceUrl) } : {}),
     },
   });
-  const plinth = createKernel({ modules, database: { url: options.serverUrl, max: 20, applicationName: `plinth ${options.parts.join('+')}` } });
+  const plinth = createKernel({
+    modules,
+    database: { url: options.serverUrl, max: 20, applicationName: `plinth ${options.parts.join('+')}` },
+    keys: keysOf(environment),
+  });
   const handler = options.parts.includes('server')
     ? createHandler({
         plinth,

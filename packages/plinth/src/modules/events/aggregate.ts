@@ -84,10 +84,13 @@ export async function loadAggregate<State>(tx: AnyTransaction, stream: Stream, f
   const snapshotVersion = Number(start?.version ?? 0);
   let state = snapshotVersion > 0 ? (start?.state as State) : fold.initial();
   let version = snapshotVersion;
+  // A snapshot would keep in plain text what erasing a subject is to make unreadable, also in backups.
+  let personal = false;
   for await (const event of readStream(tx, stream, { from: version + 1, to: target, since: start?.taken_at ?? undefined, upcasters: fold.upcasters })) {
     if (event.version !== version + 1) throw gone(stream, version + 1);
     state = fold.reduce(state, event);
     version = event.version;
+    personal ||= event.personal === true;
   }
   const head = Number(start?.head ?? 0);
   if (version < Math.min(target ?? head, head)) throw gone(stream, version + 1);
@@ -96,7 +99,8 @@ export async function loadAggregate<State>(tx: AnyTransaction, stream: Stream, f
       message: `${stream.type} ${stream.id} is at version ${version} and has no version ${target}`,
       detail: { aggregate_type: stream.type, aggregate_id: stream.id, version: target, actual: version },
     });
-  if (fold.snapshotEvery !== undefined && target === undefined && version - snapshotVersion >= fold.snapshotEvery) await keep(tx, stream, fold, version, state);
+  if (fold.snapshotEvery !== undefined && !personal && target === undefined && version - snapshotVersion >= fold.snapshotEvery)
+    await keep(tx, stream, fold, version, state);
   return { state, version, snapshotVersion };
 }
 

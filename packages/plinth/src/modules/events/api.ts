@@ -9,6 +9,7 @@ import { errors } from './errors.ts';
 import { COLUMNS, event, expectedVersion, name, newEvent } from './event-shapes.ts';
 import type { EventsTransaction } from './publish.ts';
 import { streamsApi } from './streams-api.ts';
+import { shownTo, subjectsApi } from './subjects-api.ts';
 import { typesApi } from './types-api.ts';
 
 const fail = raiser('events', errors);
@@ -54,11 +55,13 @@ export const api = {
         input.id,
       ]);
       if (!found) throw fail('event_not_found', { message: `There is no event ${input.id}` });
-      return found;
+      const [shown] = await shownTo(ctx, [found]);
+      return shown ?? found;
     }),
 
   ...streamsApi,
   ...typesApi,
   ...catalogueApi,
   ...cloudEventsApi,
+  ...subjectsApi,
 };

@@ -4,6 +4,10 @@ import type { Effect, EffectCheck } from '#kernel/effects.ts';
 import { raiser } from '#kernel/errors.ts';
 import type { Wake } from '#kernel/wake.ts';
 import { errors } from './errors.ts';
+import type { Unsealed } from './personal.ts';
+import { seal } from './personal.ts';
+import type { PersonalField } from './personal-schema.ts';
+import { personalFields } from './personal-schema.ts';
 import type { SchemaCheck } from './schema.ts';
 import { compileSchema } from './schema.ts';
 
@@ -21,6 +25,7 @@ interface TypeRow {
   version: number;
   schema: Record<string, unknown> | null;
   mode: 'off' | 'warn' | 'reject';
+  personal: boolean;
 }
 
 interface KnownType {
@@ -28,12 +33,15 @@ interface KnownType {
   mode: TypeRow['mode'];
   /** Undefined: nothing to check. */
   check: SchemaCheck | undefined;
+  /** What is encrypted. A sentence: why that cannot be known, so that nothing of the type may be written. */
+  personal: readonly PersonalField[] | string;
 }
 
 const known = (row: TypeRow): KnownType => ({
   version: row.version,
   mode: row.mode,
   check: row.schema && row.mode !== 'off' ? checkOf(row, row.schema) : undefined,
+  personal: row.schema && row.personal ? personalOf(row, row.schema) : [],
 });
 
 /** A schema that was registered in SQL may be one that does not compile; then its type rejects, or warns of, every payload. */
@@ -43,6 +51,14 @@ function checkOf(row: TypeRow, schema: Record<string, unknown>): SchemaCheck {
   } catch (error) {
     const reason = `cannot be checked, because the schema of ${row.asked_name} version ${row.version} is not valid: ${(error as Error).message}`;
     return () => reason;
+  }
+}
+
+function personalOf(row: TypeRow, schema: Record<string, unknown>): readonly PersonalField[] | string {
+  try {
+    return personalFields(schema);
+  } catch (error) {
+    return `the schema of ${row.asked_name} version ${row.version} does not tell its personal fields: ${(error as Error).message}`;
   }
 }
 
@@ -72,8 +88,9 @@ export function eventsCheck(wake: Wake): EffectCheck {
       if (entry) found.set(keyOf(effect), entry.type);
       else missing.set(keyOf(effect), effect);
     }
-    const judge = (): undefined => {
-      for (const effect of effects) complete(effect, found.get(keyOf(effect)) ?? null);
+    const judge = (): Promise<void> | undefined => {
+      const unsealed = effects.flatMap((effect) => complete(effect, found.get(keyOf(effect)) ?? null) ?? []);
+      return unsealed.length > 0 ? seal(tx, tx.newId, tx.context.tenantId ?? '', unsealed) : undefined;
     };
     if (missing.size === 0) return judge();
     return load(tx, [...missing.values()]).then((rows) => {
@@ -83,7 +100,7 @@ export function eventsCheck(wake: Wake): EffectCheck {
         types.set(key, { type });
         found.set(key, type);
       }
-      judge();
+      return judge();
     });
   };
 }
@@ -94,23 +111,31 @@ const load = (tx: Queryable, effects: readonly Effect[]): Promise<TypeRow[]> =>
     effects.map((effect) => versionOf(effect) ?? null),
   ]);
 
-/** Sets the type's version on the row, and a warning where the payload does not fit. Errors: events_payload_rejected, events_type_unknown. */
-function complete(effect: Effect, type: KnownType | null): void {
+/**
+ * Sets the type's version on the row, and a warning where the payload does not fit. Returns the payload if fields of it are to be encrypted. Errors:
+ * events_payload_rejected, events_type_unknown.
+ */
+function complete(effect: Effect, type: KnownType | null): Unsealed | undefined {
   const { row, label } = effect;
   if (!type) {
-    if (versionOf(effect) === undefined) return;
+    if (versionOf(effect) === undefined) return undefined;
     throw fail('type_unknown', { message: `${label}: event type ${String(row.type)} has no version ${versionOf(effect)}`, detail: { effect: label } });
   }
   row.type_version = type.version;
   // What JSON makes of it is what will be stored: dates become text, undefined members vanish.
-  const fault = type.check?.(JSON.parse(JSON.stringify(row.payload)));
-  if (fault === undefined) return;
-  if (type.mode === 'warn') {
-    row.warnings = [fault];
-    return;
-  }
-  throw fail('payload_rejected', {
+  const payload = type.check || type.personal.length > 0 ? (JSON.parse(JSON.stringify(row.payload)) as Record<string, unknown>) : {};
+  const fault = type.check?.(payload);
+  if (fault !== undefined && type.mode === 'warn') row.warnings = [fault];
+  else if (fault !== undefined) throw rejected(effect, type, fault);
+  if (type.personal.length === 0) return undefined;
+  if (typeof type.personal === 'string') throw rejected(effect, type, type.personal);
+  // The caller's own object stays as it is.
+  row.payload = payload;
+  return { label, fields: type.personal, payload };
+}
+
+const rejected = ({ row, label }: Effect, type: KnownType, fault: string) =>
+  fail('payload_rejected', {
     message: `${label}: the payload does not fit version ${type.version}: ${fault}`,
     detail: { effect: label, type: row.type, type_version: type.version, fault },
   });
-}

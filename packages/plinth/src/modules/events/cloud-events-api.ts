@@ -5,6 +5,7 @@ import type { CloudEvent } from './cloud-events.ts';
 import { fromCloudEvent, toCloudEvent } from './cloud-events.ts';
 import { COLUMNS, type event as eventShape, json } from './event-shapes.ts';
 import type { EventsTransaction } from './publish.ts';
+import { shownTo } from './subjects-api.ts';
 
 type Row = z.infer<typeof eventShape>;
 
@@ -76,6 +77,7 @@ export const cloudEventsApi = {
         `select ${COLUMNS} from plinth.event_store where tenant_id = $1 and id > $2 and ($3::text is null or event_type = $3) order by id limit $4`,
         [tenantId, input.after ?? '00000000-0000-0000-0000-000000000000', input.type ?? null, input.limit],
       );
-      return { events: rows.map((row) => cloudEventOf(tenantId, row)), next: rows.length === input.limit ? (rows.at(-1)?.id ?? null) : null };
+      const shown = await shownTo(ctx, rows);
+      return { events: shown.map((row) => cloudEventOf(tenantId, row)), next: rows.length === input.limit ? (rows.at(-1)?.id ?? null) : null };
     }),
 };

@@ -82,6 +82,21 @@ export const errors = {
     title: 'There is no such parked event',
     wayOut: 'Look for it in plinth.parked_events; one that was handled or discarded stays as it is.',
   },
+  key_missing: {
+    status: 503,
+    title: 'The process has not the key that personal fields are encrypted with',
+    wayOut: 'Give it PLINTH_MASTER_KEY (32 random bytes in base64), and in PLINTH_MASTER_KEY_OLD those before it until plinth keys rewrap has run.',
+  },
+  subject_missing: {
+    status: 422,
+    title: 'The payload has personal fields and does not say whose they are',
+    wayOut: 'Fill the field that x-subject of the schema points to with the id of the person.',
+  },
+  personal_refused: {
+    status: 422,
+    title: 'Events with personal fields cannot be published in SQL',
+    wayOut: 'Publish them through the library or POST /api/v1/events: they are encrypted where the master key is, which is not in the database.',
+  },
   append_only: {
     status: 403,
     title: 'Events cannot be changed or deleted',

@@ -15,6 +15,8 @@ export { cloudEventBatch, cloudEventMessage, cloudEventMode, readCloudEvents } f
 export type { JsonChange } from './json-changes.ts';
 export type { LiveEvent, LivePage, LiveWindow, LogState } from './live.ts';
 export { readLivePage, readLogState, readSnapshot, readTenantPage } from './live.ts';
+export type { Sealed } from './personal.ts';
+export { isSealed, reveal } from './personal.ts';
 export type { EventsTransaction } from './publish.ts';
 export type { EventBus, RelayMessage } from './relay.ts';
 export { relayTo, waves } from './relay.ts';
@@ -22,5 +24,7 @@ export type { EventOptions, ExpectedVersion, PublishOptions, Stream } from './ro
 export { isEventType } from './row.ts';
 export type { ReadOptions, StreamEvent } from './stream.ts';
 export { readStream } from './stream.ts';
+export type { Erasure } from './subjects.ts';
+export { eraseSubject, rewrapSubjectKeys } from './subjects.ts';
 export type { Fossil, Upcaster, UpcasterChains, Upcasters } from './upcast.ts';
 export { defineUpcasters, fossilFaults } from './upcast.ts';

@@ -5,6 +5,7 @@ import { consumersApi } from './consumers-api.ts';
 import { consumersLists } from './consumers-lists.ts';
 import { errors } from './errors.ts';
 import { eventInsert } from './insert.ts';
+import { openEvents } from './open-events.ts';
 import { eventsEffects } from './publish.ts';
 
 export default defineModule({
@@ -32,6 +33,13 @@ export default defineModule({
     types: { tenancy: 'tenant', keep: 'forever', sample: { name: `'order.created_' || left(md5(random()::text), 8)` } },
     common_types: { tenancy: 'global', keep: 'forever', grants: { app: ['select'] } },
     schema_warnings: { tenancy: 'tenant', keep: { for: '30 days', by: 'delete', column: 'created_at' }, grants: { app: ['select', 'insert'] } },
+    subject_keys: {
+      tenancy: 'tenant',
+      keep: 'forever',
+      worker: true,
+      grants: { app: ['select', 'insert', 'update'], worker: ['select', 'update'], reader: false },
+      sample: { subject_hash: 'sha256(uuid_send(gen_random_uuid()))', wrapped: `'\\x00'`, master: `'sample'` },
+    },
     parked: {
       tenancy: 'tenant',
       keep: { for: '30 days', by: 'delete', column: 'ended_at' },
@@ -52,6 +60,7 @@ export default defineModule({
   feed: {
     table: 'events',
     parked: 'parked',
+    open: openEvents,
     columns: { streamId: `e.aggregate_type || ':' || e.aggregate_id`, data: 'e.payload' },
   },
   effects: eventsEffects,
@@ -61,6 +70,8 @@ export default defineModule({
   permissions: {
     'events.read': 'Sees events, streams, event types and parked events; operators also see consumers',
     'events.write': 'Publishes and appends events, registers event types',
+    'events.personal': 'Reads personal fields of events',
+    'events.erase': 'Erases data subjects',
     'events.retry': 'Has parked events tried again, or gives them up',
     'events.admin': 'Pauses, resumes and rewinds consumers (operators)',
   },

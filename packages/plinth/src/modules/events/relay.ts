@@ -27,6 +27,7 @@ export interface EventBus {
 
 interface Detail {
   id: string;
+  payload: Record<string, unknown>;
   type_version: number | null;
   aggregate_type: string | null;
   aggregate_id: string | null;
@@ -40,7 +41,8 @@ function messageOf(event: FeedEvent, detail: Detail | undefined): RelayMessage {
     tenantId: event.tenantId,
     id: event.id,
     type: event.type,
-    data: event.data,
+    // As it is stored: what is out of this database cannot be erased.
+    data: detail?.payload ?? event.data,
     schemaVersion: detail?.type_version,
     stream: detail?.aggregate_type && detail.aggregate_id ? { type: detail.aggregate_type, id: detail.aggregate_id } : undefined,
     version: detail?.version ? Number(detail.version) : undefined,
@@ -62,7 +64,7 @@ export const relayTo = (bus: EventBus, options: { from?: 'beginning' | 'now' | u
   batchSize: options.batchSize ?? 500,
   async handle(tx, events) {
     const details = await tx.query<Detail>(
-      `select e.id, e.type_version, e.aggregate_type, e.aggregate_id, e.version, e.metadata, e.occurred_at
+      `select e.id, e.payload, e.type_version, e.aggregate_type, e.aggregate_id, e.version, e.metadata, e.occurred_at
        from unnest($1::uuid[], $2::uuid[]) as a (tenant_id, id) join plinth_events.events as e on e.tenant_id = a.tenant_id and e.id = a.id and e.id = any ($2::uuid[])`,
       [events.map(({ tenantId }) => tenantId), events.map(({ id }) => id)],
     );

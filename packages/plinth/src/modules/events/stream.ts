@@ -1,4 +1,5 @@
 import type { AnyTransaction } from '#kernel/transaction.ts';
+import { isSealed, reveal } from './personal.ts';
 import { name, refuse, type Stream } from './row.ts';
 import type { Upcasters } from './upcast.ts';
 
@@ -11,6 +12,8 @@ export interface StreamEvent {
   /** Place in the stream: 1, 2, 3, ... */
   version: number;
   data: Record<string, unknown>;
+  /** Fields of `data` are encrypted where they are stored: no state of them may be kept beside. */
+  personal?: true;
   metadata: Record<string, unknown>;
   actor: { type: string; id: string };
   correlationId: string | null;
@@ -96,7 +99,14 @@ export async function* readStream(tx: AnyTransaction, stream: Stream, options: R
        from plinth_events.read_stream($1, $2, $3, $4, $5, $6, $7)`,
       [...key, next, to, asked, backward, options.since],
     );
-    for (const row of rows) yield options.upcasters ? options.upcasters.upcast(eventOf(row)) : eventOf(row);
+    const data = await reveal(
+      tx,
+      rows.map((row) => ({ tenantId: tx.context.tenantId ?? '', value: row.payload })),
+    );
+    for (const [index, row] of rows.entries()) {
+      const event: StreamEvent = isSealed(row.payload) ? { ...eventOf(row), data: data[index] ?? row.payload, personal: true } : eventOf(row);
+      yield options.upcasters ? options.upcasters.upcast(event) : event;
+    }
     if (rows.length < asked) return;
     left -= rows.length;
     next = Number(rows.at(-1)?.version) + (backward ? -1 : 1);

@@ -5,6 +5,7 @@ import { appendNow } from './append.ts';
 import { deprecated, deprecations } from './deprecations.ts';
 import { COLUMNS, event, expectedVersion, name, newEvent, version } from './event-shapes.ts';
 import type { EventsTransaction } from './publish.ts';
+import { shownTo } from './subjects-api.ts';
 
 const stream = { type: name, id: name };
 const MOST_IN_A_CALL = 1000;
@@ -101,6 +102,6 @@ export const streamsApi = {
       ]);
       const last = Number(events.at(-1)?.version ?? 0);
       const more = events.length === input.limit && (!backward || last > 1);
-      return { events, next_version: more ? last + (backward ? -1 : 1) : null };
+      return { events: await shownTo(ctx, events), next_version: more ? last + (backward ? -1 : 1) : null };
     }),
 };

@@ -6,6 +6,7 @@ import { TYPES_SIGNAL } from './check.ts';
 import { forgetDeprecations } from './deprecations.ts';
 import { errors } from './errors.ts';
 import { json, typeName } from './event-shapes.ts';
+import { personalFields } from './personal-schema.ts';
 import { LONGEST_TYPE } from './row.ts';
 import { compileSchema } from './schema.ts';
 
@@ -38,6 +39,7 @@ const TYPE_COLUMNS =
 const compiles = (type: string, schema: Record<string, unknown>): void => {
   try {
     compileSchema(schema);
+    personalFields(schema);
   } catch (error) {
     throw fail('type_invalid', { message: `The schema of ${type} is not valid: ${(error as Error).message}` });
   }

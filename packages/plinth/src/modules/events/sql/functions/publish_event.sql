@@ -21,10 +21,10 @@ declare
 begin
   perform plinth_events.require_valid(p_event_type, p_payload, p_aggregate_type, p_aggregate_id, p_expected_version, p_idempotency_key);
   -- What find_types does for many: the tenant's own type goes before a common one.
-  select t.version, t.schema, t.mode, t.deprecation into _type from plinth_events.types as t
+  select t.version, t.schema, t.mode, t.deprecation, t.personal into _type from plinth_events.types as t
   where t.tenant_id = plinth_kernel.tenant_id() and t.name = p_event_type and (p_type_version is null or t.version = p_type_version) order by t.version desc limit 1;
   if not found then
-    select t.version, t.schema, t.mode, t.deprecation into _type from plinth_events.common_types as t
+    select t.version, t.schema, t.mode, t.deprecation, t.personal into _type from plinth_events.common_types as t
     where t.name = p_event_type and (p_type_version is null or t.version = p_type_version) order by t.version desc limit 1;
   end if;
   if not found and p_type_version is not null then
@@ -38,6 +38,9 @@ begin
         detail = pg_catalog.jsonb_build_object('code', 'events_payload_rejected', 'type', p_event_type, 'type_version', _type.version, 'fault', _fault)::text,
         hint = 'Correct the payload, or register a new version of the type.';
     end if;
+  end if;
+  if _type.personal then
+    perform plinth_events.refuse_personal(p_event_type);
   end if;
   if _type.deprecation is not null then
     raise notice 'event type % is deprecated: %', p_event_type, _type.deprecation;

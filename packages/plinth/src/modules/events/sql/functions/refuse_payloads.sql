@@ -4,11 +4,13 @@ as $$
 declare
   _row record;
 begin
-  select r.* into _row from pg_catalog.jsonb_to_recordset(p_rows) as r (type text, asked_version integer, type_version integer, mode text, warnings text[])
-  where (r.asked_version is not null and r.type_version is null) or (r.mode = 'reject' and r.warnings is not null)
+  select r.* into _row from pg_catalog.jsonb_to_recordset(p_rows) as r (type text, asked_version integer, type_version integer, mode text, personal boolean, warnings text[])
+  where r.personal or (r.asked_version is not null and r.type_version is null) or (r.mode = 'reject' and r.warnings is not null)
   limit 1;
   if not found then
     return;
+  elsif _row.personal then
+    perform plinth_events.refuse_personal(_row.type);
   elsif _row.type_version is null then
     raise exception 'event type % has no version %', _row.type, _row.asked_version using errcode = 'PL404', detail = '{"code":"events_type_unknown"}',
       hint = 'Register it with plinth.define_event_type, or leave type_version out.';

@@ -1,0 +1,195 @@
+import { createHash, createHmac } from 'node:crypto';
+import type { Queryable } from '#kernel/database.ts';
+import type { KeyRing } from '#kernel/keys.ts';
+import { derivedKey, openWith, sealWith } from '#kernel/keys.ts';
+import type { PersonalField } from './personal-schema.ts';
+import { placesOf, valueAt } from './personal-schema.ts';
+import { fail } from './row.ts';
+
+type Json = Record<string, unknown>;
+
+/** A transaction, as far as keys of subjects need it. */
+export type KeyedTransaction = Queryable & { readonly keys: KeyRing | undefined };
+
+/** What readers get for a personal field whose subject was erased. */
+export const SHREDDED = { $shredded: true } as const;
+
+/** How a personal field is stored: `{"$encrypted": "1.<id of the subject's key>.<base64url>"}`. */
+const FORM = /^1\.([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.([A-Za-z0-9_-]+)$/;
+
+interface SubjectKey {
+  id: string;
+  tenant_id: string;
+  wrapped: Buffer | null;
+  master: string | null;
+}
+
+const subjectHash = (tenantId: string, subject: string): Buffer => createHash('sha256').update(`${tenantId}:${subject}`).digest();
+
+/** Two keys out of one, so that what is authenticated and what is encrypted have nothing in common. */
+const contextOf = (tenantId: string, keyId: string): string => `${tenantId} ${keyId}`;
+
+/**
+ * The same value of the same subject gives the same text, because an idempotency key stands for the content of its events: the initialisation
+ * vector is a code of the text under a key of its own (as in RFC 5297), so it is never used for two texts.
+ */
+function encrypted(key: Buffer, tenantId: string, keyId: string, value: unknown): string {
+  const text = Buffer.from(JSON.stringify(value));
+  const iv = createHmac('sha256', derivedKey(key, keyId, 'plinth personal field: vector'))
+    .update(text)
+    .digest()
+    .subarray(0, 12);
+  return `1.${keyId}.${sealWith(derivedKey(key, keyId, 'plinth personal field'), iv, text, contextOf(tenantId, keyId)).toString('base64url')}`;
+}
+
+const opened = (key: Buffer, tenantId: string, keyId: string, sealed: string): unknown =>
+  JSON.parse(openWith(derivedKey(key, keyId, 'plinth personal field'), Buffer.from(sealed, 'base64url'), contextOf(tenantId, keyId)).toString('utf8'));
+
+function unwrapped(keys: KeyRing, row: SubjectKey): Buffer {
+  const key = keys.unwrap(row.tenant_id, row.id, row.wrapped ?? Buffer.alloc(0), row.master ?? '');
+  if (!key)
+    throw fail('key_missing', {
+      message: `Personal fields are encrypted under the master key ${row.master}, which this process does not have`,
+      detail: { master_key: row.master },
+    });
+  return key;
+}
+
+/** Keys of subjects by subject, made where there are none. A subject without one was erased. In one order, so that two writers wait instead of deadlocking. */
+async function keysFor(
+  tx: KeyedTransaction,
+  keys: KeyRing,
+  newId: () => string,
+  tenantId: string,
+  subjects: readonly string[],
+): Promise<Map<string, SubjectKey>> {
+  const wanted = [...new Set(subjects)].map((subject) => ({ subject, hash: subjectHash(tenantId, subject) })).sort((a, b) => a.hash.compare(b.hash));
+  const read = (hashes: readonly Buffer[]): Promise<(SubjectKey & { subject_hash: Buffer })[]> =>
+    tx.query('select id, tenant_id, wrapped, master, subject_hash from plinth_events.subject_keys where tenant_id = $1 and subject_hash = any ($2::bytea[])', [
+      tenantId,
+      hashes,
+    ]);
+  let rows = await read(wanted.map(({ hash }) => hash));
+  const missing = wanted.filter(({ hash }) => !rows.some((row) => row.subject_hash.equals(hash)));
+  if (missing.length > 0) {
+    const made = missing.map(({ hash }) => {
+      const id = newId();
+      return { id, hash, wrapped: keys.wrap(tenantId, id, keys.newKey()) };
+    });
+    await tx.query(
+      `insert into plinth_events.subject_keys (tenant_id, id, subject_hash, wrapped, master)
+       select $1, k.id, k.hash, k.wrapped, $5 from unnest($2::uuid[], $3::bytea[], $4::bytea[]) with ordinality as k (id, hash, wrapped, nth) order by k.nth
+       on conflict (tenant_id, subject_hash) do nothing`,
+      [tenantId, made.map(({ id }) => id), made.map(({ hash }) => hash), made.map(({ wrapped }) => wrapped), keys.current],
+    );
+    rows = await read(wanted.map(({ hash }) => hash));
+  }
+  return new Map(wanted.flatMap(({ subject, hash }) => rows.filter((row) => row.subject_hash.equals(hash)).map((row) => [subject, row] as const)));
+}
+
+export interface Unsealed {
+  /** Of the effect, for errors. */
+  label: string;
+  fields: readonly PersonalField[];
+  /** Its personal fields are replaced. */
+  payload: Json;
+}
+
+/**
+ * Encrypts the personal fields of payloads under the keys of their subjects; those of a subject that was erased become the tombstone. Errors:
+ * events_key_missing, events_subject_missing.
+ */
+export async function seal(tx: KeyedTransaction, newId: () => string, tenantId: string, unsealed: readonly Unsealed[]): Promise<void> {
+  const places = unsealed.flatMap(({ label, fields, payload }) =>
+    fields.flatMap(({ path, subject: pointer }) => {
+      // Null says that there is nothing, and hides nothing.
+      const found = placesOf(payload, path).filter(({ holder, key }) => holder[key] !== null && holder[key] !== undefined);
+      if (found.length === 0) return [];
+      const subject = valueAt(payload, pointer);
+      if ((typeof subject !== 'string' || subject === '') && typeof subject !== 'number')
+        throw fail('subject_missing', { message: `${label}: ${pointer} names nobody whose the personal fields are`, detail: { effect: label, pointer } });
+      return found.map((place) => ({ ...place, subject: String(subject) }));
+    }),
+  );
+  if (places.length === 0) return;
+  const { keys } = tx;
+  if (!keys) throw fail('key_missing', { message: `${unsealed[0]?.label}: this process has no master key to encrypt personal fields with` });
+  const rows = await keysFor(
+    tx,
+    keys,
+    newId,
+    tenantId,
+    places.map(({ subject }) => subject),
+  );
+  const plain = new Map<string, Buffer>();
+  for (const { holder, key, subject } of places) {
+    const row = rows.get(subject);
+    if (!row?.wrapped) holder[key] = SHREDDED;
+    else {
+      const own = plain.get(row.id) ?? unwrapped(keys, row);
+      plain.set(row.id, own);
+      holder[key] = { $encrypted: encrypted(own, tenantId, row.id, holder[key]) };
+    }
+  }
+}
+
+const sealedText = (node: unknown): RegExpExecArray | null => {
+  if (typeof node !== 'object' || node === null || !('$encrypted' in node)) return null;
+  return typeof node.$encrypted === 'string' && Object.keys(node).length === 1 ? FORM.exec(node.$encrypted) : null;
+};
+
+/** Whether some part of a value is encrypted. */
+export const isSealed = (node: unknown): boolean =>
+  typeof node === 'object' && node !== null && (sealedText(node) !== null || Object.values(node).some(isSealed));
+
+function keyIdsIn(node: unknown, found: Set<string>): Set<string> {
+  if (typeof node !== 'object' || node === null) return found;
+  const id = sealedText(node)?.[1];
+  if (id) found.add(id);
+  else for (const part of Object.values(node)) keyIdsIn(part, found);
+  return found;
+}
+
+/** A value of one tenant, with its personal fields as they are stored. */
+export interface Sealed<Value> {
+  tenantId: string;
+  value: Value;
+}
+
+/**
+ * Values with their personal fields readable, and the tombstone `{"$shredded": true}` for those whose subject was erased. Without a master key in
+ * the process they stay as they are stored: `{"$encrypted": ...}`. Errors: events_key_missing when they are encrypted under another master key.
+ */
+export async function reveal<Value>(tx: KeyedTransaction, sealed: readonly Sealed<Value>[]): Promise<Value[]> {
+  const { keys } = tx;
+  const ids = new Set<string>();
+  if (keys) for (const { value } of sealed) keyIdsIn(value, ids);
+  if (!keys || ids.size === 0) return sealed.map(({ value }) => value);
+  const tenants = [...new Set(sealed.map(({ tenantId }) => tenantId))];
+  const rows = await tx.query<SubjectKey>(
+    'select id, tenant_id, wrapped, master from plinth_events.subject_keys where tenant_id = any ($1::uuid[]) and id = any ($2::uuid[])',
+    [tenants, [...ids]],
+  );
+  const byId = new Map(rows.map((row) => [`${row.tenant_id} ${row.id}`, row]));
+  const plain = new Map<string, Buffer>();
+  const shown = (tenantId: string, node: unknown): unknown => {
+    if (typeof node !== 'object' || node === null) return node;
+    const [, id, text] = sealedText(node) ?? [];
+    if (id === undefined || text === undefined)
+      return Array.isArray(node)
+        ? node.map((part) => shown(tenantId, part))
+        : Object.fromEntries(Object.entries(node).map(([key, part]) => [key, shown(tenantId, part)]));
+    const row = byId.get(`${tenantId} ${id}`);
+    // Not one of this tenant's: somebody else wrote what only looks like it.
+    if (!row) return node;
+    if (!row.wrapped) return SHREDDED;
+    const key = plain.get(row.id) ?? unwrapped(keys, row);
+    plain.set(row.id, key);
+    try {
+      return opened(key, tenantId, id, text);
+    } catch {
+      return node;
+    }
+  };
+  return sealed.map(({ tenantId, value }) => (isSealed(value) ? (shown(tenantId, value) as Value) : value));
+}
