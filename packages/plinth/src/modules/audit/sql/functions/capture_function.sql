@@ -6,7 +6,7 @@ returns text
 language plpgsql stable set search_path = ''
 as $$
 declare
-  _columns text := 'tenant_id, action, entity_type, entity_id, actor_type, actor_id, before, after, severity, reason, ip, user_agent, source, correlation_id, causation_id, request_id, created_at';
+  _columns text := 'tenant_id, id, action, entity_type, entity_id, actor_type, actor_id, before, after, severity, reason, ip, user_agent, source, correlation_id, causation_id, request_id, created_at';
   _context text := case when p_tenant_column is null then 'plinth_kernel.current_context()' else 'plinth_kernel.open_context()' end;
   _mask text := (select coalesce(' || ' || quote_literal(jsonb_object_agg(r, '[redacted]')) || '::jsonb', '') from unnest(p_redact) as r);
   _same_key text := (select string_agg(format('plinth_new.%1$I = plinth_old.%1$I', k), ' and ') from unnest(p_keys) as k);
@@ -25,7 +25,7 @@ begin
     _branches := _branches || format($branch$
   if tg_op = %L then
     insert into plinth_audit.entries (%s)
-    select %s, %s, %L, %s, plinth_context.actor_type, plinth_context.actor_id, %s, %s, 'info', plinth_context.reason, plinth_context.ip, plinth_context.user_agent, 'capture', plinth_context.correlation_id, plinth_context.causation_id, plinth_context.request_id, now()
+    select %s, plinth_kernel.uuid_v7_nth(plinth_base, row_number() over ()), %s, %L, %s, plinth_context.actor_type, plinth_context.actor_id, %s, %s, 'info', plinth_context.reason, plinth_context.ip, plinth_context.user_agent, 'capture', plinth_context.correlation_id, plinth_context.causation_id, plinth_context.request_id, now()
     from %s as plinth_context cross join %s %s;
   end if;$branch$,
       _case.op, _columns, plinth_audit.capture_value(p_tenant_column, _case.op, 'plinth_context.tenant_id'), _case.action, p_entity_type,
@@ -33,6 +33,8 @@ begin
       _case.before, _case.after, _context, _case.rows_from, _case.condition);
   end loop;
   return format($text$create or replace function %I.%I() returns trigger language plpgsql set search_path = '' as $capture$
+declare
+  plinth_base uuid := plinth_kernel.uuid_v7();
 begin%s
   if tg_op = 'TRUNCATE' then
     insert into plinth_audit.entries (tenant_id, action, entity_type, source) select c.tenant_id, %L, %L, 'capture' from plinth_kernel.current_context() as c;

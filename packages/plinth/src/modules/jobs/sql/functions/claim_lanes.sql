@@ -10,6 +10,7 @@ as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();
   _claim uuid := plinth_kernel.uuid_v7();
+  _runs uuid := plinth_kernel.uuid_v7();
   _worker text := coalesce(_tenant::text || ':', '') || p_worker;
   _now timestamptz := clock_timestamp();
 begin
@@ -19,7 +20,7 @@ begin
   end if;
   return query
   with picked as materialized (
-    select c.slot, c.place, plinth_kernel.uuid_v7() as new_run_id from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, p_quanta) as l (queue, priority, tenant_id, key, after, quantum),
+    select c.slot, c.place, plinth_kernel.uuid_v7_nth(_runs, row_number() over ()) as new_run_id from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, p_quanta) as l (queue, priority, tenant_id, key, after, quantum),
     lateral (
       select r.slot, r.ctid as place from plinth_jobs.jobs_ready r
       where r.queue = l.queue and r.priority = l.priority and r.tenant_id = l.tenant_id and r.concurrency_key = l.key and r.seq > l.after

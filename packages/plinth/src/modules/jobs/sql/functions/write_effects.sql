@@ -9,8 +9,8 @@ begin
     perform plinth_jobs.write_special(p_rows);
     return;
   end if;
-  insert into plinth_jobs.jobs_ready (tenant_id, id, kind, name, queue, priority, slot, concurrency_key, payload, max_attempts, deadline, actor_type, actor_id, correlation_id, causation_id)
-  select c.tenant_id, e.id, e.kind, e.name, coalesce(e.queue, 'default'), coalesce(e.priority, 5), (select s.last_value from plinth_jobs.open_slot s), coalesce(e.concurrency_key, ''),
+  insert into plinth_jobs.jobs_ready (tenant_id, id, run_id, kind, name, queue, priority, slot, concurrency_key, payload, max_attempts, deadline, actor_type, actor_id, correlation_id, causation_id)
+  select c.tenant_id, e.id, e.id, e.kind, e.name, coalesce(e.queue, 'default'), coalesce(e.priority, 5), (select s.last_value from plinth_jobs.open_slot s), coalesce(e.concurrency_key, ''),
     case when pg_catalog.pg_column_size(e.payload) < 40000 then e.payload else plinth_jobs.checked_payload(coalesce(e.payload, '{}')) end,
     e.max_attempts, e.deadline, c.actor_type, c.actor_id, c.correlation_id, coalesce(e.causation_id, c.causation_id)
   from plinth_kernel.current_context() as c

@@ -64,7 +64,8 @@ create table plinth_jobs.jobs (
   max_attempts plinth_jobs.max_attempts,
   unique_key plinth_jobs.unique_key,
   deadline timestamptz,
-  -- The fence: a new id for every attempt, made when it is claimed. Before the first attempt nobody holds it.
+  -- The fence: a new id for every attempt, made when it is claimed. Before the first attempt nobody holds it, and the id of the job will
+  -- do (a random one costs 3 us); it must not be null, for UPDATE may move the row to where it is a key.
   run_id uuid not null default plinth_kernel.uuid_v7(),
   worker text,
   started_at timestamptz,
