@@ -17,9 +17,9 @@ const match = z.object({ event_id: z.uuid(), event_type: z.string(), occurred_at
 
 const preview = procedure({
   rest: 'POST /webhooks/preview',
-  permission: READ,
+  permission: WRITE,
   summary: 'Which of the last events a subscription like this would get, and the body of each',
-  description: 'Shows payloads, so it also needs events.read by those who grant it. Changes nothing.',
+  description: 'Changes nothing. It shows payloads, as subscribing would, and so asks for the same permission.',
 })
   .input(
     z.object({

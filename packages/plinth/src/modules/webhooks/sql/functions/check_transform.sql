@@ -46,6 +46,8 @@ begin
     perform plinth_webhooks.refuse_transform(format('{{%s}} is not a path such as {{ data.order.id }}, {{ type }} or {{ stream.id }}', left(_wrong, 200)));
   elsif (select count(*) > 50 from regexp_matches(p_transform::text, '\{\{', 'g')) or jsonb_array_length(coalesce(p_transform -> 'omit', '[]')) + jsonb_array_length(coalesce(p_transform -> 'redact', '[]')) > 100 then
     perform plinth_webhooks.refuse_transform('it has at most 50 values in {{ }} and 100 paths');
+  elsif (select count(*) > 5 from regexp_matches(concat(p_transform -> 'omit', p_transform -> 'redact', p_transform -> 'rename'), '\.\*', 'g')) then
+    perform plinth_webhooks.refuse_transform('it has at most 5 * in its paths');
   end if;
 end
 $$;

@@ -10,11 +10,14 @@ begin
   if _head is null then
     return case p_edit when 'redact' then '"[redacted]"' when 'set' then p_argument end;
   elsif _head = '*' and jsonb_typeof(p_value) = 'array' then
-    return coalesce((select jsonb_agg(n.value order by n.place) from (
-      select plinth_webhooks.edit_path(e.value, _rest, p_edit, p_argument) as value, e.place from jsonb_array_elements(p_value) with ordinality as e (value, place)) n where n.value is not null), '[]');
+    -- An element without the next key stays as it is and is not called for: of arrays of numbers there may be 100,000.
+    return coalesce((select jsonb_agg(case when cardinality(_rest) = 0 or _rest[1] = '*' or jsonb_typeof(e.value) = 'array' or e.value ? _rest[1]
+        then plinth_webhooks.edit_path(e.value, _rest, p_edit, p_argument) else e.value end order by e.place)
+      from jsonb_array_elements(p_value) with ordinality as e (value, place)), '[]');
   elsif _head = '*' and jsonb_typeof(p_value) = 'object' then
-    return coalesce((select jsonb_object_agg(n.key, n.value) from (
-      select e.key, plinth_webhooks.edit_path(e.value, _rest, p_edit, p_argument) as value from jsonb_each(p_value) e) n where n.value is not null), '{}');
+    return coalesce((select jsonb_object_agg(e.key, case when cardinality(_rest) = 0 or _rest[1] = '*' or jsonb_typeof(e.value) = 'array' or e.value ? _rest[1]
+        then plinth_webhooks.edit_path(e.value, _rest, p_edit, p_argument) else e.value end)
+      from jsonb_each(p_value) e), '{}');
   elsif jsonb_typeof(p_value) = 'array' and _head ~ '^\d{1,6}$' and p_value -> _head::integer is not null then
     _inner := plinth_webhooks.edit_path(p_value -> _head::integer, _rest, p_edit, p_argument);
     return case when _inner is null then p_value - _head::integer else jsonb_set(p_value, array[_head], _inner) end;
