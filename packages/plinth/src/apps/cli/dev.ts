@@ -105,7 +105,7 @@ async function run(environment: Environment): Promise<void> {
       'Started the API and the worker',
       () =>
         runParts({
-          environment,
+          environment: { ...environment, masterKey: environment.masterKey ?? secrets.masterKey },
           modules: all,
           serverUrl: database.serverUrl,
           maintenanceUrl: environment.maintenanceUrl ?? database.adminUrl,

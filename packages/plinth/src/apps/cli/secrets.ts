@@ -8,6 +8,8 @@ export interface DevSecrets {
   sessionSecret: string;
   /** Signs the webhooks to the demo's own receiver. */
   demoSecret: string;
+  /** As PLINTH_MASTER_KEY. */
+  masterKey: string;
   adminKey?: string;
 }
 
@@ -16,11 +18,16 @@ const fileIn = (dataDir: string): string => join(dataDir, 'secrets.json');
 export async function readSecrets(dataDir: string): Promise<DevSecrets> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const text = await readFile(fileIn(dataDir), 'utf8').catch(() => undefined);
-  if (text) return JSON.parse(text) as DevSecrets;
+  const masterKey = randomBytes(32).toString('base64');
+  const kept = text ? (JSON.parse(text) as DevSecrets) : undefined;
+  if (kept?.masterKey) return kept;
   const made: DevSecrets = {
     serverPassword: randomBytes(24).toString('base64url'),
     sessionSecret: randomBytes(32).toString('base64url'),
     demoSecret: `whsec_${randomBytes(32).toString('base64')}`,
+    // A folder may be older than one of its secrets.
+    ...kept,
+    masterKey,
   };
   await writeSecrets(dataDir, made);
   return made;

@@ -16,7 +16,7 @@ export type { JsonChange } from './json-changes.ts';
 export type { LiveEvent, LivePage, LiveWindow, LogState } from './live.ts';
 export { readLivePage, readLogState, readSnapshot, readTenantPage } from './live.ts';
 export type { Sealed } from './personal.ts';
-export { isSealed, reveal } from './personal.ts';
+export { isSealed, reveal, revealText } from './personal.ts';
 export type { EventsTransaction } from './publish.ts';
 export type { EventBus, RelayMessage } from './relay.ts';
 export { relayTo, waves } from './relay.ts';

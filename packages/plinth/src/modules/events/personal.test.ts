@@ -13,6 +13,7 @@ import type { Fold } from './aggregate.ts';
 import { loadAggregate } from './aggregate.ts';
 import { api } from './api.ts';
 import { appendNow } from './append.ts';
+import { revealText } from './personal.ts';
 import { readStream } from './stream.ts';
 import { eraseSubject, rewrapSubjectKeys } from './subjects.ts';
 
@@ -173,6 +174,15 @@ describe('personal fields', () => {
   });
 });
 
+test('the text of a document is shown with its fields readable, and left as it is when there are none', async () => {
+  const id = await place(plinth, tenantA, 'text', { name: 'Text "ü"' });
+  const body = `{"type": "order.placed", "data": ${JSON.stringify(await stored(id))}}`;
+  const show = (on: Plinth, text: string, closed = false) => on.transaction({ tenantId: tenantA }, (tx) => revealText(tx, tenantA, text, { closed }));
+  expect(JSON.parse(await show(plinth, body))).toEqual({ type: 'order.placed', data: { customer_id: 'text', total: 5, name: 'Text "ü"' } });
+  expect(JSON.parse(await show(plinth, body, true))).toEqual(JSON.parse(body));
+  for (const text of ['{"n": 12345678901234567890}', '{"$encrypted": "no", "n": 12345678901234567890}']) expect(await show(plinth, text)).toBe(text);
+});
+
 describe('erasing a subject', () => {
   test('leaves the tombstone everywhere, the others readable, an audit entry and an event; what comes later is not kept either', async () => {
     const canary = 'Canary-Grace-1906';
@@ -188,6 +198,7 @@ describe('erasing a subject', () => {
     expect(await erase(tenantA)).toEqual({ ...erasure, first: false });
 
     expect((await read(plinth, tenantA, 'erased')).map(({ name }) => name)).toEqual([{ $shredded: true }, `${canary} alan`]);
+    expect((await read(keyless, tenantA, 'erased')).map(({ name }) => name)).toEqual([{ $shredded: true }, sealed]);
     expect((await read(plinth, tenantB, 'erased')).map(({ name }) => name)).toEqual([`${canary} grace`]);
     expect(await holding(canary)).toEqual([]);
     const { rows: keys } = await admin.query('select wrapped, master from plinth_events.subject_keys where id = $1', [erasure.keyId]);
@@ -242,7 +253,7 @@ describe('erasing a subject', () => {
     expect((await reader.get({ id })).payload).toEqual({ customer_id: 'rest', name: sealed });
     await expect(reader.eraseSubject({ subject: 'rest', reason: 'x' })).rejects.toMatchObject({ cause: { code: 'kernel_forbidden' } });
     expect(await all.eraseSubject({ subject: 'rest', reason: 'A request' })).toMatchObject({ first: true });
-    expect((await all.get({ id })).payload).toEqual({ customer_id: 'rest', name: { $shredded: true } });
+    for (const one of [all, reader]) expect((await one.get({ id })).payload).toEqual({ customer_id: 'rest', name: { $shredded: true } });
     await expect(all.putType({ name: 'bad.personal', schema: { properties: { a: { 'x-personal': true } } } })).rejects.toMatchObject({
       cause: { code: 'events_type_invalid' },
     });

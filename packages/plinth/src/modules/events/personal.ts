@@ -157,14 +157,15 @@ export interface Sealed<Value> {
 }
 
 /**
- * Values with their personal fields readable, and the tombstone `{"$shredded": true}` for those whose subject was erased. Without a master key in
- * the process they stay as they are stored: `{"$encrypted": ...}`. Errors: events_key_missing when they are encrypted under another master key.
+ * Values with their personal fields readable, and the tombstone `{"$shredded": true}` for those whose subject was erased. `closed: true`, or no master key
+ * in the process: only the tombstone, what can be read stays as it is stored, `{"$encrypted": ...}`. Errors: events_key_missing when
+ * it is encrypted under a master key that the process does not have.
  */
-export async function reveal<Value>(tx: KeyedTransaction, sealed: readonly Sealed<Value>[]): Promise<Value[]> {
-  const { keys } = tx;
+export async function reveal<Value>(tx: KeyedTransaction, sealed: readonly Sealed<Value>[], options: { closed?: boolean } = {}): Promise<Value[]> {
+  const keys = options.closed ? undefined : tx.keys;
   const ids = new Set<string>();
-  if (keys) for (const { value } of sealed) keyIdsIn(value, ids);
-  if (!keys || ids.size === 0) return sealed.map(({ value }) => value);
+  for (const { value } of sealed) keyIdsIn(value, ids);
+  if (ids.size === 0) return sealed.map(({ value }) => value);
   const tenants = [...new Set(sealed.map(({ tenantId }) => tenantId))];
   const rows = await tx.query<SubjectKey>(
     'select id, tenant_id, wrapped, master from plinth_events.subject_keys where tenant_id = any ($1::uuid[]) and id = any ($2::uuid[])',
@@ -183,6 +184,7 @@ export async function reveal<Value>(tx: KeyedTransaction, sealed: readonly Seale
     // Not one of this tenant's: somebody else wrote what only looks like it.
     if (!row) return node;
     if (!row.wrapped) return SHREDDED;
+    if (!keys) return node;
     const key = plain.get(row.id) ?? unwrapped(keys, row);
     plain.set(row.id, key);
     try {
@@ -192,4 +194,15 @@ export async function reveal<Value>(tx: KeyedTransaction, sealed: readonly Seale
     }
   };
   return sealed.map(({ tenantId, value }) => (isSealed(value) ? (shown(tenantId, value) as Value) : value));
+}
+
+/**
+ * The text of a JSON document of one tenant, such as the body of a webhook, as `reveal` shows it. Text without encrypted fields stays byte for byte; in
+ * other text numbers that do not fit a JavaScript number are rounded.
+ */
+export async function revealText(tx: KeyedTransaction, tenantId: string, text: string, options: { closed?: boolean } = {}): Promise<string> {
+  if (!text.includes('"$encrypted"')) return text;
+  const value: unknown = JSON.parse(text);
+  const [shown] = await reveal(tx, [{ tenantId, value }], options);
+  return isSealed(value) ? JSON.stringify(shown) : text;
 }

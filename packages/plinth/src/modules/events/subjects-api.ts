@@ -5,15 +5,15 @@ import type { AnyTransaction } from '#kernel/transaction.ts';
 import { reveal } from './personal.ts';
 import { eraseSubject } from './subjects.ts';
 
-/** Events for a caller: personal fields readable for those who may, as they are stored for others. */
+/** Events for a caller: personal fields readable for those who may, as they are stored for others; the tombstone for both. */
 export async function shownTo<Row extends { payload: Record<string, unknown> }>(
   ctx: { tx: AnyTransaction; principal: Principal },
   rows: readonly Row[],
 ): Promise<Row[]> {
-  if (!allows(ctx.principal.scopes, 'events.personal')) return [...rows];
   const payloads = await reveal(
     ctx.tx,
     rows.map((row) => ({ tenantId: ctx.tx.context.tenantId ?? '', value: row.payload })),
+    { closed: !allows(ctx.principal.scopes, 'events.personal') },
   );
   return rows.map((row, index) => ({ ...row, payload: payloads[index] ?? row.payload }));
 }
