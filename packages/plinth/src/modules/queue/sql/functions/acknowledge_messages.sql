@@ -13,11 +13,10 @@ begin
   from (select distinct g from unnest(p_receipts) g) as u (receipt) cross join lateral plinth_queue.receipt_of(u.receipt) as r;
   return query
     with locked as materialized (
-      select h.id, h.receives from unnest(_ids, _receives) as g (id, receives)
-      join plinth_queue.hidden h on h.tenant_id = _tenant and h.id = g.id and h.receives = g.receives and h.held
-      for update of h
+      select k.place from unnest(_ids, _receives) as g (id, receives) cross join lateral (
+        select h.ctid as place from plinth_queue.hidden h where h.tenant_id = _tenant and h.id = g.id and h.receives = g.receives and h.held limit 1 for update) k
     ), gone as (
-      delete from plinth_queue.hidden h using locked l where h.tenant_id = _tenant and h.id = l.id returning h.tenant_id, h.id, h.receives
+      delete from plinth_queue.hidden h using locked l where h.ctid = l.place returning h.tenant_id, h.id, h.receives
     )
     insert into plinth_queue.done as d (tenant_id, id, outcome, receives) select g.tenant_id, g.id, 'completed', g.receives from gone g
     returning d.id || '.' || d.receives;

@@ -60,7 +60,7 @@ begin
   return query
     select m.id, m.tenant_id, m.queue::text, m.payload, m.headers::jsonb, m.group_key::text, m.id || '.' || t.receives, t.receives, t.until, m.created_at, m.correlation_id, m.causation_id
     from unnest(_ids, _receives, _until) with ordinality as t (id, receives, until, n)
-    join plinth_queue.messages m on m.tenant_id = p_tenant and m.id = t.id and m.id >= _least and m.id <= _most
+    cross join lateral (select * from plinth_queue.messages m where m.tenant_id = p_tenant and m.id = t.id and m.id >= _least and m.id <= _most limit 1) m
     order by t.n;
 end
 $$;

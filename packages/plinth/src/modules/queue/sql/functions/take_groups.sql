@@ -1,5 +1,6 @@
 -- One message of each group that has none in flight: the walk makes one step of the index a group, whatever their backlog, and the row is
--- locked by its whole key, so that a receiver that comes too late gets nothing and never the message after it.
+-- locked by its whole key, so that a receiver that comes too late gets nothing and never the message after it. What looks roundabout (lateral, limit,
+-- places) keeps every step a probe of an index, whatever the planner believes of the tables' size.
 create or replace function plinth_queue.take_groups(p_tenant uuid, p_queue text, p_from bigint, p_to bigint, p_limit integer, p_visibility interval, p_oldest uuid)
 returns table (id uuid, receives integer, visible_at timestamptz)
 language sql volatile security invoker set search_path = ''
@@ -17,15 +18,15 @@ as $$
     ) as n where w.step < 10000
   ), heads as materialized (
     select w.group_no, w.position from walk w
-    where not exists (select from plinth_queue.hidden h where h.tenant_id = p_tenant and h.queue = p_queue and h.group_no = w.group_no)
-    limit p_limit
+    left join lateral (select true as is from plinth_queue.hidden h where h.tenant_id = p_tenant and h.queue = p_queue and h.group_no = w.group_no limit 1) busy on true
+    where busy.is is null limit p_limit
   ), locked as materialized (
-    select g.group_no, g.position from heads d
-    join plinth_queue.grouped g on g.tenant_id = p_tenant and g.queue = p_queue and g.group_no = d.group_no and g.position = d.position
-    for update of g skip locked
+    select k.place from heads d cross join lateral (
+      select g.ctid as place from plinth_queue.grouped g where g.tenant_id = p_tenant and g.queue = p_queue and g.group_no = d.group_no and g.position = d.position
+      limit 1 for update skip locked) k
   ), taken as (
     delete from plinth_queue.grouped g using locked l
-    where g.tenant_id = p_tenant and g.queue = p_queue and g.group_no = l.group_no and g.position = l.position
+    where g.ctid = l.place
     returning g.*
   ), expired as (
     insert into plinth_queue.done (tenant_id, id, outcome, receives) select t.tenant_id, t.id, 'expired', t.receives from taken t where t.id < p_oldest

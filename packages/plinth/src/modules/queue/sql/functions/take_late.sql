@@ -6,12 +6,12 @@ language sql volatile security invoker set search_path = ''
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
   with late as materialized (
-    select h.* from plinth_queue.hidden h
+    select h.*, h.ctid as place from plinth_queue.hidden h
     where h.tenant_id = p_tenant and h.queue = p_queue and h.visible_at >= p_from and h.visible_at <= (select clock_timestamp())
     order by h.visible_at limit p_limit for update skip locked
   ), gone as (
     delete from plinth_queue.hidden h using late l
-    where h.tenant_id = p_tenant and h.id = l.id and (l.receives - l.forgiven >= p_max_receives or l.id < p_oldest)
+    where h.ctid = l.place and (l.receives - l.forgiven >= p_max_receives or l.id < p_oldest)
     returning h.*
   ), expired as (
     insert into plinth_queue.done (tenant_id, id, outcome, receives) select g.tenant_id, g.id, 'expired', g.receives from gone g where g.id < p_oldest
@@ -22,7 +22,7 @@ as $$
   update plinth_queue.hidden h
   set receives = h.receives + 1, held = true, visible_at = clock_timestamp() + p_visibility
   from late l
-  where h.tenant_id = p_tenant and h.id = l.id and l.receives - l.forgiven < p_max_receives and l.id >= p_oldest
+  where h.ctid = l.place and l.receives - l.forgiven < p_max_receives and l.id >= p_oldest
   returning h.id, h.receives, h.visible_at
 $$;
 comment on function plinth_queue.take_late(uuid, text, timestamptz, integer, interval, integer, uuid) is 'Receives messages of a queue that were hidden and are due.';

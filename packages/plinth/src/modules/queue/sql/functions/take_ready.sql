@@ -1,17 +1,17 @@
 -- Rows that another receiver holds are passed over, not waited for. Planner settings are fixed because the table empties and fills faster
--- than its statistics follow.
+-- than its statistics follow; rows are found again by their place, because by key an empty table's plan reads the whole queue for it.
 create or replace function plinth_queue.take_ready(p_tenant uuid, p_queue text, p_from bigint, p_limit integer, p_visibility interval, p_oldest uuid)
 returns table (id uuid, receives integer, visible_at timestamptz)
 language sql volatile security invoker set search_path = ''
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
   with picked as materialized (
-    select r.position from plinth_queue.ready r
+    select r.ctid as place from plinth_queue.ready r
     where r.tenant_id = p_tenant and r.queue = p_queue and r.position >= p_from
     order by r.position limit p_limit for update skip locked
   ), taken as (
     delete from plinth_queue.ready r using picked p
-    where r.tenant_id = p_tenant and r.queue = p_queue and r.position = p.position
+    where r.ctid = p.place
     returning r.*
   ), expired as (
     insert into plinth_queue.done (tenant_id, id, outcome, receives) select t.tenant_id, t.id, 'expired', t.receives from taken t where t.id < p_oldest
