@@ -651,6 +651,28 @@ export interface ParkedEventsView {
   ended_at: Date | null;
 }
 
+/** Projections of the events, for operators and the application itself. status: live; stale (the code has another revision than the one that made the tables: rebuild it); replaying, swapping (it is being rebuilt). comparison: what the last rebuild found when it compared new and old tables. */
+export interface ProjectionsView {
+  id: string | null;
+  tenant_id: string | null;
+  name: string | null;
+  kind: string | null;
+  status: string | null;
+  revision: string | null;
+  declared_revision: string | null;
+  rebuild_revision: string | null;
+  rebuild_handled: string | null;
+  live_handled: string | null;
+  rebuild_waiting: string | null;
+  cancel_reason: string | null;
+  error: string | null;
+  comparison: unknown;
+  rebuild_started_at: Date | null;
+  rebuilt_at: Date | null;
+  created_at: Date | null;
+  updated_at: Date | null;
+}
+
 /** Queues that were configured. A queue that nobody configured works with the defaults; plinth.queue_depth() shows how full they are. */
 export interface QueuesView {
   id: string;
@@ -1387,6 +1409,24 @@ export interface KernelFeedEpochsTable {
   started_at: Generated<Date>;
 }
 
+/** Projections of the log and their rebuilds. The shadow tables of a rebuild that was interrupted stand in `shadows`. */
+export interface KernelFeedProjectionsTable {
+  name: string;
+  kind: string;
+  revision: string | null;
+  declared: string;
+  phase: string | null;
+  rebuild_revision: string | null;
+  shadows: unknown;
+  cancel_reason: string | null;
+  error: string | null;
+  comparison: unknown;
+  rebuild_started_at: Date | null;
+  rebuilt_at: Date | null;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
 /** Migrations that were applied, with checksums. */
 export interface KernelMigrationsTable {
   module: string;
@@ -1924,6 +1964,7 @@ export interface Database {
   'plinth.message_queue': MessageQueueView;
   'plinth.operator_access': OperatorAccessView;
   'plinth.parked_events': ParkedEventsView;
+  'plinth.projections': ProjectionsView;
   'plinth.queues': QueuesView;
   'plinth.retention_policies': RetentionPoliciesView;
   'plinth.roles': RolesView;
@@ -1973,6 +2014,7 @@ export interface Database {
   'plinth_kernel.feed_consumers': KernelFeedConsumersTable;
   'plinth_kernel.feed_cursors': KernelFeedCursorsTable;
   'plinth_kernel.feed_epochs': KernelFeedEpochsTable;
+  'plinth_kernel.feed_projections': KernelFeedProjectionsTable;
   'plinth_kernel.migrations': KernelMigrationsTable;
   'plinth_kernel.repeatables': KernelRepeatablesTable;
   'plinth_kernel.retention_holds': KernelRetentionHoldsTable;
@@ -2042,6 +2084,9 @@ export const sqlFunctions = {
   /** Cancels a job. Returns cancelled, or processing when it is running: then its handler is told to stop and the job is cancelled when it does. Cancelling a cancelled job does nothing. Errors: jobs_job_not_found, jobs_already_finished. */
   cancelJob: (tx: Queryable, args: { id: string; reason?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.cancel_job', { id: ['p_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<string | null>,
+  /** Asks the process that rebuilds a projection to stop and to leave nothing of it; the live tables stay as they are. Of one that was interrupted, plinth projections cancel or the next rebuild removes the rest. For plinth_worker; recorded in the audit log. Errors: kernel_projection_unknown, events_operation_invalid, kernel_forbidden. */
+  cancelProjectionRebuild: (tx: Queryable, args: { projection: string; reason: string }): Promise<void> =>
+    call(tx, 'plinth.cancel_projection_rebuild', { projection: ['p_projection', 'text'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
   /** Stops a replay from adding more and returns how many deliveries it had added; those go out (at most about 1,000 wait at a time). One that is over stays as it is. Error: webhooks_replay_not_found. */
   cancelReplay: (tx: Queryable, args: { replayId: string }): Promise<number | null> =>
     call(tx, 'plinth.cancel_replay', { replayId: ['p_replay_id', 'uuid'] }, args, 'value') as Promise<number | null>,

@@ -28,6 +28,14 @@ export interface EffectSink {
  */
 export type EffectCheck = (tx: Pick<AnyTransaction, 'query' | 'context' | 'keys' | 'newId'>, effects: readonly Effect[]) => Promise<void> | undefined;
 
+/** What a module does right after its effects were written, in their transaction. */
+export interface EffectFollower {
+  /** Whether there is anything to do; asked of every transaction with effects of the module, so it has to be quick. */
+  follows(effects: readonly Effect[]): boolean;
+  /** What it throws ends the transaction. Effects that it asks for are written, and not followed. */
+  run(tx: Queryable & { readonly context: Context }, effects: readonly Effect[]): Promise<void>;
+}
+
 /**
  * Another way to write the effects of a module, for transactions that have few: a prepared INSERT each. It takes the server about
  * half of the time of write_effects, which evaluates a JSON document; ten and more are cheaper in one document.
@@ -61,6 +69,11 @@ export class EffectBuffer {
   add(effect: Effect): void {
     if (this.#effects.length >= MOST_EFFECTS) throw new RangeError(`more than ${MOST_EFFECTS} effects are waiting: await tx.flush() in between`);
     this.#effects.push(effect);
+  }
+
+  /** Everything collected so far. */
+  get waiting(): readonly Effect[] {
+    return this.#effects;
   }
 
   /** Everything collected so far, and forgets it. */

@@ -122,6 +122,22 @@ export const kernelErrors = {
     title: 'This is not an offset',
     wayOut: 'Send the id of the last frame as it came, or no offset to begin with what happens from now on.',
   },
+  projection_busy: {
+    status: 409,
+    title: 'The projection is being rebuilt by another process',
+    wayOut: 'Wait for it, or cancel it: plinth projections cancel <name>.',
+  },
+  projection_unknown: { status: 404, title: 'There is no such projection', wayOut: 'Take its name, <module>.<name>, from plinth projections list.' },
+  projection_invalid: {
+    status: 422,
+    title: 'The projection cannot be rebuilt as it is',
+    wayOut: 'Correct what the message names; its tables are plain tables, schema.table, that the maintenance connection owns.',
+  },
+  projection_cancelled: {
+    status: 409,
+    title: 'The rebuild was cancelled',
+    wayOut: 'Start it again when the reason that is named is gone; nothing of it is left.',
+  },
   schema_older: { status: 503, title: 'The database has not been migrated to this version', wayOut: 'Run plinth migrate up.' },
   migration_changed: {
     status: 500,

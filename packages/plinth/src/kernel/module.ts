@@ -1,6 +1,7 @@
-import type { Effect, EffectCheck, EffectInsert, EffectSink } from './effects.ts';
+import type { Effect, EffectCheck, EffectFollower, EffectInsert, EffectSink } from './effects.ts';
 import type { ErrorCatalogue } from './errors.ts';
 import type { AnyTransaction } from './transaction.ts';
+import type { Projection } from './projection.ts';
 import type { Wake } from './wake.ts';
 import type { Consumer, FeedEvent, JobDefinition, WorkerPart } from './work.ts';
 
@@ -121,12 +122,16 @@ export interface ModuleCard<Name extends string = string, Effects = unknown, Api
   effectInsert?: EffectInsert;
   /** Makes, once for each kernel, the check that this module's effects pass before they are written. */
   checkEffects?: (wake: Wake) => EffectCheck;
+  /** Makes, once for each kernel, what follows in the transaction on effects of this module that were written; undefined: nothing does. */
+  followEffects?: (modules: ModuleMap) => EffectFollower | undefined;
   api?: Api;
   lists?: Record<string, ListCard>;
   /** Handlers of jobs by kind, with an optional cron schedule. Run by the worker. */
   jobs?: Record<string, JobDefinition>;
   /** Readers of the event feed, registered as `<module>.<name>` when the database is migrated. Run by the worker. */
   consumers?: Record<string, Consumer>;
+  /** Tables that follow from the log, by name; they can be made anew beside the live ones. */
+  projections?: Record<string, Projection>;
   /** The log that the consumers of all modules read. One module of an installation offers it. */
   feed?: FeedCard;
   /** Long-running parts, by name, that the worker process starts and stops: a dispatcher, a poller. */

@@ -4,7 +4,7 @@ import { systemClock } from './clock.ts';
 import type { ContextInput } from './context.ts';
 import type { PoolOptions, Queryable } from './database.ts';
 import { createPool, survivingLoss } from './database.ts';
-import type { EffectCheck, EffectInsert } from './effects.ts';
+import type { EffectCheck, EffectFollower, EffectInsert } from './effects.ts';
 import { offerOf } from './effects.ts';
 import type { IdSource } from './ids.ts';
 import { uuidV7Source } from './ids.ts';
@@ -51,6 +51,14 @@ const isPool = (database: PoolOptions | pg.Pool): database is pg.Pool => 'connec
 const checksOf = (modules: ModuleMap, wake: Wake): Map<string, EffectCheck> =>
   new Map(Object.entries(modules).flatMap(([name, card]) => (card.checkEffects ? [[name, card.checkEffects(wake)] as const] : [])));
 
+const followersOf = (modules: ModuleMap): Map<string, EffectFollower> =>
+  new Map(
+    Object.entries(modules).flatMap(([name, card]) => {
+      const follower = card.followEffects?.(modules);
+      return follower ? [[name, follower] as const] : [];
+    }),
+  );
+
 const insertsOf = (modules: ModuleMap): Map<string, EffectInsert> =>
   new Map(Object.entries(modules).flatMap(([name, card]) => (card.effectInsert ? [[name, card.effectInsert] as const] : [])));
 
@@ -67,6 +75,7 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
     clock,
     newId,
     checks: checksOf(options.modules, wake),
+    followers: followersOf(options.modules),
     inserts: isPool(options.database) || options.database.prepare === false ? undefined : insertsOf(options.modules),
     onSignal: (signals) => wake.signal(signals),
   };

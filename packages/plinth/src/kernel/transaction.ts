@@ -4,7 +4,7 @@ import type { Context, ContextInput } from './context.ts';
 import { contextStatements, makeContext, runInContext } from './context.ts';
 import type { Queryable } from './database.ts';
 import { literal } from './database.ts';
-import type { Effect, EffectCheck, EffectInsert, Offer } from './effects.ts';
+import type { Effect, EffectCheck, EffectFollower, EffectInsert, Offer } from './effects.ts';
 import { EffectBuffer, effectStatements, effectsDocument } from './effects.ts';
 import { fail, isLostConnection, kernelErrors, PlinthError, toPlinthError } from './errors.ts';
 import type { IdSource } from './ids.ts';
@@ -55,6 +55,8 @@ export interface TransactionDeps {
   onSignal: (signals: ReadonlySet<string>) => void;
   /** By module: what its effects pass before they are written. */
   checks: ReadonlyMap<string, EffectCheck>;
+  /** By module: what follows in the transaction on effects that were written. */
+  followers: ReadonlyMap<string, EffectFollower>;
   /** By module: the INSERT that writes one of its effects. Undefined: nothing may stay prepared on a connection. */
   inserts: ReadonlyMap<string, EffectInsert> | undefined;
 }
@@ -81,6 +83,10 @@ function scope(deps: TransactionDeps, context: Context, send: Queryable['query']
       if (effects.length === 0) return;
       await checked(deps, tx, effects);
       await send(WRITE, [effectsDocument(effects)]).catch((error: unknown) => explain(deps, context, effects, error));
+      for (const [module, follower] of deps.followers) {
+        const own = effects.filter((effect) => effect.module === module);
+        if (own.length > 0 && follower.follows(own)) await follower.run(tx, own);
+      }
     },
     afterCommit: (hook: () => void) => void hooks.push(hook),
     signal: afterCommit,
@@ -102,6 +108,9 @@ function checked(deps: TransactionDeps, tx: AnyTransaction, effects: readonly Ef
   }
   return waiting.length > 0 ? Promise.all(waiting) : undefined;
 }
+
+const followed = (deps: TransactionDeps, effects: readonly Effect[]): boolean =>
+  [...deps.followers].some(([module, follower]) => follower.follows(effects.filter((effect) => effect.module === module)));
 
 /** BEGIN, role and context in one text, so that they travel as one message with the first statement. */
 export function beginText(input: TransactionInput, context: Context): string {
@@ -193,6 +202,8 @@ async function sendCommit(deps: TransactionDeps, client: pg.PoolClient, context:
 }
 
 async function commit(deps: TransactionDeps, client: pg.PoolClient, begun: Promise<unknown>, tx: AnyTransaction, buffer: EffectBuffer): Promise<void> {
+  // What follows on effects has to see them written, and COMMIT has to come after it.
+  if (deps.followers.size > 0 && followed(deps, buffer.waiting)) await tx.flush();
   const effects = buffer.take();
   const checking = checked(deps, tx, effects);
   if (checking) await checking;

@@ -12,6 +12,7 @@ const main = defineCommand({
     maintain: () => import('./maintain.ts').then((file) => file.maintain),
     events: () => import('./events.ts').then((file) => file.events),
     keys: () => import('./keys.ts').then((file) => file.keys),
+    projections: () => import('./projections.ts').then((file) => file.projections),
     trace: () => import('./trace.ts').then((file) => file.trace),
     replay: () => import('./replay.ts').then((file) => file.replay),
     'new-module': () => import('./new-module-command.ts').then((file) => file.newModuleCommand),

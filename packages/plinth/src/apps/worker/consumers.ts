@@ -1,6 +1,7 @@
 import { consumeOnce, consumeParked, FEED_SIGNAL } from '#kernel/feed.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
+import { consumersOf, declareProjections } from '#kernel/projection.ts';
 import type { Consumer, WorkServices } from '#kernel/work.ts';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
@@ -16,15 +17,29 @@ export interface ConsumersOptions {
 
 /** How often a consumer is asked for parked events that somebody wants to be tried again, ms. */
 const PARKED_EVERY_MS = 2_000;
+const HOUR_MS = 3_600_000;
 
 /** Runs the readers of the event feed that the cards name, one loop each. The cursors decide who reads what among processes. */
 export function startConsumers(options: ConsumersOptions): Loop[] {
   const cards = Object.values(options.plinth.modules);
   if (!cards.some((card) => card.feed)) return [];
-  return cards
+  const consumers = cards
     .filter((card) => options.services.enabled(card.name))
-    .flatMap((card) => Object.entries(card.consumers ?? {}).map(([name, consumer]) => startConsumer(options, `${card.name}.${name}`, consumer)));
+    .flatMap((card) => Object.entries(consumersOf(card)).map(([name, consumer]) => startConsumer(options, `${card.name}.${name}`, consumer)));
+  return [...consumers, declaring(options)];
 }
+
+/** Says which projections this process has; tried again while their tables are not there yet. */
+const declaring = ({ plinth, services }: ConsumersOptions): Loop =>
+  startLoop({
+    name: 'projections',
+    log: services.log,
+    wake: plinth.wake,
+    async turn() {
+      await declareProjections(plinth);
+      return HOUR_MS;
+    },
+  });
 
 /** Runs one reader of the event feed, and tries its parked events again when somebody wants that. */
 export function startConsumer(options: ConsumersOptions, name: string, consumer: Consumer): Loop {

@@ -1,5 +1,6 @@
 import { identifier, literal } from '../database.ts';
 import type { AnyModule, Privilege, TableCard, TraceCard } from '../module.ts';
+import { consumersOf } from '../projection.ts';
 import { retentionKinds, retentionSql } from '../retention/kinds.ts';
 
 /**
@@ -150,7 +151,7 @@ function feedConsumers(ordered: readonly AnyModule[]): string[] {
   if (!source?.feed) return [];
   const feed = literal(`plinth_${source.name}.${source.feed.table}`);
   return ordered.flatMap((card) =>
-    Object.entries(card.consumers ?? {}).map(
+    Object.entries(consumersOf(card)).map(
       ([name, consumer]) => `select plinth_kernel.feed_start(${feed}, ${literal(`${card.name}.${name}`)}, ${literal(consumer.from ?? 'beginning')})`,
     ),
   );
@@ -169,8 +170,8 @@ function kernelTables(): string[] {
     'grant select on plinth_kernel.tenants to plinth_app, plinth_reader',
     'grant select, insert, update on plinth_kernel.tenants to plinth_worker',
     'grant select on plinth_kernel.migrations, plinth_kernel.repeatables to plinth_app, plinth_worker, plinth_reader',
-    'grant select, insert, update, delete on plinth_kernel.feed_cursors, plinth_kernel.feed_consumers to plinth_worker',
+    'grant select, insert, update, delete on plinth_kernel.feed_cursors, plinth_kernel.feed_consumers, plinth_kernel.feed_projections to plinth_worker',
     'grant select, insert on plinth_kernel.feed_epochs to plinth_worker',
-    'grant select on plinth_kernel.feed_cursors, plinth_kernel.feed_consumers, plinth_kernel.feed_epochs to plinth_reader',
+    'grant select on plinth_kernel.feed_cursors, plinth_kernel.feed_consumers, plinth_kernel.feed_projections, plinth_kernel.feed_epochs to plinth_reader',
   ];
 }

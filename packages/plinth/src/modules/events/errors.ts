@@ -97,6 +97,11 @@ export const errors = {
     title: 'Events with personal fields cannot be published in SQL',
     wayOut: 'Publish them through the library or POST /api/v1/events: they are encrypted where the master key is, which is not in the database.',
   },
+  projection_flooded: {
+    status: 422,
+    title: 'One transaction publishes more events than inline projections follow',
+    wayOut: 'Publish fewer in a transaction, or make the projection async.',
+  },
   append_only: {
     status: 403,
     title: 'Events cannot be changed or deleted',

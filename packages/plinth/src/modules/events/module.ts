@@ -4,8 +4,10 @@ import { eventsCheck } from './check.ts';
 import { consumersApi } from './consumers-api.ts';
 import { consumersLists } from './consumers-lists.ts';
 import { errors } from './errors.ts';
+import { inlineProjections } from './inline-projections.ts';
 import { eventInsert } from './insert.ts';
 import { openEvents } from './open-events.ts';
+import { projectionsApi, projectionsLists } from './projections-api.ts';
 import { eventsEffects } from './publish.ts';
 
 export default defineModule({
@@ -66,17 +68,19 @@ export default defineModule({
   effects: eventsEffects,
   effectInsert: eventInsert,
   checkEffects: eventsCheck,
-  api: { ...api, ...consumersApi },
+  followEffects: inlineProjections,
+  api: { ...api, ...consumersApi, ...projectionsApi },
   permissions: {
     'events.read': 'Sees events, streams, event types and parked events; operators also see consumers',
     'events.write': 'Publishes and appends events, registers event types',
     'events.personal': 'Reads personal fields of events',
     'events.erase': 'Erases data subjects',
     'events.retry': 'Has parked events tried again, or gives them up',
-    'events.admin': 'Pauses, resumes and rewinds consumers (operators)',
+    'events.admin': 'Pauses, resumes and rewinds consumers, cancels rebuilds of projections (operators)',
   },
   lists: {
     ...consumersLists,
+    ...projectionsLists,
     events: {
       title: 'Events',
       view: 'event_store',

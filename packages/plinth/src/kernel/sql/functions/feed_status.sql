@@ -1,7 +1,7 @@
 -- How far behind each consumer is, for doctor, metrics and people. It looks at 1,000 rows a shard and no more, whatever waits: in the middle of
 -- a window at those behind `last` by position, otherwise at those since s1 by transaction, all of which are unread. Definer rights for the reason
 -- of feed_windows: it tells numbers, and error texts, which are the installation's.
-create or replace function plinth_kernel.feed_status(p_feed text)
+create or replace function plinth_kernel.feed_status(p_feed text, p_consumer text default null)
 returns table (consumer text, shard smallint, waiting bigint, oldest timestamptz, handled bigint, failures integer, last_error text, retry_at timestamptz, moved_at timestamptz)
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -12,6 +12,7 @@ begin
   for _cursor in
     select w.*, c.handled, c.last_error, c.updated_at from plinth_kernel.feed_windows(p_feed) as w
     join plinth_kernel.feed_cursors as c on c.feed = p_feed and c.consumer = w.consumer and c.shard = w.shard
+    where p_consumer is null or w.consumer = p_consumer
   loop
     consumer := _cursor.consumer;
     shard := _cursor.shard;
@@ -34,4 +35,4 @@ begin
   end loop;
 end
 $$;
-comment on function plinth_kernel.feed_status(text) is 'One row for each shard of each consumer of a log: rows waiting (at most 1,000 are counted), the oldest of them, failures.';
+comment on function plinth_kernel.feed_status(text, text) is 'One row for each shard of each consumer of a log, or of one consumer: rows waiting (at most 1,000 are counted), the oldest of them, failures.';

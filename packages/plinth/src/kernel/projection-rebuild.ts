@@ -1,0 +1,341 @@
+import pg from 'pg';
+import type { Queryable } from './database.ts';
+import { fail } from './errors.ts';
+import { consumeOnce } from './feed.ts';
+import type { Feed } from './feed-read.ts';
+import { checkpoint, feedOf, readBatch } from './feed-read.ts';
+import type { ModuleMap } from './module.ts';
+import type { Plinth } from './plinth.ts';
+import type { Projection, ProjectionTables } from './projection.ts';
+import { declareProjection, liveTables, projectionConsumer, projectionsOf, quoted } from './projection.ts';
+import type { TableComparison } from './projection-tables.ts';
+import { compareTables, createShadow, shadowOf, swapTable } from './projection-tables.ts';
+import type { AnyTransaction } from './transaction.ts';
+import type { Consumer } from './work.ts';
+
+/**
+ * Making a projection anew beside the live one: shadow tables, filled by a consumer of their own that reads the log from its beginning, compared and put
+ * in place in one transaction. Everything is in the database and committed with what it says, so a rebuild that is killed goes on where it was.
+ */
+
+export interface RebuildOptions {
+  /** Connection that owns the tables (or is a superuser) and is a member of plinth_worker: PLINTH_MAINTENANCE_URL. */
+  ownerUrl: string;
+  /** Batches at a time; each takes shards of its own. Default 4, at most 8. */
+  parallel?: number;
+  /** Throw away what an interrupted rebuild has done so far. Default: go on with it, if it was of the same revision. */
+  restart?: boolean;
+  /** What to do when the tables differ although they were made by the same revision. Default `keep` the live ones, and say where they differ. */
+  onDifference?: 'keep' | 'swap';
+  /** Heard of about every half second. */
+  onProgress?: (progress: RebuildProgress) => void;
+}
+
+export interface RebuildProgress {
+  phase: 'replaying' | 'swapping';
+  /** Events read so far, of those that the live one has read; an inline one does not count its events. */
+  handled: number;
+  of: number | undefined;
+  /** Unread events; at most 1,000 a shard are counted. */
+  waiting: number;
+}
+
+export interface RebuildReport {
+  name: string;
+  revision: string;
+  /** Revision that the tables were made by before; null: not known. */
+  formerRevision: string | null;
+  resumed: boolean;
+  swapped: boolean;
+  /** Empty when the live one had not read nearly everything, failed, or had never run: then there is nothing to compare with. */
+  comparison: TableComparison[];
+  /** By table, how it was put in place: by renaming it, or (where something depends on the table itself) by replacing the rows. */
+  how: Record<string, 'renamed' | 'copied'>;
+}
+
+interface State {
+  revision: string | null;
+  phase: string | null;
+  rebuild_revision: string | null;
+  shadows: string[] | null;
+  cancel_reason: string | null;
+}
+
+/** Near enough to stop the live one for the rest. */
+const CAUGHT_UP = 200;
+/** A live one with more to read than this is not brought up to the new one only to be compared with it. */
+const COMPARABLE = 1_000;
+const LOOK_MS = 500;
+const LOCK_TRIES = 30;
+const MOST_PARALLEL = 8;
+
+/** Consumer that fills the shadow tables of a projection. */
+export const rebuildConsumer = (name: string): string => `${name}~rebuild`;
+
+interface Rebuild {
+  plinth: Plinth<ModuleMap>;
+  feed: Feed;
+  name: string;
+  projection: Projection;
+  options: RebuildOptions;
+  owner: Queryable;
+  shadows: ProjectionTables;
+}
+
+/** Finds a projection of the cards. Errors: kernel_projection_unknown. */
+export function projectionOf(modules: ModuleMap, name: string): Projection {
+  const found = projectionsOf(modules).get(name);
+  if (!found) throw fail('projection_unknown', { message: `There is no projection ${name.slice(0, 200)}` });
+  return found;
+}
+
+/**
+ * Makes a projection anew and puts it in place; readers see the old tables until they see the new ones. Kill it at any time: the next call goes on. Errors:
+ * kernel_projection_unknown, kernel_projection_busy, kernel_projection_invalid, kernel_projection_cancelled, what the handler throws.
+ */
+export async function rebuildProjection<Modules extends ModuleMap>(plinthOf: Plinth<Modules>, name: string, options: RebuildOptions): Promise<RebuildReport> {
+  const plinth = plinthOf as unknown as Plinth<ModuleMap>;
+  const projection = projectionOf(plinth.modules, name);
+  return withOwner(options.ownerUrl, async (owner) => {
+    await lockOrThrow(owner, name);
+    const shadows = Object.fromEntries(Object.entries(projection.tables).map(([key, table]) => [key, quoted(shadowOf(table))]));
+    const rebuild: Rebuild = { plinth, feed: feedOf(plinth.modules), name, projection, options, owner, shadows };
+    const before = await prepare(rebuild);
+    try {
+      await replay(rebuild);
+      return await finish(rebuild, before);
+    } catch (error) {
+      if ((error as { code?: string }).code === 'kernel_projection_cancelled') await forget(rebuild);
+      else await note(plinth, name, 'error = $2', [(error as Error).message.slice(0, 1000)]).catch(() => undefined);
+      throw error;
+    }
+  });
+}
+
+/** Ends a rebuild that nobody works on, and asks the process that does otherwise. True: nothing is left of it. Errors: kernel_projection_unknown when there is none. */
+export async function cancelRebuild<Modules extends ModuleMap>(plinthOf: Plinth<Modules>, name: string, reason: string, ownerUrl: string): Promise<boolean> {
+  const plinth = plinthOf as unknown as Plinth<ModuleMap>;
+  const projection = projectionOf(plinth.modules, name);
+  const [asked] = await plinth.asWorker({}, (tx) => tx.query<{ known: boolean }>('select plinth_kernel.projection_cancel($1, $2) as known', [name, reason]));
+  if (!asked?.known) throw fail('projection_unknown', { message: `${name} is not being rebuilt` });
+  return withOwner(ownerUrl, async (owner) => {
+    if (!(await lock(owner, name))) return false;
+    await forget({ plinth, feed: feedOf(plinth.modules), name, projection, owner });
+    return true;
+  });
+}
+
+async function withOwner<T>(url: string, body: (owner: Queryable) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url, application_name: 'plinth projections', connectionTimeoutMillis: 10_000 });
+  client.on('error', () => {});
+  await client.connect();
+  try {
+    return await body({ query: async <Row>(text: string, values?: readonly unknown[]) => (await client.query(text, values as unknown[])).rows as Row[] });
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+const lock = async (owner: Queryable, name: string): Promise<boolean> =>
+  (await owner.query<{ got: boolean }>('select pg_try_advisory_lock(hashtextextended($1, 0)) as got', [`plinth projection ${name}`]))[0]?.got === true;
+
+async function lockOrThrow(owner: Queryable, name: string): Promise<void> {
+  if (!(await lock(owner, name))) throw fail('projection_busy', { message: `${name} is being rebuilt by another process` });
+}
+
+async function inTransaction<T>(owner: Queryable, body: () => Promise<T>): Promise<T> {
+  await owner.query('begin');
+  try {
+    const result = await body();
+    await owner.query('commit');
+    return result;
+  } catch (error) {
+    await owner.query('rollback').catch(() => undefined);
+    throw error;
+  }
+}
+
+const note = (plinth: Plinth<ModuleMap>, name: string, set: string, values: unknown[]): Promise<unknown> =>
+  plinth.asWorker({}, (tx) => tx.query(`update plinth_kernel.feed_projections set ${set}, updated_at = clock_timestamp() where name = $1`, [name, ...values]));
+
+const stateOf = async (tx: Queryable, name: string): Promise<State | undefined> =>
+  (await tx.query<State>('select revision, phase, rebuild_revision, shadows, cancel_reason from plinth_kernel.feed_projections where name = $1', [name]))[0];
+
+/** Shadow tables and their consumer, made together; or those of a rebuild that was interrupted. */
+async function prepare(rebuild: Rebuild): Promise<{ state: State | undefined; resumed: boolean }> {
+  const { plinth, feed, name, projection, options, owner } = rebuild;
+  await plinth.asWorker({}, (tx) => declareProjection(tx, name, projection));
+  const revision = String(projection.revision);
+  const state = await plinth.asWorker({}, (tx) => stateOf(tx, name));
+  const names = Object.values(projection.tables).map(shadowOf);
+  if (state?.rebuild_revision === revision && !options.restart && state.cancel_reason === null && String(state.shadows) === String(names)) {
+    await note(plinth, name, `error = null, phase = 'replaying'`, []);
+    return { state, resumed: true };
+  }
+  await inTransaction(owner, async () => {
+    for (const table of Object.values(projection.tables)) await createShadow(owner, table);
+    await owner.query('set local role plinth_worker');
+    await owner.query('select plinth_kernel.feed_stop($1, $2), plinth_kernel.feed_start($1, $2, $3)', [feed.name, rebuildConsumer(name), 'beginning']);
+    await owner.query(
+      `update plinth_kernel.feed_projections set phase = 'replaying', rebuild_revision = $2, shadows = $3, cancel_reason = null, error = null, comparison = null,
+         rebuild_started_at = clock_timestamp(), updated_at = clock_timestamp() where name = $1`,
+      [name, revision, JSON.stringify(names)],
+    );
+  });
+  return { state, resumed: false };
+}
+
+async function forget({ feed, name, projection, owner }: Omit<Rebuild, 'options' | 'shadows'>): Promise<void> {
+  await inTransaction(owner, async () => {
+    for (const table of Object.values(projection.tables)) await owner.query(`drop table if exists ${quoted(shadowOf(table))}`);
+    await owner.query('set local role plinth_worker');
+    await owner.query('select plinth_kernel.feed_stop($1, $2)', [feed.name, rebuildConsumer(name)]);
+    await owner.query(
+      `update plinth_kernel.feed_projections set phase = null, rebuild_revision = null, shadows = null, error = cancel_reason, updated_at = clock_timestamp() where name = $1`,
+      [name],
+    );
+  });
+}
+
+const PROGRESS = `select s.consumer, sum(s.handled)::float8 as handled, sum(s.waiting)::float8 as waiting, max(s.failures) as failures from unnest($2::text[]) as c (name)
+  cross join lateral plinth_kernel.feed_status($1, c.name) as s group by s.consumer`;
+
+interface Standing {
+  consumer: string;
+  handled: number;
+  waiting: number;
+  failures: number;
+}
+
+/** How far both are. Throws when somebody has cancelled the rebuild. */
+async function look({ plinth, feed, name, options }: Rebuild): Promise<{ progress: RebuildProgress; live: Standing | undefined }> {
+  const { rows, state } = await plinth.asWorker({}, async (tx) => ({
+    rows: await tx.query<Standing>(PROGRESS, [feed.name, [name, rebuildConsumer(name)]]),
+    state: await stateOf(tx, name),
+  }));
+  if (state?.cancel_reason) throw fail('projection_cancelled', { message: `The rebuild of ${name} was cancelled: ${state.cancel_reason}` });
+  const shadow = rows.find((row) => row.consumer !== name);
+  if (!shadow) throw fail('projection_cancelled', { message: `The consumer of the rebuild of ${name} is gone` });
+  const live = rows.find((row) => row.consumer === name);
+  const progress = { phase: 'replaying' as const, handled: shadow.handled, of: live?.handled, waiting: shadow.waiting };
+  options.onProgress?.(progress);
+  return { progress, live };
+}
+
+/** Reads the log into the shadow tables until little is left. */
+async function replay(rebuild: Rebuild): Promise<void> {
+  const { plinth, name, projection, options, shadows } = rebuild;
+  const consumer = projectionConsumer(projection, shadows);
+  let lookedMs = performance.now();
+  let near = (await look(rebuild)).progress.waiting < CAUGHT_UP;
+  const loop = async (): Promise<void> => {
+    while (!near) {
+      const handled = await consumeOnce(plinth, rebuildConsumer(name), consumer).catch(async (error: unknown) => {
+        near = true;
+        throw error;
+      });
+      if (handled === 0 || performance.now() - lookedMs > LOOK_MS) {
+        lookedMs = performance.now();
+        near = (await look(rebuild)).progress.waiting < CAUGHT_UP;
+      }
+    }
+  };
+  const loops = await Promise.allSettled(Array.from({ length: Math.min(MOST_PARALLEL, Math.max(1, options.parallel ?? 4)) }, loop));
+  const failed = loops.find((one) => one.status === 'rejected');
+  if (failed) throw failed.reason;
+}
+
+/** Brings a consumer to a snapshot, in a transaction that holds all of its cursors. */
+async function drain(tx: AnyTransaction, feed: Feed, name: string, consumer: Consumer, until: string): Promise<void> {
+  for (;;) {
+    const batch = await readBatch(tx, feed, { consumer: name, until, ...(consumer.batchSize ? { batchSize: consumer.batchSize } : {}) });
+    if (batch.claims.length === 0) return;
+    if (batch.events.length > 0) await consumer.handle(tx, batch.events);
+    await checkpoint(tx, feed, name, batch);
+  }
+}
+
+/**
+ * Stops whoever writes the live tables, brings both to the same point, compares, and swaps; one transaction, so that everybody sees all of it or nothing.
+ * An async projection stands still meanwhile; transactions that write events for an inline one wait.
+ */
+async function finish(rebuild: Rebuild, before: { state: State | undefined; resumed: boolean }): Promise<RebuildReport> {
+  const { plinth, feed, name, projection, options, owner, shadows } = rebuild;
+  const revision = String(projection.revision);
+  const formerRevision = before.state?.revision ?? null;
+  const { progress, live } = await look(rebuild);
+  options.onProgress?.({ ...progress, phase: 'swapping' });
+  const comparable = projection.kind === 'inline' || (live !== undefined && live.waiting < COMPARABLE && live.failures === 0);
+  await note(plinth, name, `phase = 'swapping'`, []);
+  return holding(rebuild, async () => {
+    const until = (await owner.query<{ now: string }>('select pg_current_snapshot()::text as now'))[0]?.now ?? '';
+    await plinth.joinQueryable(owner, {}, async (tx) => {
+      await drain(tx, feed, rebuildConsumer(name), projectionConsumer(projection, shadows), until);
+      if (comparable && projection.kind !== 'inline') await drain(tx, feed, name, projectionConsumer(projection, liveTables(projection)), until);
+    });
+    const comparison: TableComparison[] = [];
+    const tables = Object.values(projection.tables);
+    if (comparable) for (const table of tables) comparison.push(await compareTables(owner, table, shadowOf(table), projection.uncompared ?? []));
+    const swapped = !(comparison.some((one) => !one.equal) && formerRevision === revision && options.onDifference !== 'swap');
+    const how = swapped ? await swap(rebuild) : {};
+    await owner.query(
+      `update plinth_kernel.feed_projections set comparison = $2, updated_at = clock_timestamp(), error = $4,
+         phase = case when $3 then null else 'replaying' end, rebuild_revision = case when $3 then null else rebuild_revision end, shadows = case when $3 then null else shadows end,
+         revision = case when $3 then $5 else revision end, rebuilt_at = case when $3 then clock_timestamp() else rebuilt_at end where name = $1`,
+      [
+        name,
+        JSON.stringify(comparison),
+        swapped,
+        swapped ? null : 'The tables differ although the same revision made them; the live ones were kept.',
+        revision,
+      ],
+    );
+    return { name, revision, formerRevision, resumed: before.resumed, swapped, comparison, how };
+  });
+}
+
+/** The new tables in the places of the old ones, and the live consumer where the one that filled them is. */
+async function swap({ feed, name, projection, owner }: Rebuild): Promise<RebuildReport['how']> {
+  const how: RebuildReport['how'] = {};
+  await owner.query('reset role');
+  for (const table of Object.values(projection.tables)) how[table] = await swapTable(owner, table, shadowOf(table));
+  await owner.query('set local role plinth_worker');
+  if (projection.kind !== 'inline') {
+    await owner.query('insert into plinth_kernel.feed_consumers (feed, consumer) values ($1, $2) on conflict do nothing', [feed.name, name]);
+    await owner.query(
+      `insert into plinth_kernel.feed_cursors (feed, consumer, shard, epoch, s1, handled)
+       select feed, $2, shard, epoch, s1, handled from plinth_kernel.feed_cursors where feed = $1 and consumer = $3
+       on conflict (feed, consumer, shard) do update set epoch = excluded.epoch, s1 = excluded.s1, s1_at = clock_timestamp(), s2 = null, last = 0, handled = excluded.handled,
+         failures = 0, last_error = null, retry_at = null, updated_at = clock_timestamp()`,
+      [feed.name, name, rebuildConsumer(name)],
+    );
+  }
+  await owner.query('select plinth_kernel.feed_stop($1, $2)', [feed.name, rebuildConsumer(name)]);
+  return how;
+}
+
+/** A transaction as plinth_worker on the owner's connection that holds whatever writes the live tables. */
+async function holding<T>(rebuild: Rebuild, body: () => Promise<T>): Promise<T> {
+  const { feed, name, projection, owner } = rebuild;
+  for (let tries = 1; ; tries++) {
+    try {
+      return await inTransaction(owner, async () => {
+        if (projection.kind === 'inline') {
+          // Short, and often: whoever comes after us waits as well.
+          await owner.query(`set local lock_timeout = '1s'`);
+          for (const table of Object.values(projection.tables)) await owner.query(`lock table ${quoted(table)} in share row exclusive mode`);
+          await owner.query('set local lock_timeout = 0');
+        }
+        await owner.query('set local role plinth_worker');
+        await owner.query(`select from plinth_kernel.feed_cursors where feed = $1 and consumer = any ($2) order by consumer, shard for update`, [
+          feed.name,
+          [name, rebuildConsumer(name)],
+        ]);
+        return body();
+      });
+    } catch (error) {
+      if ((error as { code?: string }).code !== '55P03' || tries >= LOCK_TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 200 * Math.random() + 100));
+    }
+  }
+}

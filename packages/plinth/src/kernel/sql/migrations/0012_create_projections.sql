@@ -1,0 +1,24 @@
+-- why: which code the tables of a projection were made by, and how far making them anew has come
+-- locks: none, everything is new
+-- breaking: no
+create table plinth_kernel.feed_projections (
+  name text primary key,
+  kind text not null check (kind in ('async', 'inline')),
+  -- That of the code which made what is in the tables; null: not known, they were there before the projection ran here.
+  revision text,
+  -- That of the code which runs.
+  declared text not null,
+  phase text check (phase in ('replaying', 'swapping')),
+  rebuild_revision text,
+  shadows jsonb,
+  cancel_reason text,
+  error text,
+  -- What comparing the new tables with the old ones found, the last time.
+  comparison jsonb,
+  rebuild_started_at timestamptz,
+  rebuilt_at timestamptz,
+  created_at timestamptz not null default clock_timestamp(),
+  updated_at timestamptz not null default clock_timestamp(),
+  check ((phase is null) = (rebuild_revision is null))
+);
+comment on table plinth_kernel.feed_projections is 'Projections of the log and their rebuilds. The shadow tables of a rebuild that was interrupted stand in `shadows`.';
