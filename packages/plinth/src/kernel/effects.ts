@@ -32,8 +32,8 @@ export type EffectCheck = (tx: Pick<AnyTransaction, 'query' | 'context' | 'keys'
 export interface EffectFollower {
   /** Whether there is anything to do; asked of every transaction with effects of the module, so it has to be quick. */
   follows(effects: readonly Effect[]): boolean;
-  /** What it throws ends the transaction. Effects that it asks for are written, and not followed. */
-  run(tx: Queryable & { readonly context: Context }, effects: readonly Effect[]): Promise<void>;
+  /** What it throws ends the transaction. */
+  run(tx: AnyTransaction, effects: readonly Effect[]): Promise<void>;
 }
 
 /**

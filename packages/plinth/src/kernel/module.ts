@@ -1,7 +1,7 @@
 import type { Effect, EffectCheck, EffectFollower, EffectInsert, EffectSink } from './effects.ts';
 import type { ErrorCatalogue } from './errors.ts';
-import type { AnyTransaction } from './transaction.ts';
 import type { Projection } from './projection.ts';
+import type { AnyTransaction } from './transaction.ts';
 import type { Wake } from './wake.ts';
 import type { Consumer, FeedEvent, JobDefinition, WorkerPart } from './work.ts';
 

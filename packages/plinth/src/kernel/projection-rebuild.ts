@@ -250,7 +250,7 @@ async function drain(tx: AnyTransaction, feed: Feed, name: string, consumer: Con
   for (;;) {
     const batch = await readBatch(tx, feed, { consumer: name, until, ...(consumer.batchSize ? { batchSize: consumer.batchSize } : {}) });
     if (batch.claims.length === 0) return;
-    if (batch.events.length > 0) await consumer.handle(tx, batch.events);
+    if (batch.events.length > 0) await consumer.handle(tx, await feed.open(tx, batch.events));
     await checkpoint(tx, feed, name, batch);
   }
 }

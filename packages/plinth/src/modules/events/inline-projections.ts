@@ -3,7 +3,6 @@ import { raiser } from '#kernel/errors.ts';
 import { feedOf } from '#kernel/feed-read.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import { eventsFor, liveTables, projectionsOf } from '#kernel/projection.ts';
-import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { FeedEvent } from '#kernel/work.ts';
 import { errors } from './errors.ts';
 
@@ -27,17 +26,17 @@ export function inlineProjections(modules: ModuleMap): EffectFollower | undefine
   const followed = (effects: readonly Effect[]): Effect['row'][] => effects.flatMap(rowsOf).filter((row) => types.has(String(row.type)));
   return {
     follows: (effects) => followed(effects).length > 0,
-    async run(queryable, effects) {
-      const tx = queryable as AnyTransaction;
+    async run(tx, effects) {
       const ids = followed(effects).map((row) => row.id);
       if (ids.length > MOST_INLINE)
         throw fail('projection_flooded', {
           message: `The transaction publishes ${ids.length} events that inline projections follow; ${MOST_INLINE} are the most`,
         });
-      const events = await tx.query<FeedEvent>(
+      const stored = await tx.query<FeedEvent>(
         `select ${feed.select} from ${feed.name} as e where e.tenant_id = $1 and e.id = any ($2::uuid[]) order by e.position`,
         [tx.context.tenantId, ids],
       );
+      const events = await feed.open(tx, stored);
       for (const [, projection] of inline) {
         const own = eventsFor(projection, events);
         if (own.length === 0) continue;
