@@ -31,7 +31,7 @@ const setPolicy = procedure({
   permission: WRITE,
   summary: 'Change order, retries, throttles and when to disable; what is left out stays',
 })
-  .input(id.extend(policyFields).partial().required({ id: true }))
+  .input(z.object(policyFields).partial().extend(id.shape))
   .output(id)
   .mutation(async ({ ctx, input }) => {
     const value = (field: PolicyField): unknown => input[field] ?? null;
