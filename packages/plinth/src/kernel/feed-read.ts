@@ -1,6 +1,6 @@
 import type { FeedCard, ModuleMap } from './module.ts';
 import type { AnyTransaction } from './transaction.ts';
-import type { FeedEvent } from './work.ts';
+import type { Consumer, FeedEvent } from './work.ts';
 
 /**
  * Reading a log without loss, duplicates or inversions, however long its writers' transactions are: a cursor holds two snapshots
@@ -42,7 +42,7 @@ export interface Batch {
 
 const DEFAULT_BATCH = 500;
 
-const columnsOf = (card: FeedCard): Record<keyof FeedEvent, string> => ({
+const columnsOf = (card: FeedCard): Record<Exclude<keyof FeedEvent, 'details'>, string> => ({
   tenantId: 'e.tenant_id',
   id: 'e.id',
   position: 'e.position',
@@ -55,17 +55,20 @@ const columnsOf = (card: FeedCard): Record<keyof FeedEvent, string> => ({
   ...card.columns,
 });
 
-/** The log that consumers read: the one that a card offers. Errors: an Error when there is none, or more than one. */
-export function feedOf(modules: ModuleMap): Feed {
+/** The log that consumers read, as a consumer asks for it: the one that a card offers. Errors: an Error when there is none, or more than one. */
+export function feedOf(modules: ModuleMap, reader: Pick<Consumer, 'details' | 'stored'> = {}): Feed {
   const offered = Object.values(modules).flatMap((card) => (card.feed ? [{ name: card.name, feed: card.feed }] : []));
   const [first, ...more] = offered;
   if (!first || more.length > 0) throw new Error(`consumers need exactly one module that offers a feed, and there are ${offered.length}`);
-  const columns = Object.entries(columnsOf(first.feed)).map(([name, expression]) => `${expression} as "${name}"`);
+  const { details, open } = first.feed;
+  const columns = Object.entries({ ...columnsOf(first.feed), ...(reader.details && details ? { details } : {}) }).map(
+    ([name, expression]) => `${expression} as "${name}"`,
+  );
   return {
     name: `plinth_${first.name}.${first.feed.table}`,
     select: columns.join(', '),
     parked: `plinth_${first.name}.${first.feed.parked}`,
-    open: first.feed.open ?? (async (_tx, events) => events),
+    open: open && !reader.stored ? open : async (_tx, events) => events,
   };
 }
 

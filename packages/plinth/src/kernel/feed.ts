@@ -34,7 +34,7 @@ async function start<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: F
  * parked if that was its last try and the consumer wants it so.
  */
 export async function consumeOnce<Modules extends ModuleMap>(plinth: Plinth<Modules>, name: string, consumer: Consumer): Promise<number> {
-  const feed = feedOf(plinth.modules);
+  const feed = feedOf(plinth.modules, consumer);
   const state = await start(plinth, feed, name, consumer.from ?? 'beginning');
   if (state.quiet && !(await plinth.asWorker({}, (tx) => peek(tx, feed, name)))) return 0;
   // A claim of idle shards that ends a window of theirs says nothing about the other shards, so it is followed by another.
@@ -51,7 +51,7 @@ export async function consumeOnce<Modules extends ModuleMap>(plinth: Plinth<Modu
  * it handled; those that fail again are parked again. The worker calls it now and then.
  */
 export async function consumeParked<Modules extends ModuleMap>(plinth: Plinth<Modules>, name: string, consumer: Consumer): Promise<number> {
-  const feed = feedOf(plinth.modules);
+  const feed = feedOf(plinth.modules, consumer);
   let handled = 0;
   for (;;) {
     const outcome = await retryParked(plinth, feed, name, consumer, LONGEST_BATCH_MS);

@@ -99,7 +99,9 @@ export interface FeedCard {
    */
   parked: string;
   /** SQL expressions over the row `e` where the column is not called as the field is: `{ data: 'e.payload' }`. */
-  columns?: Partial<Record<keyof FeedEvent, string>>;
+  columns?: Partial<Record<Exclude<keyof FeedEvent, 'details'>, string>>;
+  /** SQL expression over the row `e`, a JSON object: what else there is to know, for consumers that ask for it. */
+  details?: string;
   /** Makes events readable that are stored otherwise, before a consumer gets them. Default: they are as they are stored. */
   open?: (tx: AnyTransaction, events: readonly FeedEvent[]) => Promise<readonly FeedEvent[]>;
 }

@@ -114,6 +114,8 @@ export interface FeedEvent {
   correlationId: string | null;
   causationId: string | null;
   createdAt: Date;
+  /** What else there is to know, for a consumer that asked for it. */
+  details?: Record<string, unknown>;
 }
 
 /**
@@ -138,5 +140,9 @@ export interface Consumer {
   durable?: boolean;
   /** Tries of one event before it is parked. Default 5, which takes about 8 s. */
   attempts?: number;
+  /** Events come with `details`. Default false. */
+  details?: boolean;
+  /** Events come as they are stored: what is encrypted stays so. Default false. */
+  stored?: boolean;
   handle: (tx: AnyTransaction, events: readonly FeedEvent[]) => Promise<void>;
 }

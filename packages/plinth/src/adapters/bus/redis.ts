@@ -38,7 +38,7 @@ for i = 3, #ARGV, 3 do
 end
 return added`;
 
-const MOST_IN_A_SCRIPT = 100;
+const MOST_IN_A_SCRIPT = 500;
 const MOST_BYTES_IN_A_SCRIPT = 4_194_304;
 
 const load = async () => {

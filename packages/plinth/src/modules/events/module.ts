@@ -63,6 +63,7 @@ export default defineModule({
     table: 'events',
     parked: 'parked',
     open: openEvents,
+    details: `jsonb_build_object('typeVersion', e.type_version, 'streamType', e.aggregate_type, 'streamId', e.aggregate_id, 'version', e.version, 'metadata', e.metadata, 'occurredAt', e.occurred_at)`,
     columns: { streamId: `e.aggregate_type || ':' || e.aggregate_id`, data: 'e.payload' },
   },
   effects: eventsEffects,

@@ -14,6 +14,8 @@ import { loadAggregate } from './aggregate.ts';
 import { api } from './api.ts';
 import { appendNow } from './append.ts';
 import { revealText } from './personal.ts';
+import type { RelayMessage } from './relay.ts';
+import { relayTo } from './relay.ts';
 import { readStream } from './stream.ts';
 import { eraseSubject, rewrapSubjectKeys } from './subjects.ts';
 
@@ -109,6 +111,14 @@ describe('personal fields', () => {
     };
     while ((await consumeOnce(plinth, 'test.reader', consumer)) > 0);
     expect(seen).toContainEqual({ customer_id: 'ada', total: 5, ...personal });
+    const relayed: unknown[] = [];
+    const bus = {
+      name: 'test',
+      publish: async (messages: readonly RelayMessage[]) => void relayed.push(...messages.map(({ cloudEvent }) => cloudEvent.data)),
+      close: async () => {},
+    };
+    while ((await consumeOnce(plinth, 'test.relay', relayTo(bus))) > 0);
+    expect(relayed).toContainEqual(await stored(id));
 
     const names: Fold<{ names: string[] }> = {
       name: 'names',
