@@ -13,9 +13,13 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-test.each(['other', 'restart'] as const)('50 readers whose server is killed go on without a gap or a repetition (%s)', async (then) => {
-  const { plinth, serverUrl, tenantA, tenantB } = database;
-  const seen = await killUnderReaders({ plinth, serverUrl, tenantId: tenantA, otherTenantId: tenantB, key, clients: 50, rate: 20, kills: 2, then });
-  expect(seen).toMatchObject({ gaps: 0, repeats: 0, failures: 0, away: 0, behind: seen.sent - 1, received: 50 * seen.sent });
-  expect(seen.ends).toBeGreaterThanOrEqual(50);
-}, 120_000);
+test.each(['other', 'restart'] as const)(
+  '50 readers whose server is killed go on without a gap or a repetition (%s)',
+  async (goes) => {
+    const { plinth, serverUrl, tenantA, tenantB } = database;
+    const seen = await killUnderReaders({ plinth, serverUrl, tenantId: tenantA, otherTenantId: tenantB, key, clients: 50, rate: 20, kills: 1, goes });
+    expect(seen).toMatchObject({ gaps: 0, repeats: 0, failures: 0, away: 0, behind: seen.sent - 1, received: 50 * seen.sent });
+    expect(seen.ends).toBeGreaterThanOrEqual(50);
+  },
+  120_000,
+);

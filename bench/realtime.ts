@@ -103,7 +103,9 @@ async function climb(side: Side, clients: number, seconds: number): Promise<{ ca
   let arrived = calm.arrived;
   for (const rate of RATES.slice(1)) {
     const now = await step(side, clients, rate, Math.min(seconds, 4), next);
-    process.stderr.write(`  ${side.name}: ${rate}/s, p99 ${now.p99} ms, ${Math.round(now.arrived).toLocaleString('en')} arrived/s${now.kept ? '' : ' (not kept up)'}\n`);
+    process.stderr.write(
+      `  ${side.name}: ${rate}/s, p99 ${now.p99} ms, ${Math.round(now.arrived).toLocaleString('en')} arrived/s${now.kept ? '' : ' (not kept up)'}\n`,
+    );
     arrived = Math.max(arrived, now.arrived);
     if (!now.kept) break;
     best = now;
@@ -126,8 +128,8 @@ export async function run(context: BenchContext): Promise<Report> {
     }
   }
   const { plinth, serverUrl, tenantId, otherTenantId } = context;
-  const killed = await killUnderReaders({ plinth, serverUrl, tenantId, otherTenantId, key, clients, rate: 10, kills: 1, then: 'other' });
-  const restarted = await killUnderReaders({ plinth, serverUrl, tenantId, otherTenantId, key, clients, rate: 10, kills: 1, then: 'restart' });
+  const killed = await killUnderReaders({ plinth, serverUrl, tenantId, otherTenantId, key, clients, rate: 10, kills: 1, goes: 'other' });
+  const restarted = await killUnderReaders({ plinth, serverUrl, tenantId, otherTenantId, key, clients, rate: 10, kills: 1, goes: 'restart' });
   const rows = (what: string, unit: string, of: (one: Awaited<ReturnType<typeof climb>>) => number): Row[] =>
     (['ours', 'theirs'] as const).map((which) => {
       const values = found[which].map(of);
@@ -140,7 +142,10 @@ export async function run(context: BenchContext): Promise<Report> {
   return {
     name: 'realtime',
     title: `${clients.toLocaleString('en')} readers of one server process`,
-    settings: ['fsync on; ours synchronous_commit on (an event is durable before it is told), theirs a NOTIFY', `rates doubled from 10/s until one is not kept up; ${seconds} s at 10/s, then 4 s each`],
+    settings: [
+      'fsync on; ours synchronous_commit on (an event is durable before it is told), theirs a NOTIFY',
+      `rates doubled from 10/s until one is not kept up; ${seconds} s at 10/s, then 4 s each`,
+    ],
     rows: [
       ...rows('p50 at 10/s to all', 'ms', ({ calm }) => calm.p50),
       ...rows('p99 at 10/s to all', 'ms', ({ calm }) => calm.p99),
@@ -153,7 +158,11 @@ export async function run(context: BenchContext): Promise<Report> {
       { what: 'messages/s against socket.io (highest rate kept up)', value: pairs(({ best }) => best.rate), atLeast: 2 },
       { what: 'p99 at 10/s against socket.io', value: pairs(({ calm }) => calm.p99), atMost: 1 },
       { what: 'gaps and repetitions after kills', value: killed.gaps + killed.repeats + restarted.gaps + restarted.repeats, atMost: 0 },
-      { what: 'readers that did not come back', value: killed.away + restarted.away + Number(killed.behind < killed.sent - 1) + Number(restarted.behind < restarted.sent - 1), atMost: 0 },
+      {
+        what: 'readers that did not come back',
+        value: killed.away + restarted.away + Number(killed.behind < killed.sent - 1) + Number(restarted.behind < restarted.sent - 1),
+        atMost: 0,
+      },
       { what: 'slowest reader back, another process (ms)', value: killed.slowestResumeMs, atMost: 5_000 },
       { what: 'slowest reader back, process started again (ms)', value: restarted.slowestResumeMs, atMost: 5_000 },
     ],

@@ -13,9 +13,7 @@ export interface SocketIo {
 
 export async function startSocketIo(url: string, port = 0): Promise<SocketIo> {
   const pool = new pg.Pool({ connectionString: url, max: 4 });
-  await pool.query(
-    'create table if not exists socket_io_attachments (id bigserial unique, created_at timestamptz default now(), payload bytea)',
-  );
+  await pool.query('create table if not exists socket_io_attachments (id bigserial unique, created_at timestamptz default now(), payload bytea)');
   const http = createServer();
   const io = new Server(http, { transports: ['websocket'], serveClient: false });
   io.adapter(createAdapter(pool));

@@ -14,7 +14,7 @@ export interface KillOptions {
   /** How often a server is killed. */
   kills: number;
   /** `restart`: another server on the same port; `other`: readers go to the second server, which runs already. */
-  then: 'restart' | 'other';
+  goes: 'restart' | 'other';
 }
 
 export interface Killed extends Seen {
@@ -27,7 +27,7 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 export async function killUnderReaders(options: KillOptions): Promise<Killed> {
   const { plinth, serverUrl, tenantId } = options;
   const file = './server.fixture.ts';
-  const servers = [await serverProcess(file, serverUrl), ...(options.then === 'other' ? [await serverProcess(file, serverUrl)] : [])];
+  const servers = [await serverProcess(file, serverUrl), ...(options.goes === 'other' ? [await serverProcess(file, serverUrl)] : [])];
   const crowd = readers();
   let sent = 0;
   let publishing = true;
@@ -43,7 +43,13 @@ export async function killUnderReaders(options: KillOptions): Promise<Killed> {
     }
   };
   try {
-    await crowd.open({ protocol: 'sse', ports: servers.map(({ port }) => port), key: options.key, path: '/realtime?topic=events/bench.*', count: options.clients });
+    await crowd.open({
+      protocol: 'sse',
+      ports: servers.map(({ port }) => port),
+      key: options.key,
+      path: '/realtime?topic=events/bench.*',
+      count: options.clients,
+    });
     await crowd.clear();
     const published = publish();
     for (let kill = 0; kill < options.kills; kill++) {
@@ -51,7 +57,7 @@ export async function killUnderReaders(options: KillOptions): Promise<Killed> {
       const [victim] = servers;
       await victim?.kill();
       servers[0] = await serverProcess(file, serverUrl, victim?.port);
-      if (options.then === 'other') servers.reverse();
+      if (options.goes === 'other') servers.reverse();
       const end = performance.now() + 30_000;
       while ((await crowd.tell()).away > 0 && performance.now() < end) await pause(100);
     }

@@ -6,9 +6,10 @@ import idempotency from './modules/idempotency/module.ts';
 import jobs from './modules/jobs/module.ts';
 import maintenance from './modules/maintenance/module.ts';
 import queue from './modules/queue/module.ts';
+import streams from './modules/streams/module.ts';
 import webhooks from './modules/webhooks/module.ts';
 
 /** Every module of this build, by name. */
-export const modules = { access, audit, events, idempotency, jobs, maintenance, queue, webhooks } as const;
+export const modules = { access, audit, events, idempotency, jobs, maintenance, queue, streams, webhooks } as const;
 
 export type Modules = typeof modules;

@@ -5,7 +5,9 @@ export interface StreamEvent {
   event: string;
   id?: string | undefined;
   /** Sent as JSON. */
-  data: unknown;
+  data?: unknown;
+  /** Sent as it is, instead of data. */
+  text?: string | undefined;
 }
 
 export interface EventStreams {
@@ -13,7 +15,7 @@ export interface EventStreams {
    * A response that sends what `source` yields, as fast as the reader takes it; `signal` is aborted when the reader has gone, the stream has
    * lived for its longest time or the process stops. Errors: kernel_streams_full.
    */
-  open(source: (signal: AbortSignal) => AsyncIterable<StreamEvent>): Response;
+  open(source: (signal: AbortSignal) => AsyncIterable<StreamEvent>, headers?: Record<string, string>): Response;
   /** Ends all of them; readers come back to another process. */
   end(): void;
   readonly size: number;
@@ -34,7 +36,15 @@ export interface EventStreamOptions {
 const RETRY_MS = 2_000;
 const encoder = new TextEncoder();
 
-const textOf = ({ event, id, data }: StreamEvent): string => `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+/** Text with line breaks becomes several lines of data, which the reader joins again. Without a space, which a reader would take off a line that begins with one. */
+const dataLines = (text: string): string =>
+  text
+    .split(/\r\n|\r|\n/)
+    .map((line) => `data:${line.startsWith(' ') ? ' ' : ''}${line}\n`)
+    .join('');
+
+const textOf = ({ event, id, data, text }: StreamEvent): string =>
+  `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\n${text === undefined ? `data: ${JSON.stringify(data)}\n` : dataLines(text)}\n`;
 
 /** Server-Sent Events (HTML Standard, 9.2) over a fetch Response, bounded in number and time. */
 export function createEventStreams(options: EventStreamOptions = {}): EventStreams {
@@ -82,9 +92,9 @@ export function createEventStreams(options: EventStreamOptions = {}): EventStrea
   };
 
   return {
-    open(source) {
+    open(source, headers = {}) {
       if (open.size >= most) throw fail('streams_full', { detail: { most } });
-      return new Response(bodyOf(source), { headers: { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' } });
+      return new Response(bodyOf(source), { headers: { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no', ...headers } });
     },
     end() {
       for (const one of open) one.abort();

@@ -15,6 +15,7 @@ import { mountJobWatch } from './mount-job-watch.ts';
 import { mountOperations } from './mount-operations.ts';
 import { mountRealtime } from './mount-realtime.ts';
 import { mountWebhooks } from './mount-webhooks.ts';
+import { mountStreams } from './mount-streams.ts';
 import type { ServerOptions } from './options.ts';
 import type { Upgrade } from './realtime-upgrade.ts';
 import { createUpgrade } from './realtime-upgrade.ts';
@@ -56,6 +57,7 @@ export function createHandler<Modules extends ModuleMap>(options: ServerOptions<
   mountCloudEvents(app, host);
   mountRealtime(app, host);
   mountWebhooks(app, host);
+  mountStreams(app, host);
   mountApi(app, host);
   app.notFound((c) => problem(told(host, fail('unknown_route', { message: `There is no address ${c.req.path.slice(0, 200)}` })), c.env.traffic.correlationId));
   app.onError((error, c) => problem(told(host, error), c.env.traffic.correlationId));

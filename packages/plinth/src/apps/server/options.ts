@@ -32,6 +32,8 @@ export interface ServerOptions<Modules extends ModuleMap = ModuleMap> {
     | undefined;
   /** Bounds of Server-Sent Events. */
   streams?: Pick<EventStreamOptions, 'most' | 'heartbeatMs' | 'longestMs'> | undefined;
+  /** Durable streams: longest wait of a long poll, ms. Default 20,000. */
+  durableStreams?: { longPollMs?: number } | undefined;
   /** Bounds of /realtime. */
   realtime?: RealtimeOptions | undefined;
   /** Believe X-Forwarded-For and X-Forwarded-Proto, which only a proxy of yours may set. Default false. */

@@ -57,6 +57,8 @@ export interface Realtime {
   take(ask: Ask): Promise<Place>;
   /** Offset of what a transaction sees from now on, of its snapshot. */
   offsetOf(snapshot: string): Promise<string>;
+  /** Hints of other processes are heard for the next while. */
+  hear(): void;
   /** Looks at the credentials of all connections soon: rights have changed. */
   recheck(): void;
   /** From now on; what was told before the change is not told again. */
@@ -203,11 +205,15 @@ class Hub implements Realtime {
   }
 
   async #wakeUp(): Promise<void> {
+    this.hear();
+    await this.#tail.start();
+  }
+
+  hear(): void {
     const { backplane } = this.#options;
     this.#idleMs = 0;
     this.#sweeping ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
     if (backplane) this.#deaf ??= backplane.listen((name) => this.#plinth.wake.hear(name), this.#log);
-    await this.#tail.start();
   }
 
   #rest(): void {

@@ -1,4 +1,6 @@
 import type { AnyTransaction } from '#kernel/transaction.ts';
+import { COLUMNS as EVENT_COLUMNS } from './event-shapes.ts';
+import { fail } from './row.ts';
 
 /** Reading the log without a stored cursor: the reader carries the snapshots itself (kernel/feed.ts tells why snapshots). */
 
@@ -105,3 +107,26 @@ export const readLivePage = (tx: AnyTransaction, window: LiveWindow, above: stri
 /** One page of the tenant of the transaction; the window has an end. */
 export const readTenantPage = (tx: AnyTransaction, window: LiveWindow & { s2: string }, above: string, limit: number): Promise<LivePage> =>
   readPage(tx, pageSql('plinth_kernel.shard_of($6::uuid)', 'e.tenant_id = $6::uuid and ', true), window, above, limit, [window.s2, tx.context.tenantId]);
+
+/** One page of a stream as JSON text, after a version; `after` null reads no events. Errors: events_event_not_found when the stream has none. */
+export async function readStreamPage(
+  tx: AnyTransaction,
+  stream: { type: string; id: string },
+  after: string | null,
+  limit: number,
+): Promise<{ tail: string; events: { version: string; text: string }[] }> {
+  const [head] = await tx.query<{ version: string }>(
+    'select version from plinth.event_streams where tenant_id = $1 and aggregate_type = $2 and aggregate_id = $3',
+    [tx.context.tenantId, stream.type, stream.id],
+  );
+  if (!head) throw fail('event_not_found', { message: `There is no stream ${stream.type}:${stream.id}` });
+  const events =
+    after === null
+      ? []
+      : await tx.query<{ version: string; text: string }>(
+          `select s.version, row_to_json(s)::text as text from (select ${EVENT_COLUMNS} from plinth_events.read_stream($1, $2, $3, $4, $5, false)) as s order by s.version`,
+          [stream.type, stream.id, String(BigInt(after) + 1n), Number.MAX_SAFE_INTEGER, limit],
+        );
+  const last = events.at(-1)?.version;
+  return { tail: last !== undefined && BigInt(last) > BigInt(head.version) ? last : head.version, events };
+}

@@ -1,0 +1,140 @@
+import type { AnyTransaction } from '#kernel/transaction.ts';
+import type { ReadQuery } from './durable-offset.ts';
+import { cursorText, offsetText } from './durable-offset.ts';
+import { mediaType } from './durable-write.ts';
+import type { StreamEvent } from './event-stream.ts';
+
+/** Something that can be read by the Durable Streams protocol: a stream of its own, or the events of an aggregate. */
+export interface Source {
+  /** Looked at in one transaction. Errors: what says that there is no such stream. */
+  look(tx: AnyTransaction, after: string | 'now' | undefined): Promise<Look>;
+  /** The same without messages. */
+  head(tx: AnyTransaction): Promise<Omit<Look, 'messages'>>;
+}
+
+export interface Look {
+  id: string;
+  contentType: string;
+  tail: string;
+  closed: boolean;
+  /** Hint that there is more. */
+  signal: string;
+  /** More headers of HEAD. */
+  headers: Record<string, string>;
+  messages: { position: string; data: Buffer }[];
+}
+
+/** Runs a look for the caller of a request; checks every time that the caller still may. */
+export type Looker = <T>(body: (tx: AnyTransaction) => Promise<T>) => Promise<T>;
+
+export interface Reading {
+  source: Source;
+  query: ReadQuery;
+  run: Looker;
+  now: () => number;
+  longPollMs: number;
+  /** Waits for a hint, at most so long. */
+  wait: (signal: string, ms: number, until: AbortSignal) => Promise<void>;
+}
+
+/** A hint may be lost. */
+const POLL_MS = 1_000;
+
+const isJson = (look: Look): boolean => mediaType(look.contentType) === 'application/json';
+const COMMA = Buffer.from(',');
+
+/** Messages as one body; JSON becomes one array. */
+function bodyOf(look: Look): Buffer {
+  const data = look.messages.map((message) => message.data);
+  if (!isJson(look)) return Buffer.concat(data);
+  return Buffer.concat([Buffer.from('['), ...data.flatMap((one, nth) => (nth === 0 ? [one] : [COMMA, one])), Buffer.from(']')]);
+}
+
+/** Position of a reader after a look. */
+function nextOf(look: Look, after: ReadQuery['after']): string {
+  const last = look.messages.at(-1)?.position;
+  if (last !== undefined) return last;
+  // A reader that is ahead of the stream stays where it said that it is.
+  return after === undefined || after === 'now' || BigInt(after) < BigInt(look.tail) ? look.tail : after;
+}
+
+const atEnd = (look: Look, next: string): boolean => BigInt(next) >= BigInt(look.tail);
+
+/** Looks again until there is something, the stream is closed, or the time is over. */
+async function lookLong(reading: Reading, until: AbortSignal): Promise<{ look: Look; after: ReadQuery['after'] }> {
+  const { source, run, wait, query } = reading;
+  const end = performance.now() + reading.longPollMs;
+  let { after } = query;
+  for (;;) {
+    const position = after;
+    const look = await run((tx) => source.look(tx, position));
+    if (after === 'now') after = look.tail;
+    const left = end - performance.now();
+    if (look.messages.length > 0 || look.closed || left <= 0 || until.aborted || !atEnd(look, nextOf(look, after))) return { look, after };
+    await wait(look.signal, Math.min(left, POLL_MS), until);
+  }
+}
+
+/** Answers a GET without live=sse. */
+export async function readOnce(reading: Reading, request: Request, until: AbortSignal): Promise<Response> {
+  const { query, source, run } = reading;
+  const long = query.live === 'long-poll';
+  const { look, after } = long ? await lookLong(reading, until) : { look: await run((tx) => source.look(tx, query.after)), after: query.after };
+  const next = nextOf(look, after);
+  const whole = atEnd(look, next);
+  const headers: Record<string, string> = {
+    'content-type': look.contentType,
+    'stream-next-offset': offsetText(next),
+    ...(whole ? { 'stream-up-to-date': 'true' } : {}),
+    ...(whole && look.closed ? { 'stream-closed': 'true' } : {}),
+    ...(long ? { 'stream-cursor': cursorText(reading.now(), query.cursor) } : {}),
+  };
+  if (long && look.messages.length === 0 && after !== undefined) {
+    const { 'content-type': _type, ...rest } = headers;
+    return new Response(null, { status: 204, headers: rest });
+  }
+  if (query.after === 'now') return new Response(new Uint8Array(bodyOf(look)), { headers: { ...headers, 'cache-control': 'no-store' } });
+  const etag = `"${look.id}:${query.asked}:${next}${whole && look.closed ? ':c' : ''}"`;
+  if (request.headers.get('if-none-match') === etag) return new Response(null, { status: 304, headers: { etag } });
+  return new Response(new Uint8Array(bodyOf(look)), { headers: { ...headers, etag, 'cache-control': 'private, no-cache' } });
+}
+
+/** How messages are written into lines of Server-Sent Events: text as it is, everything else in base64. */
+export const needsBase64 = (contentType: string): boolean => !mediaType(contentType).startsWith('text/') && mediaType(contentType) !== 'application/json';
+
+const lineOf = (look: Look, data: Buffer): string =>
+  needsBase64(look.contentType) ? data.toString('base64') : isJson(look) ? `[${data.toString('utf8')}]` : data.toString('utf8');
+
+/** Where the reader stands after what it was told. */
+function control(reading: Reading, look: Look, position: string): StreamEvent {
+  const whole = atEnd(look, position);
+  const more =
+    look.closed && whole ? { streamClosed: true } : { streamCursor: cursorText(reading.now(), reading.query.cursor), ...(whole ? { upToDate: true } : {}) };
+  return { event: 'control', text: JSON.stringify({ streamNextOffset: offsetText(position), ...more }) };
+}
+
+/** What a reader with live=sse is told; ends when the stream is closed. */
+export async function* told(reading: Reading, signal: AbortSignal): AsyncGenerator<StreamEvent, void> {
+  const { source, run, wait } = reading;
+  let { after } = reading.query;
+  let last: string | undefined;
+  let saidMs = 0;
+  while (!signal.aborted) {
+    const position = after;
+    const look = await run((tx) => source.look(tx, position));
+    // A control event follows every data event, so that a reader may stop anywhere.
+    for (const message of look.messages) {
+      yield { event: 'data', text: lineOf(look, message.data) };
+      yield control(reading, look, message.position);
+    }
+    const next = nextOf(look, after);
+    const whole = atEnd(look, next);
+    const over = whole && look.closed;
+    if (look.messages.length === 0 && (next !== last || over || performance.now() - saidMs > reading.longPollMs)) yield control(reading, look, next);
+    if (look.messages.length > 0 || next !== last || performance.now() - saidMs > reading.longPollMs) saidMs = performance.now();
+    last = next;
+    if (over) return;
+    after = next;
+    if (whole) await wait(look.signal, POLL_MS, signal);
+  }
+}

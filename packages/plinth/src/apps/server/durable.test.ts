@@ -1,0 +1,76 @@
+/** Durable streams over HTTP beyond the protocol's own suite: who may, events of an aggregate, bad input. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { TestServer } from './server.fixture.ts';
+import { testServer } from './server.fixture.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await testServer('durable_http', { durableStreams: { longPollMs: 10_000 } });
+});
+afterAll(() => server.close());
+
+const put = (path: string, key = server.keyA) =>
+  server.call(`/api/v1/streams/${path}`, { method: 'PUT', key, body: 'first', headers: { 'content-type': 'text/plain' } });
+const append = (id: string, ...numbers: number[]) =>
+  server.database.plinth.transaction(
+    { tenantId: server.database.tenantA },
+    async (tx) =>
+      void tx.events.append(
+        { type: 'order', id },
+        numbers.map((n) => ({ type: 'order.changed', data: { n } })),
+      ),
+  );
+const numbersIn = (body: unknown): number[] => (body as { payload: { n: number } }[]).map(({ payload }) => payload.n);
+
+test('a stream belongs to its tenant', async () => {
+  expect((await put('mine')).status).toBe(201);
+  expect(await server.call('/api/v1/streams/mine', { key: server.keyB })).toMatchObject({ status: 404, body: { code: 'streams_stream_not_found' } });
+  expect((await put('mine', server.keyB)).status).toBe(201);
+  await server.call('/api/v1/streams/mine', { method: 'POST', key: server.keyB, body: ' of b', headers: { 'content-type': 'text/plain' } });
+  expect([
+    (await server.call('/api/v1/streams/mine', { key: server.keyA })).text,
+    (await server.call('/api/v1/streams/mine', { key: server.keyB })).text,
+  ]).toEqual(['first', 'first of b']);
+});
+
+describe('who may', () => {
+  test('nobody without a credential, and with streams.read only read', async () => {
+    await put('guarded');
+    expect((await server.call('/api/v1/streams/guarded')).status).toBe(401);
+    const { secret } = await server.makeKey(server.database.tenantA, ['streams.read']);
+    expect((await server.call('/api/v1/streams/guarded', { key: secret })).text).toBe('first');
+    expect(await put('guarded', secret)).toMatchObject({ status: 403, body: { code: 'kernel_forbidden' } });
+    expect(await server.call('/api/v1/durable/events/order/1', { key: secret })).toMatchObject({ status: 403 });
+  });
+});
+
+describe('the events of an aggregate', () => {
+  test('are read by versions, from where a reader was, also while it waits', async () => {
+    await append('o 1', 1, 2, 3);
+    const address = '/api/v1/durable/events/order/o%201';
+    const all = await server.call(address, { key: server.keyA });
+    expect(numbersIn(all.body)).toEqual([1, 2, 3]);
+    expect(all.headers.get('stream-up-to-date')).toBe('true');
+    const next = all.headers.get('stream-next-offset') ?? '';
+    const waiting = server.call(`${address}?offset=${next}&live=long-poll`, { key: server.keyA });
+    await append('o 1', 4);
+    expect(numbersIn((await waiting).body)).toEqual([4]);
+    expect((await server.call(address, { method: 'HEAD', key: server.keyA })).headers.get('stream-next-offset')).toMatch(/_0{15}4$/);
+    expect(await server.call(address, { key: server.keyB })).toMatchObject({ status: 404, body: { code: 'events_event_not_found' } });
+  });
+});
+
+test.each([
+  ['two offsets', '?offset=-1&offset=now'],
+  ['an offset that is none', '?offset=abc'],
+  ['live without an offset', '?live=sse'],
+])('%s: a documented error', async (_what, query) => {
+  await put('input');
+  expect(await server.call(`/api/v1/streams/input${query}`, { key: server.keyA })).toMatchObject({ status: 400, body: { code: 'streams_request_invalid' } });
+});
+
+test('a method that is none of the protocol names those that are', async () => {
+  const answer = await server.call('/api/v1/streams/input', { method: 'PATCH', key: server.keyA });
+  expect(answer).toMatchObject({ status: 405 });
+  expect(answer.headers.get('allow')).toContain('PUT');
+});

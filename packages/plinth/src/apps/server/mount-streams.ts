@@ -1,0 +1,161 @@
+import { fail, PlinthError } from '#kernel/errors.ts';
+import { allows } from '#kernel/rpc.ts';
+import type { AnyTransaction } from '#kernel/transaction.ts';
+import { appendStream, createStream, deleteStream } from '#modules/streams';
+import { problem } from './answer.ts';
+import { callContext } from './call.ts';
+import { offsetText, readQueryOf } from './durable-offset.ts';
+import type { Reading, Source } from './durable-read.ts';
+import { needsBase64, readOnce, told } from './durable-read.ts';
+import { eventSource, ownSource } from './durable-sources.ts';
+import { appendOf, createOf, readBytes } from './durable-write.ts';
+import type { Exchange, Host, Server } from './host.ts';
+import { callFacts } from './mount-api.ts';
+
+const PREFIX = '/api/v1/streams/';
+const EVENTS = '/api/v1/durable/events/:type/:id';
+const LONG_POLL_MS = 20_000;
+
+/**
+ * Runs `body` in the tenant of the caller. Errors: access_*, kernel_unauthenticated, kernel_forbidden, kernel_tenant_required, kernel_reason_required,
+ * and what `body` throws.
+ */
+async function inCall<T>(host: Host, request: Request, exchange: Exchange, permission: string, body: (tx: AnyTransaction) => Promise<T>): Promise<T> {
+  const facts = { ...(await callFacts(host, request, exchange)), idempotencyKey: undefined, signal: AbortSignal.timeout(host.requestMs) };
+  const { principal } = facts.credential;
+  if (!principal) throw fail('unauthenticated');
+  if (!allows(principal.scopes, permission)) throw fail('forbidden', { message: `The credential lacks the permission ${permission}`, detail: { permission } });
+  if (!principal.tenantId) throw fail('tenant_required');
+  const call = { type: 'mutation', path: `durable.${permission}`, input: undefined, secretFields: [], operator: false, records: true } as const;
+  return (await callContext(host.calls, facts).run(call, body)) as T;
+}
+
+/**
+ * Pages of other sites may read streams with a key or token of theirs. A console session is not among what they may use: browsers do not send
+ * its cookie from there, and it is refused where they do.
+ */
+const SHARED = {
+  'access-control-allow-origin': '*',
+  'access-control-expose-headers':
+    'etag, location, stream-next-offset, stream-cursor, stream-up-to-date, stream-closed, stream-ttl, stream-expires-at, stream-sse-data-encoding, producer-epoch, producer-seq, producer-expected-seq, producer-received-seq, x-correlation-id',
+  'cross-origin-resource-policy': 'cross-origin',
+};
+const PREFLIGHT = {
+  ...SHARED,
+  'access-control-allow-methods': 'GET, HEAD, PUT, POST, DELETE',
+  'access-control-allow-headers':
+    'authorization, content-type, if-none-match, stream-seq, stream-ttl, stream-expires-at, stream-closed, stream-forked-from, stream-fork-offset, stream-fork-sub-offset, producer-id, producer-epoch, producer-seq, x-correlation-id, x-plinth-tenant, x-plinth-reason',
+  'access-control-max-age': '600',
+};
+
+function shared(response: Response): Response {
+  for (const [name, value] of Object.entries(SHARED)) response.headers.set(name, value);
+  return response;
+}
+
+/** Headers that the protocol wants beside a failure. */
+function failure(error: unknown, exchange: Exchange): Response {
+  if (!(error instanceof PlinthError) || !error.code.startsWith('streams_')) throw error;
+  const response = problem(error, exchange.traffic.correlationId);
+  const { tail, epoch, expected, received } = error.detail;
+  const add = (name: string, value: unknown): void => {
+    if (value !== undefined) response.headers.set(name, String(value));
+  };
+  if (error.code === 'streams_stream_closed') {
+    add('stream-closed', 'true');
+    add('stream-next-offset', offsetText(String(tail)));
+  }
+  add('producer-epoch', epoch);
+  add('producer-expected-seq', expected);
+  add('producer-received-seq', received);
+  return response;
+}
+
+async function create(host: Host, request: Request, exchange: Exchange, path: string): Promise<Response> {
+  const options = createOf(request.headers, await readBytes(request, host.bodyBytes), PREFIX);
+  const made = await inCall(host, request, exchange, 'streams.write', (tx) => createStream(tx, path, options));
+  return new Response(null, {
+    status: made.created ? 201 : 200,
+    headers: {
+      'content-type': made.content_type,
+      'stream-next-offset': offsetText(made.tail),
+      ...(made.created ? { location: new URL(request.url).href } : {}),
+      ...(made.closed ? { 'stream-closed': 'true' } : {}),
+    },
+  });
+}
+
+async function append(host: Host, request: Request, exchange: Exchange, path: string): Promise<Response> {
+  const options = appendOf(request.headers, await readBytes(request, host.bodyBytes));
+  const done = await inCall(host, request, exchange, 'streams.write', (tx) => appendStream(tx, path, options));
+  const { producer } = options;
+  return new Response(null, {
+    status: producer && !done.duplicate && options.data ? 200 : 204,
+    headers: {
+      'stream-next-offset': offsetText(done.tail),
+      ...(done.closed ? { 'stream-closed': 'true' } : {}),
+      ...(producer ? { 'producer-epoch': String(producer.epoch), 'producer-seq': String(done.producer_seq ?? producer.seq) } : {}),
+    },
+  });
+}
+
+/** Answers GET and HEAD of anything that can be read by the protocol. */
+async function read(host: Host, request: Request, exchange: Exchange, source: Source, permission: string): Promise<Response> {
+  const run: Reading['run'] = (body) => inCall(host, request, exchange, permission, body);
+  if (request.method === 'HEAD') {
+    const found = await run((tx) => source.head(tx));
+    return new Response(null, {
+      headers: {
+        'content-type': found.contentType,
+        'stream-next-offset': offsetText(found.tail),
+        'cache-control': 'no-store',
+        etag: `"${found.id}:-1:${found.tail}${found.closed ? ':c' : ''}"`,
+        ...(found.closed ? { 'stream-closed': 'true' } : {}),
+        ...found.headers,
+      },
+    });
+  }
+  const query = readQueryOf(new URL(request.url).searchParams);
+  const wait: Reading['wait'] = (signal, ms, until) => {
+    host.realtime.hear();
+    return host.plinth.wake.next([signal], ms, until);
+  };
+  const longPollMs = Math.min(host.options.durableStreams?.longPollMs ?? LONG_POLL_MS, host.requestMs - 1_000);
+  const reading: Reading = { source, query, run, wait, longPollMs, now: () => host.plinth.clock.now() };
+  if (query.live !== 'sse') return readOnce(reading, request, AbortSignal.any([exchange.signal, request.signal]));
+  const { contentType } = await run((tx) => source.head(tx));
+  const encoding = needsBase64(contentType) ? { 'stream-sse-data-encoding': 'base64' } : undefined;
+  return host.streams.open((signal) => told(reading, signal), { 'content-type': 'text/event-stream', 'cache-control': 'no-cache', ...encoding });
+}
+
+/** /api/v1/streams/{path}: streams of bytes or JSON; /api/v1/durable/events/{type}/{id}: a stream of events, read in the same way. */
+export function mountStreams(app: Server, host: Host): void {
+  if (!host.plinth.modules.streams) return;
+  const remove = async (request: Request, exchange: Exchange, path: string): Promise<Response> => {
+    await inCall(host, request, exchange, 'streams.write', (tx) => deleteStream(tx, path));
+    return new Response(null, { status: 204 });
+  };
+  const methods: Record<string, (request: Request, exchange: Exchange, path: string) => Promise<Response>> = {
+    PUT: (request, exchange, path) => create(host, request, exchange, path),
+    POST: (request, exchange, path) => append(host, request, exchange, path),
+    DELETE: remove,
+    GET: (request, exchange, path) => read(host, request, exchange, ownSource(path), 'streams.read'),
+    HEAD: (request, exchange, path) => read(host, request, exchange, ownSource(path), 'streams.read'),
+  };
+  app.all(`${PREFIX}*`, async (c) => {
+    c.env.note({ 'http.route': `${PREFIX}{path}` });
+    const request = c.req.raw;
+    if (request.method === 'OPTIONS') return new Response(null, { status: 204, headers: PREFLIGHT });
+    const method = methods[request.method];
+    if (!method) throw fail('method_not_allowed', { detail: { allow: Object.keys(methods).join(', ') } });
+    const path = new URL(request.url).pathname.slice(PREFIX.length);
+    if (path.length < 1 || path.length > 1_000) throw fail('unknown_route', { message: 'The path of a stream has 1 to 1,000 characters' });
+    return shared(await method(request, c.env, path).catch((error: unknown) => failure(error, c.env)));
+  });
+  if (!host.plinth.modules.events) return;
+  app.get(EVENTS, async (c) => {
+    c.env.note({ 'http.route': EVENTS });
+    const { type, id } = c.req.param();
+    return read(host, c.req.raw, c.env, eventSource(type, id), 'events.read').catch((error: unknown) => failure(error, c.env));
+  });
+}
