@@ -161,6 +161,23 @@ export interface ConsumersView {
   parked: string | null;
 }
 
+/** Streams of the tenant of the transaction. tail: bytes appended so far. */
+export interface DurableStreamsView {
+  id: string;
+  tenant_id: string;
+  path: string | null;
+  content_type: string;
+  tail: string;
+  closed: boolean;
+  ttl_s: string | null;
+  expires_at: Date | null;
+  ends_at: Date | null;
+  forked_from: string | null;
+  fork_at: string | null;
+  touched_at: Date;
+  created_at: Date;
+}
+
 /** What is still to be delivered: pending, processing, failed when it was given up, blocked when what is behind it waits for a decision. id is the webhook-id. due_at is the next attempt, null while the subscription is disabled or something before it in its order is not delivered. Delivered ones are found in plinth.event_delivery_log. */
 export interface EventDeliveriesView {
   id: string;
@@ -1680,6 +1697,55 @@ export interface QueueReadyTable {
   forgiven: Generated<number>;
 }
 
+/** What was appended, one row an append. JSON is kept as the values of the append, joined by commas. */
+export interface StreamsMessagesTable {
+  tenant_id: string;
+  stream_id: string;
+  /** Position after the message. */
+  position: string;
+  data: Buffer;
+  id: Generated<string>;
+  created_at: Generated<Date>;
+}
+
+/** How far each idempotent producer of a stream has come. */
+export interface StreamsProducersTable {
+  tenant_id: string;
+  stream_id: string;
+  producer_id: string;
+  epoch: string;
+  last_seq: string;
+  id: Generated<string>;
+  updated_at: Generated<Date>;
+}
+
+/** Streams of a tenant. The lock on a row orders the appends to its stream. */
+export interface StreamsStreamsTable {
+  tenant_id: string;
+  id: Generated<string>;
+  path: string;
+  content_type: string;
+  /** Position after the last message: bytes appended since the beginning, those of the source included. */
+  tail: Generated<string>;
+  closed: Generated<boolean>;
+  /** Producer, epoch and sequence number of the append that closed it, so that a repetition of that one succeeds. */
+  closed_by: unknown;
+  last_seq: string | null;
+  ttl_s: string | null;
+  expires_text: string | null;
+  expires_at: Date | null;
+  touched_at: Generated<Date>;
+  /** Moment from which the stream is treated as gone: expires_at, or ttl_s after it was last read or appended to. */
+  ends_at: Date | null;
+  forked_from: string | null;
+  forked_path: string | null;
+  fork_at: string | null;
+  fork_sub: string | null;
+  /** Set instead of deleting the row while forks still read from it. */
+  deleted_at: Date | null;
+  created_at: Generated<Date>;
+}
+
 /** One row for each attempt to deliver, with what was asked and answered. Append only: old rows leave with their partition. */
 export interface WebhooksAttemptsTable {
   tenant_id: string;
@@ -1937,6 +2003,7 @@ export interface Database {
   'plinth.background_jobs': BackgroundJobsView;
   'plinth.batch_jobs': BatchJobsView;
   'plinth.consumers': ConsumersView;
+  'plinth.durable_streams': DurableStreamsView;
   'plinth.event_deliveries': EventDeliveriesView;
   'plinth.event_delivery_log': EventDeliveryLogView;
   'plinth.event_schema_warnings': EventSchemaWarningsView;
@@ -2034,6 +2101,9 @@ export interface Database {
   'plinth_queue.messages': QueueMessagesTable;
   'plinth_queue.queues': QueueQueuesTable;
   'plinth_queue.ready': QueueReadyTable;
+  'plinth_streams.messages': StreamsMessagesTable;
+  'plinth_streams.producers': StreamsProducersTable;
+  'plinth_streams.streams': StreamsStreamsTable;
   'plinth_webhooks.attempts': WebhooksAttemptsTable;
   'plinth_webhooks.deliveries': WebhooksDeliveriesTable;
   'plinth_webhooks.flights': WebhooksFlightsTable;
@@ -2063,6 +2133,9 @@ export const sqlFunctions = {
   /** Receives the webhooks of a provider at POST /api/v1/webhooks/inbound/{source_id}. p_profile: standard, stripe, github, slack or generic, whose p_options name header, encoding (hex, base64), prefix, id_header. p_secret: that of the provider; without one it is made here. Errors: webhooks_source_invalid, webhooks_source_taken, webhooks_secret_invalid, kernel_tenant_required. */
   addInboundSource: (tx: Queryable, args: { name: string; profile: string; secret?: string | null | undefined; options?: unknown | null | undefined; tolerance?: string | null | undefined }): Promise<{ source_id: string | null; secret: string | null }[]> =>
     call(tx, 'plinth.add_inbound_source', { name: ['p_name', 'text'], profile: ['p_profile', 'text'], secret: ['p_secret', 'text'], options: ['p_options', 'jsonb'], tolerance: ['p_tolerance', 'interval'] }, args, 'rows') as Promise<{ source_id: string | null; secret: string | null }[]>,
+  /** Appends to a stream: p_seq orders writers (each later one greater), producer, epoch and number make repetitions harmless, p_close ends it. Errors: streams_stream_not_found, streams_stream_gone, streams_stream_closed, streams_content_type_mismatch, streams_body_empty, streams_sequence_conflict, and those of producers. */
+  appendDurableStream: (tx: Queryable, args: { path: string; data: Buffer; contentType?: string | null | undefined; seq?: string | null | undefined; close?: boolean | null | undefined; producer?: string | null | undefined; epoch?: string | number | bigint | null | undefined; producerSeq?: string | number | bigint | null | undefined }): Promise<{ stream_id: string | null; tail: string | null; closed: boolean | null; duplicate: boolean | null; producer_seq: string | null }[]> =>
+    call(tx, 'plinth.append_durable_stream', { path: ['p_path', 'text'], data: ['p_data', 'bytea'], contentType: ['p_content_type', 'text'], seq: ['p_seq', 'text'], close: ['p_close', 'boolean'], producer: ['p_producer', 'text'], epoch: ['p_epoch', 'bigint'], producerSeq: ['p_producer_seq', 'bigint'] }, args, 'rows') as Promise<{ stream_id: string | null; tail: string | null; closed: boolean | null; duplicate: boolean | null; producer_seq: string | null }[]>,
   /** Appends an event to the stream of an aggregate and returns its id. p_expected_version and errors as in plinth.publish_event. */
   appendEvent: (tx: Queryable, args: { aggregateId: string; aggregateType: string; eventType: string; payload?: unknown | null | undefined; expectedVersion?: string | number | bigint | null | undefined; metadata?: unknown | null | undefined; idempotencyKey?: string | null | undefined; correlationId?: string | null | undefined; causationId?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.append_event', { aggregateId: ['p_aggregate_id', 'text'], aggregateType: ['p_aggregate_type', 'text'], eventType: ['p_event_type', 'text'], payload: ['p_payload', 'jsonb'], expectedVersion: ['p_expected_version', 'bigint'], metadata: ['p_metadata', 'jsonb'], idempotencyKey: ['p_idempotency_key', 'text'], correlationId: ['p_correlation_id', 'uuid'], causationId: ['p_causation_id', 'uuid'] }, args, 'value') as Promise<string | null>,
@@ -2096,9 +2169,15 @@ export const sqlFunctions = {
   /** Makes or changes a queue of the tenant; null leaves a setting as it is. p_visibility: how long a received message is hidden (30 seconds). p_max_receives: then it is a dead letter (5). p_retention: then it expires (4 days; at most 14). p_max_payload_bytes: 256 KiB, at most 1 MiB. p_deduplication_window: 5 minutes. p_fifo: every message must name a group. Returns the id. Errors: kernel_tenant_required, queue_settings_invalid. */
   configureQueue: (tx: Queryable, args: { queue: string; visibility?: string | null | undefined; maxReceives?: number | null | undefined; retention?: string | null | undefined; maxPayloadBytes?: number | null | undefined; deduplicationWindow?: string | null | undefined; fifo?: boolean | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.configure_queue', { queue: ['p_queue', 'text'], visibility: ['p_visibility', 'interval'], maxReceives: ['p_max_receives', 'integer'], retention: ['p_retention', 'interval'], maxPayloadBytes: ['p_max_payload_bytes', 'integer'], deduplicationWindow: ['p_deduplication_window', 'interval'], fifo: ['p_fifo', 'boolean'] }, args, 'value') as Promise<string | null>,
+  /** Creates a stream at a path: p_ttl_s seconds after the last use, or at p_expires_at, it ends; p_forked_from begins it with what another holds up to position p_fork_at. JSON is given as values joined by commas. Errors: streams_stream_exists, streams_path_held, streams_stream_not_found, streams_source_gone, streams_content_type_mismatch, streams_fork_invalid. */
+  createDurableStream: (tx: Queryable, args: { path: string; contentType?: string | null | undefined; data?: Buffer | null | undefined; closed?: boolean | null | undefined; ttlS?: string | number | bigint | null | undefined; expiresAt?: string | null | undefined; forkedFrom?: string | null | undefined; forkAt?: string | number | bigint | null | undefined; forkSub?: string | number | bigint | null | undefined }): Promise<{ created: boolean | null; tail: string | null; closed: boolean | null; content_type: string | null }[]> =>
+    call(tx, 'plinth.create_durable_stream', { path: ['p_path', 'text'], contentType: ['p_content_type', 'text'], data: ['p_data', 'bytea'], closed: ['p_closed', 'boolean'], ttlS: ['p_ttl_s', 'bigint'], expiresAt: ['p_expires_at', 'text'], forkedFrom: ['p_forked_from', 'text'], forkAt: ['p_fork_at', 'bigint'], forkSub: ['p_fork_sub', 'bigint'] }, args, 'rows') as Promise<{ created: boolean | null; tail: string | null; closed: boolean | null; content_type: string | null }[]>,
   /** Registers an event type of the tenant and returns its version: a new one when the schema differs from the newest, else the same with what else is given. p_compatibility: backward (default of a new type), forward, full or none; p_visibility: public (default) or internal; what is left out stays. Examples must fit the schema. Other processes use it within 2 s. Errors events_type_invalid, events_type_incompatible. */
   defineEventType: (tx: Queryable, args: { name: string; schema?: unknown | null | undefined; mode?: string | null | undefined; description?: string | null | undefined; example?: unknown | null | undefined; compatibility?: string | null | undefined; visibility?: string | null | undefined; examples?: unknown | null | undefined }): Promise<number | null> =>
     call(tx, 'plinth.define_event_type', { name: ['p_name', 'text'], schema: ['p_schema', 'jsonb'], mode: ['p_mode', 'text'], description: ['p_description', 'text'], example: ['p_example', 'jsonb'], compatibility: ['p_compatibility', 'text'], visibility: ['p_visibility', 'text'], examples: ['p_examples', 'jsonb'] }, args, 'value') as Promise<number | null>,
+  /** Deletes a stream. While forks read from it, what they need is kept and its path is held. Errors: streams_stream_not_found, streams_stream_gone. */
+  deleteDurableStream: (tx: Queryable, args: { path: string }): Promise<void> =>
+    call(tx, 'plinth.delete_durable_stream', { path: ['p_path', 'text'] }, args, 'value') as Promise<void>,
   /** Marks all versions of an event type of the tenant, or one, as no longer to be written, with the reason and the type to use instead; returns how many. They still may be written. Errors events_type_invalid, events_type_unknown. */
   deprecateEventType: (tx: Queryable, args: { name: string; message: string; successor?: string | null | undefined; version?: number | null | undefined }): Promise<number | null> =>
     call(tx, 'plinth.deprecate_event_type', { name: ['p_name', 'text'], message: ['p_message', 'text'], successor: ['p_successor', 'text'], version: ['p_version', 'integer'] }, args, 'value') as Promise<number | null>,
