@@ -33,6 +33,17 @@ test('a stream belongs to its tenant', async () => {
   ]).toEqual(['first', 'first of b']);
 });
 
+test('streams are listed by path, each tenant its own', async () => {
+  for (const path of ['listed/a', 'listed/b', 'listed/c']) await put(path);
+  const page = await server.call('/api/v1/durable-streams?prefix=listed/&limit=2', { key: server.keyA });
+  expect(page.body).toMatchObject({ streams: [{ path: 'listed/a', tail: '5' }, { path: 'listed/b' }], next: 'listed/b' });
+  expect((await server.call('/api/v1/durable-streams?prefix=listed/&after=listed/b', { key: server.keyA })).body).toMatchObject({
+    streams: [{ path: 'listed/c' }],
+    next: null,
+  });
+  expect((await server.call('/api/v1/durable-streams?prefix=listed/', { key: server.keyB })).body).toMatchObject({ streams: [] });
+});
+
 describe('who may', () => {
   test('nobody without a credential, and with streams.read only read', async () => {
     await put('guarded');

@@ -1,4 +1,5 @@
 import { defineModule } from '#kernel/module.ts';
+import { api } from './api.ts';
 import { errors } from './errors.ts';
 
 export default defineModule({
@@ -13,6 +14,7 @@ export default defineModule({
     messages: { tenancy: 'tenant', keep: 'forever', personal: ['data'], sample: { position: '1' } },
     producers: { tenancy: 'tenant', keep: 'forever', sample: { producer_id: `'p'`, epoch: '0', last_seq: '0' } },
   },
+  api,
   permissions: { 'streams.read': 'Reads streams', 'streams.write': 'Creates, appends to, closes and deletes streams' },
   lists: {
     streams: {
