@@ -25,7 +25,7 @@ begin
       select d.tenant_id, d.subscription_id, d.due_at from plinth_webhooks.deliveries d
       where d.due_at < 'infinity' and (d.tenant_id, d.subscription_id) > (w.tenant_id, w.subscription_id) order by d.tenant_id, d.subscription_id, d.due_at limit 1) n
   ), lane as materialized (
-    select w.tenant_id, w.subscription_id, s.url, s.signing, s.rate_per_second as rate, n.breaker <> 'closed' as probing, n.breaker <> 'closed' and s.ordering <> 'parallel' as early, r.running, t.tokens,
+    select w.tenant_id, w.subscription_id, s.url, s.signing, s.rate_per_second as rate, n.breaker <> 'closed' as probing, case when n.breaker <> 'closed' and s.ordering <> 'parallel' then timestamptz '9999-01-01' else _now end as until, r.running, t.tokens,
       case when n.breaker <> 'closed' then case when r.running = 0 then least(1, floor(t.tokens)::integer) else 0 end
         else least(p_per_subscription, s.max_in_flight, n.window_size, case s.ordering when 'fifo' then 1 end, r.running + floor(t.tokens)::integer) - r.running end::integer as room
     from walk w
@@ -45,16 +45,16 @@ begin
       where f.tenant_id = a.tenant_id and f.lease_until > _now) r
     cross join lateral (select plinth_webhooks.tokens_at(l.rate_per_second, l.tokens, l.refilled_at, _now) as tokens) t
   ), pick as materialized (
-    -- Looks at no more of a lane than it could get: its share, and a few more, because some lanes have nothing left that is not under way.
+    -- Looks at no more of a lane than its share, or twice that: when others leave places free, the next claim comes at once.
     select n.*, c.id, c.due_at, row_number() over (partition by n.tenant_id order by n.running + c.place, c.due_at) as place
     from lane n join tenant t on t.tenant_id = n.tenant_id and t.room > 0
     cross join lateral (
       select w.id, w.due_at, row_number() over (order by w.due_at) as place from (
         select d.id, d.due_at from plinth_webhooks.deliveries d
-        where d.tenant_id = n.tenant_id and d.subscription_id = n.subscription_id and d.due_at < 'infinity' and (d.due_at <= _now or n.early)
+        where d.tenant_id = n.tenant_id and d.subscription_id = n.subscription_id and d.due_at < 'infinity' and d.due_at <= n.until
           and not exists (select from plinth_webhooks.flights f where f.tenant_id = d.tenant_id and f.subscription_id = d.subscription_id and f.delivery_id = d.id and f.lease_until > _now)
         order by d.due_at
-        limit least(n.room, greatest(4, ceil(256.0 / t.all_lanes), ceil(p_limit::numeric / t.tenants / t.lanes)))) w) c
+        limit least(n.room, greatest(ceil(2.0 * p_limit / t.all_lanes), ceil(p_limit::numeric / t.tenants / t.lanes)))) w) c
     where n.room > 0
   ), chosen as materialized (
     select p.* from pick p join tenant t on t.tenant_id = p.tenant_id where p.place <= t.room

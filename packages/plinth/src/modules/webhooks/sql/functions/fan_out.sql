@@ -20,12 +20,16 @@ begin
   end if;
   with event as materialized (
     select e.* from jsonb_to_recordset(p_events) as e (tenant_id uuid, id uuid, type text, correlation_id uuid, place integer)
-  ), hit as materialized (
-    select e.tenant_id, e.id, e.type, e.correlation_id, e.place, s.id as subscription_id, s.filter_path, s.transform, s.ordering, s.order_key
-    from (select distinct e.tenant_id, e.type from event e) t
+  ), type as materialized (
+    select distinct e.tenant_id, e.type from event e
+  ), match as materialized (
+    -- Once for each type: in one join the planner asked again for each event.
+    select t.tenant_id, t.type, s.id as subscription_id, s.filter_path, s.transform, s.ordering, s.order_key from type t
     cross join lateral plinth_webhooks.matching(t.tenant_id, t.type) s
-    join event e on e.tenant_id = t.tenant_id and e.type = t.type
     where p_subscription_id is null or s.id = p_subscription_id
+  ), hit as materialized (
+    select e.tenant_id, e.id, e.type, e.correlation_id, e.place, t.subscription_id, t.filter_path, t.transform, t.ordering, t.order_key
+    from match t join event e on e.tenant_id = t.tenant_id and e.type = t.type
   ), body as materialized (
     -- The document only where a filter or transform asks for it: most deliveries carry the body as it is.
     select h.place, p.payload::jsonb as payload, p.aggregate_type || '/' || p.aggregate_id as stream,
