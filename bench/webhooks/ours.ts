@@ -33,7 +33,7 @@ export async function oursIdiom(context: BenchContext, urls: readonly string[]):
   const { tenantId, plinth } = context;
   await subscribeAll(plinth, tenantId, urls);
   // As autovacuum would, a minute later.
-  await context.admin.query("analyze plinth_webhooks.subscriptions, plinth_webhooks.subscription_keys, plinth_webhooks.lanes, plinth_webhooks.secrets");
+  await context.admin.query('analyze plinth_webhooks.subscriptions, plinth_webhooks.subscription_keys, plinth_webhooks.lanes, plinth_webhooks.secrets');
   // As in a process of its own: it hears of events by LISTEN.
   const elsewhere = createPlinth({ database: { url: context.serverUrl, max: 20 } });
   return {
