@@ -39,7 +39,8 @@ export default defineModule({
       tenancy: 'tenant',
       keep: 'forever',
       worker: true,
-      grants: { app: ['select', 'insert', 'update'], worker: ['select', 'update'], reader: false },
+      // Operators may read them too: without the master key they open nothing.
+      grants: { app: ['select', 'insert', 'update'], worker: ['select', 'update'] },
       sample: { subject_hash: 'sha256(uuid_send(gen_random_uuid()))', wrapped: `'\\x00'`, master: `'sample'` },
     },
     parked: {

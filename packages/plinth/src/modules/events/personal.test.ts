@@ -100,6 +100,8 @@ describe('personal fields', () => {
     expect(await holding('friend-1')).toHaveLength(1);
 
     expect(await read(plinth, tenantA, 'p-1')).toEqual([{ customer_id: 'ada', total: 5, ...personal }]);
+    const asReader = await plinth.asReader({ tenantId: tenantA }, (tx) => Array.fromAsync(readStream(tx, { type: 'order', id: 'p-1' })));
+    expect(asReader.map(({ data }) => data)).toEqual([{ customer_id: 'ada', total: 5, ...personal }]);
     // Not for a process without the key, nor for another tenant.
     expect(await read(keyless, tenantA, 'p-1')).toEqual([await stored(id)]);
     expect(await read(plinth, tenantB, 'p-1')).toEqual([]);
