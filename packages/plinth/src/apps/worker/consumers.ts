@@ -25,8 +25,23 @@ export function startConsumers(options: ConsumersOptions): Loop[] {
   if (!cards.some((card) => card.feed)) return [];
   const consumers = cards
     .filter((card) => options.services.enabled(card.name))
-    .flatMap((card) => Object.entries(consumersOf(card)).map(([name, consumer]) => startConsumer(options, `${card.name}.${name}`, consumer)));
+    .flatMap((card) =>
+      Object.entries(consumersOf(card)).map(([name, consumer]) => startConsumer(options, `${card.name}.${name}`, declared(options.plinth, consumer))),
+    );
   return [...consumers, declaring(options)];
+}
+
+/** Before the first event is handled, while it can still be seen that the tables of a projection are new. */
+function declared(plinth: Plinth<ModuleMap>, consumer: Consumer): Consumer {
+  let known = false;
+  return {
+    ...consumer,
+    async handle(tx, events) {
+      if (!known) await declareProjections(plinth);
+      known = true;
+      await consumer.handle(tx, events);
+    },
+  };
 }
 
 /** Says which projections this process has; tried again while their tables are not there yet. */

@@ -1,0 +1,65 @@
+/** What the worker does for consumers beside handing them events: async projections of the cards, and parked events that somebody wants to be tried again. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { ModuleMap } from '#kernel/module.ts';
+import { defineModule } from '#kernel/module.ts';
+import { createKernel } from '#kernel/plinth.ts';
+import { defineProjection } from '#kernel/projection.ts';
+import type { Consumer } from '#kernel/work.ts';
+import { modules } from '#registry';
+import type { TestDatabase } from '#testing/database.ts';
+import { testDatabase } from '#testing/database.ts';
+import { startWorker } from './index.ts';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await testDatabase('worker_consumers');
+  await database.admin.query(`create schema shop; grant usage on schema shop to plinth_worker;
+    create table shop.counts (tenant_id uuid primary key, n bigint not null); grant select, insert, update on shop.counts to plinth_worker`);
+});
+afterAll(() => database.drop());
+
+const counts = defineProjection({
+  summary: 'Orders of every tenant',
+  revision: 3,
+  tables: { counts: 'shop.counts' },
+  types: ['order.placed'],
+  handle: async (tx, events, tables) => {
+    for (const event of events)
+      await tx.query(`insert into ${tables.counts} as c values ($1, 1) on conflict (tenant_id) do update set n = c.n + 1`, [event.tenantId]);
+  },
+});
+
+test('async projections are kept up to date and known by their revision; parked events are tried again when somebody asks', { timeout: 60_000 }, async () => {
+  const { tenantA: a, tenantB: b, admin } = database;
+  let failing = true;
+  const handled: string[] = [];
+  const fragile: Consumer = {
+    summary: 'fails at first',
+    onPoison: 'park',
+    attempts: 1,
+    handle: async (_tx, events) => {
+      if (failing && events.some((event) => event.type === 'order.placed')) throw new Error('not yet');
+      handled.push(...events.filter((event) => event.type === 'order.placed').map((event) => event.tenantId));
+    },
+  };
+  const shop = defineModule({ name: 'shop', summary: 'A shop', tables: {}, uses: ['events'], projections: { counts }, consumers: { fragile } });
+  const plinth = createKernel({ modules: { ...modules, shop } as ModuleMap & typeof modules, database: { url: database.serverUrl, max: 10 } });
+  const silent = { info: () => {}, warn: () => {}, error: () => {} };
+  const worker = startWorker({ plinth, services: { log: silent, enabled: (name) => name === 'shop' }, pollMs: 200 });
+  try {
+    for (const tenantId of [a, b, a]) await plinth.transaction({ tenantId }, async (tx) => void tx.events.publish('order.placed', {}));
+    const rows = async (text: string) => (await admin.query<Record<string, unknown>>(text)).rows;
+    await expect.poll(() => rows('select sum(n)::int as n, count(*)::int as tenants from shop.counts'), { timeout: 20_000 }).toEqual([{ n: 3, tenants: 2 }]);
+    await expect
+      .poll(() => rows('select name, status, revision from plinth.projections'), { timeout: 20_000 })
+      .toEqual([{ name: 'shop.counts', status: 'live', revision: '3' }]);
+    await expect.poll(() => rows(`select count(*)::int as n from plinth.parked_events where status = 'parked'`), { timeout: 20_000 }).toEqual([{ n: 3 }]);
+    failing = false;
+    await plinth.asWorker({}, (tx) => tx.query(`select plinth.retry_parked_events('shop.fragile')`));
+    await expect.poll(() => handled.length, { timeout: 20_000 }).toBe(3);
+    await expect.poll(() => rows(`select distinct status from plinth.parked_events`), { timeout: 20_000 }).toEqual([{ status: 'handled' }]);
+  } finally {
+    await worker.stop();
+    await plinth.close();
+  }
+});
