@@ -38,3 +38,6 @@ export function createPlinthClient(options: ClientOptions): TRPCClient<PlinthRou
   };
   return createTRPCClient<PlinthRouter>({ links: [httpBatchLink({ url: options.url, headers, ...(options.fetch ? { fetch: options.fetch } : {}) })] });
 }
+
+export type { RealtimeClient, RealtimeClientOptions, RealtimeEvent, RealtimeListener, RealtimeReset, RealtimeState } from './realtime.ts';
+export { realtime } from './realtime.ts';
