@@ -16,26 +16,25 @@ export interface UseTopicOptions<Payload> extends Omit<RealtimeClientOptions, 't
  * const state = useTopic(`stream/order/${encodeURIComponent(id)}`, { offset, onEvent: (event) => merge(event), onReset: () => reload() });
  */
 export function useTopic<Payload = Record<string, unknown>>(topic: string | readonly string[], options: UseTopicOptions<Payload>): RealtimeState {
-  const [state, setState] = useState<RealtimeState>('connecting');
+  const [told, setTold] = useState<{ key: string; state: RealtimeState }>();
   const latest = useRef(options);
   useEffect(() => {
     latest.current = options;
   });
   const topics = typeof topic === 'string' ? topic : topic.join('\n');
   const { url, token, tenantId, reason, offset, enabled = true } = options;
+  // What was told of another connection says nothing of this one.
+  const key = JSON.stringify([topics, url, token, tenantId, reason, offset]);
   useEffect(() => {
-    if (!enabled) {
-      setState('closed');
-      return undefined;
-    }
-    setState('connecting');
+    if (!enabled) return undefined;
     const client = realtime<Payload>({ ...latest.current, url, token, tenantId, reason, offset, topics: topics.split('\n') } as RealtimeClientOptions, {
       onEvent: (event) => latest.current.onEvent(event),
       onReset: (reset) => latest.current.onReset?.(reset),
       onRefused: (problem) => latest.current.onRefused?.(problem),
-      onState: setState,
+      onState: (state) => setTold({ key, state }),
     });
     return () => client.close();
-  }, [topics, url, token, tenantId, reason, offset, enabled]);
-  return state;
+  }, [key, topics, url, token, tenantId, reason, offset, enabled]);
+  if (!enabled) return 'closed';
+  return told?.key === key ? told.state : 'connecting';
 }
