@@ -23,6 +23,7 @@ export interface Sink {
 /** Receivers in a process of their own, so that they do not take the event loop of who is measured. */
 export async function startSink(receivers: number): Promise<Sink> {
   const child = fork(fileURLToPath(new URL('./sink-process.ts', import.meta.url)), [String(receivers)], { execArgv: ['--no-warnings'] });
+  child.setMaxListeners(0);
   const next = (kind: string): Promise<Message> =>
     new Promise((resolve, reject) => {
       const onMessage = (message: Message): void => {

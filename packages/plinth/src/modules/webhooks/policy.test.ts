@@ -345,7 +345,8 @@ describe('replays', () => {
     await as(a, 'select plinth.start_replay($1, p_ids => $2)', [id, [all[1]?.id]]);
     await work();
     expect((await waiting(id)).filter((row) => row.status === 'pending').map((row) => row.id)).toEqual([all[1]?.id]);
-    await as(a, 'select plinth.start_replay($1, p_only_failed => true, p_rate_per_second => 1)', [id]);
+    await as(a, 'select plinth.start_replay($1, p_only_failed => true, p_rate_per_second => 0.1)', [id]);
+    await database.admin.query(`update plinth_webhooks.replays set worked_at = clock_timestamp() - interval '12 seconds' where status = 'running'`);
     await work();
     expect((await replays()).at(-1)).toEqual({ status: 'running', total: 3, added: 1 });
     await work();

@@ -28,7 +28,9 @@ begin
       _added := case when _rows = '[]' then 0 else plinth_webhooks.fan_out(_rows, _replay.subscription_id, _replay.id) end;
     end if;
     update plinth_webhooks.replays r
-    set added = r.added + _added, done_to = coalesce(_last, r.done_to), worked_at = clock_timestamp(), status = case when _looked < _batch then 'done' else 'running' end,
+    set added = r.added + _added, done_to = coalesce(_last, r.done_to), worked_at = case when r.rate_per_second is null then clock_timestamp()
+        -- What a tick leaves over of its time counts for the next, up to a second.
+        else greatest(clock_timestamp() - interval '1 second', coalesce(r.worked_at, r.created_at) + _batch / r.rate_per_second * interval '1 second') end, status = case when _looked < _batch then 'done' else 'running' end,
       finished_at = case when _looked < _batch then clock_timestamp() end
     where r.tenant_id = _replay.tenant_id and r.id = _replay.id;
     _all := _all + _looked;
