@@ -1876,6 +1876,13 @@ export interface WebhooksLanesTable {
   troubled: GeneratedAlways<boolean | null>;
 }
 
+/** Links into the portal that are of another generation than this are void; no row, the first one. */
+export interface WebhooksPortalAccessTable {
+  tenant_id: string;
+  generation: Generated<number>;
+  revoked_at: Date | null;
+}
+
 /** Public halves of signing keys, which everybody may know. public_key is null until it was derived, within seconds. */
 export interface WebhooksPublicKeysTable {
   tenant_id: string;
@@ -2112,6 +2119,7 @@ export interface Database {
   'plinth_webhooks.inbound_secrets': WebhooksInboundSecretsTable;
   'plinth_webhooks.inbound_sources': WebhooksInboundSourcesTable;
   'plinth_webhooks.lanes': WebhooksLanesTable;
+  'plinth_webhooks.portal_access': WebhooksPortalAccessTable;
   'plinth_webhooks.public_keys': WebhooksPublicKeysTable;
   'plinth_webhooks.replays': WebhooksReplaysTable;
   'plinth_webhooks.secrets': WebhooksSecretsTable;
@@ -2292,6 +2300,9 @@ export const sqlFunctions = {
   /** Has parked events tried again, by position: one, or those of a consumer. Of the tenant of the transaction; by plinth_worker of all. Returns how many. The worker looks within 2 s; one that fails is parked again. Recorded in the audit log. Errors: events_parked_not_found, events_operation_invalid, kernel_tenant_required. */
   retryParkedEvents: (tx: Queryable, args: { consumer?: string | null | undefined; id?: string | null | undefined; limit?: number | null | undefined } = {}): Promise<number | null> =>
     call(tx, 'plinth.retry_parked_events', { consumer: ['p_consumer', 'text'], id: ['p_id', 'uuid'], limit: ['p_limit', 'integer'] }, args, 'value') as Promise<number | null>,
+  /** Voids every link into the webhooks portal of the tenant that was made before, and the sessions opened by them. Returns the generation of links from now on. Servers that saw a link a moment ago refuse it within 30 seconds. Error: kernel_tenant_required. */
+  revokePortalLinks: (tx: Queryable, args: { reason?: string | null | undefined } = {}): Promise<number | null> =>
+    call(tx, 'plinth.revoke_portal_links', { reason: ['p_reason', 'text'] }, args, 'value') as Promise<number | null>,
   /** Makes a consumer read again: p_to beginning (everything that is kept), behind p_position, or from p_at (give or take a second); or p_to now: it passes over what it has not read. Its handler gets those events a second time and has to bear that. Waits for batches that are being handled. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_invalid_input, kernel_forbidden. */
   rewindConsumer: (tx: Queryable, args: { consumer: string; reason: string; to?: string | null | undefined; position?: string | number | bigint | null | undefined; at?: Date | null | undefined }): Promise<{ shard: number | null; after_position: string | null }[]> =>
     call(tx, 'plinth.rewind_consumer', { consumer: ['p_consumer', 'text'], reason: ['p_reason', 'text'], to: ['p_to', 'text'], position: ['p_position', 'bigint'], at: ['p_at', 'timestamp with time zone'] }, args, 'rows') as Promise<{ shard: number | null; after_position: string | null }[]>,

@@ -3,9 +3,9 @@ import { fail } from './errors.ts';
 import type { IdSource } from './ids.ts';
 import { isUuid } from './ids.ts';
 
-/** Who acts. `operator` is a person of the team that runs Plinth; `api_key` a key whose id is the actor. */
+/** Who acts. `operator` is a person of the team that runs Plinth; `api_key` a key whose id is the actor; `portal` a link given to a customer, by its id. */
 export interface Actor {
-  type: 'user' | 'service' | 'system' | 'operator' | 'api_key';
+  type: 'user' | 'service' | 'system' | 'operator' | 'api_key' | 'portal';
   id: string;
 }
 

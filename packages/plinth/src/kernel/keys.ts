@@ -13,6 +13,8 @@ export interface KeyRing {
   wrap(tenantId: string, name: string, key: Buffer): Buffer;
   /** The data key again; undefined when the ring does not hold that master key. Errors: an Error when it was changed or belongs to something else. */
   unwrap(tenantId: string, name: string, wrapped: Buffer, master: string): Buffer | undefined;
+  /** A key of the tenant for one purpose, always the same, of a master key (default: the current one); undefined when the ring does not hold that. */
+  derive(tenantId: string, purpose: string, master?: string): Buffer | undefined;
 }
 
 const KEY_BYTES = 32;
@@ -61,6 +63,10 @@ export function createKeyRing(options: { current: string; old?: readonly string[
     unwrap(tenantId, name, wrapped, master) {
       const key = named.get(master);
       return key && openWith(tenantKey(key, tenantId), wrapped, `${tenantId} ${name}`);
+    },
+    derive(tenantId, purpose, master = current) {
+      const key = named.get(master);
+      return key && derivedKey(key, tenantId, purpose);
     },
   };
 }

@@ -19,6 +19,10 @@ export interface Environment {
   relay: readonly Relayed[];
   jwtSecret: string | undefined;
   jwksUrl: string | undefined;
+  /** Origin of this server as others reach it; links that are sent begin with it. */
+  publicUrl: string | undefined;
+  /** Origins whose pages may embed the customer portal. */
+  portalOrigins: readonly string[];
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent' | undefined;
 }
 
@@ -50,6 +54,13 @@ function relayed(text: (name: string) => string | undefined): Relayed[] {
   });
 }
 
+/** An origin as browsers write it. */
+function originOf(name: string, text: string): string {
+  const origin = URL.canParse(text) ? new URL(text).origin : 'null';
+  if (!/^https?:/.test(origin)) throw new SettingFault(`${name} is ${JSON.stringify(text)}: give an origin such as https://app.example.com.`);
+  return origin;
+}
+
 export function readEnvironment(env: Record<string, string | undefined> = process.env): Environment {
   const text = (name: string): string | undefined => env[name] || undefined;
   const level = text('PLINTH_LOG_LEVEL');
@@ -69,6 +80,11 @@ export function readEnvironment(env: Record<string, string | undefined> = proces
     relay: relayed(text),
     jwtSecret: text('PLINTH_JWT_SECRET'),
     jwksUrl: text('PLINTH_JWKS_URL'),
+    publicUrl: text('PLINTH_PUBLIC_URL') && originOf('PLINTH_PUBLIC_URL', text('PLINTH_PUBLIC_URL') ?? ''),
+    portalOrigins: (text('PLINTH_PORTAL_ORIGINS') ?? '')
+      .split(',')
+      .filter((origin) => origin.trim() !== '')
+      .map((origin) => originOf('PLINTH_PORTAL_ORIGINS', origin.trim())),
     logLevel: level as Environment['logLevel'],
   };
 }

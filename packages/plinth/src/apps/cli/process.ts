@@ -75,6 +75,7 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
           sessionSecret: options.sessionSecret,
           ...(environment.jwtSecret ? { jwt: { secret: environment.jwtSecret } } : environment.jwksUrl ? { jwt: { jwksUrl: environment.jwksUrl } } : {}),
         },
+        portal: { origins: environment.portalOrigins, publicUrl: environment.publicUrl },
         ...(options.consoleDirectory ? { console: { directory: options.consoleDirectory } } : {}),
       })
     : undefined;

@@ -6,14 +6,18 @@ import type { Plinth } from '#kernel/plinth.ts';
 import type { Principal } from '#kernel/rpc.ts';
 import type { FoundKey } from '#modules/access';
 import { accessErrors, checkTenant, customRoles, findMember, permissionsOf } from '#modules/access';
+import { isPortalToken, webhooksErrors } from '#modules/webhooks';
 import type { TokenFacts } from './jwt.ts';
 import { createTokenVerifier } from './jwt.ts';
 import { createKeyring } from './keyring.ts';
 import type { AuthOptions } from './options.ts';
+import type { PortalSessions } from './portal-sessions.ts';
+import { createPortalSessions } from './portal-sessions.ts';
 import type { Sessions } from './session.ts';
 import { createSessions, sessionCookie } from './session.ts';
 
 const failAccess = raiser('access', accessErrors);
+const failWebhooks = raiser('webhooks', webhooksErrors);
 const LONGEST_CACHE_MS = 30_000;
 
 /** Who called and what they said about it. */
@@ -25,8 +29,11 @@ export interface Credential {
 
 export interface Authenticator {
   readonly sessions: Sessions;
+  readonly portal: PortalSessions;
   /** Errors: access_*, kernel_header_invalid. No credential at all is no error; procedures refuse it. */
   authenticate(request: Request): Promise<Credential>;
+  /** The token of the portal that a request brings, as bearer or by its session. Errors: webhooks_portal_session_missing, access_cross_site. */
+  portalToken(request: Request): string;
   /** The key with this secret, if it may be used. Errors: access_key_*. */
   keyOf(secret: string): Promise<FoundKey>;
   /** Forgets what was found about keys, tenants and members. */
@@ -87,6 +94,14 @@ export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOpti
   const members = new LRUCache<string, Member>({ max: 10_000, ttl: Math.max(ttl, 1) });
   const verify = options.jwt ? createTokenVerifier(options.jwt, nowMs) : undefined;
   const sessions = createSessions(options.sessionSecret, nowMs);
+  const portal = createPortalSessions(plinth, ttl);
+  const portalToken = (request: Request): string | undefined => {
+    const bearer = bearerOf(request);
+    if (bearer !== undefined) return isPortalToken(bearer) ? bearer : undefined;
+    const token = portal.tokenOf(request);
+    if (token !== undefined) sessions.checkOrigin(request);
+    return token;
+  };
 
   const byToken = async (token: string): Promise<Principal> => {
     if (!verify) throw failAccess('token_unsupported');
@@ -105,6 +120,8 @@ export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOpti
   };
 
   const principalOf = async (request: Request, tenantId: string | undefined): Promise<Principal | undefined> => {
+    const link = portalToken(request);
+    if (link !== undefined) return portal.principalOf(link, request);
     const bearer = bearerOf(request);
     const cookie = bearer === undefined ? sessionCookie(request) : undefined;
     if (cookie !== undefined) sessions.checkOrigin(request);
@@ -117,6 +134,12 @@ export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOpti
 
   return {
     sessions,
+    portal,
+    portalToken(request) {
+      const token = portalToken(request);
+      if (token === undefined) throw failWebhooks('portal_session_missing');
+      return token;
+    },
     keyOf: keyring.bySecret,
     settle: keyring.settle,
     async authenticate(request) {
@@ -135,6 +158,7 @@ export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOpti
       keyring.forget();
       tenants.clear();
       members.clear();
+      portal.forget();
     },
   };
 }

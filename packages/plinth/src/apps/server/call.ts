@@ -65,8 +65,8 @@ export function callContext(host: CallHost, facts: CallFacts): CallContext {
         return doOnce(facts, principal, call, tx, body);
       });
       if (snapshot !== undefined) facts.traffic.offset = await host.offsetOf(snapshot);
-      // What was cached about keys and members may just have changed.
-      if (call.type === 'mutation' && call.path.startsWith('system.access.')) {
+      // What was cached about keys, members and links may just have changed.
+      if (call.type === 'mutation' && (call.path.startsWith('system.access.') || call.path === 'system.webhooks.portal.revokeLinks')) {
         host.authenticator.forget();
         host.plinth.wake.signal([ACCESS_SIGNAL]);
       }

@@ -13,6 +13,7 @@ import { mountConsole } from './mount-console.ts';
 import { mountDocs } from './mount-docs.ts';
 import { mountJobWatch } from './mount-job-watch.ts';
 import { mountOperations } from './mount-operations.ts';
+import { mountPortal } from './mount-portal.ts';
 import { mountRealtime } from './mount-realtime.ts';
 import { mountStreams } from './mount-streams.ts';
 import { mountWebhooks } from './mount-webhooks.ts';
@@ -58,6 +59,7 @@ export function createHandler<Modules extends ModuleMap>(options: ServerOptions<
   mountRealtime(app, host);
   mountWebhooks(app, host);
   mountStreams(app, host);
+  mountPortal(app, host);
   mountApi(app, host);
   app.notFound((c) => problem(told(host, fail('unknown_route', { message: `There is no address ${c.req.path.slice(0, 200)}` })), c.env.traffic.correlationId));
   app.onError((error, c) => problem(told(host, error), c.env.traffic.correlationId));

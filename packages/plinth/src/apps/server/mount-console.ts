@@ -1,66 +1,25 @@
-import { readFile, realpath } from 'node:fs/promises';
-import { extname, join, sep } from 'node:path';
 import { z } from 'zod';
 import { fail } from '#kernel/errors.ts';
 import { spendLoginLink } from '#modules/access';
 import { json } from './answer.ts';
 import { readJsonBody } from './body.ts';
+import { fileAnswer, fileIn, filePage, noConsole, PAGE_POLICY } from './console-files.ts';
 import type { Exchange, Host, Server } from './host.ts';
 import { only } from './host.ts';
 import type { SessionKey } from './session.ts';
 
-/** Everything from this origin, nothing inline, nothing evaluated. */
-export const PAGE_POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-
-const TYPES: Record<string, string> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.svg': 'image/svg+xml',
-  '.png': 'image/png',
-  '.ico': 'image/x-icon',
-  '.json': 'application/json; charset=utf-8',
-  '.webmanifest': 'application/manifest+json',
-  '.woff2': 'font/woff2',
-  '.txt': 'text/plain; charset=utf-8',
-  '.map': 'application/json; charset=utf-8',
-};
-
-/** A file below the folder; undefined when there is none, also when the path or a link leads out of the folder. */
-async function fileIn(directory: string, path: string): Promise<{ body: Buffer<ArrayBuffer>; type: string } | undefined> {
-  const type = TYPES[extname(path)];
-  if (!type || path.includes('\0')) return undefined;
-  try {
-    const root = await realpath(directory);
-    const file = await realpath(join(root, path));
-    return file.startsWith(root + sep) ? { body: (await readFile(file)) as Buffer<ArrayBuffer>, type } : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 async function page(host: Host, path: string): Promise<Response> {
   const directory = host.options.console?.directory;
-  if (!directory)
-    throw fail('unknown_route', {
-      message: 'The console is not part of this installation',
-      wayOut: 'Build it with node apps/console/build.ts, or give its folder to createHandler.',
-    });
+  if (!directory) throw noConsole();
   const asset = path === '' || path === '/' ? undefined : await fileIn(directory, decodeURIComponent(path));
   // Addresses of pages are the console's own business; whatever is no file is answered with the one page there is.
   // An id at the end of one may hold a dot (ana@acme.test); files of the console stand in its root and in assets.
   const isFile = path.startsWith('/assets/') || /^\/[^/]+\.\w+$/.test(path);
-  const found = asset ?? (isFile ? undefined : await fileIn(directory, 'index.html'));
-  if (!found) throw fail('unknown_route', { message: `There is no file ${path.slice(0, 200)} in the console` });
-  const lasting = asset && path.startsWith('/assets/');
-  return new Response(found.body, {
-    headers: {
-      'content-type': found.type,
-      'content-security-policy': PAGE_POLICY,
-      'cache-control': lasting ? 'public, max-age=31536000, immutable' : 'no-cache',
-    },
-  });
+  if (!asset) {
+    if (isFile) throw fail('unknown_route', { message: `There is no file ${path.slice(0, 200)} in the console` });
+    return filePage(directory, 'index.html', PAGE_POLICY);
+  }
+  return fileAnswer(asset, PAGE_POLICY, path.startsWith('/assets/'));
 }
 
 const credential = z.union([z.object({ token: z.string().min(1).max(200) }), z.object({ key: z.string().min(1).max(200) })]);

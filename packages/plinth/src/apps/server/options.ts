@@ -22,6 +22,15 @@ export interface ServerOptions<Modules extends ModuleMap = ModuleMap> {
   api?: Record<string, ApiRecord> | undefined;
   /** Folder with the built console; served at /console. */
   console?: { directory: string } | undefined;
+  /** The customer portal of webhooks. */
+  portal?:
+    | {
+        /** Origins whose pages may frame the portal and call its API with a token (`https://app.example.com`). Default: none. */
+        origins?: readonly string[] | undefined;
+        /** Origin that links begin with. Default: none, they begin with /portal. */
+        publicUrl?: string | undefined;
+      }
+    | undefined;
   limits?:
     | {
         /** Longest body, bytes. Default 1 MiB. */

@@ -1,6 +1,8 @@
+import type { KeyRing } from '#kernel/keys.ts';
 import { createLog } from '#kernel/log.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { createPlinth } from '../../index.ts';
 import type { Handler, ServerOptions } from './index.ts';
 import { createHandler, createServices, ensureAdminKey } from './index.ts';
 
@@ -45,11 +47,15 @@ const parsed = (text: string): unknown => {
 };
 
 /** A handler on a database of its own, with an operator and a key in each of two tenants. */
-export async function testServer(name: string, options: Partial<Omit<ServerOptions, 'plinth' | 'services'>> = {}): Promise<TestServer> {
+export async function testServer(
+  name: string,
+  { keys, ...options }: Partial<Omit<ServerOptions, 'plinth' | 'services'>> & { keys?: KeyRing } = {},
+): Promise<TestServer> {
   const database = await testDatabase(name);
   const logged: string[] = [];
   const services = { ...createServices(), log: createLog({ level: 'info', destination: { write: (line: string) => void logged.push(line) } }) };
-  const handler = createHandler({ plinth: database.plinth, services, ...options });
+  const keyed = keys && createPlinth({ database: { url: database.serverUrl }, keys });
+  const handler = createHandler({ plinth: keyed ?? database.plinth, services, ...options });
   const operator = (await ensureAdminKey(database.plinth)).secret ?? '';
   const call: TestServer['call'] = async (path, { method = 'GET', key, headers = {}, body } = {}) => {
     const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
@@ -86,6 +92,7 @@ export async function testServer(name: string, options: Partial<Omit<ServerOptio
     makeKey,
     async close() {
       await handler.settle();
+      await keyed?.close();
       await database.drop();
     },
   };

@@ -8,7 +8,7 @@ export const me = procedure({ rest: 'GET /me', permission: undefined, tenant: fa
   .output(
     z.object({
       principal: z.object({
-        actor: z.object({ type: z.enum(['user', 'service', 'system', 'operator', 'api_key']), id: z.string() }),
+        actor: z.object({ type: z.enum(['user', 'service', 'system', 'operator', 'api_key', 'portal']), id: z.string() }),
         tenantId: z.uuid().nullable(),
         roles: z.array(z.string()),
         scopes: z.array(z.string()),

@@ -6,7 +6,9 @@ import { KEY_MADE } from './derive-keys.ts';
 import { fail } from './errors.ts';
 import { inboundApi } from './inbound-api.ts';
 import { policyApi } from './policy-api.ts';
+import { portalApi } from './portal-api.ts';
 import { asJson, filter, previewApi, signing, transform } from './preview-api.ts';
+import { checkUrl } from './subscription-url.ts';
 
 const READ = 'webhooks.read';
 const WRITE = 'webhooks.write';
@@ -78,12 +80,6 @@ async function subscriptionOf(tx: AnyTransaction, rowId: string): Promise<z.infe
   const found = await one<z.infer<typeof subscription>>(tx, 'event_subscriptions', rowId);
   if (!found) throw fail('subscription_not_found', { message: `There is no subscription ${rowId}` });
   return found;
-}
-
-/** Refuses at once what the egress policy of this installation will refuse anyway; names are judged when they are resolved. */
-function checkUrl(adapters: Record<string, unknown>, text: string): void {
-  const egress = adapters.egress as { check?: (url: string) => { allowed: boolean } } | undefined;
-  if (egress?.check?.(text).allowed === false) throw fail('url_refused');
 }
 
 const subscribe = procedure({
@@ -225,4 +221,19 @@ const attempts = procedure({ rest: 'GET /webhooks/deliveries/{id}/attempts', per
     return rows.map(({ row }) => row);
   });
 
-export const api = { subscribe, get, update, remove, enable, disable, rotateSecret, sendTest, resend, attempts, ...policyApi, ...previewApi, ...inboundApi };
+export const api = {
+  subscribe,
+  get,
+  update,
+  remove,
+  enable,
+  disable,
+  rotateSecret,
+  sendTest,
+  resend,
+  attempts,
+  ...policyApi,
+  ...previewApi,
+  ...inboundApi,
+  portal: portalApi,
+};

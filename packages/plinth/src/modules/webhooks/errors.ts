@@ -93,6 +93,35 @@ export const errors = {
     title: 'No signature matches',
     wayOut: 'Verify the raw bytes of the body, before any JSON parser, with the secret of this subscription.',
   },
+  portal_link_invalid: { status: 401, title: 'The link into the portal is not valid', wayOut: 'Open the whole link, or ask whoever sent it for a new one.' },
+  portal_link_expired: { status: 401, title: 'The link into the portal has expired', wayOut: 'Ask whoever sent it for a new one.' },
+  portal_link_revoked: { status: 401, title: 'The link into the portal was taken back', wayOut: 'Ask whoever sent it for a new one.' },
+  portal_session_missing: {
+    status: 401,
+    title: 'No session of the portal is open in this browser',
+    wayOut: 'Open the link again; a browser holds one session at a time, the last that was opened.',
+  },
+  portal_confined: {
+    status: 403,
+    title: 'A link into the portal opens the portal only',
+    wayOut: 'Use an API key for everything else.',
+  },
+  portal_keys_missing: {
+    status: 503,
+    title: 'The installation has no master key to sign links with',
+    wayOut: 'Set PLINTH_MASTER_KEY (openssl rand -base64 32), the same for every process.',
+  },
+  type_not_public: {
+    status: 400,
+    title: 'The portal subscribes to public event types only',
+    wayOut: 'Choose names from the catalogue: GET /api/v1/webhooks/portal/event-types.',
+  },
+  attempt_not_found: { status: 404, title: 'There is no such attempt', wayOut: 'Check the id and the tenant; attempts are kept for 90 days.' },
+  delivery_not_repeatable: {
+    status: 409,
+    title: 'The delivery cannot be sent again',
+    wayOut: 'Test events are not kept: send a new one.',
+  },
 } as const satisfies ErrorCatalogue;
 
 export const fail = raiser('webhooks', errors);

@@ -6,6 +6,8 @@ export type { GenericOptions, InboundMessage, InboundProfile, VerifiedMessage } 
 export { objectOf, verifyInbound } from './inbound.ts';
 export type { WebhookJwk } from './keys.ts';
 export { jwkOf, keysOfJwks } from './keys.ts';
+export type { PortalGrant } from './portal.ts';
+export { isPortalToken, portalGeneration, portalScopes, readPortalToken, tenantOfPortalToken } from './portal.ts';
 export type { Signing } from './profiles.ts';
 export { signAs } from './profiles.ts';
 export type { InboundSource, Receipt, Received } from './receive.ts';

@@ -73,6 +73,7 @@ export default defineModule({
     flights: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select'] }, sample: { lease_until: 'clock_timestamp()' } },
     tenant_limits: { tenancy: 'tenant', keep: 'forever', worker: true },
     held_back: { tenancy: 'tenant', keep: 'forever', worker: true },
+    portal_access: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select', 'insert', 'update'], worker: ['select'] } },
     replays: {
       tenancy: 'tenant',
       keep: { for: '90 days', by: 'delete', column: 'finished_at' },
@@ -106,6 +107,8 @@ export default defineModule({
     'webhooks.read': 'Sees subscriptions, deliveries and attempts (never secrets)',
     'webhooks.write': 'Manages subscriptions and their secrets, sends test events',
     'webhooks.retry': 'Sends deliveries again, and replays',
+    'webhooks.portal.read': 'Sees what the customer portal shows',
+    'webhooks.portal.write': 'Does what the customer portal offers: endpoints, secrets, replays, test events',
   },
   lists: {
     subscriptions: {

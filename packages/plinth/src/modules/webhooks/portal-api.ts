@@ -1,0 +1,207 @@
+/** What the customer portal shows beside endpoints: the catalogue, attempts, and sending again. */
+import { z } from 'zod';
+import { procedure } from '#kernel/rpc.ts';
+import { DUE } from './consumer.ts';
+import { fail } from './errors.ts';
+import { PORTAL_READ, PORTAL_WRITE } from './portal.ts';
+import { page, portalEndpointsApi } from './portal-endpoints-api.ts';
+import { portalLinksApi } from './portal-links-api.ts';
+import { REPLAY } from './replays.ts';
+
+const id = z.object({ id: z.uuid() });
+const time = z.string().nullable();
+
+const eventType = z.object({
+  name: z.string(),
+  version: z.number().int(),
+  description: z.string().nullable(),
+  schema: z.unknown(),
+  example: z.unknown(),
+  deprecated_at: time,
+  deprecation: z.string().nullable(),
+  successor: z.string().nullable(),
+});
+
+const eventTypes = procedure({ rest: 'GET /webhooks/portal/event-types', permission: PORTAL_READ, summary: 'Public event types, newest versions, by name' })
+  .input(z.object({ after: z.string().max(200).default(''), limit: z.coerce.number().int().min(1).max(200).default(50) }))
+  .output(z.object({ types: z.array(eventType), next: z.string().nullable() }))
+  .query(async ({ ctx, input }) => {
+    // A type is what its newest version is: one that became internal is not shown by an older version.
+    const rows = await ctx.tx.query<{ row: z.infer<typeof eventType> }>(
+      `select to_jsonb(t) - 'visibility' as row from (
+         select distinct on (name) ${Object.keys(eventType.shape).join(', ')}, visibility from plinth.event_types
+         where name > $1 and (tenant_id = plinth_kernel.tenant_id() or tenant_id is null) order by name, tenant_id nulls last, version desc) t
+       where t.visibility = 'public' order by t.name limit $2`,
+      [input.after, input.limit + 1],
+    );
+    const types = rows.slice(0, input.limit).map(({ row }) => row);
+    return { types, next: rows.length > input.limit ? (types.at(-1)?.name ?? null) : null };
+  });
+
+const attempt = z.object({
+  id: z.uuid(),
+  delivery_id: z.uuid(),
+  subscription_id: z.uuid(),
+  event_id: z.uuid().nullable(),
+  event_type: z.string(),
+  attempt_number: z.number().int(),
+  status: z.enum(['delivered', 'failed']),
+  attempted_at: z.string(),
+  url: z.string(),
+  response_code: z.number().int().nullable(),
+  response_time_ms: z.number().int().nullable(),
+  error_code: z.string().nullable(),
+  error_message: z.string().nullable(),
+});
+const exchange = attempt.extend({
+  timings: z.record(z.string(), z.number()).nullable(),
+  request_headers: z.record(z.string(), z.unknown()).nullable(),
+  request_body: z.string().nullable(),
+  response_headers: z.record(z.string(), z.unknown()).nullable(),
+  response_body: z.string().nullable(),
+});
+
+const attempts = procedure({ rest: 'GET /webhooks/portal/attempts', permission: PORTAL_READ, summary: 'Attempts to deliver to the customer, newest first' })
+  .input(page.extend({ endpoint_id: z.uuid().optional(), status: z.enum(['delivered', 'failed']).optional(), event_type: z.string().max(200).optional() }))
+  .output(z.object({ attempts: z.array(attempt), next_cursor: z.uuid().nullable() }))
+  .query(async ({ ctx, input }) => {
+    const rows = await ctx.tx.query<{ row: z.infer<typeof attempt> }>(
+      `select to_jsonb(a) as row from (select ${Object.keys(attempt.shape).join(', ')} from plinth.event_delivery_log
+         where tenant_id = plinth_kernel.tenant_id() and ($1::uuid is null or id < $1) and ($2::uuid is null or subscription_id = $2)
+           and ($3::text is null or status = $3) and ($4::text is null or event_type = $4) order by id desc limit $5) a`,
+      [input.cursor ?? null, input.endpoint_id ?? null, input.status ?? null, input.event_type ?? null, input.limit + 1],
+    );
+    const found = rows.slice(0, input.limit).map(({ row }) => row);
+    return { attempts: found, next_cursor: rows.length > input.limit ? (found.at(-1)?.id ?? null) : null };
+  });
+
+const attemptOf = procedure({
+  rest: 'GET /webhooks/portal/attempts/{id}',
+  permission: PORTAL_READ,
+  summary: 'One attempt with request, answer and the time of each phase',
+})
+  .input(id)
+  .output(exchange)
+  .query(async ({ ctx, input }) => {
+    const [found] = await ctx.tx.query<{ row: z.infer<typeof exchange> }>(
+      `select to_jsonb(a) as row from (select ${Object.keys(exchange.shape).join(', ')} from plinth.event_delivery_log
+         where tenant_id = plinth_kernel.tenant_id() and id = $1) a`,
+      [input.id],
+    );
+    if (!found) throw fail('attempt_not_found', { message: `There is no attempt ${input.id}` });
+    return found.row;
+  });
+
+const resend = procedure({
+  rest: 'POST /webhooks/portal/attempts/{id}/resend',
+  permission: PORTAL_WRITE,
+  summary: 'Send again what an attempt sent, under the same webhook-id',
+  description: 'What was given up is tried again; what arrived is sent once more, as a replay of one event.',
+})
+  .input(id)
+  .output(z.object({ delivery_id: z.uuid(), replay_id: z.uuid().nullable() }))
+  .mutation(async ({ ctx, input }) => {
+    const [of] = await ctx.tx.query<{ delivery_id: string; subscription_id: string; event_id: string | null; status: string | null }>(
+      `select a.delivery_id, a.subscription_id, a.event_id, d.status from plinth.event_delivery_log a
+       left join plinth.event_deliveries d on d.tenant_id = a.tenant_id and d.id = a.delivery_id
+       where a.tenant_id = plinth_kernel.tenant_id() and a.id = $1`,
+      [input.id],
+    );
+    if (!of) throw fail('attempt_not_found', { message: `There is no attempt ${input.id}` });
+    ctx.tx.signal(DUE);
+    if (of.status !== null) {
+      await ctx.tx.query('select plinth.resend_delivery($1)', [of.delivery_id]);
+      return { delivery_id: of.delivery_id, replay_id: null };
+    }
+    if (of.event_id === null) throw fail('delivery_not_repeatable');
+    const [replayed] = await ctx.tx.query<{ id: string }>('select plinth.start_replay(p_subscription_id => $1, p_ids => $2) as id', [
+      of.subscription_id,
+      [of.event_id],
+    ]);
+    ctx.tx.signal(REPLAY);
+    return { delivery_id: of.delivery_id, replay_id: replayed?.id ?? null };
+  });
+
+const what = id.extend({
+  since: z.iso.datetime({ offset: true }).optional(),
+  until: z.iso.datetime({ offset: true }).optional(),
+  only_failed: z.boolean().default(false),
+});
+const valuesOf = (input: z.infer<typeof what>): unknown[] => [input.id, input.since ?? null, input.until ?? null, input.only_failed];
+const ARGUMENTS = 'p_subscription_id => $1, p_since => $2, p_until => $3, p_only_failed => $4';
+
+const previewReplay = procedure({
+  rest: 'POST /webhooks/portal/endpoints/{id}/replays/preview',
+  permission: PORTAL_READ,
+  summary: 'How many deliveries a replay would add',
+})
+  .input(what)
+  .output(z.object({ total: z.number().int() }))
+  .mutation(async ({ ctx, input }) => {
+    const [row] = await ctx.tx.query<{ total: number }>(`select plinth.preview_replay(${ARGUMENTS}) as total`, valuesOf(input));
+    return { total: row?.total ?? 0 };
+  });
+
+const startReplay = procedure({
+  rest: 'POST /webhooks/portal/endpoints/{id}/replays',
+  permission: PORTAL_WRITE,
+  summary: 'Send again to an endpoint: since a time, or only what was given up',
+})
+  .input(what)
+  .output(z.object({ replay_id: z.uuid() }))
+  .mutation(async ({ ctx, input }) => {
+    const [row] = await ctx.tx.query<{ id: string }>(`select plinth.start_replay(${ARGUMENTS}) as id`, valuesOf(input));
+    if (!row) throw fail('subscription_not_found');
+    ctx.tx.signal(REPLAY);
+    return { replay_id: row.id };
+  });
+
+const replay = z.object({
+  id: z.uuid(),
+  status: z.enum(['running', 'done', 'cancelled']),
+  only_failed: z.boolean(),
+  since: time,
+  until: time,
+  total: z.number().int(),
+  added: z.number().int(),
+  created_at: z.string(),
+  finished_at: time,
+});
+
+const replays = procedure({ rest: 'GET /webhooks/portal/endpoints/{id}/replays', permission: PORTAL_READ, summary: 'Replays of an endpoint, newest first' })
+  .input(page.extend({ id: z.uuid() }))
+  .output(z.object({ replays: z.array(replay), next_cursor: z.uuid().nullable() }))
+  .query(async ({ ctx, input }) => {
+    const rows = await ctx.tx.query<{ row: z.infer<typeof replay> }>(
+      `select to_jsonb(r) as row from (select ${Object.keys(replay.shape).join(', ')} from plinth.webhook_replays
+         where tenant_id = plinth_kernel.tenant_id() and subscription_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3) r`,
+      [input.id, input.cursor ?? null, input.limit + 1],
+    );
+    const found = rows.slice(0, input.limit).map(({ row }) => row);
+    return { replays: found, next_cursor: rows.length > input.limit ? (found.at(-1)?.id ?? null) : null };
+  });
+
+const cancelReplay = procedure({
+  rest: 'POST /webhooks/portal/replays/{id}/cancel',
+  permission: PORTAL_WRITE,
+  summary: 'Stop a replay; what it has added goes out',
+})
+  .input(id)
+  .output(z.object({ added: z.number().int() }))
+  .mutation(async ({ ctx, input }) => {
+    const [row] = await ctx.tx.query<{ added: number }>('select plinth.cancel_replay($1) as added', [input.id]);
+    return { added: row?.added ?? 0 };
+  });
+
+export const portalApi = {
+  ...portalLinksApi,
+  endpoints: portalEndpointsApi,
+  eventTypes,
+  attempts,
+  attempt: attemptOf,
+  resend,
+  previewReplay,
+  startReplay,
+  replays,
+  cancelReplay,
+};

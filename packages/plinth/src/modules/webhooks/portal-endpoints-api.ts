@@ -1,0 +1,212 @@
+/** What the customer portal does with endpoints (subscriptions): a link opens these procedures and no others. */
+import { z } from 'zod';
+import { procedure } from '#kernel/rpc.ts';
+import type { AnyTransaction } from '#kernel/transaction.ts';
+import { DUE } from './consumer.ts';
+import { KEY_MADE } from './derive-keys.ts';
+import { fail } from './errors.ts';
+import { PORTAL_READ, PORTAL_WRITE } from './portal.ts';
+import { signing } from './preview-api.ts';
+import { REPLAY } from './replays.ts';
+import { checkUrl } from './subscription-url.ts';
+
+const id = z.object({ id: z.uuid() });
+const time = z.string().nullable();
+export const page = z.object({ cursor: z.uuid().optional(), limit: z.coerce.number().int().min(1).max(100).default(25) });
+
+const endpoint = z.object({
+  id: z.uuid(),
+  name: z.string(),
+  url: z.string(),
+  patterns: z.array(z.string()),
+  enabled: z.boolean(),
+  description: z.string().nullable(),
+  failure_count: z.number().int(),
+  failing_since: time,
+  disabled_at: time,
+  disabled_reason: z.string().nullable(),
+  created_at: z.string(),
+  updated_at: z.string(),
+  signing,
+  public_keys: z.array(z.string()),
+  breaker: z.enum(['closed', 'open', 'half_open']),
+  paused_until: time,
+});
+type Endpoint = z.infer<typeof endpoint>;
+const COLUMNS = Object.keys(endpoint.shape).join(', ');
+
+async function endpointOf(tx: AnyTransaction, endpointId: string): Promise<Endpoint> {
+  const [found] = await tx.query<{ row: Endpoint }>(
+    `select to_jsonb(s) as row from (select ${COLUMNS} from plinth.event_subscriptions where tenant_id = plinth_kernel.tenant_id() and id = $1) s`,
+    [endpointId],
+  );
+  if (!found) throw fail('subscription_not_found', { message: `There is no endpoint ${endpointId}` });
+  return found.row;
+}
+
+/** A pattern with a star would also choose what is internal, now or later; names of public types cannot. Errors: webhooks_type_not_public. */
+async function requirePublic(tx: AnyTransaction, types: readonly string[] | undefined): Promise<void> {
+  if (!types) return;
+  const rows = await tx.query<{ name: string }>(
+    `select distinct name from plinth.event_types where name = any ($1) and visibility = 'public' and (tenant_id = plinth_kernel.tenant_id() or tenant_id is null)`,
+    [types],
+  );
+  const known = new Set(rows.map(({ name }) => name));
+  const strange = types.filter((type) => !known.has(type));
+  if (strange.length > 0) throw fail('type_not_public', { message: `There is no public event type ${strange[0]}`, detail: { types: strange.slice(0, 20) } });
+}
+
+const list = procedure({ rest: 'GET /webhooks/portal/endpoints', permission: PORTAL_READ, summary: 'Endpoints of the customer, newest first' })
+  .input(page)
+  .output(z.object({ endpoints: z.array(endpoint), next_cursor: z.uuid().nullable() }))
+  .query(async ({ ctx, input }) => {
+    const rows = await ctx.tx.query<{ row: Endpoint }>(
+      `select to_jsonb(s) as row from (select ${COLUMNS} from plinth.event_subscriptions
+         where tenant_id = plinth_kernel.tenant_id() and ($1::uuid is null or id < $1) order by id desc limit $2) s`,
+      [input.cursor ?? null, input.limit + 1],
+    );
+    const endpoints = rows.slice(0, input.limit).map(({ row }) => row);
+    return { endpoints, next_cursor: rows.length > input.limit ? (endpoints.at(-1)?.id ?? null) : null };
+  });
+
+const get = procedure({ rest: 'GET /webhooks/portal/endpoints/{id}', permission: PORTAL_READ, summary: 'One endpoint of the customer' })
+  .input(id)
+  .output(endpoint)
+  .query(({ ctx, input }) => endpointOf(ctx.tx, input.id));
+
+const fields = {
+  name: z.string().min(1).max(200),
+  url: z.string().max(2000),
+  event_types: z.array(z.string().max(200)).min(1).max(50).describe('Names of public event types, without stars'),
+  description: z.string().max(2000).optional(),
+  signing: z.enum(['v1', 'v1a', 'both']).optional(),
+};
+
+const create = procedure({
+  rest: 'POST /webhooks/portal/endpoints',
+  permission: PORTAL_WRITE,
+  summary: 'A new endpoint of the customer',
+  description: 'The secret is in this answer only.',
+  secretFields: ['secret'],
+})
+  .input(z.object(fields))
+  .output(z.object({ id: z.uuid(), secret: z.string().nullable() }))
+  .mutation(async ({ ctx, input }) => {
+    checkUrl(ctx.adapters, input.url);
+    await requirePublic(ctx.tx, input.event_types);
+    const [made] = await ctx.tx.query<{ id: string; secret: string | null }>(
+      'select subscription_id as id, secret from plinth.subscribe(p_name => $1, p_patterns => $2, p_url => $3, p_description => $4, p_signing => $5)',
+      [input.name, input.event_types, input.url, input.description ?? null, input.signing ?? 'v1'],
+    );
+    if (!made) throw fail('subscription_not_found');
+    ctx.tx.signal(KEY_MADE);
+    return made;
+  });
+
+const update = procedure({
+  rest: 'PATCH /webhooks/portal/endpoints/{id}',
+  permission: PORTAL_WRITE,
+  summary: 'Change an endpoint of the customer; what is left out stays',
+})
+  .input(z.object(fields).partial().extend({ id: z.uuid() }))
+  .output(endpoint)
+  .mutation(async ({ ctx, input }) => {
+    if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
+    await requirePublic(ctx.tx, input.event_types);
+    await ctx.tx.query(
+      'select plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5, p_signing => $6)',
+      [input.id, input.name ?? null, input.event_types ?? null, input.url ?? null, input.description ?? null, input.signing ?? null],
+    );
+    ctx.tx.signal(KEY_MADE);
+    return endpointOf(ctx.tx, input.id);
+  });
+
+const remove = procedure({
+  rest: 'DELETE /webhooks/portal/endpoints/{id}',
+  permission: PORTAL_WRITE,
+  summary: 'Delete an endpoint of the customer and what waits for it',
+})
+  .input(id)
+  .output(id)
+  .mutation(async ({ ctx, input }) => {
+    await ctx.tx.query('select plinth.unsubscribe($1)', [input.id]);
+    return input;
+  });
+
+const disable = procedure({
+  rest: 'POST /webhooks/portal/endpoints/{id}/disable',
+  permission: PORTAL_WRITE,
+  summary: 'Stop sending to an endpoint; what is waiting stays',
+})
+  .input(id)
+  .output(endpoint)
+  .mutation(async ({ ctx, input }) => {
+    await ctx.tx.query(`select plinth.disable_subscription($1, 'by the customer, in the portal')`, [input.id]);
+    return endpointOf(ctx.tx, input.id);
+  });
+
+const resume = procedure({
+  rest: 'POST /webhooks/portal/endpoints/{id}/resume',
+  permission: PORTAL_WRITE,
+  summary: 'Send again to an endpoint that is disabled or failing',
+  description: 'continue: with what waits; skip: what waits is dropped; replay: what waits, and every event since `since`.',
+})
+  .input(id.extend({ mode: z.enum(['continue', 'skip', 'replay']).default('continue'), since: z.iso.datetime({ offset: true }).optional() }))
+  .output(z.object({ waiting: z.number().int(), dropped: z.number().int(), replay_id: z.uuid().nullable() }))
+  .mutation(async ({ ctx, input }) => {
+    const [result] = await ctx.tx.query<{ waiting: number; dropped: number; replay_id: string | null }>(
+      'select * from plinth.resume_subscription($1, $2, $3)',
+      [input.id, input.mode, input.since ?? null],
+    );
+    if (!result) throw fail('subscription_not_found');
+    ctx.tx.signal(DUE);
+    ctx.tx.signal(REPLAY);
+    return result;
+  });
+
+const overlap = z.number().int().min(0).max(604_800).default(86_400);
+
+const rotateSecret = procedure({
+  rest: 'POST /webhooks/portal/endpoints/{id}/rotate-secret',
+  permission: PORTAL_WRITE,
+  summary: 'A new signing secret; the old one signs too for a while',
+  secretFields: ['secret'],
+})
+  .input(id.extend({ overlap_seconds: overlap }))
+  .output(z.object({ secret: z.string().nullable() }))
+  .mutation(async ({ ctx, input }) => {
+    const sql = `select plinth.rotate_subscription_secret(p_subscription_id => $1, p_overlap => $2 * interval '1 second') as secret`;
+    const [made] = await ctx.tx.query<{ secret: string }>(sql, [input.id, input.overlap_seconds]);
+    return { secret: made?.secret ?? null };
+  });
+
+const rotateKey = procedure({
+  rest: 'POST /webhooks/portal/endpoints/{id}/rotate-key',
+  permission: PORTAL_WRITE,
+  summary: 'A new ed25519 signing key; the old one signs too for a while',
+})
+  .input(id.extend({ overlap_seconds: overlap }))
+  .output(z.object({ key_id: z.uuid() }))
+  .mutation(async ({ ctx, input }) => {
+    const [made] = await ctx.tx.query<{ id: string }>(`select plinth.rotate_subscription_key($1, $2 * interval '1 second') as id`, [
+      input.id,
+      input.overlap_seconds,
+    ]);
+    ctx.tx.signal(KEY_MADE);
+    return { key_id: made?.id ?? '' };
+  });
+
+const sendTest = procedure({
+  rest: 'POST /webhooks/portal/endpoints/{id}/test',
+  permission: PORTAL_WRITE,
+  summary: 'Send an event of type webhooks.test to an endpoint of the customer',
+})
+  .input(id)
+  .output(z.object({ delivery_id: z.uuid() }))
+  .mutation(async ({ ctx, input }) => {
+    const [made] = await ctx.tx.query<{ id: string }>('select plinth.send_test_event($1) as id', [input.id]);
+    ctx.tx.signal(DUE);
+    return { delivery_id: made?.id ?? '' };
+  });
+
+export const portalEndpointsApi = { list, get, create, update, remove, disable, resume, rotateSecret, rotateKey, sendTest };
