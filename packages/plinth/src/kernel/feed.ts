@@ -67,6 +67,7 @@ async function attempt<Modules extends ModuleMap>(
   consumer: Consumer,
 ): Promise<{ handled: number; moved: boolean }> {
   let failing: Batch | undefined;
+  let moving: Promise<void> | undefined;
   try {
     return await plinth.asWorker({ timeoutMs: LONGEST_BATCH_MS, durable: consumer.durable }, async (tx) => {
       const batch = await readBatch(tx, feed, { consumer: name, ...(consumer.batchSize ? { batchSize: consumer.batchSize } : {}) });
@@ -74,10 +75,16 @@ async function attempt<Modules extends ModuleMap>(
         failing = batch;
         await consumer.handle(tx, await feed.open(tx, batch.events));
       }
-      await checkpoint(tx, feed, name, batch);
+      // Not awaited: it travels with COMMIT, which rolls back if it fails. A round trip fewer is what lag consists of.
+      moving = checkpoint(tx, feed, name, batch);
+      moving.catch(() => {});
       return { handled: batch.events.length, moved: batch.claims.some((claim) => claim.move) };
     });
-  } catch (error) {
+  } catch (thrown) {
+    const error = await (moving ?? Promise.resolve()).then(
+      () => thrown,
+      (fault: unknown) => fault,
+    );
     if (failing && blamesHandler(error)) await settleFailure(plinth, feed, name, consumer, failing, error);
     throw error;
   }
