@@ -37,6 +37,8 @@ export interface Tail {
 const POLL_MS = 1_000;
 /** However many hints there are, no more looks than this. */
 const APART_MS = 4;
+/** Telling thousands takes a while: the next look waits as long again, at most this, so that what comes meanwhile is told with one write each. */
+const MOST_APART_MS = 100;
 const PAGE = 500;
 /** After a look that failed. */
 const RETRY_MS = 200;
@@ -68,6 +70,7 @@ class LogTail implements Tail {
   #started: Promise<void> = Promise.resolve();
   #asked: Asked[] = [];
   #nudge = new AbortController();
+  #toldMs = 0;
 
   constructor(plinth: Plinth<ModuleMap>, log: WorkServices['log'], listener: TailListener) {
     this.#plinth = plinth;
@@ -143,7 +146,10 @@ class LogTail implements Tail {
       full = page.full;
       const last = page.events.at(-1)?.position ?? before.last;
       this.#moveTo(full ? { s1: before.s1, s2: page.s2, last } : { s1: page.s2, last: '0' });
-      if (page.events.length > 0) this.#listener.onBatch({ events: page.events, s1: before.s1, s2: page.s2, full, fromS, untilS: this.#nowS() });
+      if (page.events.length === 0) continue;
+      const beganMs = performance.now();
+      this.#listener.onBatch({ events: page.events, s1: before.s1, s2: page.s2, full, fromS, untilS: this.#nowS() });
+      this.#toldMs += performance.now() - beganMs;
     }
   }
 
@@ -165,7 +171,8 @@ class LogTail implements Tail {
         await pause(RETRY_MS);
       }
       await hinted;
-      await pause(APART_MS);
+      await pause(Math.max(APART_MS, Math.min(this.#toldMs, MOST_APART_MS)));
+      this.#toldMs = 0;
     }
   }
 }
