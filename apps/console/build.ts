@@ -10,7 +10,7 @@ const here = import.meta.dirname;
 const dist = join(here, 'dist');
 const stampFile = join(dist, '.stamp');
 /** What the built files depend on. The versions of the libraries are exact in package.json. */
-const inputs = ['src', 'public', 'index.html', 'package.json', 'vite.config.ts'];
+const inputs = ['src', 'portal', 'public', 'index.html', 'portal.html', 'package.json', 'vite.config.ts', '../../packages/plinth/src/react'];
 
 async function filesUnder(path: string): Promise<string[]> {
   const entries = await readdir(join(here, path), { recursive: true, withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {

@@ -365,7 +365,7 @@ describe('in the portal', () => {
     const { token } = await link();
     expect((await ask(token, '/event-types')).body).toMatchObject({
       types: [{ name: 'order.paid', description: 'order.paid of a test', schema: { type: 'object' }, example: { total: 1 } }],
-      next: null,
+      next_cursor: null,
     });
     for (const event_types of [['order.audited'], ['order.*'], ['#'], ['order.paid', 'nothing.known']]) {
       const answer = await post(token, '/endpoints', { name: 'sly', url: 'https://example.com/h', event_types });

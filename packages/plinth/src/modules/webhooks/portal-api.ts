@@ -23,8 +23,8 @@ const eventType = z.object({
 });
 
 const eventTypes = procedure({ rest: 'GET /webhooks/portal/event-types', permission: PORTAL_READ, summary: 'Public event types, newest versions, by name' })
-  .input(z.object({ after: z.string().max(200).default(''), limit: z.coerce.number().int().min(1).max(200).default(50) }))
-  .output(z.object({ types: z.array(eventType), next: z.string().nullable() }))
+  .input(z.object({ cursor: z.string().max(200).default(''), limit: z.coerce.number().int().min(1).max(200).default(50) }))
+  .output(z.object({ types: z.array(eventType), next_cursor: z.string().nullable() }))
   .query(async ({ ctx, input }) => {
     // A type is what its newest version is: one that became internal is not shown by an older version.
     const rows = await ctx.tx.query<{ row: z.infer<typeof eventType> }>(
@@ -32,10 +32,10 @@ const eventTypes = procedure({ rest: 'GET /webhooks/portal/event-types', permiss
          select distinct on (name) ${Object.keys(eventType.shape).join(', ')}, visibility from plinth.event_types
          where name > $1 and (tenant_id = plinth_kernel.tenant_id() or tenant_id is null) order by name, tenant_id nulls last, version desc) t
        where t.visibility = 'public' order by t.name limit $2`,
-      [input.after, input.limit + 1],
+      [input.cursor, input.limit + 1],
     );
     const types = rows.slice(0, input.limit).map(({ row }) => row);
-    return { types, next: rows.length > input.limit ? (types.at(-1)?.name ?? null) : null };
+    return { types, next_cursor: rows.length > input.limit ? (types.at(-1)?.name ?? null) : null };
   });
 
 const attempt = z.object({

@@ -1,0 +1,157 @@
+import { type ReactNode, useState } from 'react';
+import { AttemptList } from './AttemptList.tsx';
+import type { Endpoint } from './client.ts';
+import { EndpointForm } from './EndpointForm.tsx';
+import { EndpointState } from './EndpointList.tsx';
+import { Busy, Dialog, Title, Trouble } from './parts.tsx';
+import { useAct, useAsk, usePortal } from './portal-context.tsx';
+import { ReplayList } from './ReplayList.tsx';
+import { ResumeForm } from './ResumeForm.tsx';
+import { Signing } from './Signing.tsx';
+
+/** One endpoint with all that can be done about it. */
+export function EndpointDetail({ id, onBack }: { id: string; onBack: () => void }): ReactNode {
+  const { data: endpoint, error, reload } = useAsk<Endpoint>(`/endpoints/${id}`);
+  const [sent, setSent] = useState(0);
+  return (
+    <section>
+      <p>
+        <button type="button" className="plp-link" onClick={onBack}>
+          ← All endpoints
+        </button>
+      </p>
+      {error ? <Trouble error={error} retry={reload} /> : null}
+      {!endpoint && !error ? <Busy /> : null}
+      {endpoint ? (
+        <>
+          <Facts endpoint={endpoint} />
+          <Deeds endpoint={endpoint} onChanged={reload} onGone={onBack} onSent={() => setSent((count) => count + 1)} />
+          <Signing endpoint={endpoint} onChanged={reload} />
+          <ReplayList endpointId={id} onStarted={() => setSent((count) => count + 1)} />
+          <h3>Attempts</h3>
+          <AttemptList endpointId={id} sent={sent} />
+        </>
+      ) : null}
+    </section>
+  );
+}
+
+function Facts({ endpoint }: { endpoint: Endpoint }): ReactNode {
+  const { time } = usePortal();
+  return (
+    <>
+      <div className="plp-row">
+        <Title>{endpoint.name}</Title>
+        <EndpointState endpoint={endpoint} />
+      </div>
+      {endpoint.description ? <p>{endpoint.description}</p> : null}
+      <dl className="plp-facts">
+        <dt>URL</dt>
+        <dd className="plp-break">{endpoint.url}</dd>
+        <dt>Events</dt>
+        <dd className="plp-break">{endpoint.patterns.join(', ')}</dd>
+        <dt>Made</dt>
+        <dd>{time(endpoint.created_at)}</dd>
+        {endpoint.failing_since ? (
+          <>
+            <dt>Failing since</dt>
+            <dd>
+              {time(endpoint.failing_since)}, {endpoint.failure_count} attempts in a row
+            </dd>
+          </>
+        ) : null}
+        {endpoint.disabled_at ? (
+          <>
+            <dt>Disabled</dt>
+            <dd>
+              {time(endpoint.disabled_at)}: {endpoint.disabled_reason}
+            </dd>
+          </>
+        ) : null}
+      </dl>
+    </>
+  );
+}
+
+interface DeedsProps {
+  endpoint: Endpoint;
+  onChanged: () => void;
+  onGone: () => void;
+  onSent: () => void;
+}
+
+function Deeds({ endpoint, onChanged, onGone, onSent }: DeedsProps): ReactNode {
+  const { client, canManage } = usePortal();
+  const act = useAct();
+  const [open, setOpen] = useState<'edit' | 'resume' | 'delete'>();
+  const [told, setTold] = useState('');
+  if (!canManage) return null;
+  const path = `/endpoints/${endpoint.id}`;
+  const test = (): void =>
+    act.run(async () => {
+      await client.send('POST', `${path}/test`);
+      setTold('A test event is on its way; it will stand among the attempts.');
+      onSent();
+    });
+  const disable = (): void =>
+    act.run(async () => {
+      await client.send('POST', `${path}/disable`);
+      setTold('Disabled. What was waiting stays.');
+      onChanged();
+    });
+  return (
+    <>
+      <p className="plp-row">
+        <button type="button" className="plp-button plp-main" disabled={act.busy || !endpoint.enabled} onClick={test}>
+          Send a test event
+        </button>
+        <button type="button" className="plp-button" onClick={() => setOpen('edit')}>
+          Change
+        </button>
+        {endpoint.enabled && endpoint.breaker === 'closed' ? null : (
+          <button type="button" className="plp-button" onClick={() => setOpen('resume')}>
+            Resume…
+          </button>
+        )}
+        {endpoint.enabled ? (
+          <button type="button" className="plp-button" disabled={act.busy} onClick={disable}>
+            Disable
+          </button>
+        ) : null}
+        <button type="button" className="plp-button plp-danger" onClick={() => setOpen('delete')}>
+          Delete…
+        </button>
+      </p>
+      <output>{told}</output>
+      {act.error ? <Trouble error={act.error} /> : null}
+      {open === 'edit' ? <EndpointForm endpoint={endpoint} onClose={() => setOpen(undefined)} onSaved={onChanged} /> : null}
+      {open === 'resume' ? <ResumeForm endpoint={endpoint} onClose={() => setOpen(undefined)} onResumed={onChanged} /> : null}
+      {open === 'delete' ? <Deletion endpoint={endpoint} onClose={() => setOpen(undefined)} onGone={onGone} /> : null}
+    </>
+  );
+}
+
+function Deletion({ endpoint, onClose, onGone }: { endpoint: Endpoint; onClose: () => void; onGone: () => void }): ReactNode {
+  const { client } = usePortal();
+  const act = useAct();
+  const remove = (): void =>
+    act.run(async () => {
+      await client.send('DELETE', `/endpoints/${endpoint.id}`);
+      onClose();
+      onGone();
+    });
+  return (
+    <Dialog title={`Delete ${endpoint.name}?`} onClose={onClose}>
+      <p>Nothing more is sent to it, what waits is dropped, and its secret is void. This cannot be undone.</p>
+      {act.error ? <Trouble error={act.error} /> : null}
+      <p className="plp-row">
+        <button type="button" className="plp-button plp-danger" disabled={act.busy} onClick={remove}>
+          Delete
+        </button>
+        <button type="button" className="plp-button" onClick={onClose}>
+          Cancel
+        </button>
+      </p>
+    </Dialog>
+  );
+}

@@ -1,0 +1,161 @@
+import { type ReactNode, type SubmitEvent, useState } from 'react';
+import type { Endpoint, EventType } from './client.ts';
+import { Busy, Dialog, Empty, Field, Trouble } from './parts.tsx';
+import { useAct, usePages, usePortal } from './portal-context.tsx';
+import { SecretOnce } from './SecretOnce.tsx';
+
+interface EndpointFormProps {
+  /** The endpoint to change; without one, a new one is made. */
+  endpoint?: Endpoint;
+  onClose: () => void;
+  onSaved: () => void;
+  /** A new one was made and its secret was seen. */
+  onMade?: (id: string) => void;
+}
+
+interface Values {
+  name: string;
+  url: string;
+  description: string;
+  signing: string;
+  types: ReadonlySet<string>;
+}
+
+const sameTypes = (chosen: ReadonlySet<string>, before: readonly string[]): boolean =>
+  chosen.size === before.length && before.every((type) => chosen.has(type));
+
+/** What is to be sent: of an endpoint that is changed, only what differs. */
+function changes(values: Values, endpoint: Endpoint | undefined): Record<string, unknown> {
+  const { name, url, description, signing } = values;
+  const all = { name, url, description, signing, event_types: [...values.types] };
+  if (!endpoint) return all;
+  const same: Record<string, boolean> = {
+    name: name === endpoint.name,
+    url: url === endpoint.url,
+    description: description === (endpoint.description ?? ''),
+    signing: signing === endpoint.signing,
+    // Patterns that the operator gave stay until others are chosen.
+    event_types: sameTypes(values.types, endpoint.patterns),
+  };
+  return Object.fromEntries(Object.entries(all).filter(([field]) => !same[field]));
+}
+
+/** Makes an endpoint, or changes one. The secret of a new one is shown once. */
+export function EndpointForm({ endpoint, onClose, onSaved, onMade }: EndpointFormProps): ReactNode {
+  const { client } = usePortal();
+  const act = useAct();
+  const [made, setMade] = useState<{ id: string; secret: string | null }>();
+  const [values, setValues] = useState<Values>({
+    name: endpoint?.name ?? '',
+    url: endpoint?.url ?? 'https://',
+    description: endpoint?.description ?? '',
+    signing: endpoint?.signing ?? 'v1',
+    types: new Set(endpoint?.patterns),
+  });
+  const save = (event: SubmitEvent): void => {
+    event.preventDefault();
+    act.run(async () => {
+      const body = changes(values, endpoint);
+      if (endpoint) {
+        await client.send('PATCH', `/endpoints/${endpoint.id}`, body);
+        onClose();
+      } else setMade(await client.send<{ id: string; secret: string | null }>('POST', '/endpoints', body));
+      onSaved();
+    });
+  };
+  const seen = (): void => {
+    onClose();
+    if (made) onMade?.(made.id);
+  };
+  if (made) return <SecretOnce secret={made.secret} onClose={seen} />;
+  return (
+    <Dialog title={endpoint ? 'Change the endpoint' : 'Add an endpoint'} onClose={onClose}>
+      <form onSubmit={save} className="plp-form">
+        <TextFields values={values} onChange={setValues} legacy={endpoint?.signing} />
+        <TypeChoice values={values} onChange={setValues} />
+        {act.error ? <Trouble error={act.error} /> : null}
+        <p className="plp-row">
+          <button type="submit" className="plp-button plp-main" disabled={act.busy || values.types.size === 0}>
+            {endpoint ? 'Save' : 'Add'}
+          </button>
+          <button type="button" className="plp-button" onClick={onClose}>
+            Cancel
+          </button>
+        </p>
+      </form>
+    </Dialog>
+  );
+}
+
+const WAYS = [
+  ['v1', 'Secret (Standard Webhooks v1)'],
+  ['v1a', 'Public key (Standard Webhooks v1a, ed25519)'],
+  ['both', 'Both'],
+] as const;
+
+interface PartProps {
+  values: Values;
+  onChange: (values: Values) => void;
+}
+
+function TextFields({ values, onChange, legacy }: PartProps & { legacy: string | undefined }): ReactNode {
+  const set = (field: keyof Values) => (event: { target: { value: string } }) => onChange({ ...values, [field]: event.target.value });
+  const ways = legacy && !WAYS.some(([way]) => way === legacy) ? [...WAYS, [legacy, `As it is: ${legacy}`] as const] : WAYS;
+  return (
+    <>
+      <Field label="Name">{(id) => <input id={id} className="plp-input" required maxLength={200} value={values.name} onChange={set('name')} />}</Field>
+      <Field label="URL" hint="A public https address that answers with 2xx within 15 seconds.">
+        {(id, hint) => (
+          <input id={id} aria-describedby={hint} className="plp-input" type="url" required maxLength={2000} value={values.url} onChange={set('url')} />
+        )}
+      </Field>
+      <Field label="Description">
+        {(id) => <input id={id} className="plp-input" maxLength={2000} value={values.description} onChange={set('description')} />}
+      </Field>
+      <Field label="Signed by">
+        {(id) => (
+          <select id={id} className="plp-input" value={values.signing} onChange={set('signing')}>
+            {ways.map(([way, label]) => (
+              <option key={way} value={way}>
+                {label}
+              </option>
+            ))}
+          </select>
+        )}
+      </Field>
+    </>
+  );
+}
+
+function TypeChoice({ values, onChange }: PartProps): ReactNode {
+  const { rows, error, more, reload } = usePages<EventType>('/event-types?limit=200', 'types');
+  const toggle = (name: string): void => {
+    const types = new Set(values.types);
+    if (!types.delete(name)) types.add(name);
+    onChange({ ...values, types });
+  };
+  const shown = rows?.map(({ name }) => name) ?? [];
+  const kept = [...values.types].filter((type) => !shown.includes(type));
+  return (
+    <fieldset className="plp-choices">
+      <legend>Events</legend>
+      {error ? <Trouble error={error} retry={reload} /> : null}
+      {!rows && !error ? <Busy /> : null}
+      {rows?.length === 0 && kept.length === 0 ? <Empty>No event types have been published yet. Ask whoever sent you here.</Empty> : null}
+      {[...kept, ...shown].map((name) => (
+        <label key={name} className="plp-choice">
+          <input type="checkbox" checked={values.types.has(name)} onChange={() => toggle(name)} />
+          <span>
+            {name}
+            <span className="plp-soft"> {rows?.find((type) => type.name === name)?.description ?? ''}</span>
+          </span>
+        </label>
+      ))}
+      {more ? (
+        <button type="button" className="plp-button" onClick={more}>
+          Show more types
+        </button>
+      ) : null}
+    </fieldset>
+  );
+}

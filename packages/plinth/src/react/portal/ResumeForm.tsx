@@ -1,0 +1,58 @@
+import { type ReactNode, type SubmitEvent, useState } from 'react';
+import type { Endpoint } from './client.ts';
+import { Dialog, Field, Trouble } from './parts.tsx';
+import { useAct, usePortal } from './portal-context.tsx';
+
+const MODES = [
+  ['continue', 'Go on with what waits'],
+  ['skip', 'Drop what waits, go on with what is new'],
+  ['replay', 'Go on, and send every event since a time again'],
+] as const;
+
+/** A time as a form has it, in the zone of the reader, as the API wants it. */
+export const isoOf = (local: string): string | undefined => (local === '' ? undefined : new Date(local).toISOString());
+
+/** How an endpoint that is disabled or failing goes on. */
+export function ResumeForm({ endpoint, onClose, onResumed }: { endpoint: Endpoint; onClose: () => void; onResumed: () => void }): ReactNode {
+  const { client } = usePortal();
+  const act = useAct();
+  const [mode, setMode] = useState<string>('continue');
+  const [since, setSince] = useState('');
+  const resume = (event: SubmitEvent): void => {
+    event.preventDefault();
+    act.run(async () => {
+      await client.send('POST', `/endpoints/${endpoint.id}/resume`, { mode, ...(mode === 'replay' ? { since: isoOf(since) } : {}) });
+      onClose();
+      onResumed();
+    });
+  };
+  return (
+    <Dialog title={`Resume ${endpoint.name}`} onClose={onClose}>
+      <form onSubmit={resume} className="plp-form">
+        <fieldset className="plp-choices">
+          <legend>How it goes on</legend>
+          {MODES.map(([value, label]) => (
+            <label key={value} className="plp-choice">
+              <input type="radio" name="mode" value={value} checked={mode === value} onChange={() => setMode(value)} />
+              <span>{label}</span>
+            </label>
+          ))}
+        </fieldset>
+        {mode === 'replay' ? (
+          <Field label="Since">
+            {(id) => <input id={id} className="plp-input" type="datetime-local" required value={since} onChange={(event) => setSince(event.target.value)} />}
+          </Field>
+        ) : null}
+        {act.error ? <Trouble error={act.error} /> : null}
+        <p className="plp-row">
+          <button type="submit" className="plp-button plp-main" disabled={act.busy}>
+            Resume
+          </button>
+          <button type="button" className="plp-button" onClick={onClose}>
+            Cancel
+          </button>
+        </p>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,147 @@
+/** Calls of the portal's API, and the shapes of its answers. */
+
+export type SigningWay = 'v1' | 'v1a' | 'both' | 'stripe' | 'github' | 'slack';
+
+export interface Session {
+  id: string;
+  tenant_id: string;
+  capabilities: 'read' | 'manage';
+  expires_at: string;
+  return_url: string | null;
+  locale: string | null;
+  theme: 'system' | 'light' | 'dark';
+}
+
+export interface Endpoint {
+  id: string;
+  name: string;
+  url: string;
+  patterns: readonly string[];
+  enabled: boolean;
+  description: string | null;
+  failure_count: number;
+  failing_since: string | null;
+  disabled_at: string | null;
+  disabled_reason: string | null;
+  created_at: string;
+  signing: SigningWay;
+  public_keys: readonly string[];
+  breaker: 'closed' | 'open' | 'half_open';
+  paused_until: string | null;
+}
+
+export interface EventType {
+  name: string;
+  version: number;
+  description: string | null;
+  schema: unknown;
+  example: unknown;
+  deprecated_at: string | null;
+  deprecation: string | null;
+  successor: string | null;
+}
+
+export interface Attempt {
+  id: string;
+  delivery_id: string;
+  subscription_id: string;
+  event_id: string | null;
+  event_type: string;
+  attempt_number: number;
+  status: 'delivered' | 'failed';
+  attempted_at: string;
+  url: string;
+  response_code: number | null;
+  response_time_ms: number | null;
+  error_code: string | null;
+  error_message: string | null;
+}
+
+/** An attempt with what was sent and answered. */
+export interface Exchange extends Attempt {
+  timings: Readonly<Record<string, number>> | null;
+  request_headers: Readonly<Record<string, unknown>> | null;
+  request_body: string | null;
+  response_headers: Readonly<Record<string, unknown>> | null;
+  response_body: string | null;
+}
+
+export interface Replay {
+  id: string;
+  status: 'running' | 'done' | 'cancelled';
+  only_failed: boolean;
+  since: string | null;
+  until: string | null;
+  total: number;
+  added: number;
+  created_at: string;
+  finished_at: string | null;
+}
+
+/** A failure with the sentence and the way out that the API gave. */
+export class PortalProblem extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly wayOut: string;
+
+  constructor(told: { title: string; status: number; code: string; wayOut: string }) {
+    super(told.title);
+    this.name = 'PortalProblem';
+    this.status = told.status;
+    this.code = told.code;
+    this.wayOut = told.wayOut;
+  }
+}
+
+const LONGEST_MS = 20_000;
+
+/** Whatever was thrown, as a sentence with a way out. */
+export function problemOf(error: unknown): PortalProblem {
+  if (error instanceof PortalProblem) return error;
+  if (error instanceof DOMException && error.name === 'TimeoutError')
+    return new PortalProblem({ title: 'The server did not answer in 20 seconds', status: 0, code: 'timeout', wayOut: 'Try again.' });
+  if (error instanceof TypeError)
+    return new PortalProblem({ title: 'The server cannot be reached', status: 0, code: 'unreachable', wayOut: 'Check your connection, then try again.' });
+  return new PortalProblem({ title: 'Something went wrong', status: 0, code: 'unknown', wayOut: 'Reload the page.' });
+}
+
+async function problemIn(response: Response): Promise<PortalProblem> {
+  const told = (await response.json().catch(() => ({}))) as Record<string, unknown>;
+  const text = (value: unknown, otherwise: string): string => (typeof value === 'string' && value !== '' ? value : otherwise);
+  return new PortalProblem({
+    title: text(told.title, `The server answered ${response.status}`),
+    status: response.status,
+    code: text(told.code, 'unknown'),
+    wayOut: text(told.way_out, 'Try again; if it persists, tell whoever sent you here.'),
+  });
+}
+
+export interface PortalClient {
+  /** Where the server is, without a slash at the end; empty for the page's own origin. */
+  readonly baseUrl: string;
+  /** Errors: PortalProblem, and what fetch throws; problemOf makes a sentence of either. */
+  get<Answer>(path: string, signal?: AbortSignal): Promise<Answer>;
+  send<Answer>(method: 'POST' | 'PATCH' | 'DELETE', path: string, body?: unknown): Promise<Answer>;
+}
+
+/** `token` as bearer; or `session`, the id of the link whose cookie the hosted page has. */
+export function createPortalClient({ baseUrl, token, session }: { baseUrl: string; token?: string | undefined; session?: string | undefined }): PortalClient {
+  const base = baseUrl.replace(/\/+$/, '');
+  const who: Record<string, string> = token ? { authorization: `Bearer ${token}` } : session ? { 'x-plinth-portal': session } : {};
+  const call = async <Answer>(path: string, init: RequestInit): Promise<Answer> => {
+    const limit = AbortSignal.timeout(LONGEST_MS);
+    const response = await fetch(`${base}/api/v1/webhooks/portal${path}`, {
+      ...init,
+      credentials: token ? 'omit' : 'same-origin',
+      signal: init.signal ? AbortSignal.any([init.signal, limit]) : limit,
+    });
+    if (!response.ok) throw await problemIn(response);
+    return (await response.json()) as Answer;
+  };
+  return {
+    baseUrl: base,
+    get: (path, signal) => call(path, { headers: who, ...(signal ? { signal } : {}) }),
+    send: (method, path, body) =>
+      call(path, { method, headers: { ...who, 'content-type': 'application/json' }, ...(method === 'DELETE' ? {} : { body: JSON.stringify(body ?? {}) }) }),
+  };
+}

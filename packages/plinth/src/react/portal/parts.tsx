@@ -1,0 +1,146 @@
+/** Small things that every part of the portal is made of. */
+import { type ReactNode, useEffect, useId, useRef, useState } from 'react';
+import { problemOf } from './client.ts';
+
+export function Busy(): ReactNode {
+  return <output className="plp-soft">Loading…</output>;
+}
+
+export function Trouble({ error, retry }: { error: unknown; retry?: (() => void) | undefined }): ReactNode {
+  const problem = problemOf(error);
+  return (
+    <div role="alert" className="plp-trouble">
+      <p className="plp-strong">{problem.message}</p>
+      <p>{problem.wayOut}</p>
+      <p className="plp-row">
+        {retry ? (
+          <button type="button" className="plp-button" onClick={retry}>
+            Try again
+          </button>
+        ) : null}
+        <code className="plp-soft">{problem.code}</code>
+      </p>
+    </div>
+  );
+}
+
+export function Empty({ children }: { children: ReactNode }): ReactNode {
+  return <div className="plp-empty">{children}</div>;
+}
+
+export function Badge({ tone, children }: { tone: 'ok' | 'bad' | 'warn' | 'plain'; children: ReactNode }): ReactNode {
+  return <span className={`plp-badge plp-${tone}`}>{children}</span>;
+}
+
+/** What comes after the rows of a list: more of them, or why there are none. */
+export function More({ more, busy }: { more: (() => void) | undefined; busy: boolean }): ReactNode {
+  if (!more) return null;
+  return (
+    <p>
+      <button type="button" className="plp-button" disabled={busy} onClick={more}>
+        Show more
+      </button>
+    </p>
+  );
+}
+
+interface DialogProps {
+  title: string;
+  onClose: () => void;
+  children: ReactNode;
+  wide?: boolean;
+}
+
+/** The browser's own modal dialog: focus stays in and returns, Escape closes. */
+export function Dialog({ title, onClose, children, wide = false }: DialogProps): ReactNode {
+  const ref = useRef<HTMLDialogElement>(null);
+  const titleId = useId();
+  useEffect(() => {
+    const dialog = ref.current;
+    const before = document.activeElement;
+    dialog?.showModal();
+    return () => {
+      dialog?.close();
+      if (before instanceof HTMLElement) before.focus();
+    };
+  }, []);
+  // In strict mode effects run twice: the close of the first is told when the dialog is open again, and means nothing.
+  const closed = (): void => {
+    if (!ref.current?.open) onClose();
+  };
+  return (
+    <dialog ref={ref} aria-labelledby={titleId} className={wide ? 'plp-dialog plp-wide' : 'plp-dialog'} onClose={closed}>
+      <div className="plp-head">
+        <h2 id={titleId}>{title}</h2>
+        <button type="button" className="plp-button plp-quiet" aria-label="Close" onClick={onClose}>
+          ×
+        </button>
+      </div>
+      {children}
+    </dialog>
+  );
+}
+
+export function Copy({ text, label }: { text: string; label: string }): ReactNode {
+  const [told, setTold] = useState('');
+  const copy = (): void => {
+    navigator.clipboard.writeText(text).then(
+      () => setTold('Copied'),
+      () => setTold('Select it and copy it by hand'),
+    );
+  };
+  return (
+    <>
+      <button type="button" className="plp-button" onClick={copy}>
+        {label}
+      </button>
+      <output className="plp-soft">{told}</output>
+    </>
+  );
+}
+
+/** A text that may be JSON, indented when it is. */
+export function pretty(text: string): string {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}
+
+/** Lines break and nothing scrolls inside, so that whoever reads by keyboard need not stop here. */
+export function Code({ label, children }: { label: string; children: string }): ReactNode {
+  return (
+    <>
+      <p className="plp-soft plp-label">{label}</p>
+      <pre className="plp-code">{children}</pre>
+    </>
+  );
+}
+
+/** A heading that takes the focus when its page is shown, so that a keyboard or a screen reader is where the eye is. */
+export function Title({ children }: { children: ReactNode }): ReactNode {
+  const ref = useRef<HTMLHeadingElement>(null);
+  useEffect(() => ref.current?.focus(), []);
+  return (
+    <h2 ref={ref} tabIndex={-1} className="plp-title">
+      {children}
+    </h2>
+  );
+}
+
+export function Field({ label, hint, children }: { label: string; hint?: string; children: (id: string, hintId: string | undefined) => ReactNode }): ReactNode {
+  const id = useId();
+  const hintId = `${id}-hint`;
+  return (
+    <div className="plp-field">
+      <label htmlFor={id}>{label}</label>
+      {children(id, hint ? hintId : undefined)}
+      {hint ? (
+        <p id={hintId} className="plp-soft">
+          {hint}
+        </p>
+      ) : null}
+    </div>
+  );
+}

@@ -1,0 +1,181 @@
+/** The customer portal as a customer has it: a link, a page, endpoints of their own, and no way to anything else. */
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { needs } from '../../packages/plinth/src/testing/needs.ts';
+import { axeFaults, openWorld, type World } from './fixture/world.ts';
+
+const browserAt = needs('chromium');
+
+describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await openWorld(browserAt.at);
+    const put = (name: string, visibility: string): Promise<unknown> =>
+      world.call(world.tenantA, 'PUT', `/event-types/${name}`, {
+        schema: { type: 'object', properties: { total: { type: 'integer' } } },
+        example: { total: 7 },
+        description: 'An order was paid for',
+        visibility,
+      });
+    await put('order.paid', 'public');
+    await put('order.audited', 'internal');
+  });
+  afterAll(() => world?.close());
+
+  const link = async (options: Record<string, unknown> = {}, tenant = world.tenantA): Promise<string> =>
+    ((await world.call(tenant, 'POST', '/webhooks/portal-links', options)) as { url: string }).url;
+  const heading = (page: Page, name: string) => page.getByRole('heading', { name, exact: true });
+  const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
+  const found: string[] = [];
+  const look = async (page: Page, name: string): Promise<void> => {
+    found.push(...(await axeFaults(page)).map((fault) => `${name}: ${fault}`));
+  };
+  /** The list looks again by itself; on a slow machine the button is pressed until the row is there. */
+  const attempt = async (page: Page, type: string): Promise<void> => {
+    for (let tries = 0; tries < 60 && (await button(page, type).count()) === 0; tries += 1) {
+      await button(page, 'Refresh').click();
+      await button(page, type)
+        .first()
+        .waitFor({ timeout: 1_000 })
+        .catch(() => undefined);
+    }
+    await button(page, type).first().click();
+    await page.getByRole('dialog').getByRole('heading', { name: 'Answer' }).waitFor();
+  };
+  const close = async (page: Page): Promise<void> => {
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+  };
+
+  test('from an empty page to an endpoint that was told of an event, and told again', async () => {
+    const { page, faults } = await world.open(await link({ return_url: 'https://app.example.com/settings', locale: 'en-GB' }));
+    await page.getByText('No endpoint yet.').waitFor();
+    expect(new URL(page.url()).pathname).toBe('/portal');
+    await look(page, 'empty');
+
+    await button(page, 'Add an endpoint').click();
+    await page.getByLabel('Name').fill('billing');
+    await page.getByLabel('URL').fill(world.receiver.url);
+    await page.getByLabel('order.paid').check();
+    expect(await page.getByLabel('order.audited').count()).toBe(0);
+    await page.getByLabel('Signed by').selectOption('both');
+    await look(page, 'form');
+    await button(page, 'Add').click();
+    const secret = await page.getByText(/^whsec_/).textContent();
+    world.receiver.secrets.push(secret ?? '');
+    await look(page, 'secret');
+    await button(page, 'I have stored it').click();
+    await heading(page, 'billing').waitFor();
+    expect(await page.getByText(secret ?? 'no secret').count()).toBe(0);
+
+    await button(page, 'Send a test event').click();
+    await attempt(page, 'webhooks.test');
+    await page.getByText('"type": "webhooks.test"').waitFor();
+    expect(await button(page, 'Send it again').count()).toBe(0);
+    await look(page, 'attempt');
+    await close(page);
+
+    await world.call(world.tenantA, 'POST', '/events', { type: 'order.paid', data: { total: 12 } });
+    await attempt(page, 'order.paid');
+    await button(page, 'Send it again').click();
+    await page.getByText('It is on its way').waitFor();
+    await close(page);
+    await world.receiver.waitFor(3, 60_000);
+
+    await button(page, 'Rotate the secret…').click();
+    await look(page, 'rotation');
+    await button(page, 'Rotate').click();
+    const second = await page.getByText(/^whsec_/).textContent();
+    expect(second).not.toBe(secret);
+    world.receiver.secrets.push(second ?? '');
+    await button(page, 'I have stored it').click();
+
+    await button(page, 'Send again…').click();
+    await page.getByLabel('Every event, also what arrived').check();
+    await page.getByLabel('Since').fill('2026-01-01T00:00');
+    await button(page, 'Count').click();
+    await page.getByText('1 would be sent.').waitFor();
+    await look(page, 'replay');
+    await page.getByRole('dialog').getByRole('button', { name: 'Send again', exact: true }).click();
+    await page.getByText(/^Everything since/).waitFor();
+    await world.receiver.waitFor(4, 60_000);
+
+    await button(page, 'Disable').click();
+    await page.getByText('Disabled', { exact: true }).first().waitFor();
+    await button(page, 'Resume…').click();
+    await look(page, 'resume');
+    await button(page, 'Resume').click();
+    await page.getByText('Enabled', { exact: true }).waitFor();
+    await look(page, 'endpoint');
+    expect(await page.getByRole('link', { name: 'Back' }).getAttribute('href')).toBe('https://app.example.com/settings');
+    await page.goBack();
+    await heading(page, 'Endpoints').waitFor();
+    expect(found).toEqual([]);
+    expect(faults).toEqual([]);
+  });
+
+  test('the catalogue holds public types with schema and example; every look is free of faults', async () => {
+    found.length = 0;
+    const { page, faults } = await world.open(await link({ theme: 'dark' }), { reducedMotion: 'reduce' });
+    await page.locator('.plp[data-theme="dark"]').waitFor();
+    for (const width of [1280, 375]) {
+      await page.setViewportSize({ width, height: 900 });
+      for (const tab of ['Endpoints', 'Events', 'Attempts']) {
+        await page.getByRole('navigation').getByRole('button', { name: tab }).click();
+        await heading(page, tab).waitFor();
+        if (tab === 'Events' && width === 1280) {
+          await page.getByText('order.paid', { exact: true }).click();
+          await page.getByText('"total": 7').waitFor();
+          expect(await page.getByText('order.audited').count()).toBe(0);
+        }
+        await page.getByText('Loading…').waitFor({ state: 'detached' });
+        await look(page, `${tab} ${width}`);
+        const over = await page.evaluate<number>('document.documentElement.scrollWidth - document.documentElement.clientWidth');
+        if (over > 0) found.push(`${tab} ${width}: wider than the window by ${over}`);
+      }
+    }
+    expect(found).toEqual([]);
+    expect(faults).toEqual([]);
+  });
+
+  test('a failure is told with its way out', async () => {
+    const { page } = await world.open(await link());
+    await button(page, 'Add an endpoint').click();
+    await page.getByLabel('Name').fill('billing');
+    await page.getByLabel('URL').fill('https://example.com/hooks');
+    await page.getByLabel('order.paid').check();
+    await button(page, 'Add').click();
+    const alert = page.getByRole('alert');
+    await alert.getByText('webhooks_name_taken').waitFor();
+    expect(await alert.textContent()).toContain('Give another name');
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+  });
+
+  test('a link for reading only has no buttons that change anything, and another tenant sees nothing of the first', async () => {
+    const { page } = await world.open(await link({ capabilities: 'read' }));
+    await button(page, 'billing').click();
+    await heading(page, 'billing').waitFor();
+    await page.getByText('This link is for reading only.').waitFor();
+    for (const name of ['Change', 'Disable', 'Delete…', 'Send a test event', 'Rotate the secret…', 'Send again…'])
+      expect(await button(page, name).count(), name).toBe(0);
+    const other = await world.open(await link({}, world.tenantB));
+    await other.page.getByText('No endpoint yet.').waitFor();
+  });
+
+  test('a link that was taken back, or is none, leads to a page that says so', async () => {
+    found.length = 0;
+    const taken = await link();
+    const { page } = await world.open(taken);
+    await heading(page, 'Endpoints').waitFor();
+    await world.call(world.tenantA, 'DELETE', '/webhooks/portal-links');
+    await page.reload();
+    await page.getByText('The link into the portal was taken back').waitFor();
+    const again = await world.open(taken);
+    await again.page.getByText('The link was taken back.').waitFor();
+    await look(again.page, 'closed');
+    const none = await world.open('/portal');
+    await none.page.getByText('No link has been opened in this window.').waitFor();
+    expect(found).toEqual([]);
+  });
+});
