@@ -26,7 +26,7 @@ export interface ChaosOptions {
   separate?: boolean;
   /** Another PostgreSQL to run on. */
   programFolder?: string | undefined;
-  /** How long the last jobs may take after the last fault. Default 180,000. */
+  /** After the last fault: how long nothing may finish before what is open is given up for lost. Default 180,000. */
   drainMs?: number;
   /** Where the run may take long, how far it is. */
   progress?(line: string): void;
@@ -200,11 +200,22 @@ async function spoil(run: Run): Promise<void> {
 const OPEN = `select count(*)::int as open from plinth.background_jobs where job_type like 'chaos.%' and status not in ('completed', 'failed', 'cancelled')`;
 
 async function drained(run: Run): Promise<void> {
-  const end = performance.now() + (run.options.drainMs ?? 180_000);
+  let least = Number.POSITIVE_INFINITY;
+  let movedMs = performance.now();
+  let tellMs = movedMs;
   for (;;) {
-    const [row] = await ask<{ open: number }>(run.admin, OPEN);
-    if (row?.open === 0 || performance.now() > end) return;
-    await pause(200);
+    const askedMs = performance.now();
+    const open = (await ask<{ open: number }>(run.admin, OPEN))[0]?.open ?? 0;
+    const now = performance.now();
+    if (open < least) movedMs = now;
+    least = Math.min(least, open);
+    if (open === 0 || now - movedMs > (run.options.drainMs ?? 180_000)) return;
+    if (now - tellMs > 20_000) {
+      tellMs = now;
+      run.options.progress?.(`${open.toLocaleString('en')} jobs are left`);
+    }
+    // Counting a long list must not take the machine from those who work on it.
+    await pause(Math.max(200, 10 * (now - askedMs)));
   }
 }
 
