@@ -30,10 +30,16 @@ export interface Serving {
   close(): Promise<void>;
 }
 
+/**
+ * Connections that wait to be taken. Readers of a server that died come to another one all at once; those that found no room would try again after
+ * 1, 2, 4 ... seconds, which is TCP's own pace. The system may cut it (net.core.somaxconn).
+ */
+const BACKLOG = 4_096;
+
 async function listen(server: HttpServer, port: number, host: string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
-  server.listen(port, host, () => resolve());
+  server.listen({ port, host, backlog: BACKLOG }, () => resolve());
   try {
     await promise;
   } finally {
