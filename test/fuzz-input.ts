@@ -114,7 +114,7 @@ export const normalised = (text: string, sent: string): string =>
     .replaceAll(encodeURIComponent(sent), '<sent>')
     .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<uuid>')
     .replaceAll(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?)?/g, '<time>')
-    .replaceAll(/plk_\w+|whsec_[\w+/=]+/g, '<secret>')
+    .replaceAll(/plk_\w+|whsec_[\w+/=]+|eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<secret>')
     .replaceAll(/"(prefix|last4)":"[^"]*"/g, '"$1":"<label>"')
     .replaceAll(/fresh\d+/g, '<fresh>')
     .replaceAll(/\b\d{2,}\b/g, '<number>');

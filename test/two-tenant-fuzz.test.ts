@@ -10,6 +10,7 @@ import { createRouter } from '../packages/plinth/src/apps/server/router.ts';
 import type { Answer, TestServer } from '../packages/plinth/src/apps/server/server.fixture.ts';
 import { testServer } from '../packages/plinth/src/apps/server/server.fixture.ts';
 import { literal } from '../packages/plinth/src/kernel/database.ts';
+import { createKeyRing } from '../packages/plinth/src/kernel/keys.ts';
 import type { ModuleMap } from '../packages/plinth/src/kernel/module.ts';
 import { createRecords } from '../packages/plinth/src/kernel/records.ts';
 import { procedure } from '../packages/plinth/src/kernel/rpc.ts';
@@ -66,7 +67,7 @@ let ready: Date;
 let keysOfA: string[] = [];
 beforeAll(async () => {
   console.log(`two-tenant fuzz: PLINTH_FUZZ_SEED=${seed}`);
-  server = await testServer('fuzz', { api: { leaky } });
+  server = await testServer('fuzz', { api: { leaky }, keys: createKeyRing({ current: Buffer.alloc(32, 5).toString('base64') }) });
   client = new pg.Client({ connectionString: server.database.url });
   await client.connect();
   await server.call('/api/v1/me', { key: server.keyA });

@@ -72,10 +72,11 @@ const revokeLinks = procedure({
   description: 'At once in the process that is asked, within 30 seconds in others.',
 })
   .input(z.object({ reason: z.string().max(500).optional() }))
-  .output(z.object({ generation: z.number().int() }))
+  .output(z.object({ revoked_at: z.date() }))
   .mutation(async ({ ctx, input }) => {
-    const [row] = await ctx.tx.query<{ generation: number }>('select plinth.revoke_portal_links($1) as generation', [input.reason ?? null]);
-    return { generation: row?.generation ?? 0 };
+    await ctx.tx.query('select plinth.revoke_portal_links($1)', [input.reason ?? null]);
+    const [row] = await ctx.tx.query<{ revoked_at: Date }>('select revoked_at from plinth_webhooks.portal_access where tenant_id = plinth_kernel.tenant_id()');
+    return { revoked_at: row?.revoked_at ?? ctx.tx.now() };
   });
 
 export const portalLinksApi = { createLink, revokeLinks };
