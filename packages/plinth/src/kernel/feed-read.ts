@@ -161,14 +161,16 @@ function batchOf(claims: Claim[], rows: Row[], lasts: readonly string[]): Batch 
 
 /** Moves the claimed cursors past a batch, in the same transaction as what was done with it. */
 export async function checkpoint(tx: AnyTransaction, feed: Feed, consumer: string, batch: Batch): Promise<void> {
-  if (batch.claims.length === 0 || (batch.events.length === 0 && !batch.claims.some((claim) => claim.move))) return;
+  // A quiet shard need not move: its versions would pile up behind long transactions, and every claim reads them.
+  const moved = batch.claims.flatMap((claim, index) => (batch.handled[index] !== 0 || batch.lasts[index] !== null || claim.move ? [index] : []));
+  if (moved.length === 0) return;
   await tx.query('select plinth_kernel.feed_checkpoint($1, $2, $3, $4, $5, $6)', [
     feed.name,
     consumer,
-    batch.claims.map((claim) => claim.shard),
-    batch.claims.map((claim) => claim.s2),
-    batch.lasts,
-    batch.handled,
+    moved.map((index) => batch.claims[index]?.shard),
+    moved.map((index) => batch.claims[index]?.s2),
+    moved.map((index) => batch.lasts[index]),
+    moved.map((index) => batch.handled[index]),
   ]);
 }
 
