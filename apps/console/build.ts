@@ -32,17 +32,17 @@ async function sourceHash(): Promise<string> {
   return hash.digest('hex');
 }
 
+/** A process of its own: the libraries' own checks stay in the files unless NODE_ENV says production, and ours may say test. */
+export async function runVite(args: readonly string[], nodeEnv: 'production' | 'development'): Promise<void> {
+  const vite = fileURLToPath(new URL('bin/vite.js', import.meta.resolve('vite/package.json')));
+  await promisify(execFile)(process.execPath, [vite, ...args], { cwd: here, env: { ...process.env, NODE_ENV: nodeEnv }, timeout: 120_000 });
+}
+
 async function build(hash: string): Promise<void> {
   // Into a folder of its own and then swapped in, so that two starts at once never serve half of each other's files.
   const fresh = join(here, 'node_modules', `.dist-${process.pid}`);
   await mkdir(join(here, 'node_modules'), { recursive: true });
-  // A process of its own: the libraries' own checks stay in the files unless NODE_ENV says production, and ours may say test.
-  const vite = fileURLToPath(new URL('bin/vite.js', import.meta.resolve('vite/package.json')));
-  await promisify(execFile)(process.execPath, [vite, 'build', '--logLevel', 'warn', '--outDir', fresh, '--emptyOutDir'], {
-    cwd: here,
-    env: { ...process.env, NODE_ENV: 'production' },
-    timeout: 120_000,
-  });
+  await runVite(['build', '--logLevel', 'warn', '--outDir', fresh, '--emptyOutDir'], 'production');
   await writeFile(join(fresh, '.stamp'), hash);
   await rm(dist, { recursive: true, force: true });
   await rename(fresh, dist).catch(async (error: NodeJS.ErrnoException) => {

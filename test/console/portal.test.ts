@@ -2,14 +2,17 @@
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { needs } from '../../packages/plinth/src/testing/needs.ts';
+import { type EmbeddingPage, embeddingPage } from './fixture/embedding-page.ts';
 import { axeFaults, openWorld, type World } from './fixture/world.ts';
 
 const browserAt = needs('chromium');
 
 describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
   let world: World;
+  let customer: EmbeddingPage;
   beforeAll(async () => {
-    world = await openWorld(browserAt.at);
+    customer = await embeddingPage();
+    world = await openWorld(browserAt.at, [customer.origin]);
     const put = (name: string, visibility: string): Promise<unknown> =>
       world.call(world.tenantA, 'PUT', `/event-types/${name}`, {
         schema: { type: 'object', properties: { total: { type: 'integer' } } },
@@ -20,7 +23,10 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     await put('order.paid', 'public');
     await put('order.audited', 'internal');
   });
-  afterAll(() => world?.close());
+  afterAll(async () => {
+    await world?.close();
+    await customer?.close();
+  });
 
   const link = async (options: Record<string, unknown> = {}, tenant = world.tenantA): Promise<string> =>
     ((await world.call(tenant, 'POST', '/webhooks/portal-links', options)) as { url: string }).url;
@@ -161,6 +167,28 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
       expect(await button(page, name).count(), name).toBe(0);
     const other = await world.open(await link({}, world.tenantB));
     await other.page.getByText('No endpoint yet.').waitFor();
+  });
+
+  test('the components work in a page of another origin, with a token, in strict mode and without touching its look', async () => {
+    found.length = 0;
+    const { token } = (await world.call(world.tenantA, 'POST', '/webhooks/portal-links', {})) as { token: string };
+    const { page } = await world.open('/portal');
+    const thrown: string[] = [];
+    page.on('pageerror', (error) => thrown.push(error.message));
+    await page.goto(customer.address(world.origin, token));
+    await button(page, 'billing').click();
+    await heading(page, 'billing').waitFor();
+    await button(page, 'Rotate the secret…').click();
+    await button(page, 'Rotate').click();
+    await page.getByText(/^whsec_/).waitFor();
+    await look(page, 'embedded');
+    await button(page, 'I have stored it').click();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    expect(await page.evaluate<string>(`getComputedStyle(document.getElementById('own')).color`)).toBe('rgb(1, 2, 3)');
+    expect(await page.evaluate<string>(`getComputedStyle(document.querySelector('.plp-main')).backgroundColor`)).toBe('rgb(10, 80, 10)');
+    expect(await page.evaluate<string>('document.cookie')).toBe('');
+    expect(thrown).toEqual([]);
+    expect(found).toEqual([]);
   });
 
   test('a link that was taken back, or is none, leads to a page that says so', async () => {
