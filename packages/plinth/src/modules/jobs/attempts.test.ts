@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { JobsFixture } from './jobs.fixture.ts';
 import { code, jobsFixture } from './jobs.fixture.ts';
 import type { ClaimedJob } from './work.ts';
-import { claimJobs, recoverJobs, registerWorker, settleJobs } from './work.ts';
+import { claimJobs, disownClaims, recoverJobs, registerWorker, settleJobs } from './work.ts';
 
 let jobs: JobsFixture;
 beforeAll(async () => {
@@ -53,6 +53,30 @@ describe('the fence', () => {
     await work(holder);
     const { rows } = await jobs.database.admin.query(`select payload from plinth_jobs.jobs where kind = 'effect'`);
     expect(rows).toEqual([{ payload: { of: holder.run_id } }]);
+  });
+
+  test('a completion that a crash of the database undid, while others of its claim came after it, runs again', async () => {
+    for (let n = 0; n < 4; n++) await jobs.enqueue(jobs.a, 'k', { n });
+    const [first, second, third, last] = await jobs.claim(4);
+    if (!first || !second || !third || !last) throw new Error('nothing to claim');
+    const completed = (job: ClaimedJob) => ({ tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, outcome: 'completed' as const });
+    const settle = (settled: readonly ClaimedJob[], closes: string[] = [], result?: unknown) =>
+      jobs.plinth.asWorker({ durable: false }, (tx) =>
+        settleJobs(
+          tx,
+          settled.map((job) => ({ ...completed(job), ...(result === undefined ? {} : { result }) })),
+          closes,
+        ),
+      );
+    await settle([first, second]);
+    // What the server that came back knows of it: the claim, and not the completion.
+    await jobs.database.admin.query(`update plinth_jobs.jobs_run set status = 'processing', progress = 0, finished_at = null where id = $1`, [first.id]);
+    await settle([third]);
+    await settle([last], [last.claim_id], { ok: true });
+    expect(await jobs.plinth.asWorker({}, (tx) => disownClaims(tx, 'w', []))).toBe(1);
+    expect(await jobs.claim(4)).toMatchObject([{ id: first.id, attempt: 1 }]);
+    const { rows } = await jobs.database.admin.query<{ n: number }>('select cardinality(job_ids) as n from plinth_jobs.claims');
+    expect(rows).toEqual([{ n: 1 }]);
   });
 
   test('another tenant cannot complete a job, whatever it knows of it', async () => {

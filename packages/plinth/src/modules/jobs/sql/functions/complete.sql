@@ -21,7 +21,7 @@ begin
     perform plinth_jobs.settle_linked(_linked);
   end if;
   if p_claims is not null then
-    delete from plinth_jobs.claims c where c.id = any (p_claims);
+    perform plinth_jobs.close_claims(p_claims);
   end if;
   if coalesce(cardinality(_done), 0) < cardinality(p_run_ids) then
     return query select g.run_id from unnest(p_run_ids) as g (run_id) where g.run_id <> all (coalesce(_done, '{}'));

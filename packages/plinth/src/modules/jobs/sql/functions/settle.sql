@@ -30,12 +30,12 @@ begin
   if _linked is not null then
     perform plinth_jobs.settle_linked(_linked);
   end if;
-  if p_claims is not null then
-    delete from plinth_jobs.claims c where c.id = any (p_claims);
-  end if;
   return query select unnest(_done);
   if p_rows @? '$[*] ? (@.outcome != "completed")' then
     return query select plinth_jobs.settle_others(p_rows);
+  end if;
+  if p_claims is not null then
+    perform plinth_jobs.close_claims(p_claims);
   end if;
 end
 $$;
