@@ -8,6 +8,7 @@ import { toPlinthError } from '../packages/plinth/src/kernel/errors.ts';
 import { consumeOnce } from '../packages/plinth/src/kernel/feed.ts';
 import type { AnyTransaction } from '../packages/plinth/src/kernel/transaction.ts';
 import type { FeedEvent } from '../packages/plinth/src/kernel/work.ts';
+import { seeded } from '../packages/plinth/src/testing/random.ts';
 import type { BenchContext, Report } from './harness.ts';
 import { emmettUnderTest, messageDbUnderTest, plinthLog } from './peers/feed-logs.ts';
 import type { LogVerdict } from './peers/feed-torture.ts';
@@ -63,18 +64,6 @@ const STALL_MS = 1_000;
 const SILENT_MS = 100;
 /** Transactions that began before a long one may still commit and be read by any cursor in this time. */
 const SETTLED_MS = 300;
-
-/** mulberry32: small, seeded, good enough to vary schedules. */
-function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -344,8 +333,8 @@ async function judge(run: Run, admin: pg.Client, tookMs: number): Promise<Tortur
 
 /** Runs until `events` are committed and read; gives up on events that are not read for 6 s: the oracle counts them as lost. */
 export async function torture(options: TortureOptions): Promise<TortureResult> {
-  const random = randomOf(options.seed);
-  const fork = (): (() => number) => randomOf(Math.floor(random() * 4294967296));
+  const random = seeded(options.seed);
+  const fork = (): (() => number) => seeded(Math.floor(random() * 4294967296));
   const run: Run = {
     options,
     committed: new Map(),
@@ -429,7 +418,7 @@ async function logs(context: BenchContext, seed: number): Promise<[string, LogVe
     const log = await open();
     try {
       const options = { events: context.quick ? 500 : 5_000, foreignMs: context.quick ? 5_000 : 30_000, longMs: 3_000 };
-      verdicts.push([log.name, await tortureLog(log, { ...options, random: randomOf(seed), foreignUrl: foreign.href })]);
+      verdicts.push([log.name, await tortureLog(log, { ...options, random: seeded(seed), foreignUrl: foreign.href })]);
     } finally {
       await log.close();
     }

@@ -1,17 +1,6 @@
 /** Valid inputs for procedures and SQL functions that nobody described, and one of their fields replaced by a value of somebody else. */
 import type { z } from 'zod';
 
-/** Random numbers that a printed seed brings back: mulberry32. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 export const pickSome = <T>(random: () => number, from: readonly T[], most: number): T[] => {
   const rest = [...from];
   const picked: T[] = [];

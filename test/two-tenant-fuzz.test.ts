@@ -15,7 +15,8 @@ import type { ModuleMap } from '../packages/plinth/src/kernel/module.ts';
 import { createRecords } from '../packages/plinth/src/kernel/records.ts';
 import { procedure } from '../packages/plinth/src/kernel/rpc.ts';
 import { modules } from '../packages/plinth/src/registry.gen.ts';
-import { attackable, fieldsOf, fits, inputFor, missingLike, normalised, pickSome, seeded } from './fuzz-input.ts';
+import { seeded } from '../packages/plinth/src/testing/random.ts';
+import { attackable, fieldsOf, fits, inputFor, missingLike, normalised, pickSome } from './fuzz-input.ts';
 import type { World } from './fuzz-world.ts';
 import { fingerprint, forget, populate } from './fuzz-world.ts';
 

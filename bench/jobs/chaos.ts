@@ -10,6 +10,7 @@ import pg from 'pg';
 import { type EmbeddedPostgres, startPostgres } from 'plinth-embedded';
 import type { Plinth } from '../../packages/plinth/src/index.ts';
 import { createPlinth } from '../../packages/plinth/src/index.ts';
+import { seeded } from '../../packages/plinth/src/testing/random.ts';
 import { benchContext } from '../harness.ts';
 import type { WorkerSlot } from './worker-process.ts';
 import { workerSlot } from './worker-process.ts';
@@ -63,17 +64,6 @@ const TABLES = `create schema chaos; grant usage on schema chaos to plinth_app;
   create table chaos.counters (shard int primary key, value bigint not null);
   insert into chaos.counters select shard, 0 from generate_series(0, 63) shard;
   grant all on all tables in schema chaos to plinth_app`;
-
-/** mulberry32, as in the torture of the feed. */
-function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -265,7 +255,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
       admin,
       tenants: [installed.tenantId, installed.otherTenantId],
       slots,
-      random: randomOf(options.seed),
+      random: seeded(options.seed),
       faultsDone: 0,
       counts: { kill: 0, stop: 0, cut: 0, crash: 0 },
     };

@@ -62,7 +62,7 @@ function ringTurn({ plinth, services, stats }: UpkeepOptions): () => Promise<num
     const did = await plinth.asWorker({ durable: false }, (tx) => rotateRing(tx));
     if (did) services.log.info({ ring: did }, 'worker: the ring of ready jobs was turned');
     if (turns % RING.restTurns === 1) {
-      const promoted = await plinth.asWorker({}, (tx) => promoteJobs(tx, 1_000, true));
+      const promoted = await plinth.asWorker({}, (tx) => promoteJobs(tx, 1_000));
       if (promoted > 0) plinth.wake.signal([JOB_SIGNALS.enqueued]);
     }
     return busy ? RING.busyMs : RING.restMs;

@@ -3,6 +3,7 @@
  * run, PLINTH_SEED to repeat one.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { seeded } from '#testing/random.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
 import { jobsFixture } from './jobs.fixture.ts';
 import type { LimitsSteps } from './limits.fixture.ts';
@@ -24,17 +25,6 @@ beforeAll(async () => {
 });
 afterAll(() => jobs.database.drop());
 
-/** mulberry32 */
-function randomOf(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
-
 /** Which caps a job counts under, worked out apart from the SQL. */
 const capsOf = (job: ClaimedJob): [string, number][] => [
   ...(job.queue === 'bounded' ? [['queue bounded', 60 * SCALE] as [string, number]] : []),
@@ -45,7 +35,8 @@ const capsOf = (job: ClaimedJob): [string, number][] => [
 
 test(`caps are never exceeded in ${CLAIMS} claims by ${CLAIMERS} claimers that also die (seed ${SEED})`, { timeout: 60_000 + CLAIMS * 3 }, async () => {
   console.info(`seed ${SEED}`);
-  const random = randomOf(SEED);
+  const next = seeded(SEED);
+  const random = (below: number): number => Math.floor(next() * below);
   await limits.setForAll({ per: 'queue', queue: 'bounded', maxRunning: 60 * SCALE });
   await limits.setForAll({ per: 'tenant', maxRunning: 70 * SCALE });
   await limits.setFor(jobs.a, { per: 'tenant', maxRunning: 90 * SCALE });

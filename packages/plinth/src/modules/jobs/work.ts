@@ -109,8 +109,8 @@ export async function peekJobs(tx: Queryable): Promise<{ last: string; dueInMs: 
 }
 
 /** Makes scheduled jobs ready whose time has come. Returns how many. */
-export async function promoteJobs(tx: Queryable, limit: number, all: boolean): Promise<number> {
-  const [row] = await tx.query<{ n: number }>('select plinth_jobs.promote($1, $2)::int as n', [limit, all]);
+export async function promoteJobs(tx: Queryable, limit: number): Promise<number> {
+  const [row] = await tx.query<{ n: number }>('select plinth_jobs.promote($1)::int as n', [limit]);
   return row?.n ?? 0;
 }
 

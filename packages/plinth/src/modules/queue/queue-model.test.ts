@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { seeded } from '#testing/random.ts';
 import type { ReceivedMessage } from './receive.ts';
 import { acknowledge, acknowledgeMany, receive, release } from './receive.ts';
 
@@ -15,17 +16,6 @@ beforeAll(async () => {
   database = await testDatabase('queue_model');
 });
 afterAll(() => database.drop());
-
-/** mulberry32 */
-function randomOf(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
 
 interface Sent {
   tenantId: string;
@@ -67,7 +57,8 @@ class Model {
 
 test(`nothing is lost, received by two at once, acknowledged twice or out of the order of its group (seed ${SEED})`, { timeout: 180_000 }, async () => {
   console.info(`seed ${SEED}`);
-  const random = randomOf(SEED);
+  const next = seeded(SEED);
+  const random = (below: number): number => Math.floor(next() * below);
   const { plinth, admin, tenantA, tenantB } = database;
   const model = new Model();
   const tenants = [tenantA, tenantB];

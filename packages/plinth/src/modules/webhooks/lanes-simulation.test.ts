@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { seeded } from '#testing/random.ts';
 import type { Answer, Claimed } from './simulation.fixture.ts';
 import { backlog, deadFor, drain, Simulation } from './simulation.fixture.ts';
 
@@ -24,16 +25,6 @@ async function lane(name: string, policy = '', tenantId = a): Promise<string> {
     if (policy) await tx.query(`select plinth.set_delivery_policy($1, ${policy})`, [made?.id]);
     return made?.id ?? '';
   });
-}
-/** Mulberry32: small, seeded, good enough to choose who dies. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }
 const ascending = (values: readonly number[]): boolean => values.every((value, i) => i === 0 || value > (values[i - 1] ?? 0));
 /** Most attempts that any stretch of time holds beyond what the rate allows for its length. */
@@ -87,7 +78,7 @@ describe('throttles', () => {
     for (const id of [one, two, free]) await backlog(database.admin, id, 150);
     const simulation = new Simulation(database.admin);
     const flying: { claimed: Claimed; until: number }[] = [];
-    const random = randomOf(7);
+    const random = seeded(7);
     while (await simulation.waiting()) {
       const batches = await Promise.all(HOLDERS.map((holder) => simulation.claim(8, holder)));
       for (const claimed of batches.flat()) flying.push({ claimed, until: simulation.advancedS + random() * 2 });
@@ -139,7 +130,7 @@ describe('order under failures and dying dispatchers', () => {
   test('of a key, the next is sent only when the one before was delivered or given up', { timeout: 180_000 }, async () => {
     const seed = Number(process.env.PLINTH_SIMULATION_SEED ?? Math.floor(Math.random() * 2 ** 31));
     process.stdout.write(`webhooks simulation: PLINTH_SIMULATION_SEED=${seed}\n`);
-    const random = randomOf(seed);
+    const random = seeded(seed);
     const byKey = await lane(
       'by key',
       `p_ordering => 'fifo_by_key', p_retry_schedule => 'custom', p_retry_seconds => '{1,2,3}', p_max_in_flight => 6, p_disable_after => '30 days'`,

@@ -1,16 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { seeded } from '#testing/random.ts';
 import type { Stack } from './stack.ts';
-
-/** mulberry32: a small seeded generator, so that a run of kills can be repeated. Numbers in [0, 1). */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 /** In an order that the generator chooses. */
 function shuffled<T>(all: readonly T[], random: () => number): T[] {

@@ -1,24 +1,21 @@
--- p_all false looks only at the last minute before now: for whoever asks often while a held snapshot keeps the entries of promoted jobs
--- in the index. Claims and upkeep look at everything that is due.
-create or replace function plinth_jobs.promote(p_limit integer default 1000, p_all boolean default true) returns bigint
+create or replace function plinth_jobs.promote(p_limit integer default 1000) returns bigint
 language plpgsql volatile security definer set search_path = ''
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _now timestamptz := clock_timestamp();
-  _from timestamptz := case when p_all then '-infinity' else _now - interval '1 minute' end;
   _tenant uuid := plinth_kernel.acting_tenant();
   _promoted bigint;
 begin
   if _tenant is null and exists (select from plinth_jobs.gate_checks c where c.due_at <= _now) then
     perform plinth_jobs.check_gates();
   end if;
-  if not exists (select from plinth_jobs.jobs_scheduled j where j.run_at > _from and j.run_at <= _now) then
+  if not exists (select from plinth_jobs.jobs_scheduled j where j.run_at <= _now) then
     return 0;
   end if;
   with due as materialized (
     select j.ctid as place from plinth_jobs.jobs_scheduled j
-    where j.run_at > _from and j.run_at <= _now and (_tenant is null or j.tenant_id = _tenant) order by j.run_at limit p_limit for update skip locked
+    where j.run_at <= _now and (_tenant is null or j.tenant_id = _tenant) order by j.run_at limit p_limit for update skip locked
   ), gone as (
     delete from plinth_jobs.jobs_scheduled j using due d where j.ctid = d.place returning j.*
   )
@@ -31,4 +28,4 @@ begin
   return _promoted;
 end
 $$;
-comment on function plinth_jobs.promote(integer, boolean) is 'Makes scheduled jobs pending whose time has come, oldest first, at most p_limit, and does the gate checks that are due. Returns how many jobs.';
+comment on function plinth_jobs.promote(integer) is 'Makes scheduled jobs pending whose time has come, oldest first, at most p_limit, and does the gate checks that are due. Returns how many jobs.';
