@@ -1593,8 +1593,8 @@ export interface QueueCursorsTable {
   queue: string;
   position: Generated<string>;
   due_at: Generated<Date>;
-  seen_position: string | null;
-  seen_at: Date | null;
+  seen_position: Generated<string>;
+  seen_at: Generated<Date>;
   seen_xmax: string | null;
   moved_at: Generated<Date>;
 }

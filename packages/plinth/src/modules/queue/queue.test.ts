@@ -367,6 +367,18 @@ describe('the cursor of a queue', () => {
       .rows[0];
   const advance = () => rows(`select plinth_queue.advance_cursor($1, 'q')`, [a]);
 
+  test('stays where it began while nothing is known of the transactions that were running then', async () => {
+    await as(async (slow) => {
+      slow.queue.send('q', { n: 'late' });
+      await slow.flush();
+      for (const n of [1, 2]) await send({ n });
+      await rows(`select plinth.receive_messages('q', 1, interval '10 minutes')`);
+      for (let turn = 0; turn < 3; turn += 1) await advance();
+      expect(await cursor()).toEqual({ position: '1', due_at: Number.NEGATIVE_INFINITY });
+    });
+    expect(payloads(await take(2))).toEqual([{ n: 'late' }, { n: 2 }]);
+  });
+
   test('passes what is gone, never a message that an open transaction has sent', async () => {
     await as(async (slow) => {
       slow.queue.send('q', { n: 'late' });
@@ -386,7 +398,7 @@ describe('the cursor of a queue', () => {
         ),
       );
       for (let turn = 0; turn < 3; turn += 1) await advance();
-      expect(await cursor()).toMatchObject({ position: '0' });
+      expect(await cursor()).toMatchObject({ position: '1' });
     });
     expect(payloads(await take())).toEqual([{ n: 'late' }]);
     // Polled, because transactions of other databases of the server hold the cursor where it is as well.
