@@ -8,6 +8,7 @@ import { inboundApi } from './inbound-api.ts';
 import { policyApi } from './policy-api.ts';
 import { portalApi } from './portal-api.ts';
 import { asJson, filter, previewApi, signing, transform } from './preview-api.ts';
+import { overlapSeconds, rotateSecret, sendTestEvent } from './subscription-acts.ts';
 import { checkUrl } from './subscription-url.ts';
 
 const READ = 'webhooks.read';
@@ -175,19 +176,15 @@ const disable = procedure({ rest: 'POST /webhooks/subscriptions/{id}/disable', p
     return subscriptionOf(ctx.tx, input.id);
   });
 
-const rotateSecret = procedure({
+const rotate = procedure({
   rest: 'POST /webhooks/subscriptions/{id}/rotate-secret',
   permission: WRITE,
   summary: 'A new signing secret; the old one signs too for a while',
   secretFields: ['secret'],
 })
-  .input(id.extend({ overlap_seconds: z.number().int().min(0).max(604_800).default(86_400), secret: secret.optional() }))
+  .input(id.extend({ overlap_seconds: overlapSeconds, secret: secret.optional() }))
   .output(z.object({ secret: z.string().nullable() }))
-  .mutation(async ({ ctx, input }) => {
-    const sql = `select plinth.rotate_subscription_secret(p_subscription_id => $1, p_overlap => $2 * interval '1 second', p_secret => $3) as secret`;
-    const [made] = await ctx.tx.query<{ secret: string }>(sql, [input.id, input.overlap_seconds, input.secret ?? null]);
-    return { secret: made?.secret ?? null };
-  });
+  .mutation(({ ctx, input }) => rotateSecret(ctx.tx, input));
 
 const sendTest = procedure({
   rest: 'POST /webhooks/subscriptions/{id}/test',
@@ -196,11 +193,7 @@ const sendTest = procedure({
 })
   .input(id)
   .output(z.object({ delivery_id: z.uuid() }))
-  .mutation(async ({ ctx, input }) => {
-    const [made] = await ctx.tx.query<{ id: string }>('select plinth.send_test_event($1) as id', [input.id]);
-    ctx.tx.signal(DUE);
-    return { delivery_id: made?.id ?? '' };
-  });
+  .mutation(({ ctx, input }) => sendTestEvent(ctx.tx, input.id));
 
 const resend = procedure({ rest: 'POST /webhooks/deliveries/{id}/resend', permission: 'webhooks.retry', summary: 'Send a delivery again that was given up' })
   .input(id)
@@ -228,7 +221,7 @@ export const api = {
   remove,
   enable,
   disable,
-  rotateSecret,
+  rotateSecret: rotate,
   sendTest,
   resend,
   attempts,

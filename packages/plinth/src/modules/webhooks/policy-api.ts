@@ -2,8 +2,7 @@
 import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
 import { DUE } from './consumer.ts';
-import { fail } from './errors.ts';
-import { REPLAY } from './replays.ts';
+import { cancelReplay, previewReplay, replayInput, resumed, resumeInput, resumeSubscription, startReplay } from './subscription-acts.ts';
 
 const READ = 'webhooks.read';
 const WRITE = 'webhooks.write';
@@ -75,18 +74,9 @@ const resume = procedure({
   summary: 'Send again to a subscription that is disabled or failing',
   description: 'continue: with what waits; skip: what waits is dropped; replay: what waits, and every event since `since`.',
 })
-  .input(id.extend({ mode: z.enum(['continue', 'skip', 'replay']).default('continue'), since: z.iso.datetime({ offset: true }).optional() }))
-  .output(z.object({ waiting: z.number().int(), dropped: z.number().int(), replay_id: z.uuid().nullable() }))
-  .mutation(async ({ ctx, input }) => {
-    const [result] = await ctx.tx.query<{ waiting: number; dropped: number; replay_id: string | null }>(
-      'select * from plinth.resume_subscription($1, $2, $3)',
-      [input.id, input.mode, input.since ?? null],
-    );
-    if (!result) throw fail('subscription_not_found');
-    ctx.tx.signal(DUE);
-    ctx.tx.signal(REPLAY);
-    return result;
-  });
+  .input(resumeInput)
+  .output(resumed)
+  .mutation(({ ctx, input }) => resumeSubscription(ctx.tx, input));
 
 const skip = procedure({ rest: 'POST /webhooks/deliveries/{id}/skip', permission: RETRY, summary: 'Give up the delivery that blocks an ordered lane' })
   .input(id)
@@ -97,33 +87,19 @@ const skip = procedure({ rest: 'POST /webhooks/deliveries/{id}/skip', permission
     return { delivery_id: input.id };
   });
 
-const what = id.extend({
-  since: z.iso.datetime({ offset: true }).optional(),
-  until: z.iso.datetime({ offset: true }).optional(),
+const what = replayInput.extend({
   patterns: z.array(z.string().max(200)).min(1).max(50).optional(),
   ids: z.array(z.uuid()).min(1).max(1000).optional(),
-  only_failed: z.boolean().default(false),
 });
-const valuesOf = (input: z.infer<typeof what>): unknown[] => [
-  input.id,
-  input.since ?? null,
-  input.until ?? null,
-  input.patterns ?? null,
-  input.ids ?? null,
-  input.only_failed,
-];
 
-const previewReplay = procedure({
+const preview = procedure({
   rest: 'POST /webhooks/subscriptions/{id}/replays/preview',
   permission: RETRY,
   summary: 'How many deliveries a replay would add',
 })
   .input(what)
   .output(z.object({ total: z.number().int() }))
-  .mutation(async ({ ctx, input }) => {
-    const [row] = await ctx.tx.query<{ total: number }>('select plinth.preview_replay($1, $2, $3, $4, $5, $6) as total', valuesOf(input));
-    return { total: row?.total ?? 0 };
-  });
+  .mutation(({ ctx, input }) => previewReplay(ctx.tx, input));
 
 const replay = procedure({
   rest: 'POST /webhooks/subscriptions/{id}/replays',
@@ -133,22 +109,11 @@ const replay = procedure({
 })
   .input(what.extend({ rate_per_second: z.number().positive().max(100_000).optional() }))
   .output(z.object({ replay_id: z.uuid() }))
-  .mutation(async ({ ctx, input }) => {
-    const [row] = await ctx.tx.query<{ id: string }>('select plinth.start_replay($1, $2, $3, $4, $5, $6, $7) as id', [
-      ...valuesOf(input),
-      input.rate_per_second ?? null,
-    ]);
-    if (!row) throw fail('subscription_not_found');
-    ctx.tx.signal(REPLAY);
-    return { replay_id: row.id };
-  });
+  .mutation(({ ctx, input }) => startReplay(ctx.tx, input));
 
-const cancelReplay = procedure({ rest: 'POST /webhooks/replays/{id}/cancel', permission: RETRY, summary: 'Stop a replay; what it has added goes out' })
+const cancel = procedure({ rest: 'POST /webhooks/replays/{id}/cancel', permission: RETRY, summary: 'Stop a replay; what it has added goes out' })
   .input(id)
   .output(z.object({ added: z.number().int() }))
-  .mutation(async ({ ctx, input }) => {
-    const [row] = await ctx.tx.query<{ added: number }>('select plinth.cancel_replay($1) as added', [input.id]);
-    return { added: row?.added ?? 0 };
-  });
+  .mutation(({ ctx, input }) => cancelReplay(ctx.tx, input.id));
 
-export const policyApi = { setPolicy, setLimits, previewSchedule, resume, skip, previewReplay, replay, cancelReplay };
+export const policyApi = { setPolicy, setLimits, previewSchedule, resume, skip, previewReplay: preview, replay, cancelReplay: cancel };

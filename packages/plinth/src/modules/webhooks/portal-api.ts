@@ -6,7 +6,7 @@ import { fail } from './errors.ts';
 import { PORTAL_READ, PORTAL_WRITE } from './portal.ts';
 import { page, portalEndpointsApi } from './portal-endpoints-api.ts';
 import { portalLinksApi } from './portal-links-api.ts';
-import { REPLAY } from './replays.ts';
+import { cancelReplay, previewReplay, replayInput, startReplay } from './subscription-acts.ts';
 
 const id = z.object({ id: z.uuid() });
 const time = z.string().nullable();
@@ -114,47 +114,27 @@ const resend = procedure({
       return { delivery_id: of.delivery_id, replay_id: null };
     }
     if (of.event_id === null) throw fail('delivery_not_repeatable');
-    const [replayed] = await ctx.tx.query<{ id: string }>('select plinth.start_replay(p_subscription_id => $1, p_ids => $2) as id', [
-      of.subscription_id,
-      [of.event_id],
-    ]);
-    ctx.tx.signal(REPLAY);
-    return { delivery_id: of.delivery_id, replay_id: replayed?.id ?? null };
+    const { replay_id } = await startReplay(ctx.tx, { id: of.subscription_id, ids: [of.event_id] });
+    return { delivery_id: of.delivery_id, replay_id };
   });
 
-const what = id.extend({
-  since: z.iso.datetime({ offset: true }).optional(),
-  until: z.iso.datetime({ offset: true }).optional(),
-  only_failed: z.boolean().default(false),
-});
-const valuesOf = (input: z.infer<typeof what>): unknown[] => [input.id, input.since ?? null, input.until ?? null, input.only_failed];
-const ARGUMENTS = 'p_subscription_id => $1, p_since => $2, p_until => $3, p_only_failed => $4';
-
-const previewReplay = procedure({
+const preview = procedure({
   rest: 'POST /webhooks/portal/endpoints/{id}/replays/preview',
   permission: PORTAL_READ,
   summary: 'How many deliveries a replay would add',
 })
-  .input(what)
+  .input(replayInput)
   .output(z.object({ total: z.number().int() }))
-  .mutation(async ({ ctx, input }) => {
-    const [row] = await ctx.tx.query<{ total: number }>(`select plinth.preview_replay(${ARGUMENTS}) as total`, valuesOf(input));
-    return { total: row?.total ?? 0 };
-  });
+  .mutation(({ ctx, input }) => previewReplay(ctx.tx, input));
 
-const startReplay = procedure({
+const start = procedure({
   rest: 'POST /webhooks/portal/endpoints/{id}/replays',
   permission: PORTAL_WRITE,
   summary: 'Send again to an endpoint: since a time, or only what was given up',
 })
-  .input(what)
+  .input(replayInput)
   .output(z.object({ replay_id: z.uuid() }))
-  .mutation(async ({ ctx, input }) => {
-    const [row] = await ctx.tx.query<{ id: string }>(`select plinth.start_replay(${ARGUMENTS}) as id`, valuesOf(input));
-    if (!row) throw fail('subscription_not_found');
-    ctx.tx.signal(REPLAY);
-    return { replay_id: row.id };
-  });
+  .mutation(({ ctx, input }) => startReplay(ctx.tx, input));
 
 const replay = z.object({
   id: z.uuid(),
@@ -181,17 +161,14 @@ const replays = procedure({ rest: 'GET /webhooks/portal/endpoints/{id}/replays',
     return { replays: found, next_cursor: rows.length > input.limit ? (found.at(-1)?.id ?? null) : null };
   });
 
-const cancelReplay = procedure({
+const cancel = procedure({
   rest: 'POST /webhooks/portal/replays/{id}/cancel',
   permission: PORTAL_WRITE,
   summary: 'Stop a replay; what it has added goes out',
 })
   .input(id)
   .output(z.object({ added: z.number().int() }))
-  .mutation(async ({ ctx, input }) => {
-    const [row] = await ctx.tx.query<{ added: number }>('select plinth.cancel_replay($1) as added', [input.id]);
-    return { added: row?.added ?? 0 };
-  });
+  .mutation(({ ctx, input }) => cancelReplay(ctx.tx, input.id));
 
 export const portalApi = {
   ...portalLinksApi,
@@ -200,8 +177,8 @@ export const portalApi = {
   attempts,
   attempt: attemptOf,
   resend,
-  previewReplay,
-  startReplay,
+  previewReplay: preview,
+  startReplay: start,
   replays,
-  cancelReplay,
+  cancelReplay: cancel,
 };

@@ -2,12 +2,11 @@
 import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
-import { DUE } from './consumer.ts';
 import { KEY_MADE } from './derive-keys.ts';
 import { fail } from './errors.ts';
 import { PORTAL_READ, PORTAL_WRITE } from './portal.ts';
 import { signing } from './preview-api.ts';
-import { REPLAY } from './replays.ts';
+import { overlapSeconds, resumed, resumeInput, resumeSubscription, rotateKey, rotateSecret, sendTestEvent } from './subscription-acts.ts';
 import { checkUrl } from './subscription-url.ts';
 
 const id = z.object({ id: z.uuid() });
@@ -151,50 +150,28 @@ const resume = procedure({
   summary: 'Send again to an endpoint that is disabled or failing',
   description: 'continue: with what waits; skip: what waits is dropped; replay: what waits, and every event since `since`.',
 })
-  .input(id.extend({ mode: z.enum(['continue', 'skip', 'replay']).default('continue'), since: z.iso.datetime({ offset: true }).optional() }))
-  .output(z.object({ waiting: z.number().int(), dropped: z.number().int(), replay_id: z.uuid().nullable() }))
-  .mutation(async ({ ctx, input }) => {
-    const [result] = await ctx.tx.query<{ waiting: number; dropped: number; replay_id: string | null }>(
-      'select * from plinth.resume_subscription($1, $2, $3)',
-      [input.id, input.mode, input.since ?? null],
-    );
-    if (!result) throw fail('subscription_not_found');
-    ctx.tx.signal(DUE);
-    ctx.tx.signal(REPLAY);
-    return result;
-  });
+  .input(resumeInput)
+  .output(resumed)
+  .mutation(({ ctx, input }) => resumeSubscription(ctx.tx, input));
 
-const overlap = z.number().int().min(0).max(604_800).default(86_400);
-
-const rotateSecret = procedure({
+const newSecret = procedure({
   rest: 'POST /webhooks/portal/endpoints/{id}/rotate-secret',
   permission: PORTAL_WRITE,
   summary: 'A new signing secret; the old one signs too for a while',
   secretFields: ['secret'],
 })
-  .input(id.extend({ overlap_seconds: overlap }))
+  .input(id.extend({ overlap_seconds: overlapSeconds }))
   .output(z.object({ secret: z.string().nullable() }))
-  .mutation(async ({ ctx, input }) => {
-    const sql = `select plinth.rotate_subscription_secret(p_subscription_id => $1, p_overlap => $2 * interval '1 second') as secret`;
-    const [made] = await ctx.tx.query<{ secret: string }>(sql, [input.id, input.overlap_seconds]);
-    return { secret: made?.secret ?? null };
-  });
+  .mutation(({ ctx, input }) => rotateSecret(ctx.tx, input));
 
-const rotateKey = procedure({
+const newKey = procedure({
   rest: 'POST /webhooks/portal/endpoints/{id}/rotate-key',
   permission: PORTAL_WRITE,
   summary: 'A new ed25519 signing key; the old one signs too for a while',
 })
-  .input(id.extend({ overlap_seconds: overlap }))
+  .input(id.extend({ overlap_seconds: overlapSeconds }))
   .output(z.object({ key_id: z.uuid() }))
-  .mutation(async ({ ctx, input }) => {
-    const [made] = await ctx.tx.query<{ id: string }>(`select plinth.rotate_subscription_key($1, $2 * interval '1 second') as id`, [
-      input.id,
-      input.overlap_seconds,
-    ]);
-    ctx.tx.signal(KEY_MADE);
-    return { key_id: made?.id ?? '' };
-  });
+  .mutation(({ ctx, input }) => rotateKey(ctx.tx, input));
 
 const sendTest = procedure({
   rest: 'POST /webhooks/portal/endpoints/{id}/test',
@@ -203,10 +180,6 @@ const sendTest = procedure({
 })
   .input(id)
   .output(z.object({ delivery_id: z.uuid() }))
-  .mutation(async ({ ctx, input }) => {
-    const [made] = await ctx.tx.query<{ id: string }>('select plinth.send_test_event($1) as id', [input.id]);
-    ctx.tx.signal(DUE);
-    return { delivery_id: made?.id ?? '' };
-  });
+  .mutation(({ ctx, input }) => sendTestEvent(ctx.tx, input.id));
 
-export const portalEndpointsApi = { list, get, create, update, remove, disable, resume, rotateSecret, rotateKey, sendTest };
+export const portalEndpointsApi = { list, get, create, update, remove, disable, resume, rotateSecret: newSecret, rotateKey: newKey, sendTest };

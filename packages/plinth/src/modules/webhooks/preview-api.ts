@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
-import { KEY_MADE } from './derive-keys.ts';
+import { overlapSeconds, rotateKey } from './subscription-acts.ts';
 
 const READ = 'webhooks.read';
 const WRITE = 'webhooks.write';
@@ -71,19 +71,14 @@ const transforms = procedure({
     return rows.map(({ row }) => row);
   });
 
-const rotateKey = procedure({
+const rotate = procedure({
   rest: 'POST /webhooks/subscriptions/{id}/rotate-key',
   permission: WRITE,
   summary: 'A new ed25519 signing key; the old one signs too for a while',
   description: 'The public half is in the JWK set of the tenant and in the subscription within seconds.',
 })
-  .input(z.object({ id: z.uuid(), overlap_seconds: z.number().int().min(0).max(604_800).default(86_400) }))
+  .input(z.object({ id: z.uuid(), overlap_seconds: overlapSeconds }))
   .output(z.object({ key_id: z.uuid() }))
-  .mutation(async ({ ctx, input }) => {
-    const sql = `select plinth.rotate_subscription_key($1, $2 * interval '1 second') as id`;
-    const [made] = await ctx.tx.query<{ id: string }>(sql, [input.id, input.overlap_seconds]);
-    ctx.tx.signal(KEY_MADE);
-    return { key_id: made?.id ?? '' };
-  });
+  .mutation(({ ctx, input }) => rotateKey(ctx.tx, input));
 
-export const previewApi = { preview, matching, transforms, rotateKey };
+export const previewApi = { preview, matching, transforms, rotateKey: rotate };

@@ -1,0 +1,91 @@
+/** What is done to a subscription from outside: the procedures of the tenant and those of its portal are the same acts under other permissions. */
+import { z } from 'zod';
+import type { AnyTransaction } from '#kernel/transaction.ts';
+import { DUE } from './consumer.ts';
+import { KEY_MADE } from './derive-keys.ts';
+import { fail } from './errors.ts';
+import { REPLAY } from './replays.ts';
+
+/** Seconds that the old secret or key signs beside the new one: at most 7 days, 24 hours by default. */
+export const overlapSeconds = z.number().int().min(0).max(604_800).default(86_400);
+
+const time = z.iso.datetime({ offset: true });
+export const resumeInput = z.object({ id: z.uuid(), mode: z.enum(['continue', 'skip', 'replay']).default('continue'), since: time.optional() });
+export const resumed = z.object({ waiting: z.number().int(), dropped: z.number().int(), replay_id: z.uuid().nullable() });
+
+/** Which deliveries to send again, of the subscription `id`. */
+export const replayInput = z.object({ id: z.uuid(), since: time.optional(), until: time.optional(), only_failed: z.boolean().default(false) });
+export interface ReplayWish {
+  id: string;
+  since?: string | undefined;
+  until?: string | undefined;
+  patterns?: readonly string[] | undefined;
+  ids?: readonly string[] | undefined;
+  only_failed?: boolean | undefined;
+  rate_per_second?: number | undefined;
+}
+
+/** A new secret, shown here only; null when an answer is repeated. Errors: webhooks_subscription_not_found, webhooks_secret_invalid. */
+export async function rotateSecret(
+  tx: AnyTransaction,
+  wish: { id: string; overlap_seconds: number; secret?: string | undefined },
+): Promise<{ secret: string | null }> {
+  const sql = `select plinth.rotate_subscription_secret(p_subscription_id => $1, p_overlap => $2 * interval '1 second', p_secret => $3) as secret`;
+  const [made] = await tx.query<{ secret: string }>(sql, [wish.id, wish.overlap_seconds, wish.secret ?? null]);
+  return { secret: made?.secret ?? null };
+}
+
+/** A new ed25519 key; its public half is derived within seconds. Errors: webhooks_subscription_not_found. */
+export async function rotateKey(tx: AnyTransaction, wish: { id: string; overlap_seconds: number }): Promise<{ key_id: string }> {
+  const [made] = await tx.query<{ id: string }>(`select plinth.rotate_subscription_key($1, $2 * interval '1 second') as id`, [wish.id, wish.overlap_seconds]);
+  tx.signal(KEY_MADE);
+  return { key_id: made?.id ?? '' };
+}
+
+/** Sends an event of type webhooks.test. Errors: webhooks_subscription_not_found. */
+export async function sendTestEvent(tx: AnyTransaction, id: string): Promise<{ delivery_id: string }> {
+  const [made] = await tx.query<{ id: string }>('select plinth.send_test_event($1) as id', [id]);
+  tx.signal(DUE);
+  return { delivery_id: made?.id ?? '' };
+}
+
+/** Sends again to a subscription that is disabled or failing. Errors: webhooks_subscription_not_found. */
+export async function resumeSubscription(tx: AnyTransaction, wish: z.infer<typeof resumeInput>): Promise<z.infer<typeof resumed>> {
+  const [result] = await tx.query<z.infer<typeof resumed>>('select * from plinth.resume_subscription($1, $2, $3)', [wish.id, wish.mode, wish.since ?? null]);
+  if (!result) throw fail('subscription_not_found');
+  tx.signal(DUE);
+  tx.signal(REPLAY);
+  return result;
+}
+
+const valuesOf = (wish: ReplayWish): unknown[] => [
+  wish.id,
+  wish.since ?? null,
+  wish.until ?? null,
+  wish.patterns ?? null,
+  wish.ids ?? null,
+  wish.only_failed ?? false,
+];
+
+/** How many deliveries a replay would add. Errors: those of startReplay. */
+export async function previewReplay(tx: AnyTransaction, wish: ReplayWish): Promise<{ total: number }> {
+  const [row] = await tx.query<{ total: number }>('select plinth.preview_replay($1, $2, $3, $4, $5, $6) as total', valuesOf(wish));
+  return { total: row?.total ?? 0 };
+}
+
+/** Begins a replay, which the worker works off. Errors: webhooks_subscription_not_found, webhooks_replay_invalid. */
+export async function startReplay(tx: AnyTransaction, wish: ReplayWish): Promise<{ replay_id: string }> {
+  const [row] = await tx.query<{ id: string }>('select plinth.start_replay($1, $2, $3, $4, $5, $6, $7) as id', [
+    ...valuesOf(wish),
+    wish.rate_per_second ?? null,
+  ]);
+  if (!row) throw fail('subscription_not_found');
+  tx.signal(REPLAY);
+  return { replay_id: row.id };
+}
+
+/** Stops a replay; returns how many deliveries it had added, which go out. Errors: webhooks_replay_not_found. */
+export async function cancelReplay(tx: AnyTransaction, id: string): Promise<{ added: number }> {
+  const [row] = await tx.query<{ added: number }>('select plinth.cancel_replay($1) as added', [id]);
+  return { added: row?.added ?? 0 };
+}
