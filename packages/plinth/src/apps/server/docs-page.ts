@@ -38,6 +38,7 @@ interface Operation {
   description?: string;
   tags?: string[];
   security?: unknown[];
+  servers?: { url: string }[];
   parameters?: Parameter[];
   requestBody?: { content?: Record<string, { schema?: Schema }> };
   responses?: Record<string, { description?: string; content?: Record<string, { schema?: Schema }> }>;
@@ -97,13 +98,16 @@ const table = (caption: string, rows: readonly Html[]): Html =>
     ? html``
     : html`<table><caption>${caption}</caption><thead><tr><th scope="col">name</th><th scope="col">type</th><th scope="col">meaning</th></tr></thead><tbody>${rows}</tbody></table>`;
 
+const CURL: Record<string, string> = { get: '', head: '-I ' };
+const IDEMPOTENCY_KEY = '#/components/parameters/IdempotencyKey';
+
 function example(method: string, path: string, operation: Operation): Html {
   const body = Object.values(operation.requestBody?.content ?? {})[0]?.schema;
   const sample = body?.properties ? JSON.stringify(Object.fromEntries((body.required ?? []).map((name) => [name, '...']))) : undefined;
   const lines = [
-    `curl ${method === 'get' ? '' : `-X ${method.toUpperCase()} `}http://127.0.0.1:4400/api/v1${path}`,
+    `curl ${CURL[method] ?? `-X ${method.toUpperCase()} `}http://127.0.0.1:4400${operation.servers ? '' : '/api/v1'}${path}`,
     ...(operation.security?.length === 0 ? [] : ["-H 'Authorization: Bearer plk_...'"]),
-    ...(method === 'get' ? [] : ["-H 'Idempotency-Key: a-uuid-of-yours'"]),
+    ...(operation.parameters?.some((one) => one.$ref === IDEMPOTENCY_KEY) ? ["-H 'Idempotency-Key: a-uuid-of-yours'"] : []),
     ...(sample ? ["-H 'Content-Type: application/json'", `-d '${sample}'`] : []),
   ];
   return html`<pre tabindex="0"><code>${lines.join(' \\\n  ')}</code></pre>`;

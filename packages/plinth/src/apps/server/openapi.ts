@@ -1,10 +1,8 @@
 import type { AnyRouter } from '@trpc/server';
 import { generateOpenApiDocument } from 'trpc-to-openapi';
-import { z } from 'zod';
-import { FILTER_HELP } from './records-api.ts';
+import type { Json, Operation } from './openapi-own.ts';
+import { ownPaths, withoutKey } from './openapi-own.ts';
 import { VERSION } from './version.ts';
-
-type Json = Record<string, unknown>;
 
 const problemSchema = {
   type: 'object',
@@ -47,9 +45,9 @@ const problemAnswer = (description: string): Json => ({
 });
 
 /** Answers that any call may get, in place of what the generator guesses. */
-function answersOf(success: unknown, mutating: boolean): Json {
+function answersOf(given: Readonly<Record<string, unknown>>, mutating: boolean): Json {
   return {
-    '200': success,
+    ...Object.fromEntries(Object.entries(given).filter(([status]) => /^[23]/.test(status))),
     '400': problemAnswer('The input is not valid'),
     '401': problemAnswer('No valid credential'),
     '403': problemAnswer('The credential does not allow this'),
@@ -67,130 +65,10 @@ function answersOf(success: unknown, mutating: boolean): Json {
 
 const ref = (kind: string): Json => ({ $ref: `#/components/parameters/${kind}` });
 
-interface Operation extends Json {
-  parameters?: Json[];
-  responses?: Record<string, unknown>;
-}
-
-function completed(method: string, operation: Operation): Operation {
-  const mutating = method !== 'get';
-  const shared = ['Tenant', 'Reason', 'CorrelationId', ...(mutating ? ['IdempotencyKey'] : [])].map(ref);
-  return { ...operation, parameters: [...(operation.parameters ?? []), ...shared], responses: answersOf(operation.responses?.['200'], mutating) };
-}
-
-const text = (description: string, maxLength: number): Json => ({ type: 'string', maxLength, description });
-const path = (name: string): Json => ({ name, in: 'path', required: true, schema: { type: 'string' } });
-
-const jwksOperation = (operationId: string, names: readonly string[]): Operation => ({
-  operationId,
-  tags: ['webhooks'],
-  summary: 'The public keys (ed25519) that sign webhooks by v1a, as a JWK set',
-  description: 'Needs no credential. May be cached for five minutes; a key that was replaced stays in the set while it signs.',
-  security: [],
-  parameters: names.map(path),
-  responses: { '200': { description: 'The keys, newest first', content: { 'application/jwk-set+json': { schema: { type: 'object' } } } } },
-});
-
-/** What those call who have no credential of ours. */
-const webhookPaths = (): Record<string, Record<string, Operation>> => ({
-  '/webhooks/inbound/{source}': {
-    post: {
-      operationId: 'webhooks-inbound',
-      tags: ['webhooks'],
-      summary: 'What a provider calls: a webhook that comes in, signed in the form of its source',
-      description:
-        'The signature of the raw body is the credential. 202: taken, and published as an event. 200: taken before. 401: not signed as it should be. 404: no such source. 409: the source is disabled; try again later.',
-      security: [],
-      parameters: [path('source')],
-      requestBody: { required: true, content: { '*/*': { schema: { type: 'string', format: 'binary' } } } },
-      responses: {
-        '200': {
-          description: 'Taken before',
-          content: { 'application/json': { schema: { type: 'object', properties: { id: { type: 'string' }, duplicate: { type: 'boolean' } } } } },
-        },
-      },
-    },
-  },
-  '/webhooks/jwks/{tenant}': { get: jwksOperation('webhooks-jwks', ['tenant']) },
-  '/webhooks/jwks/{tenant}/{subscription}': { get: jwksOperation('webhooks-subscription-jwks', ['tenant', 'subscription']) },
-});
-
-/** Addresses that are no procedures: a stream, and the calls that make and end the console's cookie. */
-function ownPaths(): Record<string, Record<string, Operation>> {
-  return {
-    '/lists/{module}/{list}/export': {
-      get: {
-        operationId: 'lists-export',
-        tags: ['lists'],
-        summary: 'A whole list under its filter, as a stream',
-        security: [{ bearer: [] }],
-        parameters: [
-          path('module'),
-          path('list'),
-          { name: 'format', in: 'query', schema: { type: 'string', enum: ['csv', 'ndjson'], default: 'csv' } },
-          { name: 'q', in: 'query', description: FILTER_HELP, schema: text(FILTER_HELP, 2000) },
-        ],
-        responses: {
-          '200': {
-            description: 'The records, newest first',
-            content: { 'text/csv': { schema: { type: 'string' } }, 'application/x-ndjson': { schema: { type: 'string' } } },
-          },
-        },
-      },
-    },
-    '/jobs/{id}/watch': {
-      get: {
-        operationId: 'jobs-watch',
-        tags: ['jobs'],
-        summary: 'Status, progress and lines of a job as they come, until it is over',
-        description:
-          'Server-Sent Events: status (when it changes), log (id: that of the line), end, failure. After end, a request with its Last-Event-ID is answered 204.',
-        security: [{ bearer: [] }],
-        parameters: [
-          path('id'),
-          { name: 'Last-Event-ID', in: 'header', description: 'Id of the last event that was received', schema: { type: 'string', maxLength: 40 } },
-        ],
-        responses: { '200': { description: 'The events', content: { 'text/event-stream': { schema: { type: 'string' } } } } },
-      },
-    },
-    ...webhookPaths(),
-    '/console/login': {
-      post: {
-        operationId: 'console-login',
-        tags: ['console'],
-        summary: 'Exchanges a one-time token or a key for the cookie of a console session',
-        security: [],
-        requestBody: {
-          required: true,
-          content: {
-            'application/json': {
-              schema: {
-                oneOf: [
-                  { type: 'object', required: ['token'], properties: { token: { type: 'string' } } },
-                  { type: 'object', required: ['key'], properties: { key: { type: 'string' } } },
-                ],
-              },
-            },
-          },
-        },
-        responses: {
-          '200': {
-            description: 'Signed in',
-            content: { 'application/json': { schema: z.toJSONSchema(z.object({ signedIn: z.boolean() }), { target: 'draft-2020-12' }) } },
-          },
-        },
-      },
-    },
-    '/console/logout': {
-      post: {
-        operationId: 'console-logout',
-        tags: ['console'],
-        summary: 'Ends the console session',
-        security: [],
-        responses: { '200': { description: 'Signed out', content: { 'application/json': { schema: { type: 'object' } } } } },
-      },
-    },
-  };
+function completed(address: string, method: string, operation: Operation): Operation {
+  const mutating = method !== 'get' && method !== 'head';
+  const shared = ['Tenant', 'Reason', 'CorrelationId', ...(mutating && !withoutKey(address) ? ['IdempotencyKey'] : [])].map(ref);
+  return { ...operation, parameters: [...(operation.parameters ?? []), ...shared], responses: answersOf(operation.responses ?? {}, mutating) };
 }
 
 /** The REST API as OpenAPI 3.1, from the same procedures that answer it. */
@@ -207,7 +85,7 @@ export function openApiDocument(router: AnyRouter): Json {
   const paths = Object.fromEntries(
     entries.map(([address, operations]) => [
       address,
-      Object.fromEntries(Object.entries(operations).map(([method, operation]) => [method, completed(method, operation)])),
+      Object.fromEntries(Object.entries(operations).map(([method, operation]) => [method, completed(address, method, operation)])),
     ]),
   );
   return withoutGuesses({
