@@ -78,11 +78,12 @@ export async function readSnapshot(tx: AnyTransaction): Promise<string> {
   return row?.snapshot ?? '';
 }
 
-/** Two arms, because each is a range of the index (shard, xact, position): transactions that were open at s1, and those that began since. */
+/** Two arms by the index (shard, xact, position), and `+ 0` and `offset 0` to keep the planner to it, as in kernel/feed-read.ts. */
 const pageSql = (shards: string, where: string, bounded: boolean): string => {
-  const seen = `${where}e.position > $2 and e.position > $3${bounded ? ' and pg_catalog.pg_visible_in_snapshot(e.xact, $5)' : ''}`;
+  const seen = `${where}e.position + 0 > $2 and e.position + 0 > $3${bounded ? ' and pg_catalog.pg_visible_in_snapshot(e.xact, $5)' : ''}`;
   return `select s.s2::text as s2, r.* from (select ${bounded ? '$5::pg_snapshot' : 'pg_catalog.pg_current_snapshot()'} as s2) as s left join lateral (
-    select ${COLUMNS}, e.position as at from ${FEED} as e where e.shard = ${shards} and e.xact = any (array(select pg_catalog.pg_snapshot_xip($1::pg_snapshot))) and ${seen}
+    select o.* from pg_catalog.pg_snapshot_xip($1::pg_snapshot) as x (xact) cross join lateral (
+      select ${COLUMNS}, e.position as at from ${FEED} as e where e.shard = ${shards} and e.xact = x.xact and ${seen} offset 0) as o
     union all
     select ${COLUMNS}, e.position as at from ${FEED} as e where e.shard = ${shards} and e.xact >= pg_catalog.pg_snapshot_xmax($1::pg_snapshot) and ${seen}
     order by at limit $4
