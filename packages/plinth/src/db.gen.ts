@@ -275,7 +275,7 @@ export interface EventStreamsView {
   updated_at: Date;
 }
 
-/** Subscriptions of the tenant of the transaction to its events, without their secrets, and the state of the way to each: breaker (closed, open, half_open), paused_until, in_flight_now (attempts at a time that the receiver is trusted with). org_id is tenant_id. public_keys are those of signatures v1a, newest first. */
+/** Subscriptions of the tenant of the transaction to its events, without their secrets, and the state of the way to each: breaker (closed, open, half_open), paused_until, in_flight_now (attempts at a time that the receiver is trusted with). org_id is tenant_id. public_keys are those of signatures v1a, newest first. Of one that is pulled: pull_tail is the position of its last message, pull_read_to the highest that a reader went on from (noted within ten seconds), pull_unread what is between. */
 export interface EventSubscriptionsView {
   id: string | null;
   tenant_id: string | null;
@@ -308,6 +308,11 @@ export interface EventSubscriptionsView {
   transform: unknown;
   transform_version: number | null;
   signing: string | null;
+  mode: string | null;
+  pull_tail: string | null;
+  pull_read_to: string | null;
+  pull_unread: string | null;
+  pull_read_at: Date | null;
   public_keys: string[] | null;
 }
 
@@ -1893,6 +1898,32 @@ export interface WebhooksPublicKeysTable {
   created_at: Generated<Date>;
 }
 
+/** How far the messages of a pulled subscription go, and how far they were read. */
+export interface WebhooksPullLanesTable {
+  tenant_id: string;
+  subscription_id: string;
+  /** Position of the last message. Whoever appends holds the row until COMMIT, so positions become visible in their order. */
+  tail: Generated<string>;
+  /** Highest offset that somebody went on from, noted at most every ten seconds. */
+  read_to: string | null;
+  read_at: Date | null;
+}
+
+/** What pulled subscriptions are to be read: the bodies that a push would send, in the order of the feed by key. Append only. */
+export interface WebhooksPulledMessagesTable {
+  tenant_id: string;
+  subscription_id: string;
+  position: string;
+  delivery_id: string;
+  event_id: string | null;
+  event_type: string;
+  body: string;
+  correlation_id: string | null;
+  causation_id: string | null;
+  xact: Generated<string>;
+  created_at: Generated<Date>;
+}
+
 /** What is to be sent again to a subscription, and how far that has come. */
 export interface WebhooksReplaysTable {
   tenant_id: string;
@@ -1950,7 +1981,7 @@ export interface WebhooksSubscriptionsTable {
   tenant_id: string;
   id: Generated<string>;
   name: string;
-  url: string;
+  url: string | null;
   patterns: string[];
   enabled: Generated<boolean>;
   description: string | null;
@@ -1977,6 +2008,8 @@ export interface WebhooksSubscriptionsTable {
   filter_path: string | null;
   transform: unknown;
   transform_version: Generated<number>;
+  /** push: sent to the URL. pull: kept, to be read over HTTP in order. */
+  mode: Generated<string>;
 }
 
 /** Throttles over all subscriptions of a tenant; no row, no limit. */
@@ -2121,6 +2154,8 @@ export interface Database {
   'plinth_webhooks.lanes': WebhooksLanesTable;
   'plinth_webhooks.portal_access': WebhooksPortalAccessTable;
   'plinth_webhooks.public_keys': WebhooksPublicKeysTable;
+  'plinth_webhooks.pull_lanes': WebhooksPullLanesTable;
+  'plinth_webhooks.pulled_messages': WebhooksPulledMessagesTable;
   'plinth_webhooks.replays': WebhooksReplaysTable;
   'plinth_webhooks.secrets': WebhooksSecretsTable;
   'plinth_webhooks.signing_keys': WebhooksSigningKeysTable;
@@ -2357,9 +2392,9 @@ export const sqlFunctions = {
   /** Sends to a subscription again what happened from p_since to p_until (default now), what p_ids name (events, or webhook-ids), or only what was given up (p_only_failed); p_patterns narrows it by type, p_rate_per_second slows it. What was sent before has its webhook-id again; what waits anyway is left alone. It is worked off in the background: plinth.webhook_replays shows how far. Events count by the time in their id. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid. */
   startReplay: (tx: Queryable, args: { subscriptionId: string; since?: Date | null | undefined; until?: Date | null | undefined; patterns?: string[] | null | undefined; ids?: string[] | null | undefined; onlyFailed?: boolean | null | undefined; ratePerSecond?: number | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.start_replay', { subscriptionId: ['p_subscription_id', 'uuid'], since: ['p_since', 'timestamp with time zone'], until: ['p_until', 'timestamp with time zone'], patterns: ['p_patterns', 'text[]'], ids: ['p_ids', 'uuid[]'], onlyFailed: ['p_only_failed', 'boolean'], ratePerSecond: ['p_rate_per_second', 'double precision'] }, args, 'value') as Promise<string | null>,
-  /** Sends the events whose type matches a pattern to a URL, signed by Standard Webhooks. Patterns: order.created exactly, order.* one more segment, order.# order itself and everything below it, # everything. Returns the id and the signing secret, which cannot be read again. p_secret: one that the receiver already has. p_filter: a jsonpath predicate or filters of CloudEvents. p_transform: what becomes of the body. p_signing: v1, v1a (no secret, but a public key), both, stripe, github, slack. Errors: webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_secret_invalid, webhooks_filter_invalid, webhooks_transform_invalid, webhooks_signing_invalid, kernel_tenant_required. */
-  subscribe: (tx: Queryable, args: { name: string; patterns: string[]; url: string; description?: string | null | undefined; secret?: string | null | undefined; filter?: unknown | null | undefined; transform?: unknown | null | undefined; signing?: string | null | undefined }): Promise<{ subscription_id: string | null; secret: string | null }[]> =>
-    call(tx, 'plinth.subscribe', { name: ['p_name', 'text'], patterns: ['p_patterns', 'text[]'], url: ['p_url', 'text'], description: ['p_description', 'text'], secret: ['p_secret', 'text'], filter: ['p_filter', 'jsonb'], transform: ['p_transform', 'jsonb'], signing: ['p_signing', 'text'] }, args, 'rows') as Promise<{ subscription_id: string | null; secret: string | null }[]>,
+  /** Sends the events whose type matches a pattern to a URL, signed by Standard Webhooks. Patterns: order.created exactly, order.* one more segment, order.# order itself and everything below it, # everything. Returns the id and the signing secret, which cannot be read again. p_secret: one that the receiver already has. p_filter: a jsonpath predicate or filters of CloudEvents. p_transform: what becomes of the body. p_signing: v1, v1a (no secret, but a public key), both, stripe, github, slack. p_mode: push, or pull: nothing is sent, and the messages are kept to be read at /api/v1/durable/webhooks/{id}. Errors: webhooks_mode_invalid, webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_secret_invalid, webhooks_filter_invalid, webhooks_transform_invalid, webhooks_signing_invalid, kernel_tenant_required. */
+  subscribe: (tx: Queryable, args: { name: string; patterns: string[]; url?: string | null | undefined; description?: string | null | undefined; secret?: string | null | undefined; filter?: unknown | null | undefined; transform?: unknown | null | undefined; signing?: string | null | undefined; mode?: string | null | undefined }): Promise<{ subscription_id: string | null; secret: string | null }[]> =>
+    call(tx, 'plinth.subscribe', { name: ['p_name', 'text'], patterns: ['p_patterns', 'text[]'], url: ['p_url', 'text'], description: ['p_description', 'text'], secret: ['p_secret', 'text'], filter: ['p_filter', 'jsonb'], transform: ['p_transform', 'jsonb'], signing: ['p_signing', 'text'], mode: ['p_mode', 'text'] }, args, 'rows') as Promise<{ subscription_id: string | null; secret: string | null }[]>,
   /** Everything recorded under one correlation id, over all modules, oldest first, at most 10,000 rows. Rows with the same xact were committed together. */
   trace: (tx: Queryable, args: { correlationId: string }): Promise<{ kind: string | null; id: string | null; tenant_id: string | null; at: Date | null; ended_at: Date | null; status: string | null; title: string | null; entity: string | null; parent_id: string | null; xact: string | null; attempt: number | null; data: unknown; module: string | null }[]> =>
     call(tx, 'plinth.trace', { correlationId: ['p_correlation_id', 'uuid'] }, args, 'rows') as Promise<{ kind: string | null; id: string | null; tenant_id: string | null; at: Date | null; ended_at: Date | null; status: string | null; title: string | null; entity: string | null; parent_id: string | null; xact: string | null; attempt: number | null; data: unknown; module: string | null }[]>,
@@ -2375,7 +2410,7 @@ export const sqlFunctions = {
   /** Deletes a subscription with its secrets and everything that was still to be sent to it; the log of attempts stays. Error: webhooks_subscription_not_found. */
   unsubscribe: (tx: Queryable, args: { subscriptionId: string }): Promise<void> =>
     call(tx, 'plinth.unsubscribe', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<void>,
-  /** Changes what is given and leaves the rest. A new URL counts for deliveries that are already waiting, too; a new filter and transform for events from now on. JSON null takes a filter or transform away. Errors: webhooks_subscription_not_found, webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_filter_invalid, webhooks_transform_invalid, webhooks_signing_invalid. */
-  updateSubscription: (tx: Queryable, args: { subscriptionId: string; name?: string | null | undefined; patterns?: string[] | null | undefined; url?: string | null | undefined; description?: string | null | undefined; filter?: unknown | null | undefined; transform?: unknown | null | undefined; signing?: string | null | undefined }): Promise<void> =>
-    call(tx, 'plinth.update_subscription', { subscriptionId: ['p_subscription_id', 'uuid'], name: ['p_name', 'text'], patterns: ['p_patterns', 'text[]'], url: ['p_url', 'text'], description: ['p_description', 'text'], filter: ['p_filter', 'jsonb'], transform: ['p_transform', 'jsonb'], signing: ['p_signing', 'text'] }, args, 'value') as Promise<void>,
+  /** Changes what is given and leaves the rest. A new URL counts for deliveries that are already waiting, too; a new filter and transform for events from now on. JSON null takes a filter or transform away. What waits goes the way of a new p_mode; one that becomes push needs a URL and has a new secret, which a rotation shows. Errors: webhooks_mode_invalid, webhooks_subscription_not_found, webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_filter_invalid, webhooks_transform_invalid, webhooks_signing_invalid. */
+  updateSubscription: (tx: Queryable, args: { subscriptionId: string; name?: string | null | undefined; patterns?: string[] | null | undefined; url?: string | null | undefined; description?: string | null | undefined; filter?: unknown | null | undefined; transform?: unknown | null | undefined; signing?: string | null | undefined; mode?: string | null | undefined }): Promise<void> =>
+    call(tx, 'plinth.update_subscription', { subscriptionId: ['p_subscription_id', 'uuid'], name: ['p_name', 'text'], patterns: ['p_patterns', 'text[]'], url: ['p_url', 'text'], description: ['p_description', 'text'], filter: ['p_filter', 'jsonb'], transform: ['p_transform', 'jsonb'], signing: ['p_signing', 'text'], mode: ['p_mode', 'text'] }, args, 'value') as Promise<void>,
 } as const;

@@ -2,6 +2,8 @@ import { FEED_SIGNAL } from '#kernel/feed.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { readStreamPage } from '#modules/events';
 import { openStream, readStreamMessages, streamSignal } from '#modules/streams';
+import { pulledSignal, readPulled } from '#modules/webhooks';
+import { offsetText } from './durable-offset.ts';
 import type { Source } from './durable-read.ts';
 
 const PAGE = 1_000;
@@ -37,6 +39,26 @@ export function eventSource(type: string, id: string): Source {
       signal: FEED_SIGNAL,
       headers: {},
       messages: events.map((event) => ({ position: event.version, data: Buffer.from(event.text) })),
+    };
+  };
+  return { look, head: (tx) => look(tx, 'now') };
+}
+
+/** The messages of a webhook subscription that is pulled, as JSON; the body stands in them as a push would send it. */
+export function pulledSource(id: string): Source {
+  const look: Source['look'] = async (tx, after) => {
+    const { tail, messages } = await readPulled(tx, id, after === 'now' ? null : after, PAGE);
+    return {
+      id,
+      contentType: 'application/json',
+      tail,
+      closed: false,
+      signal: pulledSignal(id),
+      headers: {},
+      messages: messages.map(({ position, delivery_id, event_id, event_type, body }) => {
+        const facts = JSON.stringify({ offset: offsetText(position), webhook_id: delivery_id, event_id, event_type });
+        return { position, data: Buffer.from(`${facts.slice(0, -1)},"body":${body}}`) };
+      }),
     };
   };
   return { look, head: (tx) => look(tx, 'now') };

@@ -58,8 +58,8 @@ export function createHandler<Modules extends ModuleMap>(options: ServerOptions<
   mountCloudEvents(app, host);
   mountRealtime(app, host);
   mountWebhooks(app, host);
-  mountStreams(app, host);
   mountPortal(app, host);
+  mountStreams(app, host);
   mountApi(app, host);
   app.notFound((c) => problem(told(host, fail('unknown_route', { message: `There is no address ${c.req.path.slice(0, 200)}` })), c.env.traffic.correlationId));
   app.onError((error, c) => problem(told(host, error), c.env.traffic.correlationId));

@@ -1,19 +1,25 @@
-import { fail, PlinthError } from '#kernel/errors.ts';
+import { fail, PlinthError, raiser } from '#kernel/errors.ts';
+import { isUuid } from '#kernel/ids.ts';
 import { allows } from '#kernel/rpc.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { appendStream, createStream, deleteStream } from '#modules/streams';
+import { webhooksErrors } from '#modules/webhooks';
 import { problem } from './answer.ts';
 import { callContext } from './call.ts';
 import { offsetText, readQueryOf } from './durable-offset.ts';
 import type { Reading, Source } from './durable-read.ts';
 import { needsBase64, readOnce, told } from './durable-read.ts';
-import { eventSource, ownSource } from './durable-sources.ts';
+import { eventSource, ownSource, pulledSource } from './durable-sources.ts';
 import { appendOf, createOf, readBytes } from './durable-write.ts';
 import type { Exchange, Host, Server } from './host.ts';
 import { callFacts } from './mount-api.ts';
+import { PORTAL_API } from './portal-sessions.ts';
 
+const failWebhooks = raiser('webhooks', webhooksErrors);
 const PREFIX = '/api/v1/streams/';
 const EVENTS = '/api/v1/durable/events/:type/:id';
+const WEBHOOKS = '/api/v1/durable/webhooks/:id';
+const PORTAL = `${PORTAL_API}/endpoints/:id/messages`;
 const LONG_POLL_MS = 20_000;
 
 /**
@@ -128,7 +134,25 @@ async function read(host: Host, request: Request, exchange: Exchange, source: So
   return host.streams.open((signal) => told(reading, signal), { 'content-type': 'text/event-stream', 'cache-control': 'no-cache', ...encoding });
 }
 
-/** /api/v1/streams/{path}: streams of bytes or JSON; /api/v1/durable/events/{type}/{id}: a stream of events, read in the same way. */
+/** What a webhook subscription that is pulled is to get, for the tenant's programs and for its customers. */
+function mountPulled(app: Server, host: Host): void {
+  for (const [route, permission] of [
+    [WEBHOOKS, 'webhooks.pull'],
+    [PORTAL, 'webhooks.portal.read'],
+  ] as const) {
+    app.get(route, async (c) => {
+      c.env.note({ 'http.route': route });
+      const { id } = c.req.param();
+      if (!isUuid(id)) throw failWebhooks('subscription_not_found', { message: 'The id of a subscription is a UUID' });
+      return read(host, c.req.raw, c.env, pulledSource(id.toLowerCase()), permission).catch((error: unknown) => failure(error, c.env));
+    });
+  }
+}
+
+/**
+ * /api/v1/streams/{path}: streams of bytes or JSON; /api/v1/durable/events/{type}/{id}: a stream of events, /api/v1/durable/webhooks/{id}: the messages
+ * of a subscription, read in the same way.
+ */
 export function mountStreams(app: Server, host: Host): void {
   if (!host.plinth.modules.streams) return;
   const remove = async (request: Request, exchange: Exchange, path: string): Promise<Response> => {
@@ -152,6 +176,7 @@ export function mountStreams(app: Server, host: Host): void {
     if (path.length < 1 || path.length > 1_000) throw fail('unknown_route', { message: 'The path of a stream has 1 to 1,000 characters' });
     return shared(await method(request, c.env, path).catch((error: unknown) => failure(error, c.env)));
   });
+  if (host.plinth.modules.webhooks) mountPulled(app, host);
   if (!host.plinth.modules.events) return;
   app.get(EVENTS, async (c) => {
     c.env.note({ 'http.route': EVENTS });

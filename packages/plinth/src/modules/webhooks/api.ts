@@ -7,7 +7,7 @@ import { fail } from './errors.ts';
 import { inboundApi } from './inbound-api.ts';
 import { policyApi } from './policy-api.ts';
 import { portalApi } from './portal-api.ts';
-import { asJson, filter, previewApi, signing, transform } from './preview-api.ts';
+import { asJson, filter, mode, previewApi, signing, transform } from './preview-api.ts';
 import { overlapSeconds, rotateSecret, sendTestEvent } from './subscription-acts.ts';
 import { checkUrl } from './subscription-url.ts';
 
@@ -25,7 +25,8 @@ const secret = z.string().max(200);
 const subscription = z.object({
   id: z.uuid(),
   name: z.string(),
-  url: z.string(),
+  mode,
+  url: z.string().nullable(),
   patterns: z.array(z.string()),
   enabled: z.boolean(),
   description: z.string().nullable(),
@@ -51,6 +52,10 @@ const subscription = z.object({
   breaker: z.enum(['closed', 'open', 'half_open']),
   paused_until: time,
   in_flight_now: z.number().int(),
+  pull_tail: z.number().int().nullable(),
+  pull_read_to: z.number().int().nullable(),
+  pull_unread: z.number().int().nullable(),
+  pull_read_at: time,
 });
 
 const attempt = z.object({
@@ -86,7 +91,7 @@ async function subscriptionOf(tx: AnyTransaction, rowId: string): Promise<z.infe
 const subscribe = procedure({
   rest: 'POST /webhooks/subscriptions',
   permission: WRITE,
-  summary: 'Subscribe a URL to events',
+  summary: 'Subscribe a URL to events, or keep them to be pulled',
   description: 'The secret is in this answer only; an answer that is repeated under an idempotency key has null instead.',
   secretFields: ['secret'],
 })
@@ -94,7 +99,8 @@ const subscribe = procedure({
     z.object({
       name,
       patterns,
-      url,
+      mode: mode.default('push'),
+      url: url.optional(),
       description: description.optional(),
       secret: secret.optional(),
       filter: filter.optional(),
@@ -104,11 +110,21 @@ const subscribe = procedure({
   )
   .output(z.object({ id: z.uuid(), secret: z.string().nullable() }))
   .mutation(async ({ ctx, input }) => {
-    checkUrl(ctx.adapters, input.url);
+    if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
     const [made] = await ctx.tx.query<{ id: string; secret: string | null }>(
       `select subscription_id as id, secret from plinth.subscribe(p_name => $1, p_patterns => $2, p_url => $3, p_description => $4, p_secret => $5,
-        p_filter => $6, p_transform => $7, p_signing => $8)`,
-      [input.name, input.patterns, input.url, input.description ?? null, input.secret ?? null, asJson(input.filter), asJson(input.transform), input.signing],
+        p_filter => $6, p_transform => $7, p_signing => $8, p_mode => $9)`,
+      [
+        input.name,
+        input.patterns,
+        input.url ?? null,
+        input.description ?? null,
+        input.secret ?? null,
+        asJson(input.filter),
+        asJson(input.transform),
+        input.signing,
+        input.mode,
+      ],
     );
     if (!made) throw fail('subscription_not_found');
     ctx.tx.signal(KEY_MADE);
@@ -130,13 +146,14 @@ const update = procedure({ rest: 'PATCH /webhooks/subscriptions/{id}', permissio
       filter: filter.nullish(),
       transform: transform.nullish(),
       signing: signing.optional(),
+      mode: mode.optional(),
     }),
   )
   .output(subscription)
   .mutation(async ({ ctx, input }) => {
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
     const sql = `select plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5,
-      p_filter => $6, p_transform => $7, p_signing => $8)`;
+      p_filter => $6, p_transform => $7, p_signing => $8, p_mode => $9)`;
     await ctx.tx.query(sql, [
       input.id,
       input.name ?? null,
@@ -146,7 +163,9 @@ const update = procedure({ rest: 'PATCH /webhooks/subscriptions/{id}', permissio
       asJson(input.filter),
       asJson(input.transform),
       input.signing ?? null,
+      input.mode ?? null,
     ]);
+    ctx.tx.signal(DUE);
     ctx.tx.signal(KEY_MADE);
     return subscriptionOf(ctx.tx, input.id);
   });

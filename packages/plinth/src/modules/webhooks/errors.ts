@@ -8,6 +8,21 @@ export const errors = {
     title: 'The URL of a subscription is not an absolute http or https URL',
     wayOut: 'Give a URL such as https://example.com/hooks, without user name, at most 2,000 characters.',
   },
+  mode_invalid: {
+    status: 400,
+    title: 'The mode of a subscription is push with a URL, or pull without one',
+    wayOut: 'Give push and a URL, or pull and none.',
+  },
+  not_pulled: {
+    status: 409,
+    title: 'The subscription is sent to, not read',
+    wayOut: 'Read a subscription of mode pull, or change the mode of this one.',
+  },
+  offset_gone: {
+    status: 410,
+    title: 'Messages after the offset are not kept any more',
+    wayOut: 'Begin again at offset -1, the oldest message that is kept, and replay what is missing.',
+  },
   url_refused: {
     status: 422,
     title: 'The URL is not one that may be called',

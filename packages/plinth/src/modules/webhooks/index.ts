@@ -10,6 +10,8 @@ export type { PortalGrant } from './portal.ts';
 export { isPortalToken, portalGeneration, portalScopes, readPortalToken, tenantOfPortalToken } from './portal.ts';
 export type { Signing } from './profiles.ts';
 export { signAs } from './profiles.ts';
+export type { PulledMessage, PulledPage } from './pull.ts';
+export { pulledSignal, readPulled } from './pull.ts';
 export type { InboundSource, Receipt, Received } from './receive.ts';
 export { findSource, receiveWebhook } from './receive.ts';
 export type { HttpAnswer, HttpRequest, HttpSender } from './sender.ts';

@@ -4,6 +4,7 @@ import { fanOut } from './consumer.ts';
 import { keyDeriver } from './derive-keys.ts';
 import { dispatcher } from './dispatch.ts';
 import { errors } from './errors.ts';
+import { puller } from './pull.ts';
 import { replayer } from './replays.ts';
 
 export default defineModule({
@@ -70,6 +71,21 @@ export default defineModule({
       },
     },
     lanes: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select', 'insert', 'update'] } },
+    pull_lanes: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select', 'insert', 'update'], worker: ['select', 'update'] } },
+    pulled_messages: {
+      tenancy: 'tenant',
+      keep: { for: '30 days', by: 'delete', column: 'created_at' },
+      worker: true,
+      personal: ['body'],
+      grants: { app: ['select'], worker: ['select', 'insert'] },
+      sample: { position: '1', delivery_id: 'plinth_kernel.uuid_v7()', body: `'{}'`, event_type: `'order.created'` },
+      trace: {
+        kind: 'message to be pulled',
+        id: 'delivery_id',
+        title: 'event_type',
+        data: `jsonb_build_object('webhook_id', delivery_id, 'subscription_id', subscription_id, 'event_id', event_id, 'position', position)`,
+      },
+    },
     flights: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select'] }, sample: { lease_until: 'clock_timestamp()' } },
     tenant_limits: { tenancy: 'tenant', keep: 'forever', worker: true },
     held_back: { tenancy: 'tenant', keep: 'forever', worker: true },
@@ -102,9 +118,10 @@ export default defineModule({
   errors,
   api,
   consumers: { 'fan-out': fanOut },
-  workers: { dispatcher: dispatcher(), replayer, keys: keyDeriver },
+  workers: { dispatcher: dispatcher(), puller, replayer, keys: keyDeriver },
   permissions: {
     'webhooks.read': 'Sees subscriptions, deliveries and attempts (never secrets)',
+    'webhooks.pull': 'Reads the messages of subscriptions that are pulled',
     'webhooks.write': 'Manages subscriptions and their secrets, sends test events',
     'webhooks.retry': 'Sends deliveries again, and replays',
     'webhooks.portal.read': 'Sees what the customer portal shows',
@@ -116,6 +133,7 @@ export default defineModule({
       view: 'event_subscriptions',
       columns: [
         'name',
+        'mode',
         'url',
         'patterns',
         'filter',
@@ -124,12 +142,13 @@ export default defineModule({
         'ordering',
         'breaker',
         'paused_until',
+        'pull_unread',
         'failure_count',
         'failing_since',
         'disabled_reason',
         'created_at',
       ],
-      filters: ['name', 'url', 'enabled', 'ordering', 'breaker'],
+      filters: ['name', 'mode', 'url', 'enabled', 'ordering', 'breaker'],
       empty: 'Nobody has subscribed yet. Call plinth.subscribe(...) or POST /api/v1/webhooks/subscriptions.',
       actions: [
         { procedure: 'sendTest', label: 'Send a test event', when: { column: 'enabled', in: ['true'] } },

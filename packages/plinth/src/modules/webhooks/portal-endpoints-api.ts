@@ -5,7 +5,7 @@ import type { AnyTransaction } from '#kernel/transaction.ts';
 import { KEY_MADE } from './derive-keys.ts';
 import { fail } from './errors.ts';
 import { PORTAL_READ, PORTAL_WRITE } from './portal.ts';
-import { signing } from './preview-api.ts';
+import { mode, signing } from './preview-api.ts';
 import { overlapSeconds, resumed, resumeInput, resumeSubscription, rotateKey, rotateSecret, sendTestEvent } from './subscription-acts.ts';
 import { checkUrl } from './subscription-url.ts';
 
@@ -16,7 +16,8 @@ export const page = z.object({ cursor: z.uuid().optional(), limit: z.coerce.numb
 const endpoint = z.object({
   id: z.uuid(),
   name: z.string(),
-  url: z.string(),
+  mode,
+  url: z.string().nullable(),
   patterns: z.array(z.string()),
   enabled: z.boolean(),
   description: z.string().nullable(),
@@ -75,7 +76,7 @@ const get = procedure({ rest: 'GET /webhooks/portal/endpoints/{id}', permission:
 
 const fields = {
   name: z.string().min(1).max(200),
-  url: z.string().max(2000),
+  url: z.string().max(2000).optional(),
   event_types: z.array(z.string().max(200)).min(1).max(50).describe('Names of public event types, without stars'),
   description: z.string().max(2000).optional(),
   signing: z.enum(['v1', 'v1a', 'both']).optional(),
@@ -88,14 +89,14 @@ const create = procedure({
   description: 'The secret is in this answer only.',
   secretFields: ['secret'],
 })
-  .input(z.object(fields))
+  .input(z.object({ ...fields, mode: mode.default('push') }))
   .output(z.object({ id: z.uuid(), secret: z.string().nullable() }))
   .mutation(async ({ ctx, input }) => {
-    checkUrl(ctx.adapters, input.url);
+    if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
     await requirePublic(ctx.tx, input.event_types);
     const [made] = await ctx.tx.query<{ id: string; secret: string | null }>(
-      'select subscription_id as id, secret from plinth.subscribe(p_name => $1, p_patterns => $2, p_url => $3, p_description => $4, p_signing => $5)',
-      [input.name, input.event_types, input.url, input.description ?? null, input.signing ?? 'v1'],
+      'select subscription_id as id, secret from plinth.subscribe(p_name => $1, p_patterns => $2, p_url => $3, p_description => $4, p_signing => $5, p_mode => $6)',
+      [input.name, input.event_types, input.url ?? null, input.description ?? null, input.signing ?? 'v1', input.mode],
     );
     if (!made) throw fail('subscription_not_found');
     ctx.tx.signal(KEY_MADE);

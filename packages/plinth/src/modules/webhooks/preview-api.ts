@@ -10,6 +10,9 @@ export const filter = z.union([z.string().min(1).max(2000), z.record(z.string(),
 export const transform = z.record(z.string(), z.unknown());
 export const signing = z.enum(['v1', 'v1a', 'both', 'stripe', 'github', 'slack']);
 
+/** Sent to a URL, or kept to be read at /durable/webhooks/{id}. */
+export const mode = z.enum(['push', 'pull']);
+
 /** SQL tells what to leave (null) from what to take away (JSON null). */
 export const asJson = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
 
@@ -46,7 +49,7 @@ const preview = procedure({
 
 const matching = procedure({ rest: 'GET /webhooks/matching/{type}', permission: READ, summary: 'Which enabled subscriptions hear of events of a type' })
   .input(z.object({ type: z.string().max(200) }))
-  .output(z.array(z.object({ subscription_id: z.uuid(), name: z.string(), url: z.string(), has_filter: z.boolean() })))
+  .output(z.array(z.object({ subscription_id: z.uuid(), name: z.string(), url: z.string().nullable(), has_filter: z.boolean() })))
   .query(({ ctx, input }) => ctx.tx.query('select * from plinth.match_subscriptions($1) limit 1000', [input.type]));
 
 const version = z.object({

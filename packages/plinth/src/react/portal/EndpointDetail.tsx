@@ -47,7 +47,7 @@ function Facts({ endpoint }: { endpoint: Endpoint }): ReactNode {
       {endpoint.description ? <p>{endpoint.description}</p> : null}
       <dl className="plp-facts">
         <dt>URL</dt>
-        <dd className="plp-break">{endpoint.url}</dd>
+        <dd className="plp-break">{endpoint.url ?? 'None: messages are pulled'}</dd>
         <dt>Events</dt>
         <dd className="plp-break">{endpoint.patterns.join(', ')}</dd>
         <dt>Made</dt>

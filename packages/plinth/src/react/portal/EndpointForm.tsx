@@ -31,7 +31,7 @@ function changes(values: Values, endpoint: Endpoint | undefined): Record<string,
   if (!endpoint) return all;
   const same: Record<string, boolean> = {
     name: name === endpoint.name,
-    url: url === endpoint.url,
+    url: url === (endpoint.url ?? ''),
     description: description === (endpoint.description ?? ''),
     signing: signing === endpoint.signing,
     // Patterns that the operator gave stay until others are chosen.
@@ -47,7 +47,7 @@ export function EndpointForm({ endpoint, onClose, onSaved, onMade }: EndpointFor
   const [made, setMade] = useState<{ id: string; secret: string | null }>();
   const [values, setValues] = useState<Values>({
     name: endpoint?.name ?? '',
-    url: endpoint?.url ?? 'https://',
+    url: endpoint ? (endpoint.url ?? '') : 'https://',
     description: endpoint?.description ?? '',
     signing: endpoint?.signing ?? 'v1',
     types: new Set(endpoint?.patterns),
@@ -71,7 +71,7 @@ export function EndpointForm({ endpoint, onClose, onSaved, onMade }: EndpointFor
   return (
     <Dialog title={endpoint ? 'Change the endpoint' : 'Add an endpoint'} onClose={onClose}>
       <form onSubmit={save} className="plp-form">
-        <TextFields values={values} onChange={setValues} legacy={endpoint?.signing} />
+        <TextFields values={values} onChange={setValues} legacy={endpoint?.signing} pulled={endpoint?.url === null} />
         <TypeChoice values={values} onChange={setValues} />
         {act.error ? <Trouble error={act.error} /> : null}
         <p className="plp-row">
@@ -98,17 +98,19 @@ interface PartProps {
   onChange: (values: Values) => void;
 }
 
-function TextFields({ values, onChange, legacy }: PartProps & { legacy: string | undefined }): ReactNode {
+function TextFields({ values, onChange, legacy, pulled }: PartProps & { legacy: string | undefined; pulled: boolean }): ReactNode {
   const set = (field: keyof Values) => (event: { target: { value: string } }) => onChange({ ...values, [field]: event.target.value });
   const ways = legacy && !WAYS.some(([way]) => way === legacy) ? [...WAYS, [legacy, `As it is: ${legacy}`] as const] : WAYS;
   return (
     <>
       <Field label="Name">{(id) => <input id={id} className="plp-input" required maxLength={200} value={values.name} onChange={set('name')} />}</Field>
-      <Field label="URL" hint="A public https address that answers with 2xx within 15 seconds.">
-        {(id, hint) => (
-          <input id={id} aria-describedby={hint} className="plp-input" type="url" required maxLength={2000} value={values.url} onChange={set('url')} />
-        )}
-      </Field>
+      {pulled ? null : (
+        <Field label="URL" hint="A public https address that answers with 2xx within 15 seconds.">
+          {(id, hint) => (
+            <input id={id} aria-describedby={hint} className="plp-input" type="url" required maxLength={2000} value={values.url} onChange={set('url')} />
+          )}
+        </Field>
+      )}
       <Field label="Description">
         {(id) => <input id={id} className="plp-input" maxLength={2000} value={values.description} onChange={set('description')} />}
       </Field>

@@ -60,7 +60,7 @@ function EndpointTable({ rows, onOpen }: { rows: readonly Endpoint[]; onOpen: (i
               <button type="button" className="plp-link" onClick={() => onOpen(endpoint.id)}>
                 {endpoint.name}
               </button>
-              <span className="plp-soft plp-break">{endpoint.url}</span>
+              <span className="plp-soft plp-break">{endpoint.url ?? 'pulled'}</span>
             </th>
             <td className="plp-break">{endpoint.patterns.join(', ')}</td>
             <td>

@@ -15,7 +15,8 @@ export interface Session {
 export interface Endpoint {
   id: string;
   name: string;
-  url: string;
+  /** Null: nothing is sent, the customer reads. */
+  url: string | null;
   patterns: readonly string[];
   enabled: boolean;
   description: string | null;

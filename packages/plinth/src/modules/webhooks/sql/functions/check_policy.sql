@@ -4,6 +4,7 @@ as $$
 declare
   _fault text := case
     when p_policy.ordering not in ('parallel', 'fifo', 'fifo_by_key') then 'ordering is parallel, fifo or fifo_by_key'
+    when p_policy.mode = 'pull' and (p_policy.ordering <> 'fifo' or p_policy.order_key is not null) then 'a subscription that is pulled is read in order: ordering is fifo'
     when p_policy.poison not in ('skip', 'block') then 'poison is skip or block'
     when p_policy.retry_schedule not in ('standard', 'short', 'long', 'none', 'custom') then 'retry_schedule is standard, short, long, none or custom'
     when p_policy.retry_schedule = 'custom' and (coalesce(cardinality(p_policy.retry_seconds), 0) not between 1 and 50 or array_ndims(p_policy.retry_seconds) <> 1

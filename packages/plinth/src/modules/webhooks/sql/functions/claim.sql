@@ -30,7 +30,7 @@ begin
         else least(p_per_subscription, s.max_in_flight, n.window_size, case s.ordering when 'fifo' then 1 end, r.running + floor(t.tokens)::integer) - r.running end::integer as room
     from walk w
     join plinth_webhooks.lanes n on n.tenant_id = w.tenant_id and n.subscription_id = w.subscription_id and (n.next_at is null or n.next_at <= _now)
-    join plinth_webhooks.subscriptions s on s.tenant_id = w.tenant_id and s.id = w.subscription_id and s.enabled
+    join plinth_webhooks.subscriptions s on s.tenant_id = w.tenant_id and s.id = w.subscription_id and s.enabled and s.mode = 'push'
     cross join lateral (select count(*)::integer as running from plinth_webhooks.flights f
       where f.tenant_id = w.tenant_id and f.subscription_id = w.subscription_id and f.lease_until > _now) r
     cross join lateral (select plinth_webhooks.tokens_at(s.rate_per_second, n.tokens, n.refilled_at, _now) as tokens) t

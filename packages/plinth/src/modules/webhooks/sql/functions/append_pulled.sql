@@ -1,0 +1,46 @@
+-- Moves what waits for pulled subscriptions into their lanes, in the order of the feed. Whoever appends holds the row of the lane until COMMIT, so a reader
+-- sees positions without gaps, and what the fan-out commits late gets a later position instead of being missed. The order of a key holds because
+-- its deliveries are made by transactions that follow each other: when one can be seen, so can those before it.
+create or replace function plinth_webhooks.append_pulled(p_limit integer default 1000) returns table (tenant_id uuid, subscription_id uuid, appended integer)
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+  _lane record;
+  _appended integer;
+begin
+  for _lane in
+    select n.tenant_id, n.subscription_id, n.tail from plinth_webhooks.subscriptions s
+    join plinth_webhooks.pull_lanes n on n.tenant_id = s.tenant_id and n.subscription_id = s.id
+    where s.mode = 'pull' and s.enabled
+      and (exists (select from plinth_webhooks.deliveries d where d.tenant_id = s.tenant_id and d.subscription_id = s.id and d.lane_key = '' and d.status <> 'failed')
+        or exists (select from plinth_webhooks.deliveries d where d.tenant_id = s.tenant_id and d.subscription_id = s.id and d.due_at < 'infinity'))
+      -- Sent a moment ago, when it was pushed: it ends there or here, not in both.
+      and not exists (select from plinth_webhooks.flights f where f.tenant_id = s.tenant_id and f.subscription_id = s.id and f.lease_until > clock_timestamp())
+    limit 100 for no key update of n skip locked
+  loop
+    with next as materialized (
+      select w.id from (
+        (select d.id, d.seq from plinth_webhooks.deliveries d
+         where d.tenant_id = _lane.tenant_id and d.subscription_id = _lane.subscription_id and d.lane_key = '' and d.status <> 'failed' order by d.lane_key, d.seq limit p_limit)
+        union
+        (select d.id, d.seq from plinth_webhooks.deliveries d
+         where d.tenant_id = _lane.tenant_id and d.subscription_id = _lane.subscription_id and d.due_at < 'infinity' order by d.due_at limit 100)) w
+      order by w.seq limit p_limit
+    ), taken as (
+      delete from plinth_webhooks.deliveries d using next n where d.tenant_id = _lane.tenant_id and d.id = n.id
+      returning d.id, d.event_id, d.event_type, d.body, d.correlation_id, d.causation_id, d.seq
+    ), written as (
+      insert into plinth_webhooks.pulled_messages (tenant_id, subscription_id, position, delivery_id, event_id, event_type, body, correlation_id, causation_id)
+      select _lane.tenant_id, _lane.subscription_id, _lane.tail + row_number() over (order by t.seq), t.id, t.event_id, t.event_type, t.body, t.correlation_id, t.causation_id from taken t
+      returning 1
+    )
+    select count(*) into _appended from written;
+    update plinth_webhooks.pull_lanes n set tail = n.tail + _appended where n.tenant_id = _lane.tenant_id and n.subscription_id = _lane.subscription_id and _appended > 0;
+    if _appended > 0 then
+      return query select _lane.tenant_id, _lane.subscription_id, _appended;
+    end if;
+  end loop;
+end
+$$;
+comment on function plinth_webhooks.append_pulled(integer) is 'Appends what waits for pulled subscriptions to their lanes, at most p_limit messages each; returns where, and how many.';
