@@ -1,8 +1,9 @@
 /** Members, roles and keys of a tenant: who may grant what, what is written down, and that other tenants are none of its business. */
-import type { TRPCError } from '@trpc/server';
+
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type CallContext, createCaller, router, rpcFailure } from '#kernel/rpc.ts';
+import { type CallContext, createCaller, router } from '#kernel/rpc.ts';
 import { type TestDatabase, testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
 import { api } from './api.ts';
 import { beyond, permissionsOf } from './permissions.ts';
 
@@ -23,11 +24,6 @@ const caller = (tenantId: string, scopes: readonly string[] = ['*']) => {
   };
   return createCaller(router(api))(context);
 };
-const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: TRPCError) => rpcFailure(error).code,
-  );
 const actions = async (tenantId: string): Promise<string[]> =>
   (await database.admin.query<{ action: string }>('select action from plinth_audit.entries where tenant_id = $1 order by id', [tenantId])).rows.map(
     (row) => row.action,
@@ -71,9 +67,9 @@ describe('members', () => {
   test('of another tenant are missing, and may have the same id', async () => {
     await caller(database.tenantA).users.create({ id: 'one', email: 'one@example.org' });
     const { users } = caller(database.tenantB);
-    expect(await code(users.get({ id: 'one' }))).toBe('access_user_not_found');
-    expect(await code(users.update({ id: 'one', name: 'taken' }))).toBe('access_user_not_found');
-    expect(await code(users.remove({ id: 'one' }))).toBe('access_user_not_found');
+    expect(await errorCode(users.get({ id: 'one' }))).toBe('access_user_not_found');
+    expect(await errorCode(users.update({ id: 'one', name: 'taken' }))).toBe('access_user_not_found');
+    expect(await errorCode(users.remove({ id: 'one' }))).toBe('access_user_not_found');
     expect((await users.list({})).users).toEqual([]);
     expect(await users.create({ id: 'one', email: 'one@example.org' })).toMatchObject({ id: 'one' });
   });
@@ -81,18 +77,18 @@ describe('members', () => {
   test('have an id and an address of their own', async () => {
     const { users } = caller(database.tenantA);
     await users.create({ id: 'one', email: 'one@example.org' });
-    expect(await code(users.create({ id: 'one' }))).toBe('access_user_exists');
-    expect(await code(users.create({ id: 'two', email: 'one@example.org' }))).toBe('access_user_exists');
+    expect(await errorCode(users.create({ id: 'one' }))).toBe('access_user_exists');
+    expect(await errorCode(users.create({ id: 'two', email: 'one@example.org' }))).toBe('access_user_exists');
   });
 
   test('cannot be given, nor be changed by, who has less than their roles', async () => {
     await caller(database.tenantA).users.create({ id: 'boss', roles: ['owner'] });
     const { users } = caller(database.tenantA, ['*.read', '*.write', '*.admin']);
-    expect(await code(users.create({ id: 'friend', roles: ['owner'] }))).toBe('access_escalation');
-    expect(await code(users.update({ id: 'boss', status: 'suspended' }))).toBe('access_escalation');
-    expect(await code(users.remove({ id: 'boss' }))).toBe('access_escalation');
-    expect(await code(users.create({ id: 'friend', roles: ['no-such'] }))).toBe('access_role_not_found');
-    expect(await code(caller(database.tenantA, ['*.read']).users.create({ id: 'friend' }))).toBe('kernel_forbidden');
+    expect(await errorCode(users.create({ id: 'friend', roles: ['owner'] }))).toBe('access_escalation');
+    expect(await errorCode(users.update({ id: 'boss', status: 'suspended' }))).toBe('access_escalation');
+    expect(await errorCode(users.remove({ id: 'boss' }))).toBe('access_escalation');
+    expect(await errorCode(users.create({ id: 'friend', roles: ['no-such'] }))).toBe('access_role_not_found');
+    expect(await errorCode(caller(database.tenantA, ['*.read']).users.create({ id: 'friend' }))).toBe('kernel_forbidden');
     expect((await users.list({})).users.map(({ id }) => id)).toEqual(['boss']);
   });
 });
@@ -102,16 +98,16 @@ describe('roles', () => {
     const { roles, users } = caller(database.tenantA);
     await roles.put({ name: 'clerk', permissions: ['audit.read'] });
     await users.create({ id: 'one', roles: ['clerk'] });
-    expect(await code(roles.remove({ name: 'clerk' }))).toBe('access_role_in_use');
-    expect(await code(caller(database.tenantB).users.create({ id: 'one', roles: ['clerk'] }))).toBe('access_role_not_found');
+    expect(await errorCode(roles.remove({ name: 'clerk' }))).toBe('access_role_in_use');
+    expect(await errorCode(caller(database.tenantB).users.create({ id: 'one', roles: ['clerk'] }))).toBe('access_role_not_found');
     await users.remove({ id: 'one' });
     expect(await roles.remove({ name: 'clerk' })).toEqual({ name: 'clerk' });
   });
 
   test('that are built in cannot be changed, and none grants more than its maker has', async () => {
     const { roles } = caller(database.tenantA, ['audit.*', 'access.admin']);
-    expect(await code(roles.put({ name: 'owner', permissions: ['audit.read'] }))).toBe('access_role_built_in');
-    expect(await code(roles.put({ name: 'clerk', permissions: ['jobs.read'] }))).toBe('access_escalation');
+    expect(await errorCode(roles.put({ name: 'owner', permissions: ['audit.read'] }))).toBe('access_role_built_in');
+    expect(await errorCode(roles.put({ name: 'clerk', permissions: ['jobs.read'] }))).toBe('access_escalation');
   });
 });
 
@@ -122,14 +118,14 @@ describe('keys', () => {
     const { rows } = await database.admin.query<{ row: string }>('select to_jsonb(k)::text as row from plinth_access.api_keys k');
     expect(rows).toHaveLength(1);
     expect(rows[0]?.row).not.toContain(made.secret ?? '');
-    expect(await code(caller(database.tenantB).keys.revoke({ id: made.id }))).toBe('access_key_not_found');
-    expect(await code(caller(database.tenantB).keys.rotate({ id: made.id }))).toBe('access_key_not_found');
+    expect(await errorCode(caller(database.tenantB).keys.revoke({ id: made.id }))).toBe('access_key_not_found');
+    expect(await errorCode(caller(database.tenantB).keys.rotate({ id: made.id }))).toBe('access_key_not_found');
     expect(await caller(database.tenantA).keys.revoke({ id: made.id })).toMatchObject({ status: 'revoked' });
-    expect(await code(caller(database.tenantA).keys.rotate({ id: made.id }))).toBe('access_key_inactive');
+    expect(await errorCode(caller(database.tenantA).keys.rotate({ id: made.id }))).toBe('access_key_inactive');
   });
 
   test('grant no more than their maker has, and nothing is written when they would', async () => {
-    expect(await code(caller(database.tenantA, ['access.admin']).keys.create({ name: 'ci', scopes: ['audit.read'] }))).toBe('access_escalation');
+    expect(await errorCode(caller(database.tenantA, ['access.admin']).keys.create({ name: 'ci', scopes: ['audit.read'] }))).toBe('access_escalation');
     expect((await database.admin.query('select from plinth_access.api_keys')).rowCount).toBe(0);
   });
 });

@@ -1,7 +1,9 @@
 /** Reading streams and what follows from them: states, at any version and time, with and without snapshots, and their differences. */
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
 import type { Plinth, Tx } from '../../index.ts';
 import type { Fold } from './aggregate.ts';
 import { diffAggregate, loadAggregate } from './aggregate.ts';
@@ -22,11 +24,6 @@ afterAll(() => database.drop());
 
 const asTenant = <T>(tenantId: string, body: (tx: Tx) => Promise<T>): Promise<T> => plinth.transaction({ tenantId }, body);
 const order = (id: string) => ({ type: 'order', id });
-const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: { code: string }) => error.code,
-  );
 const paid = (...amounts: number[]) => amounts.map((cents) => ({ type: 'order.paid', data: { cents } }));
 const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, n) => from + n);
 
@@ -67,7 +64,8 @@ describe('a stream', () => {
     }
     expect(await read({ limit: 0 })).toEqual([]);
     expect(await read({ from: 26 })).toEqual([]);
-    for (const options of [{ pageSize: 0 }, { from: -1 }, { limit: 0.5 }, { to: Number.NaN }]) expect(await code(read(options))).toBe('events_event_invalid');
+    for (const options of [{ pageSize: 0 }, { from: -1 }, { limit: 0.5 }, { to: Number.NaN }])
+      expect(await errorCode(read(options))).toBe('events_event_invalid');
     expect(await asTenant(b, (tx) => Array.fromAsync(readStream(tx, order('read'))))).toEqual([]);
   });
 
@@ -150,8 +148,8 @@ describe('a state', () => {
       { path: '/payments/2', after: 3 },
     ]);
     expect(difference.events.map(({ version }) => version)).toEqual([2, 3]);
-    expect(await code(asTenant(a, (tx) => diffAggregate(tx, order('diff'), total, { from: 3, to: 1 })))).toBe('events_event_invalid');
-    expect(await code(asTenant(a, (tx) => diffAggregate(tx, order('diff'), total, { from: 1, to: 9 })))).toBe('events_version_not_found');
+    expect(await errorCode(asTenant(a, (tx) => diffAggregate(tx, order('diff'), total, { from: 3, to: 1 })))).toBe('events_event_invalid');
+    expect(await errorCode(asTenant(a, (tx) => diffAggregate(tx, order('diff'), total, { from: 1, to: 9 })))).toBe('events_version_not_found');
   });
 
   test('is refused when events that it needs are no longer kept', async () => {
@@ -238,7 +236,7 @@ describe('a snapshot', () => {
       reduce: (_, event) => ({ last: event.createdAt }),
       snapshotEvery: 2,
     };
-    expect(await code(asTenant(a, (tx) => loadAggregate(tx, order('dates'), dated)))).toBe('events_state_not_json');
-    expect(await code(asTenant(a, (tx) => loadAggregate(tx, order('dates'), { ...dated, name: '' })))).toBe('events_event_invalid');
+    expect(await errorCode(asTenant(a, (tx) => loadAggregate(tx, order('dates'), dated)))).toBe('events_state_not_json');
+    expect(await errorCode(asTenant(a, (tx) => loadAggregate(tx, order('dates'), { ...dated, name: '' })))).toBe('events_event_invalid');
   });
 });

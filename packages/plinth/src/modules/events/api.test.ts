@@ -1,10 +1,11 @@
 /** The API as its callers see it: answers, errors, permissions, and that another tenant finds nothing. */
-import type { TRPCError } from '@trpc/server';
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CallContext } from '#kernel/rpc.ts';
-import { createCaller, router, rpcFailure } from '#kernel/rpc.ts';
+import { createCaller, router } from '#kernel/rpc.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
 import { api } from './api.ts';
 
 let database: TestDatabase;
@@ -23,11 +24,6 @@ const caller = (tenantId: string, scopes = ['events.*']) => {
   };
   return createCaller(router(api))(context);
 };
-const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: TRPCError) => String(rpcFailure(error).detail.effect_code ?? rpcFailure(error).code),
-  );
 
 describe('events', () => {
   test('are published, read alone and as a stream; another tenant finds nothing', async () => {
@@ -50,8 +46,8 @@ describe('events', () => {
       next_version: null,
     });
     const b = caller(database.tenantB);
-    expect(await code(b.get({ id }))).toBe('events_event_not_found');
-    expect(await code(a.get({ id: database.plinth.newId() }))).toBe('events_event_not_found');
+    expect(await errorCode(b.get({ id }))).toBe('events_event_not_found');
+    expect(await errorCode(a.get({ id: database.plinth.newId() }))).toBe('events_event_not_found');
     expect(await b.stream(stream)).toEqual({ events: [], next_version: null });
   });
 
@@ -65,8 +61,8 @@ describe('events', () => {
     expect(await a.append({ ...stream, events, expected_version: 'none', idempotency_key: 'api-append' })).toEqual({ ...first, duplicate: true });
     const conflict = a.append({ ...stream, events, expected_version: 3 });
     await expect(conflict).rejects.toMatchObject({ cause: { code: 'events_version_conflict', status: 409, detail: { expected: 3, actual: 5 } } });
-    expect(await code(a.append({ ...stream, events: events.slice(0, 1), idempotency_key: 'api-append' }))).toBe('events_idempotency_conflict');
-    expect(await code(a.append({ ...stream, events: [] }))).toBe('kernel_invalid_input');
+    expect(await errorCode(a.append({ ...stream, events: events.slice(0, 1), idempotency_key: 'api-append' }))).toBe('events_idempotency_conflict');
+    expect(await errorCode(a.append({ ...stream, events: [] }))).toBe('kernel_invalid_input');
 
     const newest = await a.stream({ ...stream, direction: 'backward', limit: 2 });
     expect(newest.events.map(({ version }) => version)).toEqual([5, 4]);
@@ -85,15 +81,15 @@ describe('events', () => {
       { stream: { type: 'order', id: 'api-other' }, events: [{ type: 'order.noted' }] },
       { stream, expected_version: 4 },
     ];
-    expect(await code(a.appendAll({ appends: stale }))).toBe('events_version_conflict');
+    expect(await errorCode(a.appendAll({ appends: stale }))).toBe('events_version_conflict');
 
     const b = caller(database.tenantB);
     expect(await b.stream({ type: 'order', id: 'api-other' })).toEqual({ events: [], next_version: null });
     expect(await b.append({ ...stream, events: events.slice(0, 1), expected_version: 'none', idempotency_key: 'api-append' })).toMatchObject({ version: 1 });
     const reader = caller(database.tenantA, ['events.read']);
-    expect(await code(reader.append({ ...stream, events }))).toBe('kernel_forbidden');
-    expect(await code(reader.appendAll({ appends: stale }))).toBe('kernel_forbidden');
-    expect(await code(caller(database.tenantA, ['events.write']).stream(stream))).toBe('kernel_forbidden');
+    expect(await errorCode(reader.append({ ...stream, events }))).toBe('kernel_forbidden');
+    expect(await errorCode(reader.appendAll({ appends: stale }))).toBe('kernel_forbidden');
+    expect(await errorCode(caller(database.tenantA, ['events.write']).stream(stream))).toBe('kernel_forbidden');
   });
 
   test('under one idempotency key are one event, whose id every answer names', async () => {
@@ -102,19 +98,19 @@ describe('events', () => {
     const first = await a.publish(input);
     expect(first.duplicate).toBe(false);
     expect(await a.publish(input)).toEqual({ id: first.id, duplicate: true });
-    expect(await code(a.publish({ ...input, data: { n: 2 } }))).toBe('events_idempotency_conflict');
+    expect(await errorCode(a.publish({ ...input, data: { n: 2 } }))).toBe('events_idempotency_conflict');
     expect((await caller(database.tenantB).publish(input)).duplicate).toBe(false);
   });
 
   test('that are not valid, conflict or are not allowed get the documented error', async () => {
     const a = caller(database.tenantA);
-    expect(await code(a.publish({ type: 'not a type' }))).toBe('events_event_invalid');
-    expect(await code(a.publish({ type: '' }))).toBe('kernel_invalid_input');
-    expect(await code(a.publish({ type: 'x', expected_version: 3 }))).toBe('events_event_invalid');
-    expect(await code(a.publish({ type: 'x', stream: { type: 'order', id: 'none' }, expected_version: 'exists' }))).toBe('events_version_conflict');
-    expect(await code(a.publish({ type: 'x', data: { text: 'a\0b' } }))).toBe('kernel_invalid_input');
-    expect(await code(caller(database.tenantA, ['events.read']).publish({ type: 'x' }))).toBe('kernel_forbidden');
-    expect(await code(caller(database.tenantA, ['events.write']).types({}))).toBe('kernel_forbidden');
+    expect(await errorCode(a.publish({ type: 'not a type' }))).toBe('events_event_invalid');
+    expect(await errorCode(a.publish({ type: '' }))).toBe('kernel_invalid_input');
+    expect(await errorCode(a.publish({ type: 'x', expected_version: 3 }))).toBe('events_event_invalid');
+    expect(await errorCode(a.publish({ type: 'x', stream: { type: 'order', id: 'none' }, expected_version: 'exists' }))).toBe('events_version_conflict');
+    expect(await errorCode(a.publish({ type: 'x', data: { text: 'a\0b' } }))).toBe('kernel_invalid_input');
+    expect(await errorCode(caller(database.tenantA, ['events.read']).publish({ type: 'x' }))).toBe('kernel_forbidden');
+    expect(await errorCode(caller(database.tenantA, ['events.write']).types({}))).toBe('kernel_forbidden');
   });
 });
 
@@ -125,12 +121,12 @@ describe('event types', () => {
     const a = caller(database.tenantA);
     expect(await a.publish({ type: 'typed.one' })).toMatchObject({ duplicate: false });
     expect(await a.putType({ name: 'typed.one', schema, example: { total: 1 }, description: 'One' })).toEqual({ name: 'typed.one', version: 1 });
-    expect(await code(a.publish({ type: 'typed.one' }))).toBe('events_payload_rejected');
+    expect(await errorCode(a.publish({ type: 'typed.one' }))).toBe('events_payload_rejected');
     expect(await a.checkType({ name: 'typed.one', schema: { type: 'object', required: ['total', 'vat'] } })).toEqual({
       compatible: false,
       breaks: [{ direction: 'backward', pointer: '/required/vat', problem: 'is required, and could be missing' }],
     });
-    expect(await code(a.putType({ name: 'typed.one', schema: { type: 'object', required: ['total', 'vat'] } }))).toBe('events_type_incompatible');
+    expect(await errorCode(a.putType({ name: 'typed.one', schema: { type: 'object', required: ['total', 'vat'] } }))).toBe('events_type_incompatible');
     expect(await a.putType({ name: 'typed.one', schema: {}, mode: 'warn', visibility: 'internal' })).toEqual({ name: 'typed.one', version: 2 });
     expect(await a.type({ name: 'typed.one' })).toMatchObject({ versions: [{ version: 2, mode: 'warn', description: 'One', common: false }, { version: 1 }] });
     expect((await a.types({})).types.map((type) => [type.name, type.version])).toEqual([['typed.one', 2]]);
@@ -145,16 +141,16 @@ describe('event types', () => {
     const b = caller(database.tenantB);
     expect(await b.publish({ type: 'typed.one' })).not.toHaveProperty('deprecated');
     expect(await b.types({})).toEqual({ types: [], next: null });
-    expect(await code(b.deleteType({ name: 'typed.one' }))).toBe('events_type_unknown');
+    expect(await errorCode(b.deleteType({ name: 'typed.one' }))).toBe('events_type_unknown');
     expect(await a.deleteType({ name: 'typed.one' })).toEqual({ name: 'typed.one', versions: 2 });
-    expect(await code(a.publish({ type: 'typed.one' }))).toBe('no error');
+    expect(await errorCode(a.publish({ type: 'typed.one' }))).toBe('no error');
   });
 
   test('that do not compile or whose example does not fit are refused', async () => {
     const a = caller(database.tenantA);
-    expect(await code(a.putType({ name: 'bad', schema: { type: 'objekt' } }))).toBe('events_type_invalid');
-    expect(await code(a.putType({ name: 'bad', schema, example: {} }))).toBe('events_type_invalid');
-    expect(await code(a.putType({ name: 'a b', schema }))).toBe('events_type_invalid');
-    expect(await code(a.type({ name: 'bad' }))).toBe('events_type_unknown');
+    expect(await errorCode(a.putType({ name: 'bad', schema: { type: 'objekt' } }))).toBe('events_type_invalid');
+    expect(await errorCode(a.putType({ name: 'bad', schema, example: {} }))).toBe('events_type_invalid');
+    expect(await errorCode(a.putType({ name: 'a b', schema }))).toBe('events_type_invalid');
+    expect(await errorCode(a.type({ name: 'bad' }))).toBe('events_type_unknown');
   });
 });

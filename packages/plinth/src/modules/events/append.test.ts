@@ -1,7 +1,9 @@
 /** Appending: what is promised of versions, keys and several streams, through the transaction and through SQL. */
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
 import type { Plinth, Tx } from '../../index.ts';
 import type { Append, AppendOptions } from './append.ts';
 import { appendNow, MOST_APPENDED } from './append.ts';
@@ -29,11 +31,6 @@ const versions = (tenantId: string, id: string): Promise<[number, unknown][]> =>
     (await tx.query<{ version: string; payload: { n: unknown } }>(`select version, payload from plinth.get_aggregate_events('order', $1)`, [id])).map(
       (row): [number, unknown] => [Number(row.version), row.payload.n],
     ),
-  );
-const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: { code: string }) => error.code,
   );
 
 describe('an append', () => {
@@ -77,10 +74,10 @@ describe('an append', () => {
   test('is checked against the schemas of its types, also in SQL', async () => {
     await asTenant(a, (tx) => tx.query(`select plinth.define_event_type('order.typed', '{"type":"object","required":["n"]}')`));
     const bad = [{ type: 'order.typed', data: { n: 1 } }, { type: 'order.typed' }];
-    expect(await code(now(a, [{ stream: order('typed'), events: bad }]))).toBe('events_payload_rejected');
+    expect(await errorCode(now(a, [{ stream: order('typed'), events: bad }]))).toBe('events_payload_rejected');
     const sql = (events: object) => asTenant(a, (tx) => tx.query(`select * from plinth.append_events('typed', 'order', $1)`, [JSON.stringify(events)]));
-    expect(await code(sql([{ event_type: 'order.typed' }]))).toBe('events_payload_rejected');
-    expect(await code(sql([{ event_type: 'order.typed', payload: { n: 1 }, type_version: 4 }]))).toBe('events_type_unknown');
+    expect(await errorCode(sql([{ event_type: 'order.typed' }]))).toBe('events_payload_rejected');
+    expect(await errorCode(sql([{ event_type: 'order.typed', payload: { n: 1 }, type_version: 4 }]))).toBe('events_type_unknown');
     expect(await sql([{ event_type: 'order.typed', payload: { n: 1 } }])).toMatchObject([{ version: '1', duplicate: false }]);
     await asTenant(a, (tx) => tx.query(`select plinth.define_event_type('order.typed', '{"type":"object","required":["n"]}', 'warn')`));
     await sql([{ event_type: 'order.typed' }]);
@@ -88,7 +85,7 @@ describe('an append', () => {
   });
 
   test('that makes no sense is refused where it is asked for', async () => {
-    const refused = (appends: unknown, options?: AppendOptions) => code(asTenant(a, async (tx) => tx.events.appendAll(appends as Append[], options)));
+    const refused = (appends: unknown, options?: AppendOptions) => errorCode(asTenant(a, async (tx) => tx.events.appendAll(appends as Append[], options)));
     for (const appends of [
       [],
       [{ stream: order('x'), events: [] }],
@@ -103,8 +100,8 @@ describe('an append', () => {
     ])
       expect(await refused(appends)).toBe('events_event_invalid');
     expect(await refused([{ stream: order('x'), events: noted(1) }], { idempotencyKey: '' })).toBe('events_event_invalid');
-    expect(await code(asTenant(a, async (tx) => tx.events.expect(order('x'), 'any' as 'none')))).toBe('events_event_invalid');
-    const sql = (appends: unknown) => code(asTenant(a, (tx) => tx.query('select * from plinth.append_to_streams($1)', [JSON.stringify(appends)])));
+    expect(await errorCode(asTenant(a, async (tx) => tx.events.expect(order('x'), 'any' as 'none')))).toBe('events_event_invalid');
+    const sql = (appends: unknown) => errorCode(asTenant(a, (tx) => tx.query('select * from plinth.append_to_streams($1)', [JSON.stringify(appends)])));
     const events = [{ event_type: 'x' }];
     for (const appends of [
       null,
@@ -173,7 +170,7 @@ describe('an expected version', () => {
     const client = async (n: number): Promise<void> => {
       for (let done = 0; done < rounds; ) {
         const at = (await versions(a, 'contended')).length;
-        const result = await code(
+        const result = await errorCode(
           now(a, [{ stream: order('contended'), events: noted(`${n}.${done}`, `${n}.${done}+`), expectedVersion: at === 0 ? 'none' : at }]),
         );
         if (result === 'no error') done++;
@@ -204,7 +201,7 @@ describe('an append to several streams', () => {
       { stream: order('left'), events: noted(3), expectedVersion: 2 },
     ]);
     expect(done.events.map(({ stream, version }) => `${stream.id}@${version}`)).toEqual(['left@1', 'left@2', 'right@1', 'left@3']);
-    const fails = (appends: Append[]) => code(now(a, [{ stream: order('left'), events: noted('no') }, ...appends]));
+    const fails = (appends: Append[]) => errorCode(now(a, [{ stream: order('left'), events: noted('no') }, ...appends]));
     expect(await fails([{ stream: order('limit'), events: [], expectedVersion: 2 }])).toBe('events_version_conflict');
     expect(await fails([{ stream: order('nobody'), events: [], expectedVersion: 'exists' }])).toBe('events_version_conflict');
     expect(await fails([{ stream: order('right'), events: noted(2), expectedVersion: 'none' }])).toBe('events_version_conflict');
@@ -216,13 +213,13 @@ describe('an append to several streams', () => {
     const events = { stream: order('unique-winner'), events: noted(1) };
     const holder = plinth.transaction({ tenantId: a }, async (tx) => {
       await appendNow(tx, [events, { stream: order('reserved'), events: [], expectedVersion: 'none' }]);
-      const rival = code(now(a, [{ stream: order('reserved'), events: noted(1), expectedVersion: 'none' }]));
+      const rival = errorCode(now(a, [{ stream: order('reserved'), events: noted(1), expectedVersion: 'none' }]));
       await waitsForLock();
       return { rival };
     });
     expect(await (await holder).rival).toBe('no error');
     await asTenant(a, async (tx) => tx.events.expect(order('never'), 'none'));
-    expect(await code(asTenant(a, async (tx) => tx.events.expect(order('never'), 'exists')))).toBe('kernel_effect_failed');
+    expect(await errorCode(asTenant(a, async (tx) => tx.events.expect(order('never'), 'exists')))).toBe('events_version_conflict');
     const streams = await asTenant(a, (tx) => tx.query(`select aggregate_id, version from plinth.event_streams where aggregate_id in ('never', 'reserved')`));
     expect(streams).toEqual([{ aggregate_id: 'reserved', version: '1' }]);
     expect(await asTenant(b, (tx) => tx.query('select from plinth.event_streams'))).toEqual([]);
@@ -265,8 +262,8 @@ describe('an idempotency key', () => {
     ]);
     expect(await now(a, both('x'), { idempotencyKey: 'pay' })).toEqual({ ...first, duplicate: true });
     for (const other of [both('y'), both('x').slice(0, 1), [...both('x'), { stream: order('more'), events: noted(1) }]])
-      expect(await code(now(a, other, { idempotencyKey: 'pay' }))).toBe('events_idempotency_conflict');
-    expect(await code(now(a, [{ stream: order('pay-left'), events: noted('x') }], { idempotencyKey: 'pay' }))).toBe('events_idempotency_conflict');
+      expect(await errorCode(now(a, other, { idempotencyKey: 'pay' }))).toBe('events_idempotency_conflict');
+    expect(await errorCode(now(a, [{ stream: order('pay-left'), events: noted('x') }], { idempotencyKey: 'pay' }))).toBe('events_idempotency_conflict');
     expect(await versions(a, 'pay-left')).toHaveLength(3);
     expect((await now(b, both('other content'), { idempotencyKey: 'pay' })).duplicate).toBe(false);
   });
@@ -287,7 +284,7 @@ describe('an idempotency key', () => {
       { version: '2', duplicate: false },
     ]);
     expect(await append(1)).toEqual(first.map((row) => ({ ...row, duplicate: true })));
-    expect(await code(append(9))).toBe('events_idempotency_conflict');
+    expect(await errorCode(append(9))).toBe('events_idempotency_conflict');
     // One event is the same content whichever way it is written.
     const one = await now(a, [{ stream: order('one-key'), events: noted(1) }], { idempotencyKey: 'one-key' });
     const [again] = await asTenant(a, (tx) =>

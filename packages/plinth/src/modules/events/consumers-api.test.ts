@@ -1,12 +1,13 @@
 /** Consumers over the API: what operators see and do, and what a tenant may do with its parked events. */
-import type { TRPCError } from '@trpc/server';
+
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { consumeOnce } from '#kernel/feed.ts';
 import type { CallContext } from '#kernel/rpc.ts';
-import { createCaller, router, rpcFailure } from '#kernel/rpc.ts';
+import { createCaller, router } from '#kernel/rpc.ts';
 import type { Consumer } from '#kernel/work.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
 import { consumersApi } from './consumers-api.ts';
 
 let database: TestDatabase;
@@ -32,11 +33,6 @@ const caller = (tenantId: string | undefined, scopes = ['events.*']) => {
   };
   return createCaller(router(consumersApi))(context);
 };
-const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: TRPCError) => rpcFailure(error).code,
-  );
 
 test('operators see, pause, resume and rewind consumers; tenants deal with their parked events and with nothing else', async () => {
   const { plinth, tenantA, tenantB } = database;
@@ -64,9 +60,9 @@ test('operators see, pause, resume and rewind consumers; tenants deal with their
 
   const rows = await plinth.transaction({ tenantId: tenantA }, (tx) => tx.query<{ id: string }>('select id from plinth.parked_events order by id'));
   const [first, second] = rows.map((row) => row.id) as [string, string];
-  expect(await code(caller(tenantB).retryParked({ id: first }))).toBe('events_parked_not_found');
-  expect(await code(caller(tenantB).discardParked({ id: first }))).toBe('events_parked_not_found');
-  expect(await code(caller(tenantA, ['events.write']).retryParked({ id: first }))).toBe('kernel_forbidden');
+  expect(await errorCode(caller(tenantB).retryParked({ id: first }))).toBe('events_parked_not_found');
+  expect(await errorCode(caller(tenantB).discardParked({ id: first }))).toBe('events_parked_not_found');
+  expect(await errorCode(caller(tenantA, ['events.write']).retryParked({ id: first }))).toBe('kernel_forbidden');
   expect(await caller(tenantA).discardParked({ id: second, reason: 'a test' })).toEqual({ id: second });
   expect(await caller(tenantA).retryParked({ id: first })).toEqual({ id: first });
   expect(await caller(tenantA).retryAllParked({ consumer: 'api.reader' })).toEqual({ count: 0 });
@@ -76,15 +72,15 @@ test('operators see, pause, resume and rewind consumers; tenants deal with their
     caller(tenantA).pauseConsumer({ id: 'api.reader' }),
     caller(tenantA).rewindConsumer({ id: 'api.reader', reason: 'x', to: 'now' }),
   ])
-    expect(await code(call)).toBe('kernel_operator_required');
+    expect(await errorCode(call)).toBe('kernel_operator_required');
   failing = false;
   await operator.pauseConsumer({ id: 'api.reader', reason: 'looking', for_ms: 3_600_000 });
   expect(await own()).toMatchObject({ status: 'paused', pause_reason: 'looking', paused_by: 'ada', paused_until: expect.any(Date) });
   await operator.resumeConsumer({ id: 'api.reader' });
-  expect(await code(operator.resumeConsumer({ id: 'api.nobody' }))).toBe('events_consumer_unknown');
+  expect(await errorCode(operator.resumeConsumer({ id: 'api.nobody' }))).toBe('events_consumer_unknown');
   expect((await operator.rewindConsumer({ id: 'api.reader', reason: 'once more', to: 'beginning' })).shards).toHaveLength(8);
   for (let n = 0; n < 4; n++) await turn();
   expect(seen.sort()).toEqual(['one.happened', 'two.happened']);
-  expect(await code(operator.rewindConsumer({ id: 'api.reader', reason: 'both', to: 'now', position: 1 }))).toBe('kernel_invalid_input');
+  expect(await errorCode(operator.rewindConsumer({ id: 'api.reader', reason: 'both', to: 'now', position: 1 }))).toBe('kernel_invalid_input');
   expect(await operator.parkNext({ id: 'api.reader', shard: 0, reason: 'nothing is there' })).toEqual({ parked_id: null });
 });

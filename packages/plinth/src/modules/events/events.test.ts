@@ -1,9 +1,11 @@
 /** Events from publishing to reading, through the transaction, SQL and the seeds' own snippets. */
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { migrateUp } from '#kernel/migrate/index.ts';
 import { modules } from '#registry';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
 import type { Plinth, Tx } from '../../index.ts';
 import { firstId } from './append.ts';
 
@@ -34,11 +36,6 @@ const stored = async (tenantId: string, id: string): Promise<StoredEvent | undef
   (await asTenant(tenantId, (tx) => tx.query<StoredEvent>('select * from plinth.event_store where id = $1', [id])))[0];
 const stream = (tenantId: string, id: string) =>
   asTenant(tenantId, (tx) => tx.query<StoredEvent>(`select * from plinth.get_aggregate_events('order', $1)`, [id]));
-const codeOf = (error: { code?: string; detail?: unknown }): string => {
-  const detail = (typeof error.detail === 'string' ? JSON.parse(error.detail) : (error.detail ?? {})) as { effect_code?: string; code?: string };
-  return detail.effect_code ?? detail.code ?? String(error.code);
-};
-const code = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'no error', codeOf);
 
 describe('publish', () => {
   test('commits and rolls back with the transaction, and carries who and the correlation', async () => {
@@ -78,7 +75,7 @@ describe('publish', () => {
   });
 
   test('a wrong type, data or stream is refused where it is published', async () => {
-    const refused = (publish: (tx: Tx) => unknown) => code(asTenant(a, async (tx) => publish(tx)));
+    const refused = (publish: (tx: Tx) => unknown) => errorCode(asTenant(a, async (tx) => publish(tx)));
     for (const type of ['', 'order created', 'a..b', '.a', 'x'.repeat(201), "'; drop table x; --"])
       expect(await refused((tx) => tx.events.publish(type, {}))).toBe('events_event_invalid');
     expect(await refused((tx) => tx.events.publish('a', [] as unknown as Record<string, unknown>))).toBe('events_event_invalid');
@@ -89,7 +86,7 @@ describe('publish', () => {
   });
 
   test('SQL callers get the same refusals, by name', async () => {
-    const refused = (call: string) => code(asTenant(a, (tx) => tx.query(`select ${call}`)));
+    const refused = (call: string) => errorCode(asTenant(a, (tx) => tx.query(`select ${call}`)));
     expect(await refused(`plinth.publish_event('a b')`)).toBe('events_event_invalid');
     expect(await refused(`plinth.publish_event('a', '[]')`)).toBe('events_event_invalid');
     expect(await refused(`plinth.publish_event('a', p_aggregate_id := 'x')`)).toBe('events_event_invalid');
@@ -98,13 +95,13 @@ describe('publish', () => {
     expect(await refused(`plinth.publish_event('a', jsonb_build_object('t', repeat('x', 1100000)))`)).toBe('events_event_invalid');
     expect(await refused(`plinth.publish_event('a', p_type_version := 7)`)).toBe('events_type_unknown');
     expect(await refused(`plinth.append_event(null, 'order', 'a')`)).toBe('events_event_invalid');
-    expect(await code(plinth.transaction({}, (tx) => tx.query(`select plinth.publish_event('a')`)))).toBe('kernel_tenant_required');
+    expect(await errorCode(plinth.transaction({}, (tx) => tx.query(`select plinth.publish_event('a')`)))).toBe('kernel_tenant_required');
   });
 
   test('events cannot be changed or deleted, not even by a superuser', async () => {
     const id = await asTenant(a, async (tx) => tx.events.publish('order.created', {}));
-    expect(await code(database.admin.query(`update plinth_events.events set type = 'x' where id = $1`, [id]))).toBe('events_append_only');
-    expect(await code(asTenant(a, (tx) => tx.query('delete from plinth_events.events')))).toBe('42501');
+    expect(await errorCode(database.admin.query(`update plinth_events.events set type = 'x' where id = $1`, [id]))).toBe('events_append_only');
+    expect(await errorCode(asTenant(a, (tx) => tx.query('delete from plinth_events.events')))).toBe('42501');
   });
 });
 
@@ -115,7 +112,7 @@ describe('idempotency key', () => {
     const again = await publish({ y: 2, x: 1 });
     expect(await stored(a, again)).toBeUndefined();
     expect(await asTenant(a, (tx) => firstId(tx, 'k1'))).toBe(first);
-    expect(await code(publish({ x: 2 }))).toBe('events_idempotency_conflict');
+    expect(await errorCode(publish({ x: 2 }))).toBe('events_idempotency_conflict');
     const [row] = await asTenant(a, (tx) =>
       tx.query<{ id: string }>(`select plinth.publish_event('order.paid', '{"x":1,"y":2}', p_idempotency_key := 'k1') as id`),
     );
@@ -153,7 +150,7 @@ describe('idempotency key', () => {
       }),
       asTenant(a, async (tx) => tx.events.publish('order.paid', { n: 2 }, { idempotencyKey: 'freed' })),
     ]);
-    expect(events[1]?.status === 'fulfilled' || (await code(Promise.reject((events[1] as PromiseRejectedResult).reason)))).toBe(true);
+    expect(events[1]?.status === 'fulfilled' || (await errorCode(Promise.reject((events[1] as PromiseRejectedResult).reason)))).toBe(true);
   });
 
   test('the same key twice in one transaction is one event', async () => {
@@ -186,14 +183,14 @@ describe('streams', () => {
   test('an expected version that is not the version is refused and says both', async () => {
     const append = (expectedVersion: number | 'none' | 'exists', id: string) =>
       asTenant(a, async (tx) => tx.events.publish('order.changed', {}, { stream: { type: 'order', id }, expectedVersion }));
-    expect(await code(append('exists', 'new'))).toBe('events_version_conflict');
+    expect(await errorCode(append('exists', 'new'))).toBe('events_version_conflict');
     await append('none', 'new');
-    expect(await code(append('none', 'new'))).toBe('events_version_conflict');
+    expect(await errorCode(append('none', 'new'))).toBe('events_version_conflict');
     await append('exists', 'new');
     await append(2, 'new');
     await expect(append(2, 'new')).rejects.toMatchObject({ status: 409, detail: { expected: 2, actual: 3 } });
     expect((await stream(a, 'new')).map((row) => row.version)).toEqual(['1', '2', '3']);
-    expect(await code(asTenant(a, (tx) => tx.query(`select plinth.append_event('new', 'order', 'x', p_expected_version := 1)`)))).toBe(
+    expect(await errorCode(asTenant(a, (tx) => tx.query(`select plinth.append_event('new', 'order', 'x', p_expected_version := 1)`)))).toBe(
       'events_version_conflict',
     );
   });

@@ -1,10 +1,11 @@
 /** The API as its callers see it: answers, errors, permissions, and that another tenant finds nothing. */
-import type { TRPCError } from '@trpc/server';
+
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { CallContext } from '#kernel/rpc.ts';
-import { createCaller, router, rpcFailure } from '#kernel/rpc.ts';
+import { createCaller, router } from '#kernel/rpc.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
 import { api } from './api.ts';
 import { claimJobs, settleJobs } from './work.ts';
 
@@ -30,11 +31,6 @@ const caller = (tenantId: string, scopes = ['jobs.*']) => {
   };
   return createCaller(router(api))(context);
 };
-const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: TRPCError) => rpcFailure(error).code,
-  );
 const fail = async (id: string): Promise<void> => {
   await database.plinth.asWorker({}, async (tx) => {
     const [job] = await claimJobs(tx, { worker: 'w', limit: 1, leaseMs: 15_000, kinds: ['k'] });
@@ -58,7 +54,7 @@ describe('jobs', () => {
     expect(await a.cancel({ id, reason: 'enough' })).toEqual({ id, status: 'cancelled' });
     expect(signals).toEqual(['jobs', 'jobs', 'jobs_cancel']);
     expect((await a.get({ id })).job).toMatchObject({ status: 'cancelled', error: 'enough' });
-    expect(await code(a.retry({ id }))).toBe('jobs_not_failed');
+    expect(await errorCode(a.retry({ id }))).toBe('jobs_not_failed');
   });
 
   test('with a unique key that is taken answer with the job that has it', async () => {
@@ -82,24 +78,24 @@ describe('jobs', () => {
     [{ kind: 'k', priority: 0 }, 'kernel_invalid_input'],
     [{ kind: 'k', run_at: 'tomorrow' }, 'kernel_invalid_input'],
     [{ kind: 'k', payload: { text: 'x'.repeat(300_000) } }, 'jobs_payload_too_large'],
-    [{ kind: 'k', payload: { text: 'a\0b' } }, 'kernel_effect_failed'],
+    [{ kind: 'k', payload: { text: 'a\0b' } }, 'kernel_invalid_input'],
   ])('are refused, and nothing is written: case %#', async (input, expected) => {
-    expect(await code(caller(database.tenantA).enqueue(input))).toBe(expected);
+    expect(await errorCode(caller(database.tenantA).enqueue(input))).toBe(expected);
     expect((await database.admin.query('select 1 from plinth_jobs.jobs')).rowCount).toBe(0);
   });
 
   test('of another tenant are not there', async () => {
     const { id } = await caller(database.tenantA).enqueue({ kind: 'k' });
     const b = caller(database.tenantB);
-    const answers = await Promise.all([b.get({ id }), b.cancel({ id }), b.retry({ id })].map(code));
+    const answers = await Promise.all([b.get({ id }), b.cancel({ id }), b.retry({ id })].map(errorCode));
     expect(answers).toEqual(Array.from(answers, () => 'jobs_job_not_found'));
     expect((await caller(database.tenantA).get({ id })).job.status).toBe('pending');
   });
 
   test('need a permission', async () => {
     const reader = caller(database.tenantA, ['jobs.read']);
-    expect(await code(reader.enqueue({ kind: 'k' }))).toBe('kernel_forbidden');
-    expect(await code(caller(database.tenantA, ['audit.*']).get({ id: database.plinth.newId() }))).toBe('kernel_forbidden');
+    expect(await errorCode(reader.enqueue({ kind: 'k' }))).toBe('kernel_forbidden');
+    expect(await errorCode(caller(database.tenantA, ['audit.*']).get({ id: database.plinth.newId() }))).toBe('kernel_forbidden');
   });
 });
 
@@ -123,11 +119,11 @@ describe('schedules', () => {
 
   test('are refused when they are not valid, and found by their own tenant only', async () => {
     const a = caller(database.tenantA);
-    expect(await code(a.putSchedule({ name: 'x', cron: 'every day', kind: 'k' }))).toBe('jobs_schedule_invalid');
-    expect(await code(a.putSchedule({ name: 'x', cron: '0 3 * * *', time_zone: 'Mars/Olympus', kind: 'k' }))).toBe('jobs_schedule_invalid');
+    expect(await errorCode(a.putSchedule({ name: 'x', cron: 'every day', kind: 'k' }))).toBe('jobs_schedule_invalid');
+    expect(await errorCode(a.putSchedule({ name: 'x', cron: '0 3 * * *', time_zone: 'Mars/Olympus', kind: 'k' }))).toBe('jobs_schedule_invalid');
     const { id } = await a.putSchedule({ name: 'x', cron: '0 3 * * *', kind: 'k' });
     const b = caller(database.tenantB);
-    const answers = await Promise.all([b.deleteSchedule({ id }), b.pauseSchedule({ id }), b.resumeSchedule({ id })].map(code));
+    const answers = await Promise.all([b.deleteSchedule({ id }), b.pauseSchedule({ id }), b.resumeSchedule({ id })].map(errorCode));
     expect(answers).toEqual(Array.from(answers, () => 'jobs_schedule_not_found'));
     expect(await rows()).toHaveLength(1);
   });

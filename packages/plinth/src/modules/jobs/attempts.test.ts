@@ -1,8 +1,9 @@
 /** Attempts at jobs and how they end: the fence, failures, leases, cancelling. */
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { errorCode } from '#testing/error-code.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
-import { code, jobsFixture } from './jobs.fixture.ts';
+import { jobsFixture } from './jobs.fixture.ts';
 import type { ClaimedJob } from './work.ts';
 import { claimJobs, disownClaims, recoverJobs, registerWorker, settleJobs } from './work.ts';
 
@@ -21,14 +22,14 @@ describe('the fence', () => {
     const holder = await jobs.claimOne(60_000, 'holder');
     expect(holder).toMatchObject({ id, attempt: 2 });
     for (const outcome of ['completed', 'failed', 'cancelled', 'snoozed', 'returned'] as const) expect(await jobs.settle(zombie, outcome)).toBe(false);
-    expect(await code(jobs.beat('zombie'))).toBe('jobs_lease_lost');
+    expect(await errorCode(jobs.beat('zombie'))).toBe('jobs_lease_lost');
     expect(await jobs.beat('holder')).toEqual([]);
     expect(
-      await code(jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth_jobs.report_progress($1, $2, 50)', [id, zombie.run_id]))),
+      await errorCode(jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth_jobs.report_progress($1, $2, 50)', [id, zombie.run_id]))),
     ).toBe('jobs_lease_lost');
-    expect(await code(jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth_jobs.complete_in($1, $2)', [id, zombie.run_id])))).toBe(
-      'jobs_lease_lost',
-    );
+    expect(
+      await errorCode(jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth_jobs.complete_in($1, $2)', [id, zombie.run_id]))),
+    ).toBe('jobs_lease_lost');
     expect(await jobs.read(jobs.a, id)).toMatchObject({ status: 'processing', attempts: 2, progress: 0 });
     expect(await jobs.settle(holder, 'completed', { result: 42 })).toBe(true);
     expect(await jobs.settle(holder, 'completed')).toBe(false);
@@ -49,7 +50,7 @@ describe('the fence', () => {
         tx.jobs.enqueue('effect', { of: job.run_id });
         await tx.query('select plinth_jobs.complete_in($1, $2, $3)', [id, job.run_id, { ok: true }]);
       });
-    expect(await code(work(zombie))).toBe('jobs_lease_lost');
+    expect(await errorCode(work(zombie))).toBe('jobs_lease_lost');
     await work(holder);
     const { rows } = await jobs.database.admin.query(`select payload from plinth_jobs.jobs where kind = 'effect'`);
     expect(rows).toEqual([{ payload: { of: holder.run_id } }]);
@@ -82,14 +83,14 @@ describe('the fence', () => {
   test('another tenant cannot complete a job, whatever it knows of it', async () => {
     const id = await jobs.enqueue(jobs.a, 'k');
     const job = await jobs.claimOne();
-    expect(await code(jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query('select plinth_jobs.complete_in($1, $2)', [id, job.run_id])))).toBe(
+    expect(await errorCode(jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query('select plinth_jobs.complete_in($1, $2)', [id, job.run_id])))).toBe(
       'jobs_lease_lost',
     );
     expect(
       await jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => settleJobs(tx, [{ tenant_id: jobs.a, id, run_id: job.run_id, outcome: 'completed' }])),
     ).toEqual(new Set());
-    expect(await code(jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query('select plinth.cancel_job($1)', [id])))).toBe('jobs_job_not_found');
-    expect(await code(jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query('select plinth.retry_job($1)', [id])))).toBe('jobs_job_not_found');
+    expect(await errorCode(jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query('select plinth.cancel_job($1)', [id])))).toBe('jobs_job_not_found');
+    expect(await errorCode(jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query('select plinth.retry_job($1)', [id])))).toBe('jobs_job_not_found');
     expect(await jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => claimJobs(tx, { worker: 'w', limit: 9, leaseMs: 1, kinds: ['k'] }))).toEqual([]);
     expect(await jobs.read(jobs.a, id)).toMatchObject({ status: 'processing' });
   });
@@ -146,10 +147,10 @@ describe('a failure', () => {
     await jobs.settle(await jobs.claimOne(), 'failed', { error: 'no' });
     const blocker = await jobs.enqueue(jobs.a, 'k', {}, { uniqueKey: 'u' });
     const retry = () => jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth.retry_job($1, 2)', [id]));
-    expect(await code(retry())).toBe('jobs_duplicate');
+    expect(await errorCode(retry())).toBe('jobs_duplicate');
     await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth.cancel_job($1)', [blocker]));
     await retry();
-    expect(await code(retry())).toBe('jobs_not_failed');
+    expect(await errorCode(retry())).toBe('jobs_not_failed');
     expect(await jobs.claimOne()).toMatchObject({ id, attempt: 2, max_attempts: 3, payload: { n: 1 } });
     await jobs.database.admin.query(`update plinth_jobs.jobs set attempts = 3 where id = $1`, [id]);
     const [late] = (await jobs.database.admin.query<ClaimedJob>('select tenant_id, id, run_id from plinth_jobs.jobs where id = $1', [id])).rows;
@@ -241,8 +242,8 @@ describe('snooze, return, cancel', () => {
     await cancel(done);
     await jobs.settle(job, 'completed');
     expect(await jobs.read(jobs.a, done)).toMatchObject({ status: 'completed' });
-    expect(await code(cancel(done))).toBe('jobs_already_finished');
-    expect(await code(cancel(jobs.plinth.newId()))).toBe('jobs_job_not_found');
+    expect(await errorCode(cancel(done))).toBe('jobs_already_finished');
+    expect(await errorCode(cancel(jobs.plinth.newId()))).toBe('jobs_job_not_found');
   });
 
   test('reports progress', async () => {

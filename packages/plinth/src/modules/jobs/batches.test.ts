@@ -1,7 +1,8 @@
 /** Batches: callbacks once, never twice and never not at all, whoever ends the last jobs and however many at once. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { errorCode } from '#testing/error-code.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
-import { code, jobsFixture } from './jobs.fixture.ts';
+import { jobsFixture } from './jobs.fixture.ts';
 import type { ClaimedJob } from './work.ts';
 import { settleJobs } from './work.ts';
 
@@ -92,15 +93,15 @@ describe('a batch', () => {
     expect(await batchOf(id)).toMatchObject({ status: 'running', total: '3', completed: '1' });
     for (const other of await jobs.claim(10)) await jobs.settle(other, 'completed');
     expect(await callbacks()).toHaveLength(2);
-    expect(await code(jobs.enqueue(jobs.a, 'k', {}, { batchId: id }))).toBe('jobs_batch_finished');
-    expect(await code(jobs.enqueue(jobs.b, 'k', {}, { batchId: id }))).toBe('jobs_batch_finished');
+    expect(await errorCode(jobs.enqueue(jobs.a, 'k', {}, { batchId: id }))).toBe('jobs_batch_finished');
+    expect(await errorCode(jobs.enqueue(jobs.b, 'k', {}, { batchId: id }))).toBe('jobs_batch_finished');
   });
 
   test('that is open waits until it is closed', async () => {
     const id = await make(1, { open: true });
     await jobs.settle(await jobs.claimOne(), 'completed');
     expect(await batchOf(id)).toMatchObject({ status: 'running', adding: true, total: '1', completed: '1' });
-    expect(await code(jobs.enqueue(jobs.b, 'k', {}, { batchId: id }))).toBe('jobs_batch_finished');
+    expect(await errorCode(jobs.enqueue(jobs.b, 'k', {}, { batchId: id }))).toBe('jobs_batch_finished');
     const more = await jobs.enqueue(jobs.a, 'k', {}, { batchId: id });
     const close = (tenantId: string) => jobs.plinth.transaction({ tenantId }, async (tx) => tx.jobs.closeBatch(id));
     await close(jobs.b);

@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { CallContext } from '#kernel/rpc.ts';
 import { createCaller, router } from '#kernel/rpc.ts';
+import { errorCode } from '#testing/error-code.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
-import { code, jobsFixture } from './jobs.fixture.ts';
+import { jobsFixture } from './jobs.fixture.ts';
 import type { LimitsSteps } from './limits.fixture.ts';
 import { limitsSteps } from './limits.fixture.ts';
 import { pauseJobs } from './limits.ts';
@@ -146,7 +147,7 @@ test('a job that runs or is over is told of as well; those of others are not fou
   expect((await explain(id)).sentence).toMatch(/no sign of life/);
   await jobs.settle(job, 'completed');
   expect(await explain(id)).toMatchObject({ status: 'completed', sentence: 'It has completed.' });
-  expect(await code(jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query('select plinth.explain_job($1)', [id])))).toBe('jobs_job_not_found');
+  expect(await errorCode(jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query('select plinth.explain_job($1)', [id])))).toBe('jobs_job_not_found');
 });
 
 describe('depths', () => {

@@ -1,10 +1,11 @@
 /** Many jobs over the API: bulk, unique keys, batches, dependencies, dead letters. */
-import type { TRPCError } from '@trpc/server';
+
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createRecords } from '#kernel/records.ts';
 import type { CallContext } from '#kernel/rpc.ts';
-import { createCaller, router, rpcFailure } from '#kernel/rpc.ts';
+import { createCaller, router } from '#kernel/rpc.ts';
 import { modules } from '#registry';
+import { errorCode } from '#testing/error-code.ts';
 import { api } from './api.ts';
 import { flowsApi } from './flows-api.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
@@ -27,11 +28,6 @@ const caller = (tenantId: string, scopes = ['jobs.*']) => {
   };
   return createCaller(router({ ...api, ...flowsApi }))(context);
 };
-const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: TRPCError) => rpcFailure(error).code,
-  );
 
 test('bulk enqueue, options, and the holder of a unique key', async () => {
   const a = caller(jobs.a);
@@ -44,11 +40,11 @@ test('bulk enqueue, options, and the holder of a unique key', async () => {
   });
   expect((await a.get({ id: ids[0] ?? '' })).job).toMatchObject({ status: 'pending', concurrency_key: 'c', deadline: new Date(deadline) });
   expect((await a.get({ id: ids[1] ?? '' })).job).toMatchObject({ status: 'scheduled' });
-  expect(await code(caller(jobs.b).get({ id: ids[0] ?? '' }))).toBe('jobs_job_not_found');
+  expect(await errorCode(caller(jobs.b).get({ id: ids[0] ?? '' }))).toBe('jobs_job_not_found');
   const first = await a.enqueue({ kind: 'u', unique_key: 'x', unique_for_ms: 60_000 });
   expect(await a.enqueue({ kind: 'u', unique_key: 'x' })).toEqual({ id: first.id, duplicate: true });
   expect(await caller(jobs.b).enqueue({ kind: 'u', unique_key: 'x' })).toMatchObject({ duplicate: false });
-  expect(await code(a.enqueueMany({ jobs: [{ kind: 'k' }, { kind: 'k', on_duplicate: 'keep' }] }))).toBe('jobs_job_invalid');
+  expect(await errorCode(a.enqueueMany({ jobs: [{ kind: 'k' }, { kind: 'k', on_duplicate: 'keep' }] }))).toBe('jobs_job_invalid');
 });
 
 test('a batch is made, read, added to and closed by its tenant only', async () => {
@@ -57,9 +53,9 @@ test('a batch is made, read, added to and closed by its tenant only', async () =
   expect(made.job_ids.length).toBe(2);
   expect(await a.batch({ id: made.id })).toMatchObject({ name: 'B', status: 'running', total: 2, adding: true });
   await a.enqueue({ kind: 'k', batch_id: made.id });
-  expect(await code(b.batch({ id: made.id }))).toBe('jobs_batch_not_found');
-  expect(await code(b.closeBatch({ id: made.id }))).toBe('jobs_batch_not_found');
-  expect(await code(caller(jobs.a, ['jobs.read']).closeBatch({ id: made.id }))).toBe('kernel_forbidden');
+  expect(await errorCode(b.batch({ id: made.id }))).toBe('jobs_batch_not_found');
+  expect(await errorCode(b.closeBatch({ id: made.id }))).toBe('jobs_batch_not_found');
+  expect(await errorCode(caller(jobs.a, ['jobs.read']).closeBatch({ id: made.id }))).toBe('kernel_forbidden');
   await a.closeBatch({ id: made.id });
   for (const job of await jobs.claim(10)) await jobs.settle(job, 'completed');
   expect(await a.batch({ id: made.id })).toMatchObject({ status: 'completed', total: 3, completed: 3, adding: false });
@@ -77,7 +73,7 @@ test('a job that waits for others has no time, tells what it waits for, and can 
   const page = await jobs.plinth.transaction({ tenantId: jobs.a, readOnly: true }, (tx) => createRecords(modules).page(tx, 'jobs', 'jobs', { limit: 10 }));
   expect(JSON.parse(JSON.stringify(page.rows)).find((row: { id: string }) => row.id === second.id)).toMatchObject({ run_at: null });
   expect(await a.reschedule({ id: second.id, run_at: '2126-01-01T00:00:00Z', priority: 1 })).toEqual({ id: second.id });
-  expect(await code(b.reschedule({ id: second.id, priority: 1 }))).toBe('jobs_job_not_found');
+  expect(await errorCode(b.reschedule({ id: second.id, priority: 1 }))).toBe('jobs_job_not_found');
   await jobs.settle(await jobs.claimOne(), 'completed', { result: 7 });
   expect((await a.get({ id: second.id })).job).toMatchObject({ status: 'scheduled', priority: 1, run_at: new Date('2126-01-01T00:00:00Z') });
   expect(await a.dependencies({ id: second.id })).toMatchObject({ dependencies: [{ status: 'completed', result: 7 }] });
@@ -89,7 +85,7 @@ test('dead letters are previewed, and redriven by a job', async () => {
   await jobs.settle(await jobs.claimOne(), 'failed', { error: 'Connection refused' });
   expect(await a.previewRedrive({ error: 'refused' })).toMatchObject({ matching: 1, capped: false, sample: [{ id, error: 'Connection refused' }] });
   expect(await caller(jobs.b).previewRedrive({})).toMatchObject({ matching: 0, sample: [] });
-  expect(await code(caller(jobs.a, ['jobs.write']).redrive({}))).toBe('kernel_forbidden');
+  expect(await errorCode(caller(jobs.a, ['jobs.write']).redrive({}))).toBe('kernel_forbidden');
   const { job_id } = await a.redrive({ filter: { error: 'refused' }, payload: { good: 1 }, per_second: 5 });
   expect((await a.get({ id: job_id })).job).toMatchObject({
     job_type: 'jobs.redrive',

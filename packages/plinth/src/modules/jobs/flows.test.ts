@@ -1,9 +1,10 @@
 /** Flows: jobs that wait for others, whatever becomes of those and whenever. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { errorCode } from '#testing/error-code.ts';
 import { dependenciesOf } from './batches.ts';
 import type { JobsFixture, Options } from './jobs.fixture.ts';
-import { code, jobsFixture } from './jobs.fixture.ts';
+import { jobsFixture } from './jobs.fixture.ts';
 import type { ClaimedJob } from './work.ts';
 
 let jobs: JobsFixture;
@@ -51,11 +52,11 @@ describe('a job that depends on others', () => {
     await jobs.settle(job, 'completed');
     const whenOver = await after([first]);
     for (const id of [whileWaiting, whileRunning, whenOver]) expect(await status(id)).toBe('pending');
-    expect(await code(after([jobs.plinth.newId()]))).toBe('jobs_dependency_not_found');
-    expect(await code(jobs.enqueue(jobs.b, 'k', {}, { dependsOn: [first] }))).toBe('jobs_dependency_not_found');
+    expect(await errorCode(after([jobs.plinth.newId()]))).toBe('jobs_dependency_not_found');
+    expect(await errorCode(jobs.enqueue(jobs.b, 'k', {}, { dependsOn: [first] }))).toBe('jobs_dependency_not_found');
     const own = jobs.plinth.newId();
     const circle = [{ job_type: 'k', id: own, depends_on: [own] }];
-    expect(await code(jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth.schedule_jobs($1)', [JSON.stringify(circle)])))).toBe(
+    expect(await errorCode(jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth.schedule_jobs($1)', [JSON.stringify(circle)])))).toBe(
       'jobs_dependency_not_found',
     );
   });

@@ -19,14 +19,6 @@ export interface Row {
   [column: string]: unknown;
 }
 
-/** Code of the error of a promise, that of the effect when an effect failed; `no error` when there is none. */
-export const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: { code?: string; detail?: unknown }) =>
-      (typeof error.detail === 'object' && (error.detail as { effect_code?: string }).effect_code) || String(error.code),
-  );
-
 export interface JobsFixture {
   database: TestDatabase;
   plinth: Plinth;

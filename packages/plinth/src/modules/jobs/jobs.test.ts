@@ -3,8 +3,9 @@ import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { migrateUp } from '#kernel/migrate/index.ts';
 import { modules } from '#registry';
+import { errorCode } from '#testing/error-code.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
-import { code, jobsFixture } from './jobs.fixture.ts';
+import { jobsFixture } from './jobs.fixture.ts';
 import type { ClaimedJob } from './work.ts';
 import { announceKinds } from './work.ts';
 
@@ -56,13 +57,13 @@ describe('enqueue', () => {
 
   test('refuses a payload over 256 KiB, in TypeScript and in SQL, and writes nothing', async () => {
     const text = 'x'.repeat(256 * 1024);
-    expect(await code(jobs.enqueue(jobs.a, 'k', { text }))).toBe('jobs_payload_too_large');
+    expect(await errorCode(jobs.enqueue(jobs.a, 'k', { text }))).toBe('jobs_payload_too_large');
     const error = await jobs.plinth
       .transaction({ tenantId: jobs.a }, (tx) => tx.query(`select plinth.schedule_job('k', 'n', jsonb_build_object('t', $1::text))`, [text]))
       .catch((fault: unknown) => fault);
     expect(error).toMatchObject({ code: 'jobs_payload_too_large', status: 413, detail: { limit_bytes: 262144 } });
     expect((await jobs.database.admin.query('select 1 from plinth_jobs.jobs')).rowCount).toBe(0);
-    expect(await code(jobs.enqueue(jobs.a, 'k', { text: 'x'.repeat(255 * 1024) }))).toBe('no error');
+    expect(await errorCode(jobs.enqueue(jobs.a, 'k', { text: 'x'.repeat(255 * 1024) }))).toBe('no error');
   });
 
   test.each([
@@ -72,7 +73,7 @@ describe('enqueue', () => {
     ['k', { priority: 1.5 }],
     ['k', { maxAttempts: 0 }],
   ] as const)('refuses what is out of range: %s %o', async (kind, options) => {
-    expect(await code(jobs.enqueue(jobs.a, kind, {}, options))).toBe('jobs_job_invalid');
+    expect(await errorCode(jobs.enqueue(jobs.a, kind, {}, options))).toBe('jobs_job_invalid');
   });
 
   test('a unique key is held by one live job of the kind and tenant', async () => {

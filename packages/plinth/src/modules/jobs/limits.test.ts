@@ -1,8 +1,9 @@
 /** Caps: how many jobs run at once, of a queue, a tenant, a key; exact with many claimers and after crashes. */
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { errorCode } from '#testing/error-code.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
-import { code, jobsFixture } from './jobs.fixture.ts';
+import { jobsFixture } from './jobs.fixture.ts';
 import { type LimitsSteps, limitsSteps } from './limits.fixture.ts';
 
 let jobs: JobsFixture;
@@ -199,8 +200,8 @@ describe('setting limits', () => {
   test('a tenant limits only itself, sees only its own, and what it does is in its audit log', async () => {
     const id = await limits.set(jobs.a, { per: 'tenant', maxRunning: 3, reason: 'their database is small' });
     expect(await limits.set(jobs.a, { per: 'tenant', maxRunning: 4 })).toBe(id);
-    expect(await code(limits.remove(jobs.b, id))).toBe('jobs_limit_not_found');
-    expect(await code(limits.set(jobs.a, { per: 'queue', queue: 'mail', maxRunning: 3 }))).toBe('jobs_limit_invalid');
+    expect(await errorCode(limits.remove(jobs.b, id))).toBe('jobs_limit_not_found');
+    expect(await errorCode(limits.set(jobs.a, { per: 'queue', queue: 'mail', maxRunning: 3 }))).toBe('jobs_limit_invalid');
     const audit = await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) =>
       tx.query(`select action, reason, after ->> 'max_running' as cap from plinth_audit.entries where entity_id = $1 order by id`, [id]),
     );
@@ -215,7 +216,7 @@ describe('setting limits', () => {
 
   test('a tenant cannot remove what an operator has set for it', async () => {
     const id = await limits.setFor(jobs.a, { per: 'tenant', maxRunning: 3 });
-    expect(await code(limits.remove(jobs.a, id))).toBe('jobs_limit_not_found');
+    expect(await errorCode(limits.remove(jobs.a, id))).toBe('jobs_limit_not_found');
   });
 
   test.each([
@@ -226,6 +227,6 @@ describe('setting limits', () => {
     [{ per: 'tenant', key: 'x', maxRunning: 1 }],
     [{ per: 'tenant', queue: 'q'.repeat(101), maxRunning: 1 }],
   ])('refuses %o', async (wish) => {
-    expect(await code(limits.set(jobs.a, wish))).toBe('jobs_limit_invalid');
+    expect(await errorCode(limits.set(jobs.a, wish))).toBe('jobs_limit_invalid');
   });
 });

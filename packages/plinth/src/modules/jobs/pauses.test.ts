@@ -1,7 +1,8 @@
 /** Pauses: by queue, kind, tenant and key, with a reason, a person and an end. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { errorCode } from '#testing/error-code.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
-import { code, jobsFixture } from './jobs.fixture.ts';
+import { jobsFixture } from './jobs.fixture.ts';
 import type { LimitsSteps } from './limits.fixture.ts';
 import { limitsSteps } from './limits.fixture.ts';
 import type { JobPause } from './limits.ts';
@@ -71,9 +72,9 @@ describe('a pause', () => {
 
   test('is shown with its reason and by whom, is audited, and is resumed only by its tenant', async () => {
     const id = await pause(jobs.a, { reason: 'their server is down', queue: 'mail' });
-    expect(await code(resume(jobs.b, id))).toBe('jobs_pause_not_found');
+    expect(await errorCode(resume(jobs.b, id))).toBe('jobs_pause_not_found');
     await resume(jobs.a, id);
-    expect(await code(resume(jobs.a, id))).toBe('jobs_pause_not_found');
+    expect(await errorCode(resume(jobs.a, id))).toBe('jobs_pause_not_found');
     const read = (tenantId: string) =>
       jobs.plinth.transaction({ tenantId }, (tx) => tx.query('select status, queue, job_type, reason, source, paused_by, resumed_by from plinth.job_pauses'));
     expect(await read(jobs.a)).toEqual([
@@ -91,13 +92,13 @@ describe('a pause', () => {
 
   test('of an operator cannot be ended by the tenant that it stops', async () => {
     const id = await jobs.plinth.asWorker({ tenantId: jobs.a }, (tx) => pauseJobs(tx, { reason: 'abuse' }));
-    expect(await code(resume(jobs.a, id))).toBe('jobs_pause_not_found');
+    expect(await errorCode(resume(jobs.a, id))).toBe('jobs_pause_not_found');
     await limits.fill(jobs.a, 1);
     await limits.fill(jobs.b, 1);
     expect(names(await jobs.claim(5))).toEqual(['b default k ']);
   });
 
   test.each([[{ reason: ' ' }], [{ queue: '' }], [{ kind: 'k'.repeat(201) }], [{ forMs: 0 }]] as const)('with %o is refused', async (wish) => {
-    expect(await code(pause(jobs.a, wish))).toBe('jobs_limit_invalid');
+    expect(await errorCode(pause(jobs.a, wish))).toBe('jobs_limit_invalid');
   });
 });

@@ -1,7 +1,8 @@
 /** Rates by the database's clock, weights, and what a lane in the way costs the others. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { errorCode } from '#testing/error-code.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
-import { code, jobsFixture } from './jobs.fixture.ts';
+import { jobsFixture } from './jobs.fixture.ts';
 import type { LimitsSteps } from './limits.fixture.ts';
 import { limitsSteps } from './limits.fixture.ts';
 import { nextRoomInMs, setJobWeight } from './limits.ts';
@@ -107,8 +108,8 @@ describe('weights', () => {
   });
 
   test('are for operators', async () => {
-    expect(await code(jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => setJobWeight(tx, 3)))).toBe('kernel_forbidden');
-    expect(await code(jobs.plinth.asWorker({ tenantId: jobs.a }, (tx) => setJobWeight(tx, 1001)))).toBe('jobs_limit_invalid');
+    expect(await errorCode(jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => setJobWeight(tx, 3)))).toBe('kernel_forbidden');
+    expect(await errorCode(jobs.plinth.asWorker({ tenantId: jobs.a }, (tx) => setJobWeight(tx, 1001)))).toBe('jobs_limit_invalid');
   });
 });
 

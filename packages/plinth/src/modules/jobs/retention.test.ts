@@ -1,7 +1,8 @@
 /** Finished jobs of one queue are kept longer or shorter than those of others. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { errorCode } from '#testing/error-code.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
-import { code, jobsFixture } from './jobs.fixture.ts';
+import { jobsFixture } from './jobs.fixture.ts';
 
 let jobs: JobsFixture;
 beforeAll(async () => {
@@ -107,6 +108,6 @@ test('policies are seen by their tenant only, stand in the audit log, and nonsen
     ['mail', '11 years'],
     ['q'.repeat(101), '1 day'],
   ] as const)
-    expect(await code(setFor(jobs.a, queue, keep))).toBe('jobs_retention_invalid');
-  expect(await code(jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth_jobs.sweep_queues()')))).not.toBe('no error');
+    expect(await errorCode(setFor(jobs.a, queue, keep))).toBe('jobs_retention_invalid');
+  expect(await errorCode(jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth_jobs.sweep_queues()')))).not.toBe('no error');
 });

@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
+import { errorCode } from '#testing/error-code.ts';
 import type { JobsFixture, Options } from './jobs.fixture.ts';
-import { code, jobsFixture } from './jobs.fixture.ts';
+import { jobsFixture } from './jobs.fixture.ts';
 import { redriveJob } from './redrive.ts';
 import { announceKinds } from './work.ts';
 
@@ -46,7 +47,7 @@ describe('waits between attempts', () => {
     expect(await waits({ maxAttempts: 4, backoff: [10, 60] })).toEqual([10, 60, 60, 'failed']);
     expect(await waits({ maxAttempts: 5, backoff: { baseS: 100, mostS: 400, jitter: 0 } })).toEqual([100, 200, 400, 400, 'failed']);
     expect(await waits({ maxAttempts: 5, backoff: 'none' })).toEqual(['failed']);
-    expect(await code(jobs.enqueue(jobs.a, 'k', {}, { backoff: [] }))).toBe('jobs_job_invalid');
+    expect(await errorCode(jobs.enqueue(jobs.a, 'k', {}, { backoff: [] }))).toBe('jobs_job_invalid');
     expect((await jobs.database.admin.query('select 1 from plinth_jobs.retry_policies')).rowCount).toBe(3);
     for (const { id } of (await jobs.database.admin.query<{ id: string }>('select id from plinth_jobs.jobs')).rows)
       await query('select plinth.cancel_job($1)', [id]);
@@ -126,7 +127,7 @@ describe('redrive', () => {
     expect(await page({ failed_before: '2020-01-01T00:00:00Z' })).toMatchObject([{ redriven: 0 }]);
     expect(await page({ failed_after: '2020-01-01T00:00:00Z', queue: 'other' })).toMatchObject([{ redriven: 2 }]);
     expect((await jobs.claim(50)).length).toBe(5);
-    expect(await code(page({ knd: 'k' }))).toBe('jobs_filter_invalid');
+    expect(await errorCode(page({ knd: 'k' }))).toBe('jobs_filter_invalid');
     const { rows } = await jobs.database.admin.query(`select tenant_id, metadata from plinth_audit.entries where action = 'jobs.redriven' order by id`);
     expect(rows).toMatchObject([{ tenant_id: jobs.a, metadata: { jobs: 3, filter: { error: 'BOOM 1' } } }, { metadata: { jobs: 2 } }]);
   });
@@ -176,7 +177,7 @@ describe('redrive', () => {
     await query(`select plinth.retry_job($1, 2, '{"fixed": 1}', now() + interval '1 minute')`, [id]);
     expect(await jobs.read(jobs.a, id)).toMatchObject({ status: 'scheduled', payload: { fixed: 1 }, max_attempts: 3 });
     const [other = ''] = await dead(1);
-    expect(await code(query(`select plinth.retry_job($1, 2, '[]')`, [other]))).toBe('jobs_job_invalid');
+    expect(await errorCode(query(`select plinth.retry_job($1, 2, '[]')`, [other]))).toBe('jobs_job_invalid');
   });
 });
 
@@ -190,9 +191,9 @@ test('a waiting job gets another time and priority, one that runs does not', asy
   expect(await jobs.read(jobs.a, id)).toMatchObject({ status: 'pending', priority: 3 });
   await move('2120-01-01', 1);
   expect(await jobs.read(jobs.a, id)).toMatchObject({ status: 'scheduled', priority: 1 });
-  expect(await code(move(null, 1, jobs.b))).toBe('jobs_job_not_found');
-  expect(await code(move(null, 101))).toBe('jobs_job_invalid');
+  expect(await errorCode(move(null, 1, jobs.b))).toBe('jobs_job_not_found');
+  expect(await errorCode(move(null, 101))).toBe('jobs_job_invalid');
   await move('2020-01-01', null);
   expect((await jobs.claimOne()).priority).toBe(1);
-  expect(await code(move(null, 2))).toBe('jobs_not_waiting');
+  expect(await errorCode(move(null, 2))).toBe('jobs_not_waiting');
 });

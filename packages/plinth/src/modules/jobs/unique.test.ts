@@ -1,9 +1,10 @@
 /** Unique keys and bulk enqueue: who holds a key, until when, and what becomes of the others. */
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { errorCode } from '#testing/error-code.ts';
 import { uniqueJob } from './enqueue.ts';
 import type { JobsFixture, Options } from './jobs.fixture.ts';
-import { code, jobsFixture } from './jobs.fixture.ts';
+import { jobsFixture } from './jobs.fixture.ts';
 
 let jobs: JobsFixture;
 beforeAll(async () => {
@@ -137,11 +138,11 @@ describe('a unique key', () => {
     const error = await put({}, { onDuplicate: 'reject' }).catch((fault: unknown) => fault);
     expect(error).toMatchObject({ status: 409, detail: { effect_code: 'jobs_duplicate', job_id: first, unique_key: 'u' } });
     expect(
-      await code(
+      await errorCode(
         jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query(`select plinth.schedule_job('k', p_unique_key := 'u', p_on_duplicate := 'reject')`)),
       ),
     ).toBe('jobs_duplicate');
-    expect(await code(put({}, { onDuplicate: 'reject' }, jobs.b))).toBe('no error');
+    expect(await errorCode(put({}, { onDuplicate: 'reject' }, jobs.b))).toBe('no error');
   });
 
   test('replace: a job that waits gets the newest payload, priority and time, and keeps its id; one that runs is left', async () => {
@@ -177,7 +178,7 @@ describe('a unique key', () => {
     await jobs.database.admin.query(`update plinth_jobs.unique_keys set created_at = created_at - interval '1 hour'`);
     await put({ n: 3 }, { onDuplicate: 'debounce', delayMs: 60_000, maxWaitMs: 90_000 });
     expect(await jobs.read(jobs.a, first)).toMatchObject({ status: 'pending', payload: { n: 3 } });
-    expect(await code(put({}, { onDuplicate: 'debounce' }))).toBe('jobs_job_invalid');
+    expect(await errorCode(put({}, { onDuplicate: 'debounce' }))).toBe('jobs_job_invalid');
   });
 
   test('in one bulk call the first of a key is written and the others meet it', async () => {
@@ -246,7 +247,7 @@ describe('unique keys between transactions', () => {
     const two = await session();
     await schedule(one);
     await two.query(`set local lock_timeout = '20ms'`);
-    expect(await code(schedule(two))).toBe('55P03');
+    expect(await errorCode(schedule(two))).toBe('55P03');
     await two.query('rollback');
     await one.query('commit');
   });

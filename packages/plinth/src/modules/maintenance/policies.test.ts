@@ -1,8 +1,9 @@
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { NIL, retentionPlace, twoYearsAgo } from '#kernel/retention/retention.fixture.ts';
 import type { CallContext } from '#kernel/rpc.ts';
-import { createCaller, router, rpcFailure } from '#kernel/rpc.ts';
+import { createCaller, router } from '#kernel/rpc.ts';
 import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
 import { api } from './api.ts';
 
 const database = await testDatabase('policies');
@@ -132,11 +133,6 @@ const caller = (who: { tenantId?: string; operator?: boolean }, scopes = ['maint
   return createCaller(router(api as never))(context) as unknown as Calls;
 };
 type Calls = Record<'policies' | 'holds' | 'installation' | 'runs', Record<string, (input?: unknown) => Promise<Record<string, unknown>>>>;
-const codeOf = (promise: Promise<unknown> | undefined): Promise<string> =>
-  (promise ?? Promise.resolve()).then(
-    () => 'no error',
-    (error: Parameters<typeof rpcFailure>[0]) => rpcFailure(error).code,
-  );
 
 describe('over the API', () => {
   const a = caller({ tenantId: tenantA });
@@ -157,10 +153,10 @@ describe('over the API', () => {
     expect(await a.policies.list?.()).toMatchObject({
       policies: expect.arrayContaining([expect.objectContaining({ kind: 'events.streams', method: 'forever', keep: 'forever' })]),
     });
-    expect(await codeOf(a.policies.get?.({ kind: 'no.such' }))).toBe('maintenance_kind_unknown');
-    expect(await codeOf(a.policies.set?.({ kind: 'audit.entries', keep: '1 hour' }))).toBe('kernel_invalid_input');
-    expect(await codeOf(a.policies.set?.({ kind: 'audit.entries', keep: `1 year'; drop table x; --` }))).toBe('kernel_invalid_input');
-    expect(await codeOf(caller({ tenantId: tenantA }, ['maintenance.read']).policies.set?.({ kind: 'audit.entries', keep: '1 year' }))).toBe(
+    expect(await errorCode(a.policies.get?.({ kind: 'no.such' }))).toBe('maintenance_kind_unknown');
+    expect(await errorCode(a.policies.set?.({ kind: 'audit.entries', keep: '1 hour' }))).toBe('kernel_invalid_input');
+    expect(await errorCode(a.policies.set?.({ kind: 'audit.entries', keep: `1 year'; drop table x; --` }))).toBe('kernel_invalid_input');
+    expect(await errorCode(caller({ tenantId: tenantA }, ['maintenance.read']).policies.set?.({ kind: 'audit.entries', keep: '1 year' }))).toBe(
       'kernel_forbidden',
     );
   });
@@ -169,7 +165,7 @@ describe('over the API', () => {
     const placed = await a.holds.place?.({ reason: 'matter 1', kind: 'audit.entries', entity: 'order:%' });
     expect(await a.holds.list?.()).toMatchObject({ holds: [{ id: placed?.id, status: 'open', entity: 'order:%', placed_by: 'ada' }] });
     expect(await b.holds.list?.()).toEqual({ holds: [] });
-    expect(await codeOf(b.holds.release?.({ id: placed?.id, reason: 'x' }))).toBe('maintenance_hold_unknown');
+    expect(await errorCode(b.holds.release?.({ id: placed?.id, reason: 'x' }))).toBe('maintenance_hold_unknown');
     await a.holds.release?.({ id: placed?.id });
     expect(await a.holds.list?.()).toMatchObject({ holds: [{ status: 'released' }] });
   });
@@ -197,7 +193,7 @@ describe('over the API', () => {
       a.runs.plan?.({}),
       a.runs.start?.({ task: 'daily' }),
     ]) {
-      expect(await codeOf(call)).toBe('kernel_operator_required');
+      expect(await errorCode(call)).toBe('kernel_operator_required');
     }
   });
 
@@ -206,7 +202,7 @@ describe('over the API', () => {
     await place.addEntries(tenantA, twoYearsAgo, 3);
     await place.setPolicy(tenantA, '1 year');
     expect(await operator.runs.plan?.({ kind: 'audit.entries' })).toMatchObject({ plan: [{ action: 'sweep', tenantId: tenantA, rows: 3 }] });
-    expect(await codeOf(operator.runs.plan?.({ kind: 'no.such' }))).toBe('maintenance_kind_unknown');
+    expect(await errorCode(operator.runs.plan?.({ kind: 'no.such' }))).toBe('maintenance_kind_unknown');
     const started = await operator.runs.start?.({ task: 'retention', kinds: ['audit.entries'] });
     const { rows } = await admin.query('select kind, payload, status from plinth_jobs.jobs where id = $1', [started?.job_id]);
     expect(rows).toEqual([{ kind: 'maintenance.run', payload: { task: 'retention', kinds: ['audit.entries'] }, status: 'pending' }]);
@@ -218,6 +214,6 @@ describe('over the API', () => {
     ]);
     expect(await operator.runs.list?.({})).toMatchObject({ runs: [{ id: made[0]?.id, task: 'daily', status: 'completed' }] });
     expect(await operator.runs.get?.({ id: made[0]?.id })).toMatchObject({ run: { id: made[0]?.id }, steps: [{ tenant_id: tenantA, action: 'sweep' }] });
-    expect(await codeOf(operator.runs.get?.({ id: NIL }))).toBe('maintenance_run_unknown');
+    expect(await errorCode(operator.runs.get?.({ id: NIL }))).toBe('maintenance_run_unknown');
   });
 });

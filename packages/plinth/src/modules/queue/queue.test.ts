@@ -1,9 +1,11 @@
 /** Messages from being sent to their end, as receivers in any language see it: SQL and the functions over it. */
+
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
 import type { Tx } from '../../index.ts';
 import type { ReceivedMessage } from './receive.ts';
 import { acknowledge, acknowledgeMany, extend, receive, release } from './receive.ts';
@@ -37,12 +39,6 @@ const payloads = (messages: readonly ReceivedMessage[]): unknown[] => messages.m
 const runOff = (): Promise<unknown> => database.admin.query(`update plinth_queue.hidden set visible_at = clock_timestamp() - interval '1 ms'`);
 const statusOf = async (id: string, tenantId = a): Promise<string | undefined> =>
   (await rows<{ status: string }>('select status from plinth.message_queue where id = $1', [id], tenantId))[0]?.status;
-const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: { code?: string; detail?: unknown }) =>
-      (typeof error.detail === 'object' && (error.detail as { effect_code?: string }).effect_code) || String(error.code),
-  );
 
 describe('sending', () => {
   test('commits and rolls back with the transaction, and carries the correlation', async () => {
@@ -125,12 +121,12 @@ describe('sending', () => {
     [`select plinth.acknowledge_message('0199a1c0-0000-7000-8000-000000000001.1')`, 'queue_receipt_lost'],
     [`select plinth.configure_queue('q', p_max_receives => 0)`, 'queue_settings_invalid'],
   ])('%s is refused with %s', async (text, expected) => {
-    expect(await code(rows(text))).toBe(expected);
+    expect(await errorCode(rows(text))).toBe(expected);
   });
 
   test('without a tenant is refused', async () => {
-    expect(await code(database.plinth.transaction({}, (tx) => tx.query(`select plinth.send_message('q', '{}')`)))).toBe('kernel_tenant_required');
-    expect(await code(database.plinth.transaction({}, (tx) => receive(tx, 'q')))).toBe('kernel_tenant_required');
+    expect(await errorCode(database.plinth.transaction({}, (tx) => tx.query(`select plinth.send_message('q', '{}')`)))).toBe('kernel_tenant_required');
+    expect(await errorCode(database.plinth.transaction({}, (tx) => receive(tx, 'q')))).toBe('kernel_tenant_required');
   });
 });
 
@@ -141,12 +137,12 @@ describe('the receipt', () => {
     await runOff();
     const heir = await takeOne();
     expect(heir).toMatchObject({ id: zombie.id, receives: 2 });
-    expect(await code(as((tx) => acknowledge(tx, zombie.receipt)))).toBe('queue_receipt_lost');
-    expect(await code(as((tx) => extend(tx, zombie.receipt)))).toBe('queue_receipt_lost');
-    expect(await code(as((tx) => release(tx, zombie.receipt)))).toBe('queue_receipt_lost');
+    expect(await errorCode(as((tx) => acknowledge(tx, zombie.receipt)))).toBe('queue_receipt_lost');
+    expect(await errorCode(as((tx) => extend(tx, zombie.receipt)))).toBe('queue_receipt_lost');
+    expect(await errorCode(as((tx) => release(tx, zombie.receipt)))).toBe('queue_receipt_lost');
     expect(await as((tx) => acknowledgeMany(tx, [zombie.receipt, heir.receipt]))).toEqual(new Set([heir.receipt]));
     expect(await statusOf(heir.id)).toBe('completed');
-    expect(await code(as((tx) => acknowledge(tx, heir.receipt)))).toBe('queue_receipt_lost');
+    expect(await errorCode(as((tx) => acknowledge(tx, heir.receipt)))).toBe('queue_receipt_lost');
   });
 
   test('still holds after its time, as long as nobody else received the message', async () => {
@@ -178,7 +174,7 @@ describe('the receipt', () => {
     const until = await as((tx) => extend(tx, message.receipt, 3_600_000));
     expect(until.getTime() - message.visible_until.getTime()).toBeGreaterThan(3_000_000);
     expect(await take()).toEqual([]);
-    expect(await code(as((tx) => acknowledge(tx, message.receipt), b))).toBe('queue_receipt_lost');
+    expect(await errorCode(as((tx) => acknowledge(tx, message.receipt), b))).toBe('queue_receipt_lost');
     expect(await take(10, undefined, b)).toEqual([]);
     expect(await statusOf(message.id, b)).toBeUndefined();
     await as((tx) => acknowledge(tx, message.receipt));
@@ -260,7 +256,7 @@ describe('groups', () => {
 
   test('a queue that is first in, first out refuses a message without one', async () => {
     await rows(`select plinth.configure_queue('q', p_fifo => true)`);
-    expect(await code(send({ n: 1 }))).toBe('queue_message_invalid');
+    expect(await errorCode(send({ n: 1 }))).toBe('queue_message_invalid');
     await send({ n: 1 }, { groupKey: 'g' });
   });
 
@@ -322,7 +318,7 @@ describe('a queue', () => {
     expect(await rows(`select plinth.purge_queue('q', 3)::int as n`)).toEqual([{ n: 3 }]);
     expect(await rows(`select plinth.purge_queue('q')::int as n`)).toEqual([{ n: 1 }]);
     expect(await take()).toEqual([]);
-    expect(await code(as((tx) => acknowledge(tx, message.receipt)))).toBe('queue_receipt_lost');
+    expect(await errorCode(as((tx) => acknowledge(tx, message.receipt)))).toBe('queue_receipt_lost');
     expect(await rows('select distinct status from plinth.message_queue')).toEqual([{ status: 'purged' }]);
   });
 

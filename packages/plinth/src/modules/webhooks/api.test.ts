@@ -1,11 +1,12 @@
 /** The API as its callers see it: permissions, answers, errors, and that another tenant finds nothing. */
+
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createEgress } from '#adapters/http/egress.ts';
-import { toPlinthError } from '#kernel/errors.ts';
 import type { CallContext } from '#kernel/rpc.ts';
 import { createCaller, router } from '#kernel/rpc.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
 import { api } from './api.ts';
 
 let database: TestDatabase;
@@ -31,11 +32,6 @@ const caller = (tenantId: string, scopes = ['webhooks.*']) => {
   };
   return createCaller(router(api))(context);
 };
-const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: Error) => toPlinthError(error.cause ?? error).code,
-  );
 const input = { name: 'billing', patterns: ['order.*'], url: 'https://example.com/hooks' };
 
 describe('subscriptions', () => {
@@ -59,7 +55,7 @@ describe('subscriptions', () => {
     expect((await a.rotateSecret({ id })).secret).not.toBe(secret);
     expect(await a.attempts({ id: delivery_id })).toEqual([]);
     expect(await a.remove({ id })).toEqual({ id });
-    expect(await code(a.get({ id }))).toBe('webhooks_subscription_not_found');
+    expect(await errorCode(a.get({ id }))).toBe('webhooks_subscription_not_found');
     expect(signals.length).toBeGreaterThanOrEqual(2);
   });
 
@@ -72,11 +68,11 @@ describe('subscriptions', () => {
       'https://metadata.google.internal/',
       'https://example.com:22/',
     ]) {
-      expect(await code(a.subscribe({ ...input, url })), url).toBe('webhooks_url_refused');
+      expect(await errorCode(a.subscribe({ ...input, url })), url).toBe('webhooks_url_refused');
     }
     const { id } = await a.subscribe(input);
-    expect(await code(a.update({ id, url: 'https://169.254.169.254/' }))).toBe('webhooks_url_refused');
-    expect(await code(a.subscribe({ ...input, name: 'x', url: 'nonsense' }))).toBe('webhooks_url_refused');
+    expect(await errorCode(a.update({ id, url: 'https://169.254.169.254/' }))).toBe('webhooks_url_refused');
+    expect(await errorCode(a.subscribe({ ...input, name: 'x', url: 'nonsense' }))).toBe('webhooks_url_refused');
   });
 
   test('wrong input names the field', async () => {
@@ -84,16 +80,16 @@ describe('subscriptions', () => {
     const wrong = { ...input, patterns: 'order.*' } as unknown as typeof input;
     await expect(a.subscribe(wrong)).rejects.toThrow(/patterns/);
     await expect(a.get({ id: 'not-a-uuid' })).rejects.toThrow(/id/);
-    expect(await code(a.subscribe({ ...input, patterns: ['a..b'] }))).toBe('webhooks_pattern_invalid');
+    expect(await errorCode(a.subscribe({ ...input, patterns: ['a..b'] }))).toBe('webhooks_pattern_invalid');
     await a.subscribe(input);
-    expect(await code(a.subscribe(input))).toBe('webhooks_name_taken');
+    expect(await errorCode(a.subscribe(input))).toBe('webhooks_name_taken');
   });
 
   test('every call asks for its permission', async () => {
     const { id } = await caller(database.tenantA).subscribe(input);
     const reader = caller(database.tenantA, ['webhooks.read']);
     const stranger = caller(database.tenantA, ['audit.*']);
-    expect(await code(reader.get({ id }))).toBe('no error');
+    expect(await errorCode(reader.get({ id }))).toBe('no error');
     const writes = (who: typeof reader) => [
       who.subscribe({ ...input, name: 'n' }),
       who.update({ id }),
@@ -105,7 +101,7 @@ describe('subscriptions', () => {
       who.resend({ id }),
     ];
     for (const call of [...writes(reader), ...writes(stranger), stranger.get({ id }), stranger.attempts({ id })])
-      expect(await code(call)).toBe('kernel_forbidden');
+      expect(await errorCode(call)).toBe('kernel_forbidden');
   });
 
   test("another tenant's ids are answered like ids that do not exist, and nothing changes", async () => {
@@ -125,8 +121,8 @@ describe('subscriptions', () => {
       b.sendTest({ id: subscription }),
       b.resend({ id: delivery }),
     ];
-    const missing = await Promise.all(calls(database.plinth.newId(), database.plinth.newId()).map(code));
-    expect(await Promise.all(calls(id, delivery_id).map(code))).toEqual(missing);
+    const missing = await Promise.all(calls(database.plinth.newId(), database.plinth.newId()).map(errorCode));
+    expect(await Promise.all(calls(id, delivery_id).map(errorCode))).toEqual(missing);
     expect(missing).toEqual([...Array.from({ length: 7 }, () => 'webhooks_subscription_not_found'), 'webhooks_delivery_not_found']);
     expect(await b.attempts({ id: delivery_id })).toEqual([]);
     expect(await a.get({ id })).toEqual(before);

@@ -1,12 +1,13 @@
 /** How a subscription is served and changed while things wait for it: order, poison, schedules, warnings, resuming, replaying. */
+
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { toPlinthError } from '#kernel/errors.ts';
 import { consumeOnce } from '#kernel/feed.ts';
 import type { CallContext } from '#kernel/rpc.ts';
 import { createCaller, router } from '#kernel/rpc.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
 import { api } from './api.ts';
 import { fanOut } from './consumer.ts';
 import type { Answer, Claimed } from './simulation.fixture.ts';
@@ -30,11 +31,6 @@ beforeEach(() =>
 
 const as = <Row>(tenantId: string, text: string, values: unknown[] = []) =>
   database.plinth.transaction({ tenantId, actor: { type: 'user', id: 'ada' } }, (tx) => tx.query<Row>(text, values));
-const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: Error) => toPlinthError(error.cause ?? error).code,
-  );
 async function subscribe(policy = '', patterns = ['order.#'], tenantId = a): Promise<string> {
   const [made] = await as<{ id: string }>(
     tenantId,
@@ -151,10 +147,10 @@ describe('order', () => {
       [3, 'pending', false],
     ]);
     const [blocked] = await waiting(blocks);
-    expect(await code(as(b, 'select plinth.skip_delivery($1)', [blocked?.id]))).toBe('webhooks_delivery_not_found');
+    expect(await errorCode(as(b, 'select plinth.skip_delivery($1)', [blocked?.id]))).toBe('webhooks_delivery_not_found');
     await as(a, 'select plinth.resend_delivery($1)', [blocked?.id]);
     expect((await waiting(blocks)).map((row) => row.due)).toEqual([true, false, false]);
-    expect(await code(as(a, 'select plinth.skip_delivery($1)', [blocked?.id]))).toBe('webhooks_delivery_not_blocked');
+    expect(await errorCode(as(a, 'select plinth.skip_delivery($1)', [blocked?.id]))).toBe('webhooks_delivery_not_blocked');
     await answer(
       (await simulation().claim(10, HOLDER)).filter((one) => one.subscription_id === blocks),
       { outcome: 'failed', response_code: 400 },
@@ -190,7 +186,7 @@ describe('policies', () => {
       `p_order_key => 'not a path ('`,
       `p_order_key => '$ ? (@ like_regex "a")'`,
     ])
-      expect(await code(as(a, `select plinth.set_delivery_policy($1, ${wrong})`, [id])), wrong).toBe('webhooks_policy_invalid');
+      expect(await errorCode(as(a, `select plinth.set_delivery_policy($1, ${wrong})`, [id])), wrong).toBe('webhooks_policy_invalid');
     await as(a, `select plinth.set_delivery_policy($1, p_retry_schedule => 'custom', p_retry_seconds => '{7,8}', p_rate_per_second => 2.5)`, [id]);
     expect(await as(a, 'select retry_schedule, retry_seconds, rate_per_second, max_in_flight from plinth.event_subscriptions')).toEqual([
       { retry_schedule: 'custom', retry_seconds: [7, 8], rate_per_second: 2.5, max_in_flight: 10 },
@@ -198,8 +194,8 @@ describe('policies', () => {
     await as(a, 'select plinth.set_delivery_policy($1, p_rate_per_second => 0)', [id]);
     expect(await as(a, 'select rate_per_second from plinth.event_subscriptions')).toEqual([{ rate_per_second: null }]);
     expect(await as(a, `select action from plinth.audit_logs where entity_id = $1 and action = 'webhooks.policy_changed'`, [id])).toHaveLength(2);
-    expect(await code(as(a, 'select plinth.set_delivery_limits(0)'))).toBe('webhooks_policy_invalid');
-    expect(await code(as(b, `select plinth.set_delivery_policy($1)`, [id]))).toBe('webhooks_subscription_not_found');
+    expect(await errorCode(as(a, 'select plinth.set_delivery_limits(0)'))).toBe('webhooks_policy_invalid');
+    expect(await errorCode(as(b, `select plinth.set_delivery_policy($1)`, [id]))).toBe('webhooks_subscription_not_found');
   });
 
   test('a custom schedule is kept to, and given up at its end', async () => {
@@ -297,8 +293,8 @@ describe('resuming', () => {
     );
     expect(replayed?.replay_id).toMatch(/^[0-9a-f-]{36}$/);
     for (const wrong of [`'sideways'`, `'replay'`, `'continue', now()`, 'null'])
-      expect(await code(as(a, `select plinth.resume_subscription($1, ${wrong})`, [id])), wrong).toBe('webhooks_resume_invalid');
-    expect(await code(as(b, 'select plinth.resume_subscription($1)', [id]))).toBe('webhooks_subscription_not_found');
+      expect(await errorCode(as(a, `select plinth.resume_subscription($1, ${wrong})`, [id])), wrong).toBe('webhooks_resume_invalid');
+    expect(await errorCode(as(b, 'select plinth.resume_subscription($1)', [id]))).toBe('webhooks_subscription_not_found');
   });
 });
 
@@ -352,15 +348,15 @@ describe('replays', () => {
     await work();
     expect((await replays()).at(-1)?.added).toBe(1);
     const [running] = await as<{ id: string }>(a, `select id from plinth.webhook_replays where status = 'running'`);
-    expect(await code(as(b, 'select plinth.cancel_replay($1)', [running?.id]))).toBe('webhooks_replay_not_found');
+    expect(await errorCode(as(b, 'select plinth.cancel_replay($1)', [running?.id]))).toBe('webhooks_replay_not_found');
     expect(await as(a, 'select plinth.cancel_replay($1) as added', [running?.id])).toEqual([{ added: 1 }]);
     expect((await replays()).at(-1)?.status).toBe('cancelled');
     await as(a, 'select plinth.start_replay($1, p_only_failed => true)', [id]);
     await work();
     expect((await waiting(id)).map((row) => row.status)).toEqual(['pending', 'pending', 'pending', 'pending']);
     for (const wrong of ['', ", now(), now() - interval '1 day'", `, p_ids => '{}'`, ", now() - interval '1 hour', p_rate_per_second => 0"])
-      expect(await code(as(a, `select plinth.start_replay($1${wrong})`, [id])), wrong).toBe('webhooks_replay_invalid');
-    expect(await code(as(b, 'select plinth.start_replay($1, p_only_failed => true)', [id]))).toBe('webhooks_subscription_not_found');
+      expect(await errorCode(as(a, `select plinth.start_replay($1${wrong})`, [id])), wrong).toBe('webhooks_replay_invalid');
+    expect(await errorCode(as(b, 'select plinth.start_replay($1, p_only_failed => true)', [id]))).toBe('webhooks_subscription_not_found');
   });
 });
 
@@ -390,9 +386,9 @@ describe('over the API', () => {
     const { replay_id } = await call.replay({ id, only_failed: true });
     expect(await call.cancelReplay({ id: replay_id })).toEqual({ added: 0 });
     const [first] = await waiting(id);
-    expect(await code(call.skip({ id: first?.id ?? '' }))).toBe('webhooks_delivery_not_blocked');
+    expect(await errorCode(call.skip({ id: first?.id ?? '' }))).toBe('webhooks_delivery_not_blocked');
     const stranger = caller(a, ['webhooks.read']);
     for (const refused of [stranger.setPolicy({ id }), stranger.resume({ id }), stranger.replay({ id }), stranger.skip({ id }), stranger.cancelReplay({ id })])
-      expect(await code(refused)).toBe('kernel_forbidden');
+      expect(await errorCode(refused)).toBe('kernel_forbidden');
   });
 });

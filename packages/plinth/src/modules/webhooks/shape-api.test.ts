@@ -1,10 +1,11 @@
 /** Filters, transforms, keys and previews as callers of the API see them. */
+
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { toPlinthError } from '#kernel/errors.ts';
 import type { CallContext } from '#kernel/rpc.ts';
 import { createCaller, router } from '#kernel/rpc.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
 import { api } from './api.ts';
 import { deriveKeys } from './derive-keys.ts';
 
@@ -25,11 +26,6 @@ const caller = (tenantId: string, scopes = ['webhooks.*']) => {
   };
   return createCaller(router(api))(context);
 };
-const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: Error) => toPlinthError(error.cause ?? error).code,
-  );
 const input = { name: 'billing', patterns: ['order.*'], url: 'https://example.com/hooks' };
 
 test('a filter, a transform and a way of signing are given, changed, taken away and shown', async () => {
@@ -65,14 +61,14 @@ test('a filter, a transform and a way of signing are given, changed, taken away 
 
 test('what could not work is refused with its own error, and nothing is saved', async () => {
   const a = caller(database.tenantA);
-  expect(await code(a.subscribe({ ...input, filter: '$.a like_regex "x"' }))).toBe('webhooks_filter_invalid');
-  expect(await code(a.subscribe({ ...input, filter: { sql: 'x' } }))).toBe('webhooks_filter_invalid');
-  expect(await code(a.subscribe({ ...input, transform: { omit: ['type'] } }))).toBe('webhooks_transform_invalid');
-  expect(await code(a.preview({ filter: '$$' }))).toBe('webhooks_filter_invalid');
-  expect(await code(a.preview({ transform: { data: '{{ x }}' } }))).toBe('webhooks_transform_invalid');
+  expect(await errorCode(a.subscribe({ ...input, filter: '$.a like_regex "x"' }))).toBe('webhooks_filter_invalid');
+  expect(await errorCode(a.subscribe({ ...input, filter: { sql: 'x' } }))).toBe('webhooks_filter_invalid');
+  expect(await errorCode(a.subscribe({ ...input, transform: { omit: ['type'] } }))).toBe('webhooks_transform_invalid');
+  expect(await errorCode(a.preview({ filter: '$$' }))).toBe('webhooks_filter_invalid');
+  expect(await errorCode(a.preview({ transform: { data: '{{ x }}' } }))).toBe('webhooks_transform_invalid');
   await expect(a.subscribe({ ...input, signing: 'rsa' } as unknown as typeof input)).rejects.toThrow(/signing/);
   const { id } = await a.subscribe(input);
-  expect(await code(a.update({ id, filter: '$.a == $.b' }))).toBe('webhooks_filter_invalid');
+  expect(await errorCode(a.update({ id, filter: '$.a == $.b' }))).toBe('webhooks_filter_invalid');
   expect(await a.get({ id })).toMatchObject({ filter: null, transform_version: 0, signing: 'v1' });
 });
 
@@ -98,7 +94,7 @@ test('every call asks for its permission, and another tenant finds nothing', asy
   expect((await a.matching({ type: 'order.paid' })).map(({ name }) => name)).toEqual(['billing']);
   expect(await b.matching({ type: 'order.paid' })).toEqual([]);
   expect(await b.transforms({ id })).toEqual([]);
-  expect(await code(b.rotateKey({ id }))).toBe('webhooks_subscription_not_found');
+  expect(await errorCode(b.rotateKey({ id }))).toBe('webhooks_subscription_not_found');
   const reader = caller(database.tenantA, ['webhooks.read']);
   expect((await reader.matching({ type: 'order.paid' })).length + (await reader.transforms({ id })).length).toBe(2);
   const made = await a.addSource({ name: 'github', profile: 'github' });
@@ -114,5 +110,5 @@ test('every call asks for its permission, and another tenant finds nothing', asy
     caller(database.tenantA, ['audit.*']).getSource(made),
     caller(database.tenantA, ['audit.*']).matching({ type: 'x' }),
   ])
-    expect(await code(call)).toBe('kernel_forbidden');
+    expect(await errorCode(call)).toBe('kernel_forbidden');
 });

@@ -1,8 +1,10 @@
 /** How a subscription is signed: its choice, its keys, their rotation, and who can read what. */
+
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { WorkerRuntime } from '#kernel/work.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
 import { deriveKeys, KEY_MADE, keyDeriver } from './derive-keys.ts';
 import { publicHalf } from './keys.ts';
 import type { Signing } from './profiles.ts';
@@ -23,11 +25,6 @@ beforeEach(() => database.admin.query('truncate plinth_webhooks.subscriptions ca
 const as = <Row>(tenantId: string, text: string, values: unknown[] = []) =>
   database.plinth.transaction({ tenantId, actor: { type: 'user', id: 'ada' } }, (tx) => tx.query<Row>(text, values));
 const worker = <Row>(text: string, values: unknown[] = []) => database.plinth.asWorker({}, (tx) => tx.query<Row>(text, values));
-const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: { code?: string }) => String(error.code),
-  );
 const subscribe = async (signing: string | null, secret: string | null = null) =>
   (
     await as<{ id: string; secret: string | null }>(
@@ -63,11 +60,11 @@ describe('signing', () => {
   });
 
   test('is refused when nobody knows it; a text of 16 characters is a secret only in the forms of other providers', async () => {
-    expect(await code(subscribe('rsa'))).toBe('webhooks_signing_invalid');
+    expect(await errorCode(subscribe('rsa'))).toBe('webhooks_signing_invalid');
     const text = 'the secret that the receiver has';
-    expect(await code(subscribe('v1', text.replaceAll(' ', '-')))).toBe('webhooks_secret_invalid');
+    expect(await errorCode(subscribe('v1', text.replaceAll(' ', '-')))).toBe('webhooks_secret_invalid');
     expect((await subscribe('github', text.replaceAll(' ', '-'))).secret).toBe(text.replaceAll(' ', '-'));
-    for (const wrong of ['short', text]) expect(await code(subscribe('slack', wrong))).toBe('webhooks_secret_invalid');
+    for (const wrong of ['short', text]) expect(await errorCode(subscribe('slack', wrong))).toBe('webhooks_secret_invalid');
   });
 
   test('can be changed; what is missing for it is made', async () => {
@@ -78,7 +75,7 @@ describe('signing', () => {
     await change('github');
     await change('v1');
     expect(await valid(id, 'v1')).toHaveLength(2);
-    expect(await code(change('nonsense'))).toBe('webhooks_signing_invalid');
+    expect(await errorCode(change('nonsense'))).toBe('webhooks_signing_invalid');
     const log = await as<{ after: { signing: string } }>(
       a,
       `select after from plinth.audit_logs where entity_id = $1 and action = 'webhooks.subscription_updated' order by id`,
@@ -103,8 +100,8 @@ describe('keys', () => {
       const [secret] = await valid(id, 'v1a');
       expect(await publicKeys(id)).toEqual([publicHalf(secret ?? '')]);
       for (const read of ['select seed from plinth_webhooks.signing_keys', 'select * from plinth_webhooks.keys_to_derive()']) {
-        expect(await code(as(a, read))).toBe('42501');
-        expect(await code(database.plinth.asReader({}, (tx) => tx.query(read)))).toBe('42501');
+        expect(await errorCode(as(a, read))).toBe('42501');
+        expect(await errorCode(database.plinth.asReader({}, (tx) => tx.query(read)))).toBe('42501');
       }
       expect(await as(b, 'select * from plinth.webhook_public_keys')).toEqual([]);
       expect(JSON.stringify(await as(a, 'select * from plinth.audit_logs'))).not.toContain((secret ?? '').slice(5));
@@ -129,8 +126,8 @@ describe('keys', () => {
     await database.admin.query(`update plinth_webhooks.signing_keys set created_at = created_at - interval '1 hour'`);
     await worker('select plinth_webhooks.forget_secrets()');
     expect(await publicKeys(id)).toEqual([fresh]);
-    for (const overlap of ['-1 second', '8 days', null]) expect(await code(rotate(overlap))).toBe('webhooks_overlap_invalid');
-    expect(await code(rotate('1 day', b))).toBe('webhooks_subscription_not_found');
+    for (const overlap of ['-1 second', '8 days', null]) expect(await errorCode(rotate(overlap))).toBe('webhooks_overlap_invalid');
+    expect(await errorCode(rotate('1 day', b))).toBe('webhooks_subscription_not_found');
     expect(await as(a, `select action from plinth.audit_logs where entity_id = $1 and action = 'webhooks.key_rotated'`, [id])).toHaveLength(1);
   });
 

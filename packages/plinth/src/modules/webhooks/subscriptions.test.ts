@@ -4,6 +4,7 @@ import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
 
 let database: TestDatabase;
 let a: string;
@@ -33,11 +34,6 @@ const subscribe = async (
   if (!made) throw new Error('not subscribed');
   return made;
 };
-const code = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'no error',
-    (error: { code?: string }) => String(error.code),
-  );
 const keys = async (id: string) =>
   (await database.admin.query<{ key: string }>('select key from plinth_webhooks.subscription_keys where subscription_id = $1 order by key', [id])).rows.map(
     (row) => row.key,
@@ -91,7 +87,7 @@ describe('subscribing', () => {
       { secret },
     ]),
   ] as [string, { name?: string; patterns?: unknown; url?: unknown; secret?: string }][])('%s: %j', async (expected, { name, patterns, url, secret }) => {
-    expect(await code(subscribe(a, name ?? 'n', patterns === undefined ? ['#'] : patterns, url === undefined ? 'https://example.com' : url, secret))).toBe(
+    expect(await errorCode(subscribe(a, name ?? 'n', patterns === undefined ? ['#'] : patterns, url === undefined ? 'https://example.com' : url, secret))).toBe(
       expected,
     );
   });
@@ -103,12 +99,12 @@ describe('subscribing', () => {
 
   test('a name is taken within its tenant only', async () => {
     await subscribe(a);
-    expect(await code(subscribe(a))).toBe('webhooks_name_taken');
-    expect(await code(subscribe(b))).toBe('no error');
+    expect(await errorCode(subscribe(a))).toBe('webhooks_name_taken');
+    expect(await errorCode(subscribe(b))).toBe('no error');
   });
 
   test('without a tenant nothing is subscribed', async () => {
-    expect(await code(database.plinth.transaction({}, (tx) => tx.query(`select plinth.subscribe('n', '{#}', 'https://example.com')`)))).toBe(
+    expect(await errorCode(database.plinth.transaction({}, (tx) => tx.query(`select plinth.subscribe('n', '{#}', 'https://example.com')`)))).toBe(
       'kernel_tenant_required',
     );
   });
@@ -123,18 +119,18 @@ describe('secrets', () => {
   test('can be read by the worker alone, whatever view or function is tried', async () => {
     await subscribe(a);
     const read = 'select secret from plinth_webhooks.secrets';
-    expect(await code(as(a, read))).toBe('42501');
+    expect(await errorCode(as(a, read))).toBe('42501');
     expect(
-      await code(
+      await errorCode(
         as(
           a,
           `insert into plinth_webhooks.secrets (tenant_id, subscription_id, secret) select tenant_id, id, 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' from plinth_webhooks.subscriptions returning secret`,
         ),
       ),
     ).toBe('42501');
-    expect(await code(as(a, `select plinth_webhooks.valid_secrets(tenant_id, id) from plinth_webhooks.subscriptions`))).toBe('42501');
-    expect(await code(as(a, `update plinth_webhooks.secrets set secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'`))).toBe('42501');
-    expect(await code(database.plinth.asReader({}, (tx) => tx.query(read)))).toBe('42501');
+    expect(await errorCode(as(a, `select plinth_webhooks.valid_secrets(tenant_id, id) from plinth_webhooks.subscriptions`))).toBe('42501');
+    expect(await errorCode(as(a, `update plinth_webhooks.secrets set secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'`))).toBe('42501');
+    expect(await errorCode(database.plinth.asReader({}, (tx) => tx.query(read)))).toBe('42501');
     expect(await database.plinth.asWorker({}, (tx) => tx.query(read))).toHaveLength(1);
   });
 
@@ -149,8 +145,8 @@ describe('secrets', () => {
     expect(await valid()).toEqual([third, secret]);
     await database.admin.query(`update plinth_webhooks.secrets set created_at = created_at - interval '2 days'`);
     expect(await valid()).toEqual([third]);
-    for (const overlap of ['-1 second', '8 days']) expect(await code(rotate(overlap))).toBe('webhooks_overlap_invalid');
-    expect(await code(as(b, 'select plinth.rotate_subscription_secret($1)', [id]))).toBe('webhooks_subscription_not_found');
+    for (const overlap of ['-1 second', '8 days']) expect(await errorCode(rotate(overlap))).toBe('webhooks_overlap_invalid');
+    expect(await errorCode(as(b, 'select plinth.rotate_subscription_secret($1)', [id]))).toBe('webhooks_subscription_not_found');
     expect(await as(a, `select action from plinth.audit_logs where entity_id = $1 and action = 'webhooks.secret_rotated'`, [id])).toHaveLength(2);
   });
 });
@@ -164,9 +160,9 @@ describe('changing', () => {
     const [row] = await as<Record<string, unknown>>(a, 'select * from plinth.event_subscriptions where id = $1', [id]);
     expect(row).toMatchObject({ name: 'billing', url: 'https://example.org/new', description: 'both', patterns: ['user.#', 'order.*'] });
     await subscribe(a, 'other');
-    expect(await code(as(a, `select plinth.update_subscription($1, p_name => 'other')`, [id]))).toBe('webhooks_name_taken');
-    expect(await code(as(a, `select plinth.update_subscription($1, p_url => 'nowhere')`, [id]))).toBe('webhooks_url_invalid');
-    expect(await code(as(a, `select plinth.update_subscription($1, p_patterns => '{a..b}')`, [id]))).toBe('webhooks_pattern_invalid');
+    expect(await errorCode(as(a, `select plinth.update_subscription($1, p_name => 'other')`, [id]))).toBe('webhooks_name_taken');
+    expect(await errorCode(as(a, `select plinth.update_subscription($1, p_url => 'nowhere')`, [id]))).toBe('webhooks_url_invalid');
+    expect(await errorCode(as(a, `select plinth.update_subscription($1, p_patterns => '{a..b}')`, [id]))).toBe('webhooks_pattern_invalid');
   });
 
   test('disabling keeps what waits, enabling sends it; twice is no error', async () => {
@@ -176,7 +172,7 @@ describe('changing', () => {
     await as(a, 'select plinth.disable_subscription($1)', [id]);
     expect(await as(a, 'select status, due_at from plinth.event_deliveries')).toEqual([{ status: 'pending', due_at: null }]);
     expect(await as(a, 'select enabled, disabled_reason from plinth.event_subscriptions')).toEqual([{ enabled: false, disabled_reason: 'moving house' }]);
-    expect(await code(as(a, 'select plinth.send_test_event($1)', [id]))).toBe('webhooks_subscription_disabled');
+    expect(await errorCode(as(a, 'select plinth.send_test_event($1)', [id]))).toBe('webhooks_subscription_disabled');
     expect(await as(a, 'select plinth.enable_subscription($1) as waiting', [id])).toEqual([{ waiting: 1 }]);
     expect(await as(a, 'select plinth.enable_subscription($1) as waiting', [id])).toEqual([{ waiting: 0 }]);
     expect(await as(a, 'select status from plinth.event_deliveries where due_at is not null')).toEqual([{ status: 'pending' }]);
@@ -193,12 +189,12 @@ describe('changing', () => {
   test('sends again only what was given up, and only while the subscription is enabled', async () => {
     const { id } = await subscribe(a);
     const [{ delivery } = { delivery: '' }] = await as<{ delivery: string }>(a, 'select plinth.send_test_event($1) as delivery', [id]);
-    expect(await code(as(a, 'select plinth.resend_delivery($1)', [delivery]))).toBe('webhooks_delivery_not_dead');
+    expect(await errorCode(as(a, 'select plinth.resend_delivery($1)', [delivery]))).toBe('webhooks_delivery_not_dead');
     await database.admin.query(`update plinth_webhooks.deliveries set status = 'failed', due_at = 'infinity', attempts = 10, finished_at = now()`);
     await as(a, 'select plinth.disable_subscription($1)', [id]);
-    expect(await code(as(a, 'select plinth.resend_delivery($1)', [delivery]))).toBe('webhooks_subscription_disabled');
+    expect(await errorCode(as(a, 'select plinth.resend_delivery($1)', [delivery]))).toBe('webhooks_subscription_disabled');
     await as(a, 'select plinth.enable_subscription($1)', [id]);
-    expect(await code(as(b, 'select plinth.resend_delivery($1)', [delivery]))).toBe('webhooks_delivery_not_found');
+    expect(await errorCode(as(b, 'select plinth.resend_delivery($1)', [delivery]))).toBe('webhooks_delivery_not_found');
     await as(a, 'select plinth.resend_delivery($1)', [delivery]);
     expect(await as(a, 'select id, status, attempts from plinth.event_deliveries')).toEqual([{ id: delivery, status: 'pending', attempts: 0 }]);
   });
@@ -209,7 +205,7 @@ describe('changing', () => {
       const { id } = await subscribe(a);
       const missing = await as(b, `select plinth.${name}($1)`, [database.plinth.newId()]).catch((error: { code: string }) => error.code);
       expect(missing).toBe('webhooks_subscription_not_found');
-      expect(await code(as(b, `select plinth.${name}($1)`, [id]))).toBe(missing);
+      expect(await errorCode(as(b, `select plinth.${name}($1)`, [id]))).toBe(missing);
       expect(await as(a, 'select id from plinth.event_subscriptions where enabled')).toEqual([{ id }]);
     },
   );
