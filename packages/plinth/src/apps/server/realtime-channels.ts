@@ -7,6 +7,8 @@ import { topicsMatcher } from './realtime-topics.ts';
 interface Channel {
   matches: ReturnType<typeof topicsMatcher>;
   members: Record<Format, Set<Connection>>;
+  /** How often it was told something. */
+  turn: number;
 }
 
 /** Who hears what, by tenant. */
@@ -31,6 +33,13 @@ function hold(connection: Connection, frames: Frames, indexes: readonly number[]
   else held.batches.push({ frames, indexes });
 }
 
+/** Telling thousands takes a while: each time others come first, so that nobody is always the last. The stride leaves no part of a crowd out. */
+function inTurn(members: ReadonlySet<Connection>, turn: number): Connection[] {
+  const all = [...members];
+  const first = Math.floor(all.length * ((turn * 0.618) % 1));
+  return first === 0 ? all : [...all.slice(first), ...all.slice(0, first)];
+}
+
 export function createChannels(): Channels {
   const tenants = new Map<string, Map<string, Channel>>();
 
@@ -48,17 +57,19 @@ export function createChannels(): Channels {
     const channels = tenants.get(connection.tenantId) ?? new Map<string, Channel>();
     tenants.set(connection.tenantId, channels);
     const key = keyOf(connection.topics);
-    const channel = channels.get(key) ?? { matches: topicsMatcher(connection.topics), members: { sse: new Set(), socket: new Set() } };
+    const channel = channels.get(key) ?? { matches: topicsMatcher(connection.topics), members: { sse: new Set(), socket: new Set() }, turn: 0 };
     channels.set(key, channel);
     channel.members[connection.format].add(connection);
   };
 
-  const tellChannel = ({ matches, members }: Channel, frames: Frames, indexes: readonly number[]): void => {
+  const tellChannel = (channel: Channel, frames: Frames, indexes: readonly number[]): void => {
+    const { matches, members } = channel;
     const matched = indexes.filter((index) => matches(frames.events[index] as Frames['events'][number]));
     if (matched.length === 0) return;
+    const turn = channel.turn++;
     for (const format of ['sse', 'socket'] as const) {
       let bytes: Buffer | undefined;
-      for (const connection of members[format]) {
+      for (const connection of inTurn(members[format], turn)) {
         if (connection.held) hold(connection, frames, matched);
         else connection.send((bytes ??= frames.bytes(format, matched)));
       }

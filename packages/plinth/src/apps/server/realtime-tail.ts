@@ -2,7 +2,7 @@ import { FEED_SIGNAL } from '#kernel/feed.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
-import type { LiveEvent, LiveWindow, LogState } from '#modules/events';
+import type { LiveEvent, LivePage, LiveWindow, LogState } from '#modules/events';
 import { readLivePage, readLogState } from '#modules/events';
 import { parseSnapshot } from './realtime-offset.ts';
 
@@ -37,8 +37,12 @@ export interface Tail {
 const POLL_MS = 1_000;
 /** However many hints there are, no more looks than this. */
 const APART_MS = 4;
-/** Telling thousands takes a while: the next look waits as long again, at most this, so that what comes meanwhile is told with one write each. */
+/**
+ * Telling thousands takes a while. When a look brought several events, more are coming: the next one rests after the telling for as long again, at
+ * most this, so that what comes meanwhile is told with one write each. An event that comes alone waits for nothing.
+ */
 const MOST_APART_MS = 100;
+const SEVERAL = 3;
 const PAGE = 500;
 /** After a look that failed. */
 const RETRY_MS = 200;
@@ -70,7 +74,8 @@ class LogTail implements Tail {
   #started: Promise<void> = Promise.resolve();
   #asked: Asked[] = [];
   #nudge = new AbortController();
-  #toldMs = 0;
+  /** No look before this. */
+  #restsUntilMs = 0;
 
   constructor(plinth: Plinth<ModuleMap>, log: WorkServices['log'], listener: TailListener) {
     this.#plinth = plinth;
@@ -140,17 +145,38 @@ class LogTail implements Tail {
 
   async #look(stop: AbortSignal): Promise<void> {
     const { above } = performance.now() - this.#stateMs > STATE_MS || !this.#state ? await this.#readState() : this.#state;
+    let told = 0;
+    let toldMs = 0;
     for (let full = true; full && !stop.aborted; ) {
       const { at: before, atS: fromS } = this;
-      const page = await this.#plinth.asWorker({ readOnly: true, timeoutMs: 10_000 }, (tx) => readLivePage(tx, before, above, PAGE));
+      const page = await this.#read(before, above);
       full = page.full;
       const last = page.events.at(-1)?.position ?? before.last;
       this.#moveTo(full ? { s1: before.s1, s2: page.s2, last } : { s1: page.s2, last: '0' });
       if (page.events.length === 0) continue;
       const beganMs = performance.now();
       this.#listener.onBatch({ events: page.events, s1: before.s1, s2: page.s2, full, fromS, untilS: this.#nowS() });
-      this.#toldMs += performance.now() - beganMs;
+      toldMs += performance.now() - beganMs;
+      told += page.events.length;
     }
+    this.#restsUntilMs = performance.now() + (told < SEVERAL ? APART_MS : Math.max(APART_MS, Math.min(toldMs, MOST_APART_MS)));
+  }
+
+  /** COMMIT is sent with the read and not after it: nothing else happens in the transaction, and a round trip fewer is told earlier. */
+  async #read(window: LiveWindow, above: string): Promise<LivePage> {
+    let page: Promise<LivePage> | undefined;
+    const committed = this.#plinth.asWorker({ readOnly: true, timeoutMs: 10_000 }, async (tx) => {
+      page = readLivePage(tx, window, above, PAGE);
+      page.catch(() => {});
+    });
+    return committed.then(
+      () => page as Promise<LivePage>,
+      // What made the transaction fail says more than that it did.
+      async (error: unknown) => {
+        await page;
+        throw error;
+      },
+    );
   }
 
   async #run(stop: AbortSignal): Promise<void> {
@@ -171,8 +197,8 @@ class LogTail implements Tail {
         await pause(RETRY_MS);
       }
       await hinted;
-      await pause(Math.max(APART_MS, Math.min(this.#toldMs, MOST_APART_MS)));
-      this.#toldMs = 0;
+      const restMs = this.#restsUntilMs - performance.now();
+      if (restMs > 0) await pause(restMs);
     }
   }
 }
