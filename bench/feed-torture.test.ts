@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from 'vitest';
 import { testDatabase } from '../packages/plinth/src/testing/database.ts';
-import { torture } from './feed-torture.ts';
+import { torture } from './torture/torture.ts';
 
 const database = await testDatabase('torture');
 afterAll(() => database.drop());

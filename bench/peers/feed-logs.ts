@@ -3,7 +3,10 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { createPlinth } from '../../packages/plinth/src/index.ts';
 import { consumeOnce } from '../../packages/plinth/src/kernel/feed.ts';
+import type { AnyTransaction } from '../../packages/plinth/src/kernel/transaction.ts';
+import type { FeedEvent } from '../../packages/plinth/src/kernel/work.ts';
 import type { BenchContext } from '../harness.ts';
+import { record } from '../torture/readers.ts';
 import { emmettLog } from './emmett-consumer.ts';
 import type { LogUnderTest } from './feed-torture.ts';
 import { EFFECTS } from './feed-torture.ts';
@@ -45,12 +48,8 @@ export async function plinthLog({ admin, url, serverUrl, tenantId }: BenchContex
       let reading = true;
       const consumer = {
         summary: 'counts',
-        handle: async (tx: Parameters<Parameters<typeof consumeOnce>[2]['handle']>[0], events: Parameters<Parameters<typeof consumeOnce>[2]['handle']>[1]) =>
-          void (await tx.query(
-            `insert into torture.effects (event_id, stream, version) select e.id, e.aggregate_id, e.version
-             from unnest($1::uuid[]) with ordinality as b (id, nth) join plinth_events.events as e on e.tenant_id = $2 and e.id = b.id order by b.nth`,
-            [events.map((event) => event.id), tenantId],
-          )),
+        details: true,
+        handle: async (tx: AnyTransaction, events: readonly FeedEvent[]) => void (await record(tx, events)),
       };
       const running = (async () => {
         while (reading) if ((await consumeOnce(reader, 'torture.log', consumer)) === 0) await new Promise((resolve) => setTimeout(resolve, 10));

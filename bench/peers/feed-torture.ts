@@ -31,7 +31,9 @@ export interface LogVerdict {
   lost: number;
   duplicated: number;
   inverted: number;
-  /** Of events that were committed while the foreign transaction was open. */
+  /** Committed while the foreign transaction was open. */
+  eventsPerS: number;
+  /** Of these. */
   p99LagMs: number;
   medianLagMs: number;
 }
@@ -163,6 +165,7 @@ async function judge(run: Run): Promise<LogVerdict> {
     lost: truth.filter(({ id }) => !times.has(id)).length,
     duplicated: effects.length - times.size,
     inverted,
+    eventsPerS: Math.round((lags.length / (foreign.to - foreign.from)) * 1_000),
     p99LagMs: Math.round(lags[Math.floor(lags.length * 0.99)] ?? Number.NaN),
     medianLagMs: Math.round(lags[Math.floor(lags.length / 2)] ?? Number.NaN),
   };
