@@ -6,8 +6,8 @@ import type { StreamEvent } from './event-stream.ts';
 
 /** Something that can be read by the Durable Streams protocol: a stream of its own, or the events of an aggregate. */
 export interface Source {
-  /** Looked at in one transaction. Errors: what says that there is no such stream. */
-  look(tx: AnyTransaction, after: string | 'now' | undefined): Promise<Look>;
+  /** Looked at in one transaction, by somebody with these permissions. Errors: what says that there is no such stream. */
+  look(tx: AnyTransaction, after: string | 'now' | undefined, scopes: readonly string[]): Promise<Look>;
   /** The same without messages. */
   head(tx: AnyTransaction): Promise<Omit<Look, 'messages'>>;
 }
@@ -25,7 +25,7 @@ export interface Look {
 }
 
 /** Runs a look for the caller of a request; checks every time that the caller still may. */
-export type Looker = <T>(body: (tx: AnyTransaction) => Promise<T>) => Promise<T>;
+export type Looker = <T>(body: (tx: AnyTransaction, scopes: readonly string[]) => Promise<T>) => Promise<T>;
 
 export interface Reading {
   source: Source;
@@ -67,7 +67,7 @@ async function lookLong(reading: Reading, until: AbortSignal): Promise<{ look: L
   let { after } = query;
   for (;;) {
     const position = after;
-    const look = await run((tx) => source.look(tx, position));
+    const look = await run((tx, scopes) => source.look(tx, position, scopes));
     if (after === 'now') after = look.tail;
     const left = end - performance.now();
     if (look.messages.length > 0 || look.closed || left <= 0 || until.aborted || !atEnd(look, nextOf(look, after))) return { look, after };
@@ -79,7 +79,7 @@ async function lookLong(reading: Reading, until: AbortSignal): Promise<{ look: L
 export async function readOnce(reading: Reading, request: Request, until: AbortSignal): Promise<Response> {
   const { query, source, run } = reading;
   const long = query.live === 'long-poll';
-  const { look, after } = long ? await lookLong(reading, until) : { look: await run((tx) => source.look(tx, query.after)), after: query.after };
+  const { look, after } = long ? await lookLong(reading, until) : { look: await run((tx, scopes) => source.look(tx, query.after, scopes)), after: query.after };
   const next = nextOf(look, after);
   const whole = atEnd(look, next);
   const headers: Record<string, string> = {
@@ -121,7 +121,7 @@ export async function* told(reading: Reading, signal: AbortSignal): AsyncGenerat
   let saidMs = 0;
   while (!signal.aborted) {
     const position = after;
-    const look = await run((tx) => source.look(tx, position));
+    const look = await run((tx, scopes) => source.look(tx, position, scopes));
     // A control event follows every data event, so that a reader may stop anywhere.
     for (const message of look.messages) {
       yield { event: 'data', text: lineOf(look, message.data) };

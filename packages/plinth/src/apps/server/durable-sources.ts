@@ -1,4 +1,5 @@
 import { FEED_SIGNAL } from '#kernel/feed.ts';
+import { allows } from '#kernel/rpc.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { readStreamPage } from '#modules/events';
 import { openStream, readStreamMessages, streamSignal } from '#modules/streams';
@@ -41,13 +42,13 @@ export function eventSource(type: string, id: string): Source {
       messages: events.map((event) => ({ position: event.version, data: Buffer.from(event.text) })),
     };
   };
-  return { look, head: (tx) => look(tx, 'now') };
+  return { look, head: (tx) => look(tx, 'now', []) };
 }
 
 /** The messages of a webhook subscription that is pulled, as JSON; the body stands in them as a push would send it. */
 export function pulledSource(id: string): Source {
-  const look: Source['look'] = async (tx, after) => {
-    const { tail, messages } = await readPulled(tx, id, after === 'now' ? null : after, PAGE);
+  const look: Source['look'] = async (tx, after, scopes) => {
+    const { tail, messages } = await readPulled(tx, id, { after: after === 'now' ? null : after, limit: PAGE, mayReveal: allows(scopes, 'webhooks.reveal') });
     return {
       id,
       contentType: 'application/json',
@@ -61,5 +62,5 @@ export function pulledSource(id: string): Source {
       }),
     };
   };
-  return { look, head: (tx) => look(tx, 'now') };
+  return { look, head: (tx) => look(tx, 'now', []) };
 }

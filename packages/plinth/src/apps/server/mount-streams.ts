@@ -26,14 +26,20 @@ const LONG_POLL_MS = 20_000;
  * Runs `body` in the tenant of the caller. Errors: access_*, kernel_unauthenticated, kernel_forbidden, kernel_tenant_required, kernel_reason_required,
  * and what `body` throws.
  */
-async function inCall<T>(host: Host, request: Request, exchange: Exchange, permission: string, body: (tx: AnyTransaction) => Promise<T>): Promise<T> {
+async function inCall<T>(
+  host: Host,
+  request: Request,
+  exchange: Exchange,
+  permission: string,
+  body: (tx: AnyTransaction, scopes: readonly string[]) => Promise<T>,
+): Promise<T> {
   const facts = { ...(await callFacts(host, request, exchange)), idempotencyKey: undefined, signal: AbortSignal.timeout(host.requestMs) };
   const { principal } = facts.credential;
   if (!principal) throw fail('unauthenticated');
   if (!allows(principal.scopes, permission)) throw fail('forbidden', { message: `The credential lacks the permission ${permission}`, detail: { permission } });
   if (!principal.tenantId) throw fail('tenant_required');
   const call = { type: 'mutation', path: `durable.${permission}`, input: undefined, secretFields: [], operator: false, records: true } as const;
-  return (await callContext(host.calls, facts).run(call, body)) as T;
+  return (await callContext(host.calls, facts).run(call, (tx) => body(tx, principal.scopes))) as T;
 }
 
 /**

@@ -131,6 +131,7 @@ const streamPaths = (): Record<string, Record<string, Operation>> => ({
     },
   },
   '/durable/events/{type}/{id}': durableRead('events-durable', 'Reads the events of one aggregate as a durable stream', ['type', 'id']),
+  '/durable/webhooks/{id}': durableRead('webhooks-durable', 'Reads the messages of a webhook subscription that is pulled as a durable stream', ['id']),
 });
 
 const realtimePaths = (): Record<string, Record<string, Operation>> => ({

@@ -4,6 +4,7 @@ import type { AnyTransaction } from '#kernel/transaction.ts';
 import { DUE } from './consumer.ts';
 import { KEY_MADE } from './derive-keys.ts';
 import { fail } from './errors.ts';
+import { format, guardReveal } from './format.ts';
 import { inboundApi } from './inbound-api.ts';
 import { policyApi } from './policy-api.ts';
 import { portalApi } from './portal-api.ts';
@@ -26,6 +27,8 @@ const subscription = z.object({
   id: z.uuid(),
   name: z.string(),
   mode,
+  format,
+  reveal: z.boolean(),
   url: z.string().nullable(),
   patterns: z.array(z.string()),
   enabled: z.boolean(),
@@ -100,6 +103,8 @@ const subscribe = procedure({
       name,
       patterns,
       mode: mode.default('push'),
+      format: format.default('standard'),
+      reveal: z.boolean().default(false).describe('Personal fields in readable form; asks for webhooks.reveal'),
       url: url.optional(),
       description: description.optional(),
       secret: secret.optional(),
@@ -111,9 +116,10 @@ const subscribe = procedure({
   .output(z.object({ id: z.uuid(), secret: z.string().nullable() }))
   .mutation(async ({ ctx, input }) => {
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
+    await guardReveal(ctx.tx, ctx.principal, input);
     const [made] = await ctx.tx.query<{ id: string; secret: string | null }>(
       `select subscription_id as id, secret from plinth.subscribe(p_name => $1, p_patterns => $2, p_url => $3, p_description => $4, p_secret => $5,
-        p_filter => $6, p_transform => $7, p_signing => $8, p_mode => $9)`,
+        p_filter => $6, p_transform => $7, p_signing => $8, p_mode => $9, p_format => $10, p_reveal => $11)`,
       [
         input.name,
         input.patterns,
@@ -124,6 +130,8 @@ const subscribe = procedure({
         asJson(input.transform),
         input.signing,
         input.mode,
+        input.format,
+        input.reveal,
       ],
     );
     if (!made) throw fail('subscription_not_found');
@@ -147,13 +155,16 @@ const update = procedure({ rest: 'PATCH /webhooks/subscriptions/{id}', permissio
       transform: transform.nullish(),
       signing: signing.optional(),
       mode: mode.optional(),
+      format: format.optional(),
+      reveal: z.boolean().optional(),
     }),
   )
   .output(subscription)
   .mutation(async ({ ctx, input }) => {
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
+    await guardReveal(ctx.tx, ctx.principal, input, input.id);
     const sql = `select plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5,
-      p_filter => $6, p_transform => $7, p_signing => $8, p_mode => $9)`;
+      p_filter => $6, p_transform => $7, p_signing => $8, p_mode => $9, p_format => $10, p_reveal => $11)`;
     await ctx.tx.query(sql, [
       input.id,
       input.name ?? null,
@@ -164,6 +175,8 @@ const update = procedure({ rest: 'PATCH /webhooks/subscriptions/{id}', permissio
       asJson(input.transform),
       input.signing ?? null,
       input.mode ?? null,
+      input.format ?? null,
+      input.reveal ?? null,
     ]);
     ctx.tx.signal(DUE);
     ctx.tx.signal(KEY_MADE);

@@ -22,6 +22,8 @@ const delivery: ClaimedDelivery = {
   event_type: 'order.created',
   body: '{"type":"order.created"}',
   attempt: 1,
+  format: null,
+  reveal: false,
   correlation_id: null,
 };
 const timings = { dns: 1, connect: 2, tls: 3, wait: 4, total: 10.4 };

@@ -1,4 +1,5 @@
 import { PlinthError } from '#kernel/errors.ts';
+import { requestOf } from './format.ts';
 import type { Signing } from './profiles.ts';
 import { signAs } from './profiles.ts';
 import type { HttpAnswer, HttpSender, HttpTimings } from './sender.ts';
@@ -17,6 +18,12 @@ export interface ClaimedDelivery {
   event_id: string | null;
   event_type: string;
   body: string;
+  /** Of the body; null: standard. */
+  format: string | null;
+  /** Personal fields are to be sent in readable form. */
+  reveal: boolean;
+  /** Why the body could not be made readable. */
+  unreadable?: unknown;
   attempt: number;
   correlation_id: string | null;
 }
@@ -112,21 +119,24 @@ function judgeFailure(error: unknown): Pick<Settlement, 'outcome' | 'permanent' 
 
 /** Makes one attempt and says how it ended. Never rejects; an attempt that `signal` stopped is `returned`. */
 export async function attemptDelivery(delivery: ClaimedDelivery, options: AttemptOptions): Promise<Settlement> {
-  const { tenant_id, id, lease_id, subscription_id, lane_key, url, body } = delivery;
+  const { tenant_id, id, lease_id, subscription_id, lane_key, url } = delivery;
   const key = { tenant_id, id, lease_id, subscription_id, lane_key };
   const startedAt = options.clock.now();
-  let signed: Record<string, string> | undefined;
+  let sent: Record<string, string> | undefined;
   const logged = (timings: HttpTimings | undefined): Partial<Settlement> => ({
     url,
-    ...(signed ? { request_headers: { 'content-type': 'application/json', ...signed } } : {}),
+    ...(sent ? { request_headers: sent } : {}),
     response_time_ms: Math.round(timings?.total ?? options.clock.now() - startedAt),
   });
   try {
-    signed = signAs(delivery.signing, delivery.secrets, { id, type: delivery.event_type, timestampSeconds: Math.floor(startedAt / 1000), body });
+    if (delivery.unreadable !== undefined) throw delivery.unreadable;
+    const { headers, body } = requestOf(delivery);
+    const signed = signAs(delivery.signing, delivery.secrets, { id, type: delivery.event_type, timestampSeconds: Math.floor(startedAt / 1000), body });
+    sent = { ...headers, ...signed };
     const answer = await options.sender.send({
       url,
       method: 'POST',
-      headers: { 'content-type': 'application/json', 'user-agent': 'Plinth-Webhooks', ...signed },
+      headers: { ...sent, 'user-agent': 'Plinth-Webhooks' },
       body,
       timeoutMs: options.timeoutMs,
       maxBodyBytes: MAX_ANSWER_BYTES,

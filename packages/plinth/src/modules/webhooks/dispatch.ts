@@ -5,6 +5,7 @@ import type { WorkerPart, WorkerRuntime } from '#kernel/work.ts';
 import type { ClaimedDelivery, Settlement } from './attempt.ts';
 import { attemptDelivery } from './attempt.ts';
 import { DUE } from './consumer.ts';
+import { isSealedBody, revealBodies } from './format.ts';
 import type { HttpSender } from './sender.ts';
 import { senderOf } from './sender.ts';
 
@@ -118,7 +119,19 @@ class Dispatcher {
       return tx.query<ClaimedDelivery>(CLAIM, [free, perSubscription, timeoutMs + LEASE_MARGIN_MS, this.#holder, perTenant]);
     });
     if (forget) this.#forgotAt = now;
-    return claimed;
+    return this.#reveal(claimed);
+  }
+
+  /** What is stored stays encrypted: personal fields are readable on the way out only, and no longer once their subject was erased. */
+  async #reveal(claimed: ClaimedDelivery[]): Promise<ClaimedDelivery[]> {
+    const sealed = claimed.filter((delivery) => delivery.reveal && isSealedBody(delivery));
+    if (sealed.length === 0) return claimed;
+    const unreadable = (delivery: ClaimedDelivery, error: unknown): ClaimedDelivery => ({ ...delivery, unreadable: error });
+    const shown = await this.#runtime.plinth
+      .asWorker({ readOnly: true }, (tx) => revealBodies(tx, sealed, unreadable))
+      .catch((error: unknown) => sealed.map((delivery) => unreadable(delivery, error)));
+    const byId = new Map(shown.map((delivery) => [delivery.lease_id, delivery]));
+    return claimed.map((delivery) => byId.get(delivery.lease_id) ?? delivery);
   }
 
   #start(delivery: ClaimedDelivery): void {

@@ -13,6 +13,11 @@ export const errors = {
     title: 'The mode of a subscription is push with a URL, or pull without one',
     wayOut: 'Give push and a URL, or pull and none.',
   },
+  format_invalid: {
+    status: 400,
+    title: 'The format of a subscription is not one that it can have',
+    wayOut: 'Give standard, cloudevents-structured or, where it is sent to a URL, cloudevents-binary.',
+  },
   not_pulled: {
     status: 409,
     title: 'The subscription is sent to, not read',

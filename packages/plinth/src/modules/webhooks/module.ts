@@ -122,6 +122,7 @@ export default defineModule({
   permissions: {
     'webhooks.read': 'Sees subscriptions, deliveries and attempts (never secrets)',
     'webhooks.pull': 'Reads the messages of subscriptions that are pulled',
+    'webhooks.reveal': 'Lets subscriptions have personal fields in readable form, and reads them so',
     'webhooks.write': 'Manages subscriptions and their secrets, sends test events',
     'webhooks.retry': 'Sends deliveries again, and replays',
     'webhooks.portal.read': 'Sees what the customer portal shows',
@@ -134,6 +135,8 @@ export default defineModule({
       columns: [
         'name',
         'mode',
+        'format',
+        'reveal',
         'url',
         'patterns',
         'filter',
@@ -148,7 +151,7 @@ export default defineModule({
         'disabled_reason',
         'created_at',
       ],
-      filters: ['name', 'mode', 'url', 'enabled', 'ordering', 'breaker'],
+      filters: ['name', 'mode', 'reveal', 'url', 'enabled', 'ordering', 'breaker'],
       empty: 'Nobody has subscribed yet. Call plinth.subscribe(...) or POST /api/v1/webhooks/subscriptions.',
       actions: [
         { procedure: 'sendTest', label: 'Send a test event', when: { column: 'enabled', in: ['true'] } },

@@ -4,6 +4,7 @@ import { procedure } from '#kernel/rpc.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { KEY_MADE } from './derive-keys.ts';
 import { fail } from './errors.ts';
+import { guardReveal } from './format.ts';
 import { PORTAL_READ, PORTAL_WRITE } from './portal.ts';
 import { mode, signing } from './preview-api.ts';
 import { overlapSeconds, resumed, resumeInput, resumeSubscription, rotateKey, rotateSecret, sendTestEvent } from './subscription-acts.ts';
@@ -113,6 +114,7 @@ const update = procedure({
   .mutation(async ({ ctx, input }) => {
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
     await requirePublic(ctx.tx, input.event_types);
+    await guardReveal(ctx.tx, ctx.principal, input, input.id);
     await ctx.tx.query(
       'select plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5, p_signing => $6)',
       [input.id, input.name ?? null, input.event_types ?? null, input.url ?? null, input.description ?? null, input.signing ?? null],

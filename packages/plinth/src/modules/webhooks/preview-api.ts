@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
+import { format } from './format.ts';
 import { overlapSeconds, rotateKey } from './subscription-acts.ts';
 
 const READ = 'webhooks.read';
@@ -31,17 +32,19 @@ const preview = procedure({
       transform: transform.nullish(),
       limit: z.number().int().min(1).max(500).default(50),
       event_id: z.uuid().optional(),
+      format: format.default('standard'),
     }),
   )
   .output(z.object({ looked: z.number().int(), matched: z.number().int(), events: z.array(match) }))
   .mutation(async ({ ctx, input }) => {
-    const sql = 'select to_jsonb(p) as row from plinth.preview_subscription($1, $2, $3, $4, $5) p';
+    const sql = 'select to_jsonb(p) as row from plinth.preview_subscription($1, $2, $3, $4, $5, $6) p';
     const rows = await ctx.tx.query<{ row: z.infer<typeof match> }>(sql, [
       input.patterns,
       asJson(input.filter),
       asJson(input.transform),
       input.limit,
       input.event_id ?? null,
+      input.format,
     ]);
     const events = rows.map(({ row }) => row);
     return { looked: events.length, matched: events.filter((event) => event.matches).length, events };

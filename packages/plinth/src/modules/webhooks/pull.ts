@@ -2,6 +2,7 @@ import { toPlinthError } from '#kernel/errors.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { WorkerPart, WorkerRuntime } from '#kernel/work.ts';
 import { DUE } from './consumer.ts';
+import { isSealedBody, revealBodies } from './format.ts';
 
 /** Longest wait of what is to be appended when no hint came. */
 const EVERY_MS = 1_000;
@@ -62,20 +63,33 @@ export interface PulledMessage {
 const PAGE_BYTES = 4_194_304;
 
 /**
- * Reads on after a position (`null`: only looks where the end is), at most `limit` messages and about 4 MiB, oldest first. Errors:
- * webhooks_subscription_not_found, webhooks_not_pulled, webhooks_offset_gone.
+ * Reads on after a position (`null`: only looks where the end is), at most `limit` messages and about 4 MiB, oldest first. `mayReveal`: personal fields are
+ * readable where the subscription has them so. Errors: webhooks_subscription_not_found, webhooks_not_pulled, webhooks_offset_gone, events_key_missing.
  */
-export async function readPulled(tx: AnyTransaction, subscriptionId: string, after: string | undefined | null, limit: number): Promise<PulledPage> {
-  const [lane] = await tx.query<{ tail: string }>('select tail from plinth_webhooks.open_pulled($1, $2)', [subscriptionId, after ?? null]);
+export async function readPulled(
+  tx: AnyTransaction,
+  subscriptionId: string,
+  { after, limit, mayReveal }: { after: string | undefined | null; limit: number; mayReveal: boolean },
+): Promise<PulledPage> {
+  const [lane] = await tx.query<{ tenant_id: string; tail: string; reveal: boolean }>('select * from plinth_webhooks.open_pulled($1, $2)', [
+    subscriptionId,
+    after ?? null,
+  ]);
   const tail = lane?.tail ?? '0';
   if (after === null) return { tail, messages: [] };
-  const messages = await tx.query<PulledMessage>('select * from plinth_webhooks.read_pulled($1, $2, $3, $4)', [
-    subscriptionId,
-    after ?? '0',
-    limit,
-    PAGE_BYTES,
-  ]);
+  const stored = await tx.query<PulledMessage>('select * from plinth_webhooks.read_pulled($1, $2, $3, $4)', [subscriptionId, after ?? '0', limit, PAGE_BYTES]);
+  const messages = mayReveal && lane?.reveal ? await revealed(tx, lane.tenant_id, stored) : stored;
   const last = messages.at(-1)?.position ?? tail;
   // What was appended since the lane was looked at has been read as well.
   return { tail: BigInt(last) > BigInt(tail) ? last : tail, messages };
+}
+
+async function revealed(tx: AnyTransaction, tenantId: string, messages: readonly PulledMessage[]): Promise<PulledMessage[]> {
+  const sealed = messages.filter((message) => isSealedBody({ format: null, body: message.body }));
+  const rows = sealed.map((message) => ({ format: null, tenant_id: tenantId, position: message.position, body: message.body }));
+  const shown = await revealBodies(tx, rows, (_row, error) => {
+    throw error;
+  });
+  const bodies = new Map(shown.map(({ position, body }) => [position, body]));
+  return messages.map((message) => ({ ...message, body: bodies.get(message.position) ?? message.body }));
 }

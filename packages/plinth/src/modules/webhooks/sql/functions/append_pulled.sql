@@ -29,10 +29,13 @@ begin
       order by w.seq limit p_limit
     ), taken as (
       delete from plinth_webhooks.deliveries d using next n where d.tenant_id = _lane.tenant_id and d.id = n.id
-      returning d.id, d.event_id, d.event_type, d.body, d.correlation_id, d.causation_id, d.seq
+      returning d.id, d.event_id, d.event_type, d.body, d.format, d.correlation_id, d.causation_id, d.seq
     ), written as (
       insert into plinth_webhooks.pulled_messages (tenant_id, subscription_id, position, delivery_id, event_id, event_type, body, correlation_id, causation_id)
-      select _lane.tenant_id, _lane.subscription_id, _lane.tail + row_number() over (order by t.seq), t.id, t.event_id, t.event_type, t.body, t.correlation_id, t.causation_id from taken t
+      select _lane.tenant_id, _lane.subscription_id, _lane.tail + row_number() over (order by t.seq), t.id, t.event_id, t.event_type,
+        -- One that was to be sent as cloudevents-binary before the subscription was changed.
+        case when t.format = 'cloudevents-binary' then plinth_webhooks.cloud_body('cloudevents-structured', split_part(t.body, chr(10), 1)::jsonb, plinth_webhooks.sent_body(t.format, t.body)) else t.body end,
+        t.correlation_id, t.causation_id from taken t
       returning 1
     )
     select count(*) into _appended from written;

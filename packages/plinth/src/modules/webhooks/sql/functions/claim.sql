@@ -4,7 +4,7 @@
 -- windows and throttles exact under many dispatchers; nothing that a tenant locks is waited for. A delivery is not written by being claimed.
 -- Planner settings are fixed because the tables empty and fill faster than their statistics follow.
 create or replace function plinth_webhooks.claim(p_limit integer, p_per_subscription integer default 1000, p_lease interval default interval '60 seconds', p_holder uuid default null, p_per_tenant integer default 1000000)
-returns table (tenant_id uuid, id uuid, lease_id uuid, subscription_id uuid, lane_key text, url text, secrets text[], event_id uuid, event_type text, body text, attempt integer, correlation_id uuid, signing text)
+returns table (tenant_id uuid, id uuid, lease_id uuid, subscription_id uuid, lane_key text, url text, secrets text[], event_id uuid, event_type text, body text, attempt integer, correlation_id uuid, signing text, format text, reveal boolean)
 language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 as $$
@@ -93,7 +93,7 @@ begin
     select u.tenant_id, u.subscription_id, plinth_webhooks.valid_secrets(u.tenant_id, u.subscription_id, u.signing) as secrets
     from (select distinct c.tenant_id, c.subscription_id, c.signing from cleared c) u
   )
-  select d.tenant_id, d.id, f.lease_id, d.subscription_id, d.lane_key, s.url, k.secrets, d.event_id, d.event_type, d.body, f.attempt, d.correlation_id, s.signing
+  select d.tenant_id, d.id, f.lease_id, d.subscription_id, d.lane_key, s.url, k.secrets, d.event_id, d.event_type, d.body, f.attempt, d.correlation_id, s.signing, d.format, s.reveal
   from taken f
   join plinth_webhooks.deliveries d on d.tenant_id = f.tenant_id and d.id = f.delivery_id
   join plinth_webhooks.subscriptions s on s.tenant_id = f.tenant_id and s.id = f.subscription_id

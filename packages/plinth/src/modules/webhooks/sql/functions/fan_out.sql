@@ -24,26 +24,29 @@ begin
     select distinct e.tenant_id, e.type from event e
   ), match as materialized (
     -- Once for each type: in one join the planner asked again for each event.
-    select t.tenant_id, t.type, s.id as subscription_id, s.filter_path, s.transform, s.ordering, s.order_key from type t
+    select t.tenant_id, t.type, s.id as subscription_id, s.filter_path, s.transform, s.ordering, s.order_key, nullif(s.format, 'standard') as format from type t
     cross join lateral plinth_webhooks.matching(t.tenant_id, t.type) s
     where p_subscription_id is null or s.id = p_subscription_id
   ), hit as materialized (
-    select e.tenant_id, e.id, e.type, e.correlation_id, e.place, t.subscription_id, t.filter_path, t.transform, t.ordering, t.order_key
+    select e.tenant_id, e.id, e.type, e.correlation_id, e.place, t.subscription_id, t.filter_path, t.transform, t.ordering, t.order_key, t.format
     from match t join event e on e.tenant_id = t.tenant_id and e.type = t.type
   ), body as materialized (
     -- The document only where a filter or transform asks for it: most deliveries carry the body as it is.
     select h.place, p.payload::jsonb as payload, p.aggregate_type || '/' || p.aggregate_id as stream,
-      plinth_webhooks.body_of(h.type, coalesce(p.occurred_at, p.created_at), p.payload::jsonb) as text, case when h.looks then plinth_webhooks.document_of(p) end as document
-    from (select h.place, h.tenant_id, h.id, h.type, bool_or(h.filter_path is not null or h.transform is not null) as looks from hit h group by 1, 2, 3, 4) h
+      plinth_webhooks.body_of(h.type, coalesce(p.occurred_at, p.created_at), p.payload::jsonb) as text, case when h.looks then plinth_webhooks.document_of(p) end as document,
+      case when h.clouds then plinth_webhooks.cloud_attributes(p) end as attributes
+    from (select h.place, h.tenant_id, h.id, h.type, bool_or(h.filter_path is not null or h.transform is not null or h.format is not null) as looks, bool_or(h.format is not null) as clouds from hit h group by 1, 2, 3, 4) h
     join plinth_events.events p on p.tenant_id = h.tenant_id and p.id = h.id
   ), placed as materialized (
-    select h.tenant_id, h.id, h.type, h.correlation_id, h.place, h.subscription_id, case when h.transform is null then b.text else plinth_webhooks.transform_body(b.document, h.transform) end as text,
+    select h.tenant_id, h.id, h.type, h.correlation_id, h.place, h.subscription_id, h.format, case
+        when h.format is not null then plinth_webhooks.cloud_body(h.format, b.attributes, plinth_webhooks.cloud_data(b.document, h.transform))
+        when h.transform is null then b.text else plinth_webhooks.transform_body(b.document, h.transform) end as text,
       case when h.ordering <> 'parallel' then plinth_webhooks.order_key(h.ordering, h.order_key, b.stream, b.payload) end as lane_key
     from hit h join body b on b.place = h.place
     where plinth_webhooks.wants(h.filter_path, b.document)
   ), made as (
-    insert into plinth_webhooks.deliveries as d (tenant_id, id, subscription_id, event_id, event_type, body, correlation_id, causation_id, lane_key, due_at, replay_id)
-    select p.tenant_id, plinth_webhooks.delivery_id(p.subscription_id, p.id), p.subscription_id, p.id, p.type, p.text, p.correlation_id, p.id, p.lane_key,
+    insert into plinth_webhooks.deliveries as d (tenant_id, id, subscription_id, event_id, event_type, body, correlation_id, causation_id, lane_key, format, due_at, replay_id)
+    select p.tenant_id, plinth_webhooks.delivery_id(p.subscription_id, p.id), p.subscription_id, p.id, p.type, p.text, p.correlation_id, p.id, p.lane_key, p.format,
       case when p.lane_key is null or (p.subscription_id = any (_held)
           and row_number() over (partition by p.subscription_id, p.lane_key order by p.place) = 1
           and not exists (select from plinth_webhooks.deliveries d

@@ -1,5 +1,5 @@
 create or replace function plinth_webhooks.open_pulled(p_subscription_id uuid, p_after bigint default null)
-returns table (tail bigint, enabled boolean)
+returns table (tenant_id uuid, tail bigint, reveal boolean)
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
@@ -7,7 +7,7 @@ declare
   _of record;
   _first bigint;
 begin
-  select s.mode, s.enabled, n.tail, n.read_to, n.read_at into _of from plinth_webhooks.subscriptions s
+  select s.mode, s.reveal, n.tail, n.read_to, n.read_at into _of from plinth_webhooks.subscriptions s
   left join plinth_webhooks.pull_lanes n on n.tenant_id = s.tenant_id and n.subscription_id = s.id
   where s.tenant_id = plinth_kernel.require_tenant() and s.id = p_subscription_id;
   if _of.mode is null then
@@ -30,7 +30,7 @@ begin
     where (n.tenant_id, n.subscription_id) in (select w.tenant_id, w.subscription_id from plinth_webhooks.pull_lanes w
       where w.tenant_id = plinth_kernel.tenant_id() and w.subscription_id = p_subscription_id and p_after > coalesce(w.read_to, -1) for no key update skip locked);
   end if;
-  return query select _of.tail, _of.enabled;
+  return query select plinth_kernel.tenant_id(), _of.tail, _of.reveal;
 end
 $$;
-comment on function plinth_webhooks.open_pulled(uuid, bigint) is 'Where the lane of a pulled subscription ends, for a reader that goes on after a position. Errors: webhooks_subscription_not_found, webhooks_not_pulled, webhooks_offset_gone.';
+comment on function plinth_webhooks.open_pulled(uuid, bigint) is 'Where the lane of a pulled subscription ends, for a reader that goes on after a position, and whether personal fields may be shown. Errors: webhooks_subscription_not_found, webhooks_not_pulled, webhooks_offset_gone.';

@@ -1,4 +1,4 @@
-create or replace function plinth.preview_subscription(p_patterns text[] default '{#}', p_filter jsonb default null, p_transform jsonb default null, p_limit integer default 100, p_event_id uuid default null)
+create or replace function plinth.preview_subscription(p_patterns text[] default '{#}', p_filter jsonb default null, p_transform jsonb default null, p_limit integer default 100, p_event_id uuid default null, p_format text default 'standard')
 returns table (event_id uuid, event_type text, occurred_at timestamptz, matches boolean, body text)
 language plpgsql stable security invoker set search_path = ''
 as $$
@@ -10,7 +10,9 @@ begin
   perform plinth_webhooks.check_transform(_transform) where _transform is not null;
   return query
   select e.id, e.type::text, coalesce(e.occurred_at, e.created_at), v.matches,
-    case when not v.matches then null when _transform is null then plinth_webhooks.body_of(e.type, coalesce(e.occurred_at, e.created_at), e.payload::jsonb) else plinth_webhooks.transform_body(d.document, _transform) end
+    case when not v.matches then null
+      when p_format like 'cloudevents-%' then plinth_webhooks.cloud_body('cloudevents-structured', plinth_webhooks.cloud_attributes(e), plinth_webhooks.cloud_data(d.document, _transform))
+      when _transform is null then plinth_webhooks.body_of(e.type, coalesce(e.occurred_at, e.created_at), e.payload::jsonb) else plinth_webhooks.transform_body(d.document, _transform) end
   from (
     select p.* from plinth_events.events p
     where p.tenant_id = plinth_kernel.tenant_id() and (p_event_id is null or p.id = p_event_id)
@@ -21,5 +23,5 @@ begin
   order by e.id desc;
 end
 $$;
-comment on function plinth.preview_subscription(text[], jsonb, jsonb, integer, uuid) is
-  'Which of the last p_limit events (at most 1,000, newest first), or of one event, a subscription like this would get, and the body of each. Changes nothing. Errors: webhooks_pattern_invalid, webhooks_filter_invalid, webhooks_transform_invalid.';
+comment on function plinth.preview_subscription(text[], jsonb, jsonb, integer, uuid, text) is
+  'Which of the last p_limit events (at most 1,000, newest first), or of one event, a subscription like this would get, and the body of each (personal fields encrypted; a CloudEvent in one piece). Changes nothing. Errors: webhooks_pattern_invalid, webhooks_filter_invalid, webhooks_transform_invalid.';

@@ -8,9 +8,13 @@ begin
   if not _to.enabled then
     raise exception 'The subscription % is disabled', _to.name using errcode = 'PL409', detail = '{"code":"webhooks_subscription_disabled"}', hint = 'Enable it first.';
   end if;
-  insert into plinth_webhooks.deliveries (tenant_id, subscription_id, event_type, body)
-  values (_to.tenant_id, _to.id, 'webhooks.test', plinth_webhooks.body_of('webhooks.test', clock_timestamp(), jsonb_build_object('subscription_id', _to.id, 'name', _to.name)))
-  returning id into _id;
+  _id := plinth_kernel.uuid_v7();
+  insert into plinth_webhooks.deliveries (tenant_id, id, subscription_id, event_type, format, body)
+  select _to.tenant_id, _id, _to.id, 'webhooks.test', nullif(_to.format, 'standard'), case _to.format
+    when 'standard' then plinth_webhooks.body_of('webhooks.test', clock_timestamp(), d.data)
+    else plinth_webhooks.cloud_body(_to.format, jsonb_build_object('specversion', '1.0', 'id', _id, 'source', 'urn:uuid:' || _to.tenant_id, 'type', 'webhooks.test',
+      'time', to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'datacontenttype', 'application/json'), d.data::text) end
+  from (select jsonb_build_object('subscription_id', _to.id, 'name', _to.name) as data) d;
   return _id;
 end
 $$;

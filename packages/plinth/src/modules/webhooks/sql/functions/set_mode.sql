@@ -6,6 +6,9 @@ declare
   _mode text := coalesce(p_mode, p_old.mode);
 begin
   perform plinth_webhooks.check_mode(_mode, case when _mode = 'push' then coalesce(p_url, p_old.url) else p_url end);
+  if _mode = 'pull' and p_old.format = 'cloudevents-binary' then
+    perform plinth_webhooks.set_format(p_old.id, 'cloudevents-structured', null);
+  end if;
   update plinth_webhooks.subscriptions s
   set mode = _mode, url = case when _mode = 'push' then coalesce(p_url, s.url) end, ordering = case when _mode = 'pull' then 'fifo' else s.ordering end,
     order_key = case when _mode = 'push' then s.order_key end
@@ -20,4 +23,4 @@ begin
   perform plinth_webhooks.add_secret(p_old.id, null, interval '24 hours') where _mode = 'push' and p_old.mode = 'pull' and p_old.signing <> 'v1a';
 end
 $$;
-comment on function plinth_webhooks.set_mode(plinth_webhooks.subscriptions, text, text) is 'Makes a subscription pushed to a URL or pulled; what waits goes the new way. Errors: webhooks_mode_invalid, webhooks_url_invalid.';
+comment on function plinth_webhooks.set_mode(plinth_webhooks.subscriptions, text, text) is 'Makes a subscription pushed to a URL or pulled; what waits goes the new way. CloudEvents of one that is pulled are structured. Errors: webhooks_mode_invalid, webhooks_url_invalid.';

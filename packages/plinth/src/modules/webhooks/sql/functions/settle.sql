@@ -38,7 +38,7 @@ begin
     where f.tenant_id = g.tenant_id and f.subscription_id = g.subscription_id and f.delivery_id = g.id and f.lease_id = g.lease_id and g.subscription_id <> all (_busy)
     returning f.attempt, f.probe, g.*
   ), held as materialized (
-    select d.subscription_id, d.event_id, d.event_type, d.body, d.correlation_id, d.lane_key, d.step, d.due_at, s.poison, s.enabled, l.attempt, l.probe,
+    select d.subscription_id, d.event_id, d.event_type, d.body, d.format, d.correlation_id, d.lane_key, d.step, d.due_at, s.poison, s.enabled, l.attempt, l.probe,
       l.tenant_id, l.id, l.outcome, l.retry_after_ms, l.age_ms, l.url, l.response_code, l.response_time_ms, l.error_code, l.error_message, l.request_headers,
       l.response_headers, l.response_body, l.timings, p.delay,
       coalesce(d.give_up_at, clock_timestamp() + (1.2 * coalesce((select sum(x) from unnest(q.seconds) x), 0)) * interval '1 second') as give_up_at,
@@ -127,7 +127,7 @@ begin
       error_code, error_message, request_headers, request_body, response_headers, response_body, timings, correlation_id, causation_id)
     select h.tenant_id, h.id, h.subscription_id, h.event_id, h.event_type, h.attempt, case when h.outcome = 'delivered' then 'delivered' else 'failed' end,
       clock_timestamp() - coalesce(h.age_ms, 0) * interval '1 millisecond', h.url, h.response_code, h.response_time_ms, h.error_code, h.error_message, h.request_headers,
-      left(h.body, 16384), h.response_headers, h.response_body, h.timings, h.correlation_id, h.event_id
+      left(plinth_webhooks.sent_body(h.format, h.body), 16384), h.response_headers, h.response_body, h.timings, h.correlation_id, h.event_id
     from held h where h.outcome <> 'returned'
   )
   select h.id, case when h.outcome = 'delivered' then 'delivered' when not h.dead then 'pending' when h.lane_key is not null and h.poison = 'block' then 'blocked' else 'failed' end, null::boolean

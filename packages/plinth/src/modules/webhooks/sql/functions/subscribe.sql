@@ -1,5 +1,5 @@
 create or replace function plinth.subscribe(p_name text, p_patterns text[], p_url text default null, p_description text default null, p_secret text default null,
-  p_filter jsonb default null, p_transform jsonb default null, p_signing text default 'v1', p_mode text default 'push')
+  p_filter jsonb default null, p_transform jsonb default null, p_signing text default 'v1', p_mode text default 'push', p_format text default 'standard', p_reveal boolean default false)
 returns table (subscription_id uuid, secret text)
 language plpgsql volatile security invoker set search_path = ''
 as $$
@@ -17,13 +17,14 @@ begin
   insert into plinth_webhooks.pull_lanes (tenant_id, subscription_id) select plinth_kernel.tenant_id(), subscribe.subscription_id where p_mode = 'pull';
   perform plinth_webhooks.set_keys(subscription_id, p_patterns);
   perform plinth_webhooks.shape_subscription(subscription_id, p_filter, p_transform, p_signing);
+  perform plinth_webhooks.set_format(subscription_id, p_format, p_reveal) where (p_format, p_reveal) is distinct from ('standard', false);
   if p_mode = 'push' and p_signing is distinct from 'v1a' then
     secret := plinth_webhooks.add_secret(subscription_id, p_secret);
   end if;
   perform plinth.log_audit_event(p_action := 'webhooks.subscription_created', p_resource_type := 'webhook_subscription', p_resource_id := subscription_id::text,
-    p_after := jsonb_build_object('name', p_name, 'mode', p_mode, 'url', p_url, 'patterns', p_patterns, 'filter', p_filter, 'transform', p_transform, 'signing', p_signing));
+    p_after := jsonb_build_object('name', p_name, 'mode', p_mode, 'url', p_url, 'patterns', p_patterns, 'filter', p_filter, 'transform', p_transform, 'signing', p_signing, 'format', p_format, 'reveal', p_reveal));
   return next;
 end
 $$;
-comment on function plinth.subscribe(text, text[], text, text, text, jsonb, jsonb, text, text) is
-  'Sends the events whose type matches a pattern to a URL, signed by Standard Webhooks. Patterns: order.created exactly, order.* one more segment, order.# order itself and everything below it, # everything. Returns the id and the signing secret, which cannot be read again. p_secret: one that the receiver already has. p_filter: a jsonpath predicate or filters of CloudEvents. p_transform: what becomes of the body. p_signing: v1, v1a (no secret, but a public key), both, stripe, github, slack. p_mode: push, or pull: nothing is sent, and the messages are kept to be read at /api/v1/durable/webhooks/{id}. Errors: webhooks_mode_invalid, webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_secret_invalid, webhooks_filter_invalid, webhooks_transform_invalid, webhooks_signing_invalid, kernel_tenant_required.';
+comment on function plinth.subscribe(text, text[], text, text, text, jsonb, jsonb, text, text, text, boolean) is
+  'Sends the events whose type matches a pattern to a URL, signed by Standard Webhooks. Patterns: order.created exactly, order.* one more segment, order.# order itself and everything below it, # everything. Returns the id and the signing secret, which cannot be read again. p_secret: one that the receiver already has. p_filter: a jsonpath predicate or filters of CloudEvents. p_transform: what becomes of the body. p_signing: v1, v1a (no secret, but a public key), both, stripe, github, slack. p_mode: push, or pull: nothing is sent, and the messages are kept to be read at /api/v1/durable/webhooks/{id}. p_format: standard, cloudevents-structured, cloudevents-binary. p_reveal: personal fields are readable in what is sent (audited). Errors: webhooks_mode_invalid, webhooks_format_invalid, webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_secret_invalid, webhooks_filter_invalid, webhooks_transform_invalid, webhooks_signing_invalid, kernel_tenant_required.';

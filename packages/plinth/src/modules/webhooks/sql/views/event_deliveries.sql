@@ -3,7 +3,7 @@ select d.id, d.tenant_id, d.tenant_id as org_id, d.created_at, d.subscription_id
   case when d.status = 'pending' and exists (
     select from plinth_webhooks.flights as f where f.tenant_id = d.tenant_id and f.subscription_id = d.subscription_id and f.delivery_id = d.id and f.lease_until > now()
   ) then 'processing' else d.status end as status, d.attempts,
-  case when s.enabled and d.due_at < 'infinity' then d.due_at end as due_at, d.last_response_code, d.last_error, d.finished_at, d.body, d.correlation_id, d.causation_id,
+  case when s.enabled and d.due_at < 'infinity' then d.due_at end as due_at, d.last_response_code, d.last_error, d.finished_at, plinth_webhooks.sent_body(d.format, d.body) as body, d.correlation_id, d.causation_id,
   d.lane_key as order_key, d.replay_id
 from plinth_webhooks.deliveries as d
 join plinth_webhooks.subscriptions as s on s.tenant_id = d.tenant_id and s.id = d.subscription_id;

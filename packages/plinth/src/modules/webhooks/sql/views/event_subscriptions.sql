@@ -4,7 +4,7 @@ select s.id, s.tenant_id, s.tenant_id as org_id, s.name, s.url, s.patterns, s.en
   s.ordering, s.order_key, s.poison, s.retry_schedule, s.retry_seconds, s.max_in_flight, s.rate_per_second, coalesce(n.breaker, 'closed') as breaker,
   case when n.next_at > now() then n.next_at end as paused_until, coalesce(n.window_size, s.max_in_flight) as in_flight_now,
   s.filter, s.transform, s.transform_version, s.signing,
-  s.mode, p.tail as pull_tail, p.read_to as pull_read_to, p.tail - coalesce(p.read_to, 0) as pull_unread, p.read_at as pull_read_at,
+  s.mode, s.format, s.reveal, p.tail as pull_tail, p.read_to as pull_read_to, p.tail - coalesce(p.read_to, 0) as pull_unread, p.read_at as pull_read_at,
   array(select k.public_key from plinth_webhooks.public_keys k where k.tenant_id = s.tenant_id and k.subscription_id = s.id and k.public_key is not null order by k.id desc) as public_keys
 from plinth_webhooks.subscriptions as s
 left join plinth_webhooks.lanes as n on n.tenant_id = s.tenant_id and n.subscription_id = s.id
