@@ -1602,7 +1602,7 @@ export interface QueueCursorsTable {
   due_at: Generated<Date>;
   seen_position: Generated<string>;
   seen_at: Generated<Date>;
-  seen_xmax: string | null;
+  seen_before: string | null;
   moved_at: Generated<Date>;
 }
 

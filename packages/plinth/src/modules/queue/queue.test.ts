@@ -375,6 +375,23 @@ describe('the cursor of a queue', () => {
     expect(payloads(await take(2))).toEqual([{ n: 'late' }, { n: 2 }]);
   });
 
+  test('never passes what the newest of all transactions, still open, sends or gives back', async () => {
+    await send({ n: 'back' });
+    const [held] = await take(1);
+    // Nothing that began later has ended when the cursor looks: snapshots have their xmax before these two.
+    await as(async (slow) => {
+      await slow.query('select plinth.release_message($1)', [held?.receipt]);
+      for (let turn = 0; turn < 4; turn += 1) await advance();
+    });
+    expect(payloads(await take())).toEqual([{ n: 'back' }]);
+    await as(async (slow) => {
+      slow.queue.send('q', { n: 'sent' });
+      await slow.flush();
+      for (let turn = 0; turn < 4; turn += 1) await advance();
+    });
+    expect(payloads(await take())).toEqual([{ n: 'sent' }]);
+  });
+
   test('passes what is gone, never a message that an open transaction has sent', async () => {
     await as(async (slow) => {
       slow.queue.send('q', { n: 'late' });

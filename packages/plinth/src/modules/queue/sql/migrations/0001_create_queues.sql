@@ -143,10 +143,11 @@ create table plinth_queue.cursors (
   -- No ready message of the queue stands before this position, and no hidden one is due before this moment.
   position bigint not null default 0,
   due_at timestamptz not null default '-infinity',
-  -- What will be true of every transaction that is over once the oldest running one is seen_xmax or later. Never null: least() passes over nulls, and would move the cursor to whatever is first.
+  -- Whoever took a position or a moment up to these is over once no transaction below seen_before runs. Never null: least() passes over
+  -- nulls, and would move the cursor to whatever is first.
   seen_position bigint not null default 0,
   seen_at timestamptz not null default '-infinity',
-  seen_xmax xid8,
+  seen_before xid8,
   moved_at timestamptz not null default clock_timestamp(),
   primary key (tenant_id, queue)
 ) with (fillfactor = 50);
