@@ -110,6 +110,7 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
     durable: options.durable ?? false,
     queues: options.queues,
     leaseMs: options.leaseMs ?? 15_000,
+    listens: options.listen !== false,
     stopMs,
   });
   const loopDelay = watchLoopDelay();

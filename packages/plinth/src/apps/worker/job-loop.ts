@@ -29,6 +29,7 @@ export interface JobLoopOptions {
   leaseMs: number;
   stopMs: number;
   durable: boolean;
+  listens: boolean;
   stats: WorkerStats;
   metrics: WorkerMetrics;
 }

@@ -29,6 +29,8 @@ export interface MemberOptions {
   leaseMs: number;
   stats: WorkerStats;
   metrics: WorkerMetrics;
+  /** A session is being opened that will hold the lock. */
+  listens: boolean;
   /** These attempts should stop. */
   onCancelled: (runIds: readonly string[]) => void;
   /** Everything that was claimed so far belongs to others. */
@@ -38,6 +40,8 @@ export interface MemberOptions {
 /** A beat a second finds a death within seconds; it is one small row. */
 const LONGEST_BEAT_MS = 1_000;
 const RECOVER_BATCH = 100;
+/** A worker that claims before others know of its session is found by its lease alone when it dies: it waits so long for the lock, ms. */
+const SESSION_WAIT_MS = 5_000;
 
 /** Takes back what the dead left behind. */
 async function recover({ plinth, log, stats, metrics }: MemberOptions): Promise<void> {
@@ -61,8 +65,7 @@ export function startMember(options: MemberOptions): Member {
   let known = Promise.withResolvers<void>();
 
   const register = async (): Promise<void> => {
-    const own = id;
-    const holding = held;
+    const [own, holding] = [id, held];
     await plinth.asWorker({ timeoutMs: leaseMs }, (tx) =>
       registerWorker(tx, { id: own, name: options.name, leaseMs, sessionLock: holding ? sessionLock : undefined }),
     );
@@ -102,8 +105,9 @@ export function startMember(options: MemberOptions): Member {
     signals: [JOB_SIGNALS.cancelled],
     longestBackoffMs: leaseMs / 6,
     async turn() {
-      if (!registered) await register();
-      else await beat();
+      const patienceMs = options.listens && !held && !registered ? lastMs + SESSION_WAIT_MS - performance.now() : 0;
+      if (patienceMs > 0) return patienceMs;
+      await (registered ? beat() : register());
       return registered ? beatMs * (1 + Math.random() / 10) : 0;
     },
   });

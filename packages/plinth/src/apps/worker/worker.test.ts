@@ -56,6 +56,25 @@ afterEach(async () => {
   await database.admin.query('delete from plinth_jobs.jobs');
 });
 
+test('a worker runs nothing before its session lock is known, by which others notice its death at once', async () => {
+  const [id = ''] = await Promise.all(Array.from({ length: 4 }, () => enqueue()));
+  const limit = (most: number) => database.admin.query(`do $$ begin execute format('alter database %I connection limit ${most}', current_database()); end $$`);
+  // No new connection for the session; those of the pool stay.
+  await limit(0);
+  const seen: unknown[] = [];
+  try {
+    start(async () => {
+      seen.push(...(await database.admin.query('select session_lock is not null as known from plinth_jobs.workers')).rows);
+    });
+    const refused = () => lines.filter(({ loop }) => loop === 'listen').length;
+    await expect.poll(refused, { timeout: 15_000, interval: 10 }).toBeGreaterThan(1);
+  } finally {
+    await limit(-1);
+  }
+  await until(id, 'completed');
+  expect(seen[0]).toEqual({ known: true });
+});
+
 describe('a handler', () => {
   test('gets its payload, runs in the tenant and story of its job, and its result is kept', async () => {
     const correlationId = plinth.newId();
