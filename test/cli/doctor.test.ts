@@ -55,6 +55,14 @@ test('a consumer that is paused, or has put events aside, is a warning that says
   ]);
 });
 
+test('a realtime backplane that does not answer is a warning that says what it costs', { timeout }, async () => {
+  const env = { PLINTH_DATABASE_URL: database.serverUrl, PLINTH_REALTIME_BACKPLANE: 'nats://127.0.0.1:9', ...key };
+  const { findings } = json<Report>(await command(['doctor', '--json'], env));
+  expect(findings.filter(({ check }) => check === 'realtime backplane')).toMatchObject([
+    { state: 'warning', seen: expect.stringContaining('NATS does not answer'), wayOut: expect.stringContaining('PLINTH_REALTIME_BACKPLANE') },
+  ]);
+});
+
 test('a superuser is refused, with the way out, and the exit code is 1', { timeout }, async () => {
   const [ended, text] = await Promise.all([
     command(['doctor', '--json'], { PLINTH_DATABASE_URL: database.url, ...key }),

@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { defineCommand } from 'citty';
 import pg from 'pg';
+import { openHintBus } from '#adapters/bus/hints.ts';
 import { readiness } from '#apps/server/index.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import { modules } from '#registry';
@@ -77,6 +78,29 @@ async function disk(dataDir: string): Promise<Finding> {
   return gib >= 2
     ? ok('disk', `${gib.toFixed(1)} GiB free for ${dataDir}`)
     : warning('disk', `${gib.toFixed(1)} GiB free for ${dataDir}`, 'Make room, or point PLINTH_DATA_DIR elsewhere.');
+}
+
+const BUS_LIMIT_MS = 3_000;
+
+/** What brings hints of other processes to /realtime. */
+async function backplane({ realtimeBackplane: url }: Environment): Promise<Finding> {
+  const check = 'realtime backplane';
+  if (url === undefined) return ok(check, 'PostgreSQL, a connection a server process');
+  if (url === false) return ok(check, 'none: servers look once a second');
+  const name = url.startsWith('redis') ? 'Redis' : 'NATS';
+  const silent = { warn: () => {} };
+  const way = 'Start it, or correct PLINTH_REALTIME_BACKPLANE; until then servers hear of each other once a second only.';
+  try {
+    const bus = await openHintBus(url, silent);
+    try {
+      await bus.reached(BUS_LIMIT_MS);
+      return ok(check, `${name} answers`);
+    } finally {
+      await bus.close();
+    }
+  } catch (error) {
+    return warning(check, (error as Error).message, way);
+  }
 }
 
 function keys(environment: Environment, development: boolean): Finding[] {
@@ -174,7 +198,7 @@ async function examine(environment: Environment): Promise<Finding[]> {
   if (!url) throw new SettingFault('There is no database to look at: set PLINTH_DATABASE_URL, or start plinth dev in this folder.');
   const development = environment.databaseUrl === undefined;
   const client = new pg.Client({ connectionString: url, application_name: 'plinth doctor', connectionTimeoutMillis: 5_000 });
-  const local = [await disk(environment.dataDir), ...keys(environment, development)];
+  const local = [await disk(environment.dataDir), ...keys(environment, development), await backplane(environment)];
   try {
     await client.connect();
   } catch (error) {

@@ -17,6 +17,8 @@ export interface Environment {
   redisUrl: string | undefined;
   /** Systems that events are passed on to. */
   relay: readonly Relayed[];
+  /** What brings hints of other processes to /realtime: a URL of NATS or Redis; undefined: PostgreSQL; false: nothing, so that it polls. */
+  realtimeBackplane: string | false | undefined;
   jwtSecret: string | undefined;
   jwksUrl: string | undefined;
   /** Origin of this server as others reach it; links that are sent begin with it. */
@@ -54,6 +56,23 @@ function relayed(text: (name: string) => string | undefined): Relayed[] {
   });
 }
 
+const BUS_URL = /^(nats|tls|redis|rediss):\/\/[^\s/]+/;
+
+/** PLINTH_REALTIME_BACKPLANE: postgres, none, a URL, or nats or redis for the bus whose URL is set anyway. */
+function backplaneOf(text: (name: string) => string | undefined): string | false | undefined {
+  const asked = text('PLINTH_REALTIME_BACKPLANE');
+  if (asked === undefined || asked === 'postgres') return undefined;
+  if (asked === 'none') return false;
+  const named = asked === 'nats' || asked === 'redis' ? `PLINTH_${asked.toUpperCase()}_URL` : undefined;
+  const url = named ? text(named) : asked;
+  if (!url) throw new SettingFault(`PLINTH_REALTIME_BACKPLANE names ${asked}, and ${named} is not set.`);
+  if (!url.split(',').every((one) => BUS_URL.test(one)))
+    throw new SettingFault(
+      `${named ?? 'PLINTH_REALTIME_BACKPLANE'} is ${JSON.stringify(url.replace(/\/\/[^@/]*@/g, '//...@'))}: give postgres, none, or a URL such as nats://localhost:4222 or redis://localhost:6379.`,
+    );
+  return url;
+}
+
 /** An origin as browsers write it. */
 function originOf(name: string, text: string): string {
   const origin = URL.canParse(text) ? new URL(text).origin : 'null';
@@ -78,6 +97,7 @@ export function readEnvironment(env: Record<string, string | undefined> = proces
     natsUrl: text('PLINTH_NATS_URL'),
     redisUrl: text('PLINTH_REDIS_URL'),
     relay: relayed(text),
+    realtimeBackplane: backplaneOf(text),
     jwtSecret: text('PLINTH_JWT_SECRET'),
     jwksUrl: text('PLINTH_JWKS_URL'),
     publicUrl: text('PLINTH_PUBLIC_URL') && originOf('PLINTH_PUBLIC_URL', text('PLINTH_PUBLIC_URL') ?? ''),

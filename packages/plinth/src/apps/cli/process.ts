@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { openHintBus } from '#adapters/bus/hints.ts';
 import { createEgress, developmentPolicy } from '#adapters/http/egress.ts';
 import { diskStorage } from '#adapters/storage/disk.ts';
 import type { Serving } from '#apps/server/index.ts';
@@ -66,6 +67,10 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
     database: { url: options.serverUrl, max: 20, applicationName: `plinth ${options.parts.join('+')}` },
     keys: keysOf(environment),
   });
+  const { realtimeBackplane } = environment;
+  const bus = typeof realtimeBackplane === 'string' ? await openHintBus(realtimeBackplane, services.log) : undefined;
+  // Workers tell as well: what a job publishes is heard at the servers.
+  if (bus) plinth.wake.carry(bus.carry);
   const handler = options.parts.includes('server')
     ? createHandler({
         plinth,
@@ -75,6 +80,7 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
           sessionSecret: options.sessionSecret,
           ...(environment.jwtSecret ? { jwt: { secret: environment.jwtSecret } } : environment.jwksUrl ? { jwt: { jwksUrl: environment.jwksUrl } } : {}),
         },
+        ...(realtimeBackplane === undefined ? {} : { realtime: { backplane: bus?.backplane ?? false } }),
         portal: { origins: environment.portalOrigins, publicUrl: environment.publicUrl },
         ...(options.consoleDirectory ? { console: { directory: options.consoleDirectory } } : {}),
       })
@@ -93,6 +99,7 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
       await handler?.settle();
       egress.close();
       await plinth.close();
+      await bus?.close();
     },
   };
 }

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { connect } from '@nats-io/transport-node';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { openHintBus } from '#adapters/bus/hints.ts';
 import { createPlinth } from '../../index.ts';
 import { needs } from '../../testing/needs.ts';
 import type { Backplane, RealtimeOptions } from './index.ts';
@@ -125,4 +126,28 @@ test.runIf(needs('nats').available)('hints over NATS', async () => {
   closing.push(server.database.plinth.wake.carry(natsCarrier(connection)));
   await tellsAcross(await another({ backplane }));
   await eventually(() => heard.includes('kernel.feed'), 'a hint came over NATS');
+});
+
+const silent = { warn: () => {} };
+test.runIf(needs('nats').available).each([
+  ['nats', needs('nats').at, (at: number) => ['-a', '127.0.0.1', '-p', String(at)]],
+  ['redis', 'redis-server', (at: number) => ['--port', String(at), '--bind', '127.0.0.1', '--save', '']],
+] as const)('a bus of %s that is started after the servers is used from then on', async (scheme, program, args) => {
+  if (scheme === 'redis' && !needs('redis').available) return;
+  const port = await freePort();
+  const bus = await openHintBus(`${scheme}://127.0.0.1:${port}`, silent);
+  closing.push(() => bus.close());
+  await expect(bus.reached(100)).rejects.toThrow('does not answer');
+  closing.push(server.database.plinth.wake.carry(bus.carry));
+  const { backplane, heard } = counted(bus.backplane);
+  const http = await another({ backplane });
+  await tellsAcross(http);
+  expect(heard).toEqual([]);
+  const child = spawn(program, args(port), { stdio: 'ignore' });
+  closing.push(() => child.kill('SIGKILL'));
+  await bus.reached(20_000);
+  await eventually(async () => {
+    server.database.plinth.wake.signal(['kernel.feed']);
+    return heard.includes('kernel.feed');
+  }, `a hint came over ${scheme}`);
 });
