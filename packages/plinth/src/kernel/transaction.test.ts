@@ -29,6 +29,22 @@ describe('plinth.transaction', () => {
     expect(rows).toEqual([{ transactions: 1, kinds: ['audit', 'job'] }]);
   });
 
+  test('is READ COMMITTED unless asked otherwise, whatever the default of the database', async () => {
+    const byDefault = (level: string) =>
+      admin.query(`do $$ begin execute format('alter database %I set default_transaction_isolation = ${level}', current_database()); end $$`);
+    await byDefault(`''repeatable read''`);
+    const other = createPlinth({ database: { url: database.serverUrl } });
+    try {
+      const levelOf = (isolation?: 'serializable') =>
+        other.transaction({ tenantId: tenantA, isolation }, (tx) => tx.query<{ level: string }>(`select current_setting('transaction_isolation') as level`));
+      expect(await levelOf()).toEqual([{ level: 'read committed' }]);
+      expect(await levelOf('serializable')).toEqual([{ level: 'serializable' }]);
+    } finally {
+      await byDefault('default');
+      await other.close();
+    }
+  });
+
   test('writes nothing when the body throws', async () => {
     const failing = plinth.transaction({ tenantId: tenantA }, async (tx) => {
       await tx.query('insert into shop.orders values ($1)', [2]);

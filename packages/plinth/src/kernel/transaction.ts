@@ -35,6 +35,7 @@ export interface TransactionInput extends ContextInput {
   /** Role for the transaction. Default `plinth_app`; null keeps the connection's own role. */
   role?: string | null | undefined;
   readOnly?: boolean | undefined;
+  /** Default `read committed`, whatever the database's own default is: claims, feeds and cursors look again after they have waited. */
   isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined;
   /** Longest run of one statement, ms. Default: the server's. */
   timeoutMs?: number | undefined;
@@ -114,7 +115,7 @@ const followed = (deps: TransactionDeps, effects: readonly Effect[]): boolean =>
 
 /** BEGIN, role and context in one text, so that they travel as one message with the first statement. */
 export function beginText(input: TransactionInput, context: Context): string {
-  const modes = [input.isolation ? ` isolation level ${input.isolation}` : '', input.readOnly ? ' read only' : ''].filter(Boolean).join(',');
+  const modes = ` isolation level ${input.isolation ?? 'read committed'}${input.readOnly ? ', read only' : ''}`;
   const role = input.role === null ? '' : `set local role ${input.role ?? 'plinth_app'};`;
   const limit = input.timeoutMs ? `set local statement_timeout = ${Math.ceil(input.timeoutMs)};` : '';
   const asynchronous = input.durable === false ? 'set local synchronous_commit = off;' : '';

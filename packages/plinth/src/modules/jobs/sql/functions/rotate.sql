@@ -12,6 +12,10 @@ declare
   _did text[] := '{}';
 begin
   perform plinth_kernel.require_worker();
+  -- An old snapshot would find no row in a slot that others have filled since.
+  if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
+    return null;
+  end if;
   if not pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended('plinth jobs rotate', 0)) then
     return null;
   end if;
@@ -52,4 +56,4 @@ begin
   return pg_catalog.array_to_string(_did, ', ');
 end
 $$;
-comment on function plinth_jobs.rotate(bigint) is 'Turns the ring of ready jobs: opens another slot when the open one has p_bytes, and empties drained ones. Returns what it did, null when another process is at it.';
+comment on function plinth_jobs.rotate(bigint) is 'Turns the ring of ready jobs: opens another slot when the open one has p_bytes, and empties drained ones. Returns what it did, null when another process is at it, or the transaction is not READ COMMITTED.';

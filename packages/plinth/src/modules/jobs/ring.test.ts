@@ -1,0 +1,40 @@
+/** The ring of ready jobs: what is emptied holds nothing that anybody still needs. */
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { JobsFixture } from './jobs.fixture.ts';
+import { jobsFixture } from './jobs.fixture.ts';
+
+let jobs: JobsFixture;
+beforeAll(async () => {
+  jobs = await jobsFixture('job_ring');
+});
+afterAll(() => jobs.database.drop());
+beforeEach(() => jobs.clear());
+
+type Query = (sql: string) => Promise<Record<string, unknown>[]>;
+const rotate = async (query: Query): Promise<unknown> => (await query('select plinth_jobs.rotate(0) as did'))[0]?.did;
+const turn = (): Promise<unknown> => jobs.plinth.asWorker({}, (tx) => rotate((sql) => tx.query(sql)));
+const openSlot = async (): Promise<unknown> => (await jobs.database.admin.query('select last_value::int as n from plinth_jobs.open_slot')).rows[0]?.n;
+
+test('a slot is emptied once all of its jobs were claimed, and those that wait keep theirs', async () => {
+  const first = await jobs.enqueue(jobs.a, 'k');
+  const before = await openSlot();
+  expect(await turn()).toMatch(/^opened \d$/);
+  const second = await jobs.enqueue(jobs.b, 'k');
+  expect(await openSlot()).not.toBe(before);
+  expect((await jobs.claim()).map(({ id }) => id).sort()).toEqual([first, second].sort());
+  const waiting = await jobs.enqueue(jobs.a, 'k');
+  expect(await turn()).toContain(`emptied ${before}`);
+  expect(await jobs.claim()).toMatchObject([{ id: waiting }]);
+});
+
+test('a snapshot from before a job was enqueued empties nothing', async () => {
+  await jobs.plinth.asWorker({ isolation: 'repeatable read' }, async (tx) => {
+    await tx.query('select count(*) from plinth_jobs.jobs');
+    const id = await jobs.enqueue(jobs.a, 'k');
+    // The slot of the job is closed, and looks empty from here.
+    await turn();
+    expect(await tx.query('select id from plinth_jobs.jobs where id = $1', [id])).toEqual([]);
+    expect(await rotate((sql) => tx.query(sql))).toBeNull();
+  });
+  expect(await jobs.claim()).toHaveLength(1);
+});
