@@ -18,7 +18,7 @@ const openSlot = async (): Promise<unknown> => (await jobs.database.admin.query(
 test('a slot is emptied once all of its jobs were claimed, and those that wait keep theirs', async () => {
   const first = await jobs.enqueue(jobs.a, 'k');
   const before = await openSlot();
-  expect(await turn()).toMatch(/^opened \d$/);
+  expect(await turn()).toContain('opened');
   const second = await jobs.enqueue(jobs.b, 'k');
   expect(await openSlot()).not.toBe(before);
   expect((await jobs.claim()).map(({ id }) => id).sort()).toEqual([first, second].sort());
