@@ -58,7 +58,7 @@ export async function run(context: BenchContext): Promise<Report> {
   return {
     name: 'feed-torture',
     title: 'Feed cursor under torture: 6 writers and one of long transactions, 3 readers killed at random',
-    settings: [`seed ${seed}`, 'fsync on', 'long transactions of 3 s', 'a kill every 50 to 350 ms'],
+    settings: [`seed ${seed}`, 'fsync on', 'long transactions of 3 s', 'a kill every 50 to 350 ms, and a batch between two of them'],
     rows: [
       row('events committed', ours.committed, 'events'),
       row('transactions rolled back', ours.rolledBack, 'tx'),

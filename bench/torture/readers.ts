@@ -35,6 +35,7 @@ export async function reader(run: Run, random: () => number): Promise<void> {
     try {
       const done = await consumeOnce(plinth, CONSUMER, { summary: 'counts', batchSize: 200, details: true, handle });
       if (done === 0) await pause(10);
+      else run.batches++;
     } catch (error) {
       if (toPlinthError(error).code !== 'kernel_unavailable') throw error;
       if (handling) run.killedBatches++;
@@ -64,9 +65,12 @@ export const naiveReader = (run: Run, cursor: 'position' | 'horizon'): Promise<v
 
 export const killer = (run: Run, random: () => number): Promise<void> => connected(run.options.adminUrl, (client) => kill(run, client, random));
 
+/** Somebody finishes a batch between two kills: a machine on which a new connection takes longer than they are apart would handle nothing at all. */
 async function kill(run: Run, client: pg.Client, random: () => number): Promise<void> {
   while (run.reading) {
+    const { batches } = run;
     await pause(50 + random() * 300);
+    while (run.reading && run.batches === batches && run.handled < run.committed.size) await pause(5);
     const { rowCount } = await client.query(
       `select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and datname = current_database() order by state <> 'idle' desc, random() limit 1`,
       [READER_APP],

@@ -36,6 +36,8 @@ export interface Run {
   kills: number;
   killedBatches: number;
   handled: number;
+  /** Batches that readers have finished. */
+  batches: number;
   writing: boolean;
   reading: boolean;
   transactionNo: number;
@@ -54,6 +56,7 @@ export const newRun = (options: TortureOptions): Run => ({
   kills: 0,
   killedBatches: 0,
   handled: 0,
+  batches: 0,
   writing: true,
   reading: true,
   transactionNo: 0,

@@ -12,19 +12,25 @@ type Ending = 'commit' | 'rollback' | 'prepare and commit' | 'prepare and roll b
 
 const endingOf = (roll: number): Ending => (roll < 0.1 ? 'rollback' : roll < 0.17 ? 'prepare and commit' : roll < 0.2 ? 'prepare and roll back' : 'commit');
 
-/** A few hot streams a tenant, many cold ones and none at all; one hot stream a transaction, or most of the time would go into deadlocks. */
+/**
+ * A few hot streams a tenant, many cold ones and none at all, one event or several; one hot stream a transaction, or most of the time would go into
+ * deadlocks.
+ */
 function appendText(random: () => number, tenant: string, hot: number): string {
   const roll = random();
-  if (roll < 0.3) return `select plinth.publish_event('torture.happened', '{"tenant":"${tenant}"}') as id`;
+  const payload = `{"tenant":"${tenant}"}`;
+  if (roll < 0.3) return `select plinth.publish_event('torture.happened', '${payload}') as id`;
   const stream = roll < 0.7 ? `hot-${hot}` : `cold-${Math.floor(random() * 100_000)}`;
-  return `select plinth.append_event('${stream}', 'torture', 'torture.happened', '{"tenant":"${tenant}"}') as id`;
+  if (random() < 0.7) return `select plinth.append_event('${stream}', 'torture', 'torture.happened', '${payload}') as id`;
+  const events = Array.from({ length: 2 + Math.floor(random() * 9) }, () => `{"event_type":"torture.happened","payload":${payload}}`);
+  return `select event_id as id from plinth.append_events('${stream}', 'torture', '[${events.join(',')}]')`;
 }
 
 const begin = (tenant: string): string[] => ['begin', 'set local role plinth_app', `set local plinth.tenant_id = '${tenant}'`];
 
 interface Statement {
   text: string;
-  /** It appends an event that a savepoint takes back. */
+  /** A savepoint takes back what it appends. */
   undone?: boolean;
 }
 
