@@ -26,7 +26,8 @@ async function progress(run: Run, admin: pg.Client): Promise<void> {
   let last = -1;
   let movedAt = performance.now();
   while (run.writing || run.handled < run.committed.size) {
-    if (run.committed.size >= events) run.writing = false;
+    // One long transaction at least: without it nothing tells the cursors apart.
+    if (run.committed.size >= events && run.longTransactions > 0) run.writing = false;
     const { rows } = await admin.query<{ handled: number }>(handled);
     run.handled = rows[0]?.handled ?? 0;
     if (run.handled !== last) {

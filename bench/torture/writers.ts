@@ -83,7 +83,7 @@ async function write(run: Run, client: pg.Client, random: () => number): Promise
   const tenants = run.options.tenants;
   while (run.writing) {
     // A reader that loses events never catches up; its writers only pace themselves.
-    if ((run.options.cursor ?? 'snapshot') !== 'snapshot') await pause(5);
+    if ((run.options.cursor ?? 'snapshot') !== 'snapshot') await pause(20);
     else if (run.committed.size - run.handled > MOST_UNREAD) {
       await pause(5);
       continue;

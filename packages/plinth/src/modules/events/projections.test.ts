@@ -225,20 +225,21 @@ describe('a rebuild', { timeout: 120_000 }, () => {
   test('that is cancelled leaves nothing, whether a process works on it or not', async () => {
     await using at = await place();
     const { tenantA: a } = at.database;
-    const slow = totalsOf(1);
+    const totals = totalsOf(1);
+    let asked: Promise<unknown> | undefined;
     const plinth = at.shop({
-      ...slow,
+      ...totals,
       batchSize: 1,
       handle: async (tx, events, tables) => {
-        await slow.handle(tx, events, tables);
-        await tx.query('select pg_sleep(0.05)');
+        await totals.handle(tx, events, tables);
+        // After the first batch: none ends before the cancellation is there.
+        await asked;
       },
     });
     await at.rows(
       `insert into plinth_events.events (tenant_id, shard, type, payload) select $1, plinth_kernel.shard_of($1), 'order.paid', jsonb_build_object('order', 'o' || g, 'cents', 1) from generate_series(1, 500) as g`,
       [a],
     );
-    let asked: Promise<unknown> | undefined;
     const cancel = (name: string) => plinth.asWorker({}, (tx) => tx.query('select plinth.cancel_projection_rebuild($1, $2)', [name, 'a mistake']));
     await expect(cancel('shop.totals')).rejects.toMatchObject({ code: 'kernel_projection_unknown' });
     await expect(plinth.transaction({ tenantId: a }, (tx) => tx.query(`select plinth.cancel_projection_rebuild('shop.totals', 'x')`))).rejects.toMatchObject({
