@@ -1,5 +1,5 @@
 create or replace function plinth_webhooks.document_of(p_event plinth_events.events) returns jsonb
-language sql stable parallel safe set search_path = ''
+language sql stable parallel safe
 return pg_catalog.jsonb_build_object(
   'id', (p_event).id, 'type', (p_event).type, 'time', pg_catalog.to_char(coalesce((p_event).occurred_at, (p_event).created_at) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
   'subject', (p_event).aggregate_type || '/' || (p_event).aggregate_id,

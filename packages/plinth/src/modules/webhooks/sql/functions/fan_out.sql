@@ -3,47 +3,49 @@
 -- not fit a JavaScript number reaches the receiver as it was published. In ordered lanes only the first delivery of a key is due;
 -- the lock on the lane keeps that true. A lane that somebody holds is not waited for: the next claim looks through it (held_back).
 create or replace function plinth_webhooks.fan_out(p_events jsonb, p_subscription_id uuid default null, p_replay_id uuid default null) returns integer
-language plpgsql volatile security invoker set search_path = '' set jit = off
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_nestloop = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   _held uuid[] := '{}';
   _made integer;
 begin
-  if exists (select from plinth_webhooks.subscriptions s where s.ordering <> 'parallel'
-      and s.tenant_id in (select e.tenant_id from jsonb_to_recordset(p_events) as e (tenant_id uuid))) then
-    select coalesce(array_agg(n.subscription_id), '{}') into _held from (
-      select n.subscription_id from plinth_webhooks.lanes n
-      where (n.tenant_id, n.subscription_id) in (
-        select s.tenant_id, s.id from (select distinct e.tenant_id, e.type from jsonb_to_recordset(p_events) as e (tenant_id uuid, type text)) e
-        cross join lateral plinth_webhooks.matching(e.tenant_id, e.type) s where s.ordering <> 'parallel' and (p_subscription_id is null or s.id = p_subscription_id))
-      order by n.tenant_id, n.subscription_id for no key update of n skip locked) n;
+  if exists (select from (select distinct e.tenant_id from jsonb_to_recordset(p_events) as e (tenant_id uuid)) e
+      cross join lateral (select from plinth_webhooks.subscriptions s where s.tenant_id = e.tenant_id and s.ordering <> 'parallel' limit 1) s) then
+    select coalesce(array_agg(n.subscription_id), '{}') into _held
+    from (select distinct e.tenant_id, e.type from jsonb_to_recordset(p_events) as e (tenant_id uuid, type text)) e
+    cross join lateral plinth_webhooks.matching(e.tenant_id, e.type) s
+    cross join lateral (select n.subscription_id from plinth_webhooks.lanes n where n.tenant_id = s.tenant_id and n.subscription_id = s.id limit 1 for no key update skip locked) n
+    where s.ordering <> 'parallel' and (p_subscription_id is null or s.id = p_subscription_id);
   end if;
+  -- Types with many events are matched once. Every join is by hash or by a lookup of its own (lateral, limit 1): the planner takes each of these
+  -- lists for a row or two, and nested loops over them cost the square of the batch.
   with event as materialized (
     select e.* from jsonb_to_recordset(p_events) as e (tenant_id uuid, id uuid, type text, correlation_id uuid, place integer)
-  ), type as materialized (
-    select distinct e.tenant_id, e.type from event e
   ), match as materialized (
-    -- Once for each type: in one join the planner asked again for each event.
-    select t.tenant_id, t.type, s.id as subscription_id, s.filter_path, s.transform, s.ordering, s.order_key, nullif(s.format, 'standard') as format from type t
+    select t.tenant_id, t.type, s.id as subscription_id, s.filter_path, s.transform, s.ordering, s.order_key, nullif(s.format, 'standard') as format,
+      bool_or(s.filter_path is not null or s.transform is not null or s.format <> 'standard') over same_type as looks, bool_or(s.format <> 'standard') over same_type as clouds
+    from (select distinct e.tenant_id, e.type from event e) t
     cross join lateral plinth_webhooks.matching(t.tenant_id, t.type) s
     where p_subscription_id is null or s.id = p_subscription_id
-  ), hit as materialized (
-    select e.tenant_id, e.id, e.type, e.correlation_id, e.place, t.subscription_id, t.filter_path, t.transform, t.ordering, t.order_key, t.format
-    from match t join event e on e.tenant_id = t.tenant_id and e.type = t.type
+    window same_type as (partition by t.tenant_id, t.type)
   ), body as materialized (
-    -- The document only where a filter or transform asks for it: most deliveries carry the body as it is.
-    select h.place, p.payload::jsonb as payload, p.aggregate_type || '/' || p.aggregate_id as stream,
-      plinth_webhooks.body_of(h.type, coalesce(p.occurred_at, p.created_at), p.payload::jsonb) as text, case when h.looks then plinth_webhooks.document_of(p) end as document,
-      case when h.clouds then plinth_webhooks.cloud_attributes(p) end as attributes
-    from (select h.place, h.tenant_id, h.id, h.type, bool_or(h.filter_path is not null or h.transform is not null or h.format is not null) as looks, bool_or(h.format is not null) as clouds from hit h group by 1, 2, 3, 4) h
-    join plinth_events.events p on p.tenant_id = h.tenant_id and p.id = h.id
+    -- Once for each event. The document only where a filter or transform asks for it: most deliveries carry the body as it is.
+    select e.tenant_id, e.id, e.type, e.correlation_id, e.place, p.payload, p.stream, p.text, p.document, p.attributes
+    from event e
+    join (select distinct m.tenant_id, m.type, m.looks, m.clouds from match m) w on w.tenant_id = e.tenant_id and w.type = e.type
+    cross join lateral (
+      select p.payload::jsonb as payload, p.aggregate_type || '/' || p.aggregate_id as stream,
+        plinth_webhooks.body_of(e.type, coalesce(p.occurred_at, p.created_at), p.payload::jsonb) as text, case when w.looks then plinth_webhooks.document_of(p) end as document,
+        case when w.clouds then plinth_webhooks.cloud_attributes(p) end as attributes
+      from plinth_events.events p where p.tenant_id = e.tenant_id and p.id = e.id limit 1) p
   ), placed as materialized (
-    select h.tenant_id, h.id, h.type, h.correlation_id, h.place, h.subscription_id, h.format, case
-        when h.format is not null then plinth_webhooks.cloud_body(h.format, b.attributes, plinth_webhooks.cloud_data(b.document, h.transform))
-        when h.transform is null then b.text else plinth_webhooks.transform_body(b.document, h.transform) end as text,
-      case when h.ordering <> 'parallel' then plinth_webhooks.order_key(h.ordering, h.order_key, b.stream, b.payload) end as lane_key
-    from hit h join body b on b.place = h.place
-    where plinth_webhooks.wants(h.filter_path, b.document)
+    select b.tenant_id, b.id, b.type, b.correlation_id, b.place, m.subscription_id, m.format, case
+        when m.format is not null then plinth_webhooks.cloud_body(m.format, b.attributes, plinth_webhooks.cloud_data(b.document, m.transform))
+        when m.transform is null then b.text else plinth_webhooks.transform_body(b.document, m.transform) end as text,
+      case when m.ordering <> 'parallel' then plinth_webhooks.order_key(m.ordering, m.order_key, b.stream, b.payload) end as lane_key
+    from body b join match m on m.tenant_id = b.tenant_id and m.type = b.type
+    where plinth_webhooks.wants(m.filter_path, b.document)
   ), made as (
     insert into plinth_webhooks.deliveries as d (tenant_id, id, subscription_id, event_id, event_type, body, correlation_id, causation_id, lane_key, format, due_at, replay_id)
     select p.tenant_id, plinth_webhooks.delivery_id(p.subscription_id, p.id), p.subscription_id, p.id, p.type, p.text, p.correlation_id, p.id, p.lane_key, p.format,

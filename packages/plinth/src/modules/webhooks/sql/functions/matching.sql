@@ -8,7 +8,7 @@ declare
 begin
   return query
   select s.* from (select distinct k.subscription_id from plinth_webhooks.subscription_keys k where k.tenant_id = p_tenant_id and k.key = any (_keys)) m
-  join plinth_webhooks.subscriptions s on s.tenant_id = p_tenant_id and s.id = m.subscription_id and s.enabled;
+  cross join lateral (select s.* from plinth_webhooks.subscriptions s where s.tenant_id = p_tenant_id and s.id = m.subscription_id and s.enabled limit 1) s;
 end
 $$;
 comment on function plinth_webhooks.matching(uuid, text) is 'The enabled subscriptions of a tenant with a pattern that matches an event type. Costs the matches, not the subscriptions.';
