@@ -2,10 +2,11 @@
 -- other gets two more, and within a tenant each subscription likewise. What is under way counts, so a tenant with many subscriptions or slow
 -- receivers has no more places than one that is waiting for some. Claims run one after the other (an advisory lock, a few milliseconds), which makes
 -- windows and throttles exact under many dispatchers; nothing that a tenant locks is waited for. A delivery is not written by being claimed.
--- Planner settings are fixed because the tables empty and fill faster than their statistics follow.
+-- Planner settings are fixed because the tables empty and fill faster than their statistics follow: rows of tables are looked up one by one by their
+-- key (lateral, limit 1), lists are joined by hash.
 create or replace function plinth_webhooks.claim(p_limit integer, p_per_subscription integer default 1000, p_lease interval default interval '60 seconds', p_holder uuid default null, p_per_tenant integer default 1000000)
 returns table (tenant_id uuid, id uuid, lease_id uuid, subscription_id uuid, lane_key text, url text, secrets text[], event_id uuid, event_type text, body text, attempt integer, correlation_id uuid, signing text, format text, reveal boolean)
-language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_nestloop = off set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
@@ -25,12 +26,13 @@ begin
       select d.tenant_id, d.subscription_id, d.due_at from plinth_webhooks.deliveries d
       where d.due_at < 'infinity' and (d.tenant_id, d.subscription_id) > (w.tenant_id, w.subscription_id) order by d.tenant_id, d.subscription_id, d.due_at limit 1) n
   ), lane as materialized (
-    select w.tenant_id, w.subscription_id, s.url, s.signing, s.rate_per_second as rate, n.breaker <> 'closed' as probing, case when n.breaker <> 'closed' and s.ordering <> 'parallel' then timestamptz '9999-01-01' else _now end as until, r.running, t.tokens,
+    select w.tenant_id, w.subscription_id, s.rate_per_second as rate, n.breaker <> 'closed' as probing, case when n.breaker <> 'closed' and s.ordering <> 'parallel' then timestamptz '9999-01-01' else _now end as until, r.running, t.tokens,
       case when n.breaker <> 'closed' then case when r.running = 0 then least(1, floor(t.tokens)::integer) else 0 end
         else least(p_per_subscription, s.max_in_flight, n.window_size, case s.ordering when 'fifo' then 1 end, r.running + floor(t.tokens)::integer) - r.running end::integer as room
     from walk w
-    join plinth_webhooks.lanes n on n.tenant_id = w.tenant_id and n.subscription_id = w.subscription_id and (n.next_at is null or n.next_at <= _now)
-    join plinth_webhooks.subscriptions s on s.tenant_id = w.tenant_id and s.id = w.subscription_id and s.enabled and s.mode = 'push'
+    cross join lateral (select n.* from plinth_webhooks.lanes n
+      where n.tenant_id = w.tenant_id and n.subscription_id = w.subscription_id and (n.next_at is null or n.next_at <= _now) limit 1) n
+    cross join lateral (select s.* from plinth_webhooks.subscriptions s where s.tenant_id = w.tenant_id and s.id = w.subscription_id and s.enabled and s.mode = 'push' limit 1) s
     cross join lateral (select count(*)::integer as running from plinth_webhooks.flights f
       where f.tenant_id = w.tenant_id and f.subscription_id = w.subscription_id and f.lease_until > _now) r
     cross join lateral (select plinth_webhooks.tokens_at(s.rate_per_second, n.tokens, n.refilled_at, _now) as tokens) t
@@ -40,19 +42,19 @@ begin
       least(p_per_tenant - r.mine, l.max_in_flight - r.running, floor(t.tokens)::integer) as room,
       count(*) over () as tenants, sum(a.lanes) over () as all_lanes
     from (select n.tenant_id, count(*) as lanes from lane n where n.room > 0 group by n.tenant_id) a
-    left join plinth_webhooks.tenant_limits l on l.tenant_id = a.tenant_id
+    left join lateral (select l.* from plinth_webhooks.tenant_limits l where l.tenant_id = a.tenant_id limit 1) l on true
     cross join lateral (select count(*)::integer as running, count(*) filter (where f.holder = p_holder)::integer as mine from plinth_webhooks.flights f
       where f.tenant_id = a.tenant_id and f.lease_until > _now) r
     cross join lateral (select plinth_webhooks.tokens_at(l.rate_per_second, l.tokens, l.refilled_at, _now) as tokens) t
   ), pick as materialized (
     -- Looks at no more of a lane than its share, or twice that: when others leave places free, the next claim comes at once.
-    select n.*, c.id, c.due_at, row_number() over (partition by n.tenant_id order by n.running + c.place, c.due_at) as place
+    select n.*, c.id, c.due_at, c.attempts, row_number() over (partition by n.tenant_id order by n.running + c.place, c.due_at) as place
     from lane n join tenant t on t.tenant_id = n.tenant_id and t.room > 0
     cross join lateral (
-      select w.id, w.due_at, row_number() over (order by w.due_at) as place from (
-        select d.id, d.due_at from plinth_webhooks.deliveries d
+      select w.id, w.due_at, w.attempts, row_number() over (order by w.due_at) as place from (
+        select d.id, d.due_at, d.attempts from plinth_webhooks.deliveries d
         where d.tenant_id = n.tenant_id and d.subscription_id = n.subscription_id and d.due_at < 'infinity' and d.due_at <= n.until
-          and not exists (select from plinth_webhooks.flights f where f.tenant_id = d.tenant_id and f.subscription_id = d.subscription_id and f.delivery_id = d.id and f.lease_until > _now)
+          and (n.running = 0 or not exists (select from plinth_webhooks.flights f where f.tenant_id = d.tenant_id and f.subscription_id = d.subscription_id and f.delivery_id = d.id and f.lease_until > _now))
         order by d.due_at
         limit least(n.room, greatest(ceil(2.0 * p_limit / t.all_lanes), ceil(p_limit::numeric / t.tenants / t.lanes)))) w) c
     where n.room > 0
@@ -84,20 +86,20 @@ begin
     where t.throttled and l.tenant_id = t.tenant_id
   ), taken as (
     insert into plinth_webhooks.flights as f (tenant_id, subscription_id, delivery_id, holder, attempt, probe, lease_until)
-    select c.tenant_id, c.subscription_id, c.id, p_holder, d.attempts + 1, c.probing, _now + p_lease
-    from cleared c join plinth_webhooks.deliveries d on d.tenant_id = c.tenant_id and d.id = c.id
+    select c.tenant_id, c.subscription_id, c.id, p_holder, c.attempts + 1, c.probing, _now + p_lease from cleared c
     on conflict (tenant_id, subscription_id, delivery_id)
     do update set lease_id = excluded.lease_id, holder = excluded.holder, attempt = f.attempt + 1, probe = excluded.probe, lease_until = excluded.lease_until
     returning f.tenant_id, f.subscription_id, f.delivery_id, f.lease_id, f.attempt
-  ), secret as materialized (
-    select u.tenant_id, u.subscription_id, plinth_webhooks.valid_secrets(u.tenant_id, u.subscription_id, u.signing) as secrets
-    from (select distinct c.tenant_id, c.subscription_id, c.signing from cleared c) u
   )
-  select d.tenant_id, d.id, f.lease_id, d.subscription_id, d.lane_key, s.url, k.secrets, d.event_id, d.event_type, d.body, f.attempt, d.correlation_id, s.signing, d.format, s.reveal
+  select d.tenant_id, d.id, f.lease_id, d.subscription_id, d.lane_key, s.url, s.secrets, d.event_id, d.event_type, d.body, f.attempt, d.correlation_id, s.signing, d.format, s.reveal
   from taken f
-  join plinth_webhooks.deliveries d on d.tenant_id = f.tenant_id and d.id = f.delivery_id
-  join plinth_webhooks.subscriptions s on s.tenant_id = f.tenant_id and s.id = f.subscription_id
-  join secret k on k.tenant_id = f.tenant_id and k.subscription_id = f.subscription_id;
+  cross join lateral (select d.* from plinth_webhooks.deliveries d where d.tenant_id = f.tenant_id and d.id = f.delivery_id limit 1) d
+  cross join lateral (
+    -- Nearly all have one secret and no key pair: that is looked up here, because a call costs three times as much.
+    select s.url, s.signing, s.reveal, coalesce(case when s.signing not in ('v1a', 'both') then (
+        select case when count(*) = 1 then array_agg(a.secret) end from plinth_webhooks.secrets a where a.tenant_id = s.tenant_id and a.subscription_id = s.id) end,
+      plinth_webhooks.valid_secrets(s.tenant_id, s.id, s.signing)) as secrets
+    from plinth_webhooks.subscriptions s where s.tenant_id = f.tenant_id and s.id = f.subscription_id limit 1) s;
 end
 $$;
 comment on function plinth_webhooks.claim(integer, integer, interval, uuid, integer) is

@@ -41,7 +41,7 @@ begin
     select d.subscription_id, d.event_id, d.event_type, d.body, d.format, d.correlation_id, d.lane_key, d.step, d.due_at, s.poison, s.enabled, l.attempt, l.probe,
       l.tenant_id, l.id, l.outcome, l.retry_after_ms, l.age_ms, l.url, l.response_code, l.response_time_ms, l.error_code, l.error_message, l.request_headers,
       l.response_headers, l.response_body, l.timings, p.delay,
-      coalesce(d.give_up_at, clock_timestamp() + (1.2 * coalesce((select sum(x) from unnest(q.seconds) x), 0)) * interval '1 second') as give_up_at,
+      case when l.outcome in ('failed', 'gone') then coalesce(d.give_up_at, clock_timestamp() + (1.2 * coalesce((select sum(x) from unnest(q.seconds) x), 0)) * interval '1 second') end as give_up_at,
       l.outcome = 'gone' or (l.outcome = 'failed' and (coalesce(l.permanent, false) or coalesce(d.give_up_at <= clock_timestamp(), false)
         or case when l.probe then cardinality(q.seconds) = 0 else p.delay is null end)) as dead
     from landed l
