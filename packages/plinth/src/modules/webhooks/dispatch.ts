@@ -10,7 +10,7 @@ import type { HttpSender } from './sender.ts';
 import { senderOf } from './sender.ts';
 
 export interface DispatchOptions {
-  /** Attempts under way in this process. Default 128. */
+  /** Attempts under way in this process. Default 256. */
   concurrency?: number;
   /** Cap on the attempts under way for one subscription, over all processes; each has a window of its own, 10 unless its policy says otherwise. Default 1,000. */
   perSubscription?: number;
@@ -24,14 +24,19 @@ export interface DispatchOptions {
   graceMs?: number;
 }
 
-const DEFAULTS = { concurrency: 128, perSubscription: 1000, pollMs: 1000, timeoutMs: 15_000, graceMs: 3000 };
+const DEFAULTS = { concurrency: 256, perSubscription: 1000, pollMs: 1000, timeoutMs: 15_000, graceMs: 3000 };
 /** Time to write an attempt down after its own limit; then somebody else may take the delivery. */
 const LEASE_MARGIN_MS = 45_000;
-const SETTLE_AT_ONCE = 100;
+const SETTLE_AT_ONCE = 200;
+/** Under load, how long results wait for more of them: a statement costs a millisecond before its first row. */
+const SETTLE_GATHER_MS = 5;
 const SETTLE_TRIES = 20;
 const BUSY_MS = 20;
-const GATHER_SHARE = 0.5;
-const GATHER_MS = 5;
+/** Under load is when more than this share of the places is taken. */
+const LOAD_SHARE = 0.5;
+/** So many places, as a share of all, are given out at once under load, unless claims take less than a quarter of the time anyway. */
+const GATHER_SHARE = 1 / 3;
+const GATHER_CLAIMS = 3;
 const FORGET_SECRETS_EVERY_MS = 3_600_000;
 const TELL_EVERY_MS = 60_000;
 
@@ -57,7 +62,10 @@ class Dispatcher {
   readonly #unlisten: () => void;
   readonly #loop: Promise<void>;
   #progress = new AbortController();
-  #results: { settlement: Settlement; startedAt: number }[] = [];
+  #gathered = new AbortController();
+  /** Places that came free since the last claim. */
+  #freed = 0;
+  #results: { settlement: Settlement; startedAt: number; written: () => void }[] = [];
   #flushing: Promise<void> | undefined;
   #telling: Promise<void> | undefined;
   #toldAt = 0;
@@ -90,16 +98,24 @@ class Dispatcher {
   async #run(): Promise<void> {
     while (!this.#stopping.signal.aborted) {
       this.#progress = new AbortController();
+      this.#gathered = new AbortController();
+      this.#freed = 0;
+      const startedMs = this.#runtime.services.clock.now();
       const claimed = await this.#claim().catch((error: unknown) => this.#troubled('could not look for deliveries', error));
+      const claimMs = this.#runtime.services.clock.now() - startedMs;
       for (const delivery of claimed) this.#start(delivery);
       // What another process found and died before it could tell.
       if (this.#runtime.services.clock.now() - this.#toldAt > TELL_EVERY_MS) this.#tell();
       // Without a free place nothing can be taken; without a claim nothing is due, until an attempt ends, a hint comes or time passes.
       const more = claimed.length > 0 && this.#running.size < this.#options.concurrency;
       if (!more) await this.#runtime.wake.next([], this.#options.pollMs, AbortSignal.any([this.#stopping.signal, this.#progress.signal]));
-      // A claim costs nearly the same for one as for many: under load, places gather for a moment before they are given out.
-      if (this.#running.size > this.#options.concurrency * GATHER_SHARE) await this.#runtime.wake.next([], GATHER_MS, this.#stopping.signal);
+      // A claim looks at every lane, however few it takes from: under load, places gather before they are given out.
+      if (this.#loaded()) await this.#runtime.wake.next([], GATHER_CLAIMS * claimMs, AbortSignal.any([this.#stopping.signal, this.#gathered.signal]));
     }
+  }
+
+  #loaded(): boolean {
+    return this.#running.size > this.#options.concurrency * LOAD_SHARE;
   }
 
   #troubled(what: string, error: unknown): ClaimedDelivery[] {
@@ -139,7 +155,10 @@ class Dispatcher {
     const attempt = this.#attempt(delivery).then((settlement) => this.#finish(settlement, startedAt));
     const running: Promise<void> = attempt.finally(() => {
       this.#running.delete(running);
-      this.#progress.abort();
+      this.#freed += 1;
+      // Asked first, because every abort makes an exception.
+      if (!this.#progress.signal.aborted) this.#progress.abort();
+      if (this.#freed >= this.#options.concurrency * GATHER_SHARE && !this.#gathered.signal.aborted) this.#gathered.abort();
     });
     this.#running.add(running);
   }
@@ -184,22 +203,22 @@ class Dispatcher {
   }
 
   /** Resolves when the result is in the database, or was given up: the place of the attempt is free only then. */
-  async #finish(settlement: Settlement, startedAt: number): Promise<void> {
-    this.#results.push({ settlement, startedAt });
-    while (this.#flushing) await this.#flushing;
-    if (this.#results.length === 0) return;
-    this.#flushing = this.#flush().finally(() => {
-      this.#flushing = undefined;
+  #finish(settlement: Settlement, startedAt: number): Promise<void> {
+    return new Promise((written) => {
+      this.#results.push({ settlement, startedAt, written });
+      this.#flushing ??= this.#flush();
     });
-    await this.#flushing;
   }
 
   async #flush(): Promise<void> {
     while (this.#results.length > 0) {
+      if (this.#loaded() && this.#results.length < SETTLE_AT_ONCE) await this.#runtime.wake.next([], SETTLE_GATHER_MS, this.#stopping.signal);
       const now = this.#runtime.services.clock.now();
-      const rows = this.#results.splice(0, SETTLE_AT_ONCE).map(({ settlement, startedAt }) => ({ ...settlement, age_ms: now - startedAt }));
-      await this.#settle(rows);
+      const ended = this.#results.splice(0, SETTLE_AT_ONCE);
+      await this.#settle(ended.map(({ settlement, startedAt }) => ({ ...settlement, age_ms: now - startedAt })));
+      for (const { written } of ended) written();
     }
+    this.#flushing = undefined;
   }
 
   /** Tries until the lease has run out; then the delivery is due again and will be sent again, under the same webhook-id. */
