@@ -42,15 +42,22 @@ export const dnsResolve =
 /** Longest time an answer is kept, seconds: a name that moves is followed soon, one that is called often costs one question. */
 const LONGEST_TTL = 30;
 
+export interface CachedResolve {
+  /** What is still known of a name, without a wait. */
+  known(host: string): readonly ResolvedAddress[] | undefined;
+  ask: Resolve;
+}
+
 /** Keeps answers for their TTL, at most 30 s, at most 1,000 names. Empty answers and answers with TTL 0 are not kept. */
-export function cachedResolve(resolve: Resolve): Resolve {
+export function cachedResolve(resolve: Resolve): CachedResolve {
   const cache = new LRUCache<string, ResolvedAddress[]>({ max: 1000, ttl: LONGEST_TTL * 1000 });
-  return async (host, signal) => {
-    const known = cache.get(host);
-    if (known) return known;
-    const answers = await resolve(host, signal);
-    const ttlSeconds = Math.min(LONGEST_TTL, ...answers.map((answer) => answer.ttlSeconds));
-    if (answers.length > 0 && ttlSeconds > 0) cache.set(host, answers, { ttl: ttlSeconds * 1000 });
-    return answers;
+  return {
+    known: (host) => cache.get(host),
+    async ask(host, signal) {
+      const answers = await resolve(host, signal);
+      const ttlSeconds = Math.min(LONGEST_TTL, ...answers.map((answer) => answer.ttlSeconds));
+      if (answers.length > 0 && ttlSeconds > 0) cache.set(host, answers, { ttl: ttlSeconds * 1000 });
+      return answers;
+    },
   };
 }

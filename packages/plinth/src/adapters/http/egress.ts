@@ -8,7 +8,7 @@ import { request as httpRequest } from 'node:http';
 import { mayCall, parseAddress } from './egress-addresses.ts';
 import type { EgressErrorName, EgressTimings } from './egress-errors.ts';
 import { EgressError } from './egress-errors.ts';
-import type { Resolve } from './egress-names.ts';
+import type { CachedResolve, Resolve } from './egress-names.ts';
 import { cachedResolve, dnsResolve } from './egress-names.ts';
 import type { ConnectPlan, PlannedRequest } from './egress-socket.ts';
 import { ConnectFault, GuardedAgent } from './egress-socket.ts';
@@ -94,17 +94,39 @@ const OWN_HEADERS = new Set([
   'keep-alive',
 ]);
 
-/** A call under way: its limits, its clock, and how a failure of it looks. */
+/**
+ * A call under way: its limits, its clock, and how a failure of it looks. One controller and one timer: AbortSignal.timeout, AbortSignal.any and the
+ * `signal` of a request cost a third of a call between them.
+ */
 class Call {
   readonly timings: EgressTimings = { dns: 0, connect: 0, tls: 0, wait: 0, total: 0 };
-  readonly signal: AbortSignal;
   responseStatus: number | undefined;
   readonly #startedAt = performance.now();
-  readonly #deadline: AbortSignal;
+  readonly #controller = new AbortController();
+  readonly #stopped: AbortSignal | undefined;
+  readonly #timer: NodeJS.Timeout;
+  #late = false;
 
   constructor(request: EgressRequest) {
-    this.#deadline = AbortSignal.timeout(request.timeoutMs ?? 15_000);
-    this.signal = request.signal ? AbortSignal.any([this.#deadline, request.signal]) : this.#deadline;
+    const { timeoutMs = 15_000, signal } = request;
+    this.#timer = setTimeout(() => {
+      this.#late = true;
+      this.#controller.abort(new Error(`not within ${timeoutMs} ms`));
+    }, timeoutMs);
+    this.#stopped = signal;
+    if (signal?.aborted) this.#stop();
+    else signal?.addEventListener('abort', this.#stop, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  readonly #stop = (): void => this.#controller.abort(this.#stopped?.reason);
+
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#stopped?.removeEventListener('abort', this.#stop);
   }
 
   elapsed(): EgressTimings {
@@ -119,7 +141,7 @@ class Call {
 
   failure(error: unknown): EgressError {
     if (error instanceof EgressError) return error;
-    if (this.#deadline.aborted) return this.fail('timeout', `no complete answer in time: ${String(error)}`, error);
+    if (this.#late) return this.fail('timeout', `no complete answer in time: ${String(error)}`, error);
     if (this.signal.aborted) return this.fail('aborted', String(error), error);
     if (error instanceof ConnectFault) return this.fail(error.fault, error.message, error.cause);
     const code = (error as NodeJS.ErrnoException).code ?? '';
@@ -132,29 +154,28 @@ class Call {
 }
 
 /** The addresses that may be called; throws when any of them may not: a name with one foot inside is an attack or a mistake. */
-async function vettedAddresses(call: Call, target: Target, rules: Rules, resolve: Resolve, dnsTimeoutMs: number): Promise<string[]> {
-  const vet = (addresses: readonly string[]): void => {
+async function vettedAddresses(call: Call, target: Target, rules: Rules, resolve: CachedResolve, dnsTimeoutMs: number): Promise<string[]> {
+  const vet = (addresses: readonly string[]): string[] => {
     for (const text of addresses) {
       const bytes = parseAddress(text);
       const verdict = bytes ? mayCall(bytes, rules.allowCidrs) : ({ global: false, range: 'not an address' } as const);
       if (!verdict.global) throw call.fail('refused', `${target.host} is ${text}: ${verdict.range}`);
     }
+    return addresses.slice(0, MOST_ADDRESSES);
   };
-  if (target.literal) {
-    vet([target.host]);
-    return [target.host];
-  }
+  if (target.literal) return vet([target.host]);
+  const known = resolve.known(target.host);
+  if (known) return vet(known.map(({ address }) => address));
   const startedAt = performance.now();
   const budget = AbortSignal.timeout(dnsTimeoutMs);
   const signal = AbortSignal.any([call.signal, budget]);
   const stopped = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
   stopped.catch(() => {});
   try {
-    const answers = await Promise.race([resolve(target.host, signal), stopped]);
+    const answers = await Promise.race([resolve.ask(target.host, signal), stopped]);
     const addresses = answers.map((answer) => answer.address);
     if (addresses.length === 0) throw call.fail('dns', `${target.host} has no address`);
-    vet(addresses);
-    return addresses.slice(0, MOST_ADDRESSES);
+    return vet(addresses);
   } catch (error) {
     if (error instanceof EgressError || call.signal.aborted) throw error;
     throw call.fail('dns', `${target.host}: ${String(error)}`, error);
@@ -170,6 +191,7 @@ class StaleConnection extends Error {}
 function exchange(call: Call, options: PlannedRequest, body: Uint8Array | undefined): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     let writtenAt = performance.now();
+    if (call.signal.aborted) return reject(call.signal.reason);
     const request: ClientRequest = httpRequest(options, (response) => {
       call.timings.wait = performance.now() - writtenAt;
       resolve(response);
@@ -185,23 +207,29 @@ function exchange(call: Call, options: PlannedRequest, body: Uint8Array | undefi
     request.on('socket', () => {
       writtenAt = performance.now();
     });
+    call.signal.addEventListener('abort', () => request.destroy(call.signal.reason), { once: true });
     request.end(body);
   });
 }
 
-async function readBody(call: Call, response: IncomingMessage, request: EgressRequest): Promise<{ body: Uint8Array; bodyTruncated: boolean }> {
+function readBody(call: Call, response: IncomingMessage, request: EgressRequest): Promise<{ body: Uint8Array; bodyTruncated: boolean }> {
   const limit = request.maxBodyBytes ?? MAX_BODY_BYTES;
   const parts: Uint8Array[] = [];
   let size = 0;
-  for await (const part of response as AsyncIterable<Uint8Array>) {
-    parts.push(part);
-    size += part.length;
-    if (size <= limit) continue;
-    response.destroy();
-    if (request.onLargeBody !== 'truncate') throw call.fail('body_too_large', `more than ${limit} bytes`);
-    break;
-  }
-  return { body: Buffer.concat(parts, size).subarray(0, limit), bodyTruncated: size > limit };
+  const read = (): { body: Uint8Array; bodyTruncated: boolean } => ({ body: Buffer.concat(parts, size).subarray(0, limit), bodyTruncated: size > limit });
+  return new Promise((resolve, reject) => {
+    response.on('data', (part: Uint8Array) => {
+      parts.push(part);
+      size += part.length;
+      if (size <= limit) return;
+      if (request.onLargeBody === 'truncate') resolve(read());
+      else reject(call.fail('body_too_large', `more than ${limit} bytes`));
+      response.destroy();
+    });
+    response.on('end', () => resolve(read()));
+    response.on('error', reject);
+    response.on('close', () => reject(new Error('the answer broke off')));
+  });
 }
 
 function headersOf(call: Call, target: Target, request: EgressRequest, body: Uint8Array | undefined): Record<string, string> {
@@ -252,7 +280,6 @@ export function createEgress(options: EgressOptions = {}): Egress {
       method: request.method ?? 'GET',
       headers,
       maxHeaderSize: MAX_HEAD_BYTES,
-      signal: call.signal,
       setHost: false,
     };
     const again = request.idempotent ?? IDEMPOTENT.has(request.method ?? 'GET');
@@ -268,9 +295,13 @@ export function createEgress(options: EgressOptions = {}): Egress {
   return {
     async send(request) {
       const call = new Call(request);
-      return attempt(call, request).catch((error: unknown) => {
+      try {
+        return await attempt(call, request);
+      } catch (error) {
         throw call.failure(error);
-      });
+      } finally {
+        call.end();
+      }
     },
     check(url) {
       const target = readTarget(url, rules);

@@ -65,6 +65,7 @@ const LONGEST_HEADER = 500;
 const MOST_HEADERS = 50;
 /** Answers are read no further than what is kept: a webhook's answer carries nothing. */
 const MAX_ANSWER_BYTES = 16_384;
+const UTF8 = new TextDecoder();
 
 /** Text that jsonb takes: no NUL, no half of a surrogate pair where it was cut. */
 const clean = (text: string, longest: number): string => text.slice(0, longest).toWellFormed().replaceAll('\0', '\uFFFD');
@@ -150,7 +151,7 @@ export async function attemptDelivery(delivery: ClaimedDelivery, options: Attemp
       ...judgeAnswer(answer, options.clock.now()),
       response_code: answer.status,
       response_headers: cleanHeaders(answer.headers),
-      response_body: clean(new TextDecoder().decode(answer.body), LONGEST_ANSWER),
+      response_body: clean(UTF8.decode(answer.body), LONGEST_ANSWER),
       timings: answer.timings,
     };
   } catch (error) {
