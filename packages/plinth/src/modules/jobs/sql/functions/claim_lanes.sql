@@ -5,7 +5,7 @@ create or replace function plinth_jobs.claim_lanes(p_worker text, p_limit intege
 returns table (tenant_id uuid, id uuid, run_id uuid, seq bigint, kind text, name text, queue text, payload jsonb, attempt smallint, max_attempts smallint, priority smallint, concurrency_key text,
   correlation_id uuid, causation_id uuid, run_at timestamptz, deadline timestamptz, started_at timestamptz, claim_id uuid)
 language plpgsql volatile security definer set search_path = ''
-set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();

@@ -2,7 +2,7 @@
 -- server that came back. A claim of which a job is still running therefore stays: its worker, which does not know it any more, disowns it.
 create or replace function plinth_jobs.close_claims(p_claims uuid[]) returns void
 language plpgsql volatile security invoker set search_path = ''
-set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _claim record;

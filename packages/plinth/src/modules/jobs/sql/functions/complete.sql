@@ -1,7 +1,7 @@
 -- What there is most of, in the cheapest form: arrays instead of JSON, and an answer that is empty when all is well.
 create or replace function plinth_jobs.complete(p_tenants uuid[], p_ids uuid[], p_run_ids uuid[], p_claims uuid[] default null) returns setof uuid
 language plpgsql volatile security definer set search_path = ''
-set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();

@@ -9,7 +9,7 @@
 -- Completions are what there are most of: they take one statement, the rest goes to plinth_jobs.settle_others.
 create or replace function plinth_jobs.settle(p_rows jsonb, p_claims uuid[] default null) returns setof uuid
 language plpgsql volatile security definer set search_path = ''
-set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();
