@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { definitionsOf } from '#apps/worker/definitions.ts';
 import { createJournal } from '#apps/worker/journal.ts';
-import { DEFAULT_TIMEOUT_MS, runJob, runningJob } from '#apps/worker/run-job.ts';
+import { DEFAULT_TIMEOUT_MS, RunningJob, runJob } from '#apps/worker/run-job.ts';
 import { StopReason } from '#apps/worker/stop-reason.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
@@ -198,7 +198,7 @@ function attemptsWith(plinth: Plinth<ModuleMap>, services: WorkServices, definit
     async run(job) {
       const definition = definitions[job.kind] as JobDefinition;
       const timeoutMs = definition.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-      const running = runningJob(job, timeoutMs);
+      const running = new RunningJob(job, timeoutMs);
       const timer = setTimeout(() => running.stop(new StopReason('timeout', `timed out after ${timeoutMs} ms`)), timeoutMs);
       let thrown: { error: unknown } | undefined;
       const handler: JobDefinition['handler'] = async (run) => {

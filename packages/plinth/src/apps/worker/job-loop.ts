@@ -4,14 +4,14 @@ import type { JobDefinition, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
 import type { Claims } from './claims.ts';
 import { createClaims } from './claims.ts';
+import { Fifo } from './fifo.ts';
 import type { Journal } from './journal.ts';
 import { createJournal } from './journal.ts';
 import type { Member } from './member.ts';
 import { startMember } from './member.ts';
 import type { WorkerMetrics, WorkerStats } from './metrics.ts';
-import type { RunningJob } from './run-job.ts';
-import { DEFAULT_TIMEOUT_MS, runJob, runningJob } from './run-job.ts';
-import type { SettleQueue } from './settle-queue.ts';
+import { DEFAULT_TIMEOUT_MS, RunningJob, runJob } from './run-job.ts';
+import type { Ended, SettleQueue } from './settle-queue.ts';
 import { createSettleQueue } from './settle-queue.ts';
 import { StopReason } from './stop-reason.ts';
 
@@ -52,28 +52,52 @@ const LONGEST_WAIT_MS = 2_000;
 /** Outcomes that may wait to be stored before no further job begins. */
 const MOST_UNSETTLED = 4_000;
 
-/** A job that was claimed and has not begun. */
-interface Waiting {
-  job: ClaimedJob;
+/** A claim of which not every job has ended here. */
+interface OpenClaim {
+  readonly id: string;
+  left: number;
+}
+
+/** A job that this process holds, from its claim until its outcome is stored: one object for all of it, because there are many. */
+class HeldJob {
+  readonly state: State;
+  readonly job: ClaimedJob;
+  readonly of: OpenClaim;
   sinceMs: number;
+  tookMs = 0;
+  watched = false;
+  settlement: Settlement | undefined;
+  /** Its claim, when it was the last of it. */
+  claim: string | undefined;
+
+  constructor(state: State, job: ClaimedJob, of: OpenClaim, sinceMs: number) {
+    this.state = state;
+    this.job = job;
+    this.of = of;
+    this.sinceMs = sinceMs;
+  }
+
+  stored(accepted: boolean): void {
+    tell(this.state.options, this.job, accepted ? this.settlement : undefined, this.tookMs);
+    if (this.watched) this.state.journal.seen();
+    settledSoon(this.state);
+  }
 }
 
 export function startJobLoop(options: JobLoopOptions): JobLoop {
   const { plinth, services, stats, leaseMs } = options;
-  const running = new Map<string, RunningJob>();
+  const running = new Set<RunningJob>();
   const lost = new StopReason('lease_lost', 'another attempt has taken over, or the job is gone');
   const member = startMember({
     ...options,
     log: services.log,
     onCancelled(runIds) {
-      for (const runId of runIds) {
-        running.get(runId)?.stop(new StopReason('cancelled', 'cancelled'));
-        state.cancelled.add(runId);
-      }
+      for (const runId of runIds) state.cancelled.add(runId);
+      for (const one of running) if (state.cancelled.has(one.job.run_id)) one.stop(new StopReason('cancelled', 'cancelled'));
     },
     onLost() {
-      for (const one of running.values()) one.stop(lost);
-      state.waiting.length = 0;
+      for (const one of running) one.stop(lost);
+      state.waiting.takeAll();
       state.open.clear();
     },
   });
@@ -94,7 +118,7 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
     running,
     settling,
     journal,
-    waiting: [],
+    waiting: new Fifo(),
     seen: { peak: 0, waitMs: 0 },
     open: new Map(),
     cancelled: new Set(),
@@ -109,7 +133,7 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
     },
     member,
     log: services.log,
-    held: () => running.size + state.waiting.length,
+    held: () => running.size + state.waiting.size,
     unsettled: () => settling.size,
     known: () => [...state.open.keys(), ...settling.closing()],
     onClaimed: (jobs) => take(state, jobs),
@@ -137,9 +161,9 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
 async function wind(state: State, claims: Claims, graceMs: number): Promise<void> {
   state.stopping = true;
   await claims.stop();
-  for (const { job } of state.waiting.splice(0)) end(state, job, { outcome: 'returned' });
+  for (const held of state.waiting.takeAll()) end(held, { outcome: 'returned' });
   await drained(state, graceMs);
-  for (const one of state.running.values()) one.stop(new StopReason('shutdown', 'the worker shuts down'));
+  for (const one of state.running) one.stop(new StopReason('shutdown', 'the worker shuts down'));
   // Handlers have stopMs to end, then the job is given back whatever they do: the fence keeps a straggler from the database.
   await drained(state, state.options.stopMs + 1_000);
 }
@@ -149,24 +173,32 @@ function take(state: State, jobs: readonly ClaimedJob[]): void {
   options.stats.claimed += jobs.length;
   options.metrics.claims.record(jobs.length);
   const sinceMs = performance.now();
+  let claim: OpenClaim | undefined;
   for (const job of jobs) {
-    open.set(job.claim_id, (open.get(job.claim_id) ?? 0) + 1);
-    waiting.push({ job, sinceMs });
+    if (claim?.id !== job.claim_id) claim = openClaim(open, job.claim_id);
+    claim.left += 1;
+    waiting.push(new HeldJob(state, job, claim, sinceMs));
     if (job.waited_ms > seen.waitMs) seen.waitMs = job.waited_ms;
   }
   fill(state);
 }
 
+function openClaim(open: Map<string, OpenClaim>, id: string): OpenClaim {
+  const claim = open.get(id) ?? { id, left: 0 };
+  open.set(id, claim);
+  return claim;
+}
+
 interface State {
   options: JobLoopOptions;
-  running: Map<string, RunningJob>;
+  running: Set<RunningJob>;
   settling: SettleQueue;
   journal: Journal;
-  waiting: Waiting[];
+  /** Claimed and not begun. */
+  waiting: Fifo<HeldJob>;
   /** Since load() was asked last. */
   seen: { peak: number; waitMs: number };
-  /** Claims by their id: how many of their jobs have not ended. */
-  open: Map<string, number>;
+  open: Map<string, OpenClaim>;
   /** Attempts that were cancelled before they began. */
   cancelled: Set<string>;
   stopping: boolean;
@@ -192,7 +224,7 @@ function claimsTimed({ plinth, metrics }: JobLoopOptions): Plinth<ModuleMap> {
 function loadOf(state: State): { peak: number; waitMs: number } {
   const { seen, running, waiting } = state;
   state.seen = { peak: running.size, waitMs: 0 };
-  const [first] = waiting;
+  const { first } = waiting;
   const here = first ? performance.now() - first.sinceMs + Math.max(0, first.job.waited_ms) : 0;
   return { peak: seen.peak, waitMs: Math.max(seen.waitMs, here) };
 }
@@ -200,94 +232,79 @@ function loadOf(state: State): { peak: number; waitMs: number } {
 /** Begins jobs while there are slots. */
 function fill(state: State): void {
   const { options, running, waiting } = state;
-  let begun = 0;
-  while (begun < waiting.length && running.size < options.concurrency && state.settling.size < MOST_UNSETTLED) {
-    const { job } = waiting[begun] as Waiting;
-    begun += 1;
-    begin(state, job);
-  }
-  if (begun > 0) waiting.splice(0, begun);
+  while (waiting.size > 0 && running.size < options.concurrency && state.settling.size < MOST_UNSETTLED) begin(waiting.take() as HeldJob);
   options.stats.running = running.size;
-  options.stats.waiting = waiting.length;
+  options.stats.waiting = waiting.size;
   if (running.size > state.seen.peak) state.seen.peak = running.size;
 }
 
-function begin(state: State, job: ClaimedJob): void {
-  const { options } = state;
-  const definition = options.definitions[job.kind];
-  if (state.stopping || !definition) end(state, job, { outcome: 'returned' });
-  else if (state.cancelled.delete(job.run_id)) end(state, job, { outcome: 'cancelled', error: 'cancelled' });
-  else if (job.late) end(state, job, { outcome: 'failed', final: true, error: 'its deadline had passed before it could begin' });
-  else void work(state, job, definition);
+function begin(held: HeldJob): void {
+  const { state, job } = held;
+  const definition = state.options.definitions[job.kind];
+  if (state.stopping || !definition) end(held, { outcome: 'returned' });
+  else if (state.cancelled.size > 0 && state.cancelled.delete(job.run_id)) end(held, { outcome: 'cancelled', error: 'cancelled' });
+  else if (job.late) end(held, { outcome: 'failed', final: true, error: 'its deadline had passed before it could begin' });
+  else work(held, definition);
 }
 
-async function work(state: State, job: ClaimedJob, definition: JobDefinition): Promise<void> {
+function work(held: HeldJob, definition: JobDefinition): void {
+  const { state, job } = held;
   const { options, running } = state;
-  const mine = runningJob(job, definition.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-  running.set(job.run_id, mine);
+  const mine = new RunningJob(job, definition.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+  running.add(mine);
   options.metrics.running.add(1);
   options.metrics.wait.record(Math.max(0, job.waited_ms) / 1000, { queue: job.queue });
-  const startedMs = performance.now();
-  const outcome = await runJob({ plinth: options.plinth, services: options.services, journal: state.journal, stopMs: options.stopMs }, mine, definition);
-  const byHandler = mine.settled;
-  mine.settled = true;
-  running.delete(job.run_id);
-  options.metrics.running.add(-1);
-  end(state, job, outcome, { byHandler, startedMs, watched: mine.watched });
-  for (const listener of state.ended) listener();
-  fill(state);
-  state.onFree?.();
-}
-
-/** Of an attempt that did begin. */
-interface Ran {
-  byHandler: boolean;
-  startedMs: number;
-  watched: boolean;
-}
-
-/** Stores how an attempt ended; `outcome` is undefined when the handler stored it itself, or has lost the job. */
-function end(state: State, job: ClaimedJob, outcome: Partial<Settlement> | undefined, ran?: Ran): void {
-  const { options, settling, open } = state;
-  const left = (open.get(job.claim_id) ?? 0) - 1;
-  if (left === 0) open.delete(job.claim_id);
-  else if (left > 0) open.set(job.claim_id, left);
-  const closes = left === 0 ? job.claim_id : undefined;
-  const tookMs = ran ? performance.now() - ran.startedMs : 0;
-  if (!outcome) {
-    if (closes !== undefined) settling.close(closes);
-    tell(options, job, ran?.byHandler ? { outcome: 'completed' } : undefined, tookMs);
-    if (ran?.watched) state.journal.seen();
-    return;
-  }
-  const settlement = { tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, ...outcome } as Settlement;
-  void settling.push(settlement, closes).then((accepted) => {
-    tell(options, job, accepted ? outcome : undefined, tookMs);
-    if (ran?.watched) state.journal.seen();
+  void runJob({ plinth: options.plinth, services: options.services, journal: state.journal, stopMs: options.stopMs }, mine, definition).then((outcome) => {
+    const byHandler = mine.settled;
+    mine.settled = true;
+    running.delete(mine);
+    options.metrics.running.add(-1);
+    held.tookMs = performance.now() - mine.startedMs;
+    held.watched = mine.watched;
+    end(held, outcome, byHandler);
+    if (state.ended.size > 0) for (const listener of state.ended) listener();
+    fill(state);
     settledSoon(state);
   });
 }
 
-/** Outcomes are stored by the batch: once for each, jobs that waited for that begin, and there is room for a claim. */
+/** Stores how an attempt ended; `outcome` is undefined when the handler stored it itself, or has lost the job. */
+function end(held: HeldJob, outcome: Partial<Settlement> | undefined, byHandler = false): void {
+  const { state, job, of } = held;
+  const { options, settling, open } = state;
+  of.left -= 1;
+  // One that was given up with its worker is not open any more.
+  const closes = of.left === 0 && open.delete(of.id) ? of.id : undefined;
+  if (outcome) {
+    held.settlement = { tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, ...outcome } as Settlement;
+    held.claim = closes;
+    settling.push(held as HeldJob & Ended);
+    return;
+  }
+  if (closes !== undefined) settling.close(closes);
+  tell(options, job, byHandler ? { outcome: 'completed' } : undefined, held.tookMs);
+  if (held.watched) state.journal.seen();
+}
+
+/** Attempts end and outcomes are stored by the batch: once for each, jobs that waited for that begin, and there is room for a claim. */
 function settledSoon(state: State): void {
   state.settled ??= setImmediate(() => {
     state.settled = undefined;
-    if (state.waiting.length > 0) fill(state);
+    if (state.waiting.size > 0) fill(state);
     state.onFree?.();
   });
 }
 
 function sweepTimes(state: State): void {
   const now = performance.now();
-  for (const one of state.running.values()) {
+  for (const one of state.running) {
     if (one.endsMs > now) continue;
     const { timeoutMs = DEFAULT_TIMEOUT_MS } = state.options.definitions[one.job.kind] ?? {};
     one.stop(new StopReason('timeout', `timed out after ${timeoutMs} ms`));
   }
-  if (state.waiting[0] && now - state.waiting[0].sinceMs > LONGEST_WAIT_MS) {
-    for (const { job } of state.waiting.splice(0)) end(state, job, { outcome: 'returned' });
-  }
-  state.options.stats.waiting = state.waiting.length;
+  const { first } = state.waiting;
+  if (first && now - first.sinceMs > LONGEST_WAIT_MS) for (const held of state.waiting.takeAll()) end(held, { outcome: 'returned' });
+  state.options.stats.waiting = state.waiting.size;
   if (state.running.size === 0) state.cancelled.clear();
 }
 

@@ -10,47 +10,45 @@ import type { AttemptJournal, Journal } from './journal.ts';
 import type { StopReason } from './stop-reason.ts';
 
 /** One attempt that runs here. */
-export interface RunningJob {
+export class RunningJob {
   readonly job: ClaimedJob;
   /** True once its outcome is stored or on its way: a heartbeat that no longer finds it means nothing. */
-  settled: boolean;
+  settled = false;
   /** It told something about itself, so somebody may be watching. */
-  watched: boolean;
-  /** When it runs out of time, by performance.now(). */
+  watched = false;
+  /** When it began and when it runs out of time, by performance.now(). */
+  readonly startedMs: number;
   readonly endsMs: number;
-  /** Aborts its signal; only the first reason counts. */
-  stop(reason: StopReason): void;
-  /** Made when a handler asks for it: most never do. */
-  readonly signal: AbortSignal;
-  /** Calls back at the stop, at once when it was before. */
-  onStop(listener: (reason: StopReason) => void): void;
-}
+  #controller: AbortController | undefined;
+  #reason: StopReason | undefined;
+  #listener: ((reason: StopReason) => void) | undefined;
 
-export function runningJob(job: ClaimedJob, timeoutMs: number): RunningJob {
-  let controller: AbortController | undefined;
-  let reason: StopReason | undefined;
-  let listener: ((reason: StopReason) => void) | undefined;
-  return {
-    job,
-    settled: false,
-    watched: false,
-    endsMs: performance.now() + timeoutMs,
-    stop(why) {
-      if (reason) return;
-      reason = why;
-      controller?.abort(why);
-      listener?.(why);
-    },
-    get signal() {
-      controller ??= new AbortController();
-      if (reason && !controller.signal.aborted) controller.abort(reason);
-      return controller.signal;
-    },
-    onStop(call) {
-      listener = call;
-      if (reason) call(reason);
-    },
-  };
+  constructor(job: ClaimedJob, timeoutMs: number) {
+    this.job = job;
+    this.startedMs = performance.now();
+    this.endsMs = this.startedMs + timeoutMs;
+  }
+
+  /** Aborts its signal; only the first reason counts. */
+  stop(reason: StopReason): void {
+    if (this.#reason) return;
+    this.#reason = reason;
+    this.#controller?.abort(reason);
+    this.#listener?.(reason);
+  }
+
+  /** Made when a handler asks for it: most never do. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#reason && !this.#controller.signal.aborted) this.#controller.abort(this.#reason);
+    return this.#controller.signal;
+  }
+
+  /** Calls back at the stop, at once when it was before. */
+  onStop(listener: (reason: StopReason) => void): void {
+    this.#listener = listener;
+    if (this.#reason) listener(this.#reason);
+  }
 }
 
 export interface RunDeps {
@@ -69,15 +67,17 @@ const LONGEST_ERROR = 4000;
 
 const tracer = trace.getTracer('plinth.worker');
 
+const COMPLETED: Outcome = Object.freeze({ outcome: 'completed' });
+
 /**
  * Runs the handler of a claimed job and says how it ended; undefined when there is nothing left to store, because the handler has
- * completed the job in a transaction of its own or has lost it. Never rejects.
+ * completed the job in a transaction of its own or has lost it. Never rejects. Once the job was told to stop, its handler has `stopMs` to
+ * end, then the reason is the end.
  */
-export async function runJob(deps: RunDeps, running: RunningJob, definition: JobDefinition): Promise<Outcome | undefined> {
+export function runJob(deps: RunDeps, running: RunningJob, definition: JobDefinition): Promise<Outcome | undefined> {
   const { job } = running;
-  const asked: Asked = { snoozeMs: undefined, journal: undefined };
   const context = contextOf(job);
-  const run = jobRun(deps, running, context, asked);
+  const run = new AttemptRun(deps, running, context);
   const span = tracer.startSpan(`job ${job.kind}`, {
     attributes: {
       'plinth.job.id': job.id,
@@ -86,32 +86,47 @@ export async function runJob(deps: RunDeps, running: RunningJob, definition: Job
       'plinth.correlation_id': context.correlationId,
     },
   });
-  let stopped: StopReason | undefined;
+  // One promise for all of it, because most jobs are over in less time than a few more would take.
+  return new Promise((resolve) => {
+    let stopped: StopReason | undefined;
+    let timer: NodeJS.Timeout | undefined;
+    let over = false;
+    const end = (outcome: Outcome | undefined): void => {
+      over = true;
+      clearTimeout(timer);
+      span.end();
+      const journal = AttemptRun.journal(run);
+      running.watched = journal !== undefined;
+      if (journal) void journal.close().then(() => resolve(outcome));
+      else resolve(outcome);
+    };
+    const fail = (error: unknown): void => {
+      if (over) return;
+      span.recordException(error instanceof Error ? error : String(error));
+      span.setStatus({ code: SpanStatusCode.ERROR });
+      // A handler that throws after its completion was committed has completed.
+      end(running.settled ? undefined : failureOf(error, stopped));
+    };
+    running.onStop((reason) => {
+      stopped = reason;
+      timer = setTimeout(fail, deps.stopMs, reason);
+    });
+    runInContext(context, () => started(definition, run)).then((result) => {
+      if (!over) end(running.settled ? undefined : (AttemptRun.asked(run) ?? completed(result)));
+    }, fail);
+  });
+}
+
+/** A handler that is no async function may return what is no promise, or throw at once. */
+function started(definition: JobDefinition, run: JobRun): Promise<unknown> {
   try {
-    const result = await untilStopped(
-      runInContext(context, async () => definition.handler(run)),
-      running,
-      deps.stopMs,
-      (reason) => {
-        stopped = reason;
-      },
-    );
-    if (running.settled) return undefined;
-    if (asked.snoozeMs !== undefined) return { outcome: 'snoozed', delay_ms: asked.snoozeMs };
-    return result === undefined ? { outcome: 'completed' } : { outcome: 'completed', result: storable(result) };
+    return Promise.resolve(definition.handler(run));
   } catch (error) {
-    span.recordException(error instanceof Error ? error : String(error));
-    span.setStatus({ code: SpanStatusCode.ERROR });
-    // A handler that throws after its completion was committed has completed.
-    return running.settled ? undefined : failureOf(error, stopped);
-  } finally {
-    span.end();
-    if (asked.journal) {
-      running.watched = true;
-      await asked.journal.close();
-    }
+    return Promise.reject(error);
   }
 }
+
+const completed = (result: unknown): Outcome => (result === undefined ? COMPLETED : { outcome: 'completed', result: storable(result) });
 
 function contextOf(job: ClaimedJob): Context {
   return {
@@ -123,68 +138,87 @@ function contextOf(job: ClaimedJob): Context {
   };
 }
 
-/** What a handler has asked for while it ran. */
-interface Asked {
-  snoozeMs: number | undefined;
+/** What a handler is given. Its functions are made when they are asked for, bound, so that a handler may take them apart. */
+class AttemptRun implements JobRun {
+  readonly id: string;
+  readonly kind: string;
+  readonly payload: Record<string, unknown>;
+  readonly attempt: number;
+  readonly runId: string;
+  readonly tenantId: string | undefined;
+  readonly correlationId: string;
+  readonly services: WorkServices;
+  readonly #deps: RunDeps;
+  readonly #running: RunningJob;
+  readonly #context: Context;
+  #snoozeMs: number | undefined;
   /** Made when it tells something: most never do. */
-  journal: AttemptJournal | undefined;
-}
+  #journal: AttemptJournal | undefined;
 
-const journalOf = (deps: RunDeps, job: ClaimedJob, asked: Asked): AttemptJournal => (asked.journal ??= deps.journal.of(job));
+  constructor(deps: RunDeps, running: RunningJob, context: Context) {
+    const { job } = running;
+    this.id = job.id;
+    this.kind = job.kind;
+    this.payload = job.payload;
+    this.attempt = job.attempt;
+    this.runId = job.run_id;
+    this.tenantId = job.tenant_id === SYSTEM_TENANT ? undefined : job.tenant_id;
+    this.correlationId = context.correlationId;
+    this.services = deps.services;
+    this.#deps = deps;
+    this.#running = running;
+    this.#context = context;
+  }
 
-function jobRun(deps: RunDeps, running: RunningJob, context: Context, asked: Asked): JobRun {
-  const { job } = running;
-  const transaction: JobRun['transaction'] = (body) => deps.plinth.transaction({ ...context, signal: running.signal }, body);
-  return {
-    id: job.id,
-    kind: job.kind,
-    payload: job.payload,
-    attempt: job.attempt,
-    runId: job.run_id,
-    tenantId: job.tenant_id === SYSTEM_TENANT ? undefined : job.tenant_id,
-    correlationId: context.correlationId,
-    get signal() {
-      return running.signal;
-    },
-    services: deps.services,
-    transaction,
-    asWorker: (body) => deps.plinth.asWorker({ ...context, signal: running.signal }, body),
-    progress: (percent, note) => journalOf(deps, job, asked).progress(percent, note),
-    log: (message, fields) => journalOf(deps, job, asked).log(message, fields),
-    async completeIn(tx, result) {
+  get signal(): AbortSignal {
+    return this.#running.signal;
+  }
+
+  get transaction(): JobRun['transaction'] {
+    return (body) => this.#deps.plinth.transaction({ ...this.#context, signal: this.signal }, body);
+  }
+
+  get asWorker(): JobRun['asWorker'] {
+    return (body) => this.#deps.plinth.asWorker({ ...this.#context, signal: this.signal }, body);
+  }
+
+  get progress(): JobRun['progress'] {
+    return (percent, note) => this.#tell().progress(percent, note);
+  }
+
+  get log(): JobRun['log'] {
+    return (message, fields) => this.#tell().log(message, fields);
+  }
+
+  get completeIn(): JobRun['completeIn'] {
+    return async (tx, result) => {
       const stored = storable(result);
       // What it adds to its own batch comes before its end, or the batch could have finished.
       if (addsToBatch(tx)) await tx.flush();
-      await tx.query('select plinth_jobs.complete_in($1, $2, $3)', [job.id, job.run_id, stored === undefined ? null : JSON.stringify(stored)]);
+      await tx.query('select plinth_jobs.complete_in($1, $2, $3)', [this.id, this.runId, stored === undefined ? null : JSON.stringify(stored)]);
       tx.afterCommit(() => {
-        running.settled = true;
+        this.#running.settled = true;
       });
-    },
-    snooze(delayMs) {
-      asked.snoozeMs = Math.max(0, delayMs);
-    },
-  };
-}
+    };
+  }
 
-/** The handler's own end; or, once it was told to stop, its end within `stopMs`, else the reason. */
-function untilStopped<T>(handler: Promise<T>, running: RunningJob, stopMs: number, stopped: (reason: StopReason) => void): Promise<T> {
-  return new Promise((resolve, reject) => {
-    let timer: NodeJS.Timeout | undefined;
-    running.onStop((reason) => {
-      stopped(reason);
-      timer = setTimeout(() => reject(reason), stopMs);
-    });
-    handler.then(
-      (result) => {
-        clearTimeout(timer);
-        resolve(result);
-      },
-      (error: unknown) => {
-        clearTimeout(timer);
-        reject(error);
-      },
-    );
-  });
+  get snooze(): JobRun['snooze'] {
+    return (delayMs) => {
+      this.#snoozeMs = Math.max(0, delayMs);
+    };
+  }
+
+  #tell(): AttemptJournal {
+    return (this.#journal ??= this.#deps.journal.of(this.#running.job));
+  }
+
+  static asked(run: AttemptRun): Outcome | undefined {
+    return run.#snoozeMs === undefined ? undefined : { outcome: 'snoozed', delay_ms: run.#snoozeMs };
+  }
+
+  static journal(run: AttemptRun): AttemptJournal | undefined {
+    return run.#journal;
+  }
 }
 
 function failureOf(error: unknown, stopped: StopReason | undefined): Outcome | undefined {

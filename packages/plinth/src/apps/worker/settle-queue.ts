@@ -4,12 +4,19 @@ import type { WorkServices } from '#kernel/work.ts';
 import type { Settlement } from '#modules/jobs';
 import { settleJobs } from '#modules/jobs';
 
+/** An attempt that has ended, and is told when its outcome is stored. */
+export interface Ended {
+  readonly settlement: Settlement;
+  /** The claim of which every other job has been pushed before. */
+  readonly claim: string | undefined;
+  /** When it was pushed, by performance.now(). */
+  sinceMs: number;
+  /** False: it was refused, because the lease was lost, or could not be stored in time. */
+  stored(accepted: boolean): void;
+}
+
 export interface SettleQueue {
-  /**
-   * Resolves when the outcome is stored: false when it was refused, because the lease was lost, or could not be stored in time.
-   * `claim`: the claim of which every other job has been pushed before.
-   */
-  push(settlement: Settlement, claim?: string): Promise<boolean>;
+  push(ended: Ended): void;
   /** Every job of this claim has ended without an outcome to store. */
   close(claim: string): void;
   /** Outcomes that are not stored yet. */
@@ -30,13 +37,6 @@ export interface SettleQueueOptions {
   onGivenUp: () => void;
 }
 
-interface Entry {
-  settlement: Settlement;
-  claim: string | undefined;
-  since: number;
-  resolve: (accepted: boolean) => void;
-}
-
 const MOST_AT_ONCE = 500;
 const PAUSE_MS = 100;
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
@@ -46,9 +46,9 @@ const turnOfTheLoop = (): Promise<void> => new Promise((resolve) => setImmediate
 /** SQLSTATE classes of data that the database refuses: trying again would not help. */
 export const isRefusal = (error: unknown): boolean => /^2[23]/.test(String((error as { code?: unknown }).code ?? ''));
 
-function giveUp({ log, onGivenUp }: SettleQueueOptions, late: readonly Entry[], error: unknown): void {
+function giveUp({ log, onGivenUp }: SettleQueueOptions, late: readonly Ended[], error: unknown): void {
   log.error({ jobs: late.length, err: error }, 'worker: outcomes could not be stored before their leases expired; the jobs will run again');
-  for (const entry of late) entry.resolve(false);
+  for (const entry of late) entry.stored(false);
   onGivenUp();
 }
 
@@ -68,13 +68,13 @@ const instead = ({ tenant_id, id, run_id }: Settlement, error: Error): Settlemen
  */
 export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
   const { plinth, log, giveUpMs, durable } = options;
-  const waiting: Entry[] = [];
+  let waiting: Ended[] = [];
   const closing: string[] = [];
   let sending = false;
-  let underway: readonly Entry[] = [];
+  let underway: readonly Ended[] = [];
   let closingNow: string[] = [];
 
-  const store = async (entries: readonly Entry[]): Promise<Set<string>> => {
+  const store = async (entries: readonly Pick<Ended, 'settlement' | 'claim'>[]): Promise<Set<string>> => {
     const startedMs = performance.now();
     const settlements = entries.map((entry) => entry.settlement);
     const claims = [...entries.flatMap(({ claim }) => (claim === undefined ? [] : [claim])), ...closingNow];
@@ -84,14 +84,14 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
   };
 
   /** An outcome that cannot be stored, for example a result with a NUL character, must neither block the others nor run the job again. */
-  const storeOne = async (entry: Entry): Promise<void> => {
+  const storeOne = async (entry: Ended): Promise<void> => {
     try {
-      entry.resolve((await store([entry])).size === 1);
+      entry.stored((await store([entry])).size === 1);
     } catch (error) {
       if (!isRefusal(error)) throw error;
       log.error({ job_id: entry.settlement.id, run_id: entry.settlement.run_id, err: error }, 'worker: the outcome of a job cannot be stored');
       const settlement = instead(entry.settlement, error as Error);
-      entry.resolve((await store([{ ...entry, settlement }])).size === 1);
+      entry.stored((await store([{ settlement, claim: entry.claim }])).size === 1);
     }
   };
 
@@ -102,20 +102,21 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
       const batch = waiting.splice(0, MOST_AT_ONCE);
       closingNow = closing.splice(0);
       underway = batch;
+      let accepted: Set<string> | undefined;
       try {
-        const accepted = await store(batch);
-        for (const entry of batch) entry.resolve(accepted.has(entry.settlement.run_id));
+        accepted = await store(batch);
       } catch (error) {
         if (isRefusal(error)) await eachAlone(batch);
         else await putBack(batch, error);
       }
       underway = [];
       closingNow = [];
+      if (accepted) for (const entry of batch) entry.stored(accepted.has(entry.settlement.run_id));
     }
     sending = false;
   };
 
-  const eachAlone = async (batch: readonly Entry[]): Promise<void> => {
+  const eachAlone = async (batch: readonly Ended[]): Promise<void> => {
     for (const [index, entry] of batch.entries()) {
       try {
         await storeOne(entry);
@@ -125,20 +126,19 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
     }
   };
 
-  const putBack = async (batch: readonly Entry[], error: unknown): Promise<void> => {
+  const putBack = async (batch: readonly Ended[], error: unknown): Promise<void> => {
     const now = performance.now();
-    const late = batch.filter((entry) => now - entry.since > giveUpMs);
+    const late = batch.filter((entry) => now - entry.sinceMs > giveUpMs);
     if (late.length > 0) giveUp(options, late, error);
-    waiting.unshift(...batch.filter((entry) => !late.includes(entry)));
+    waiting = [...batch.filter((entry) => !late.includes(entry)), ...waiting];
     await pause();
   };
 
   return {
-    push(settlement, claim) {
-      return new Promise((resolve) => {
-        waiting.push({ settlement, claim, since: performance.now(), resolve });
-        if (!sending) void send();
-      });
+    push(ended) {
+      ended.sinceMs = performance.now();
+      waiting.push(ended);
+      if (!sending) void send();
     },
     close(claim) {
       closing.push(claim);
