@@ -1144,6 +1144,8 @@ export interface JobsClaimsTable {
   tenant_ids: string[];
   job_ids: string[];
   created_at: Generated<Date>;
+  /** plinth_jobs.uptime when it was made; null: it was not known. */
+  uptime: string | null;
 }
 
 /** Attempts that have ended, those that failed and those that ended their job. */
@@ -1373,6 +1375,12 @@ export interface JobsUniqueKeysTable {
   /** When the key is free again: the job has ended, it has started, or expires_at has passed. */
   until: Generated<string>;
   expires_at: Date | null;
+}
+
+/** One row, which lasts until the server crashes; then a heartbeat writes another. */
+export interface JobsUptimeTable {
+  one: Generated<boolean>;
+  id: Generated<string>;
 }
 
 /** Share of a tenant beside others with the same priority; without a row it is 1. An empty queue: all. */
@@ -2124,6 +2132,7 @@ export interface Database {
   'plinth_jobs.retry_policies': JobsRetryPoliciesTable;
   'plinth_jobs.schedules': JobsSchedulesTable;
   'plinth_jobs.unique_keys': JobsUniqueKeysTable;
+  'plinth_jobs.uptime': JobsUptimeTable;
   'plinth_jobs.weights': JobsWeightsTable;
   'plinth_jobs.workers': JobsWorkersTable;
   'plinth_kernel.feed_consumers': KernelFeedConsumersTable;

@@ -5,26 +5,18 @@ import type { Lane, LaneRing, Taken } from './lane-ring.ts';
 import { createLaneRing } from './lane-ring.ts';
 
 const lane = (tenantId: string, priority = 5, weight = 1, key = ''): Lane => ({ queue: 'q', priority, tenantId, key, weight });
-const taken = ({ queue, priority, tenantId, key }: Lane, seq: number): Taken => ({
-  queue,
-  priority,
-  tenant_id: tenantId,
-  concurrency_key: key,
-  seq: String(seq),
-});
-
 /** Claims once, as the database would: in the order of the turns, from what waits. Returns jobs by tenant. */
 function claim(ring: LaneRing, waiting: Map<Lane, number>, limit: number, seq = { last: 0 }): Map<string, number> {
   const got = new Map<string, number>();
   const jobs: Taken[] = [];
   const turns = ring.next(limit);
   let room = limit;
-  for (const turn of turns) {
+  for (const [index, turn] of turns.entries()) {
     const take = Math.min(turn.quantum, waiting.get(turn.lane) ?? 0, room);
     room -= take;
     waiting.set(turn.lane, (waiting.get(turn.lane) ?? 0) - take);
     got.set(turn.lane.tenantId, (got.get(turn.lane.tenantId) ?? 0) + take);
-    for (let n = 0; n < take; n++) jobs.push(taken(turn.lane, ++seq.last));
+    for (let n = 0; n < take; n++) jobs.push({ turn: index, seq: String(++seq.last) });
   }
   ring.taken(turns, jobs);
   return got;
@@ -104,7 +96,10 @@ describe('the lane ring', () => {
     const only = lane('a');
     ring.refresh([only]);
     const [turn] = ring.next(2);
-    ring.taken(turn ? [turn] : [], [taken(only, 9), taken(only, 11)]);
+    ring.taken(turn ? [turn] : [], [
+      { turn: 0, seq: '9' },
+      { turn: 0, seq: '11' },
+    ]);
     expect(ring.next(2)).toMatchObject([{ after: '11', quantum: 2 }]);
     ring.refresh([only], false);
     expect(ring.next(2)).toMatchObject([{ after: '11' }]);

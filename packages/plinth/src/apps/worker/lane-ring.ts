@@ -21,10 +21,9 @@ export interface Turn {
 
 /** One job that a claim brought. */
 export interface Taken {
-  queue: string;
-  priority: number;
-  tenant_id: string;
-  concurrency_key: string;
+  /** Which of the turns, from 0. */
+  turn: number;
+  /** Its number in the order of its lane. */
   seq: string;
 }
 
@@ -43,9 +42,7 @@ const BOTTOM_UP = 8;
 /** Tenants of a band in one claim: each costs an index look-up. */
 const MOST_TENANTS = 64;
 
-const laneId = (queue: string, priority: number, tenantId: string, key: string): string => `${tenantId} ${priority} ${queue.length} ${queue}${key}`;
-
-const idOf = (lane: Lane): string => laneId(lane.queue, lane.priority, lane.tenantId, lane.key);
+const idOf = ({ queue, priority, tenantId, key }: Lane): string => `${tenantId} ${priority} ${queue.length} ${queue}${key}`;
 
 interface Tenant {
   id: string;
@@ -141,20 +138,14 @@ export function createLaneRing(): LaneRing {
       return turns;
     },
     taken(turns, jobs) {
-      const counts = new Map<string, { count: number; last: string }>();
-      for (const job of jobs) {
-        const id = laneId(job.queue, job.priority, job.tenant_id, job.concurrency_key);
-        const seen = counts.get(id);
-        if (!seen) counts.set(id, { count: 1, last: job.seq });
-        else {
-          seen.count += 1;
-          if (BigInt(job.seq) > BigInt(seen.last)) seen.last = job.seq;
-        }
+      const counts = turns.map(() => 0);
+      const lasts = turns.map(() => 0);
+      for (const { turn, seq } of jobs) {
+        counts[turn] = (counts[turn] ?? 0) + 1;
+        lasts[turn] = Math.max(lasts[turn] ?? 0, Number(seq));
       }
-      for (const { lane, quantum } of turns) {
-        const id = idOf(lane);
-        const seen = counts.get(id);
-        if (seen && seen.count >= quantum) stops.set(id, seen.last);
+      for (const [turn, { lane, quantum }] of turns.entries()) {
+        if ((counts[turn] ?? 0) >= quantum) stops.set(idOf(lane), String(lasts[turn]));
         else drop(lane);
       }
     },

@@ -8,7 +8,7 @@ import { settleJobs } from '#modules/jobs';
 export interface Ended {
   readonly settlement: Settlement;
   /** The claim of which every other job has been pushed before. */
-  readonly claim: string | undefined;
+  claim: string | undefined;
   /** When it was pushed, by performance.now(). */
   sinceMs: number;
   /** False: it was refused, because the lease was lost, or could not be stored in time. */
@@ -52,6 +52,8 @@ function giveUp({ log, onGivenUp }: SettleQueueOptions, late: readonly Ended[], 
   onGivenUp();
 }
 
+const claimsOf = (entries: readonly Pick<Ended, 'claim'>[]): string[] => entries.flatMap(({ claim }) => (claim === undefined ? [] : [claim]));
+
 /** What is stored for an outcome that the database refuses. */
 const instead = ({ tenant_id, id, run_id }: Settlement, error: Error): Settlement => ({
   tenant_id,
@@ -62,26 +64,30 @@ const instead = ({ tenant_id, id, run_id }: Settlement, error: Error): Settlemen
   error: `The outcome could not be stored: ${error.message}`,
 });
 
+const storer =
+  ({ plinth, durable, onStored }: SettleQueueOptions) =>
+  async (entries: readonly Pick<Ended, 'settlement' | 'claim'>[], closes: readonly string[] = []): Promise<Set<string>> => {
+    const startedMs = performance.now();
+    const settlements = entries.map((entry) => entry.settlement);
+    const accepted = await plinth.asWorker({ durable }, (tx) => settleJobs(tx, settlements, [...claimsOf(entries), ...closes]));
+    onStored(entries.length, performance.now() - startedMs);
+    return accepted;
+  };
+
 /**
  * Stores outcomes, those that arrive while one statement is under way together in the next. While the database is away they wait,
- * at most `giveUpMs`: by then the leases have expired and the jobs run again.
+ * at most `giveUpMs`: by then the leases have expired and the jobs run again. A claim with a job that was given up is never closed: that it is there is
+ * how another worker finds the job.
  */
 export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
-  const { plinth, log, giveUpMs, durable } = options;
+  const { log, giveUpMs } = options;
   let waiting: Ended[] = [];
   const closing: string[] = [];
   let sending = false;
   let underway: readonly Ended[] = [];
   let closingNow: string[] = [];
 
-  const store = async (entries: readonly Pick<Ended, 'settlement' | 'claim'>[]): Promise<Set<string>> => {
-    const startedMs = performance.now();
-    const settlements = entries.map((entry) => entry.settlement);
-    const claims = [...entries.flatMap(({ claim }) => (claim === undefined ? [] : [claim])), ...closingNow];
-    const accepted = await plinth.asWorker({ durable }, (tx) => settleJobs(tx, settlements, claims));
-    options.onStored(entries.length, performance.now() - startedMs);
-    return accepted;
-  };
+  const store = storer(options);
 
   /** An outcome that cannot be stored, for example a result with a NUL character, must neither block the others nor run the job again. */
   const storeOne = async (entry: Ended): Promise<void> => {
@@ -100,11 +106,12 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
     await turnOfTheLoop();
     while (waiting.length > 0 || closing.length > 0) {
       const batch = waiting.splice(0, MOST_AT_ONCE);
-      closingNow = closing.splice(0);
+      // Not before every job of theirs, which may still be waiting.
+      closingNow = waiting.length === 0 ? closing.splice(0) : [];
       underway = batch;
       let accepted: Set<string> | undefined;
       try {
-        accepted = await store(batch);
+        accepted = await store(batch, closingNow);
       } catch (error) {
         if (isRefusal(error)) await eachAlone(batch);
         else await putBack(batch, error);
@@ -117,20 +124,24 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
   };
 
   const eachAlone = async (batch: readonly Ended[]): Promise<void> => {
-    for (const [index, entry] of batch.entries()) {
-      try {
-        await storeOne(entry);
-      } catch (error) {
-        return putBack(batch.slice(index), error);
-      }
+    let at = 0;
+    try {
+      for (; at < batch.length; at++) await storeOne(batch[at] as Ended);
+      closing.unshift(...closingNow);
+    } catch (error) {
+      await putBack(batch.slice(at), error);
     }
   };
 
   const putBack = async (batch: readonly Ended[], error: unknown): Promise<void> => {
     const now = performance.now();
     const late = batch.filter((entry) => now - entry.sinceMs > giveUpMs);
-    if (late.length > 0) giveUp(options, late, error);
     waiting = [...batch.filter((entry) => !late.includes(entry)), ...waiting];
+    if (late.length > 0) {
+      for (const entry of waiting) entry.claim = undefined;
+      closing.length = 0;
+      giveUp(options, late, error);
+    } else closing.unshift(...closingNow);
     await pause();
   };
 
@@ -144,7 +155,7 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
       closing.push(claim);
       if (!sending) void send();
     },
-    closing: () => [...closing, ...closingNow, ...[...waiting, ...underway].flatMap(({ claim }) => (claim === undefined ? [] : [claim]))],
+    closing: () => [...closing, ...closingNow, ...claimsOf(underway), ...claimsOf(waiting)],
     get size() {
       return waiting.length + underway.length;
     },

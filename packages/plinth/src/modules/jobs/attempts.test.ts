@@ -72,6 +72,7 @@ describe('the fence', () => {
     await settle([first, second]);
     // What the server that came back knows of it: the claim, and not the completion.
     await jobs.database.admin.query(`update plinth_jobs.jobs_run set status = 'processing', progress = 0, finished_at = null where id = $1`, [first.id]);
+    await jobs.database.admin.query('truncate plinth_jobs.uptime');
     await settle([third]);
     await settle([last], [last.claim_id], { ok: true });
     expect(await jobs.plinth.asWorker({}, (tx) => disownClaims(tx, 'w', []))).toBe(1);

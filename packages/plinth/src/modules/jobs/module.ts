@@ -108,6 +108,7 @@ export default defineModule({
     rates: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select'], worker: ['select'] } },
     workers: { tenancy: 'global', keep: 'forever', grants: { app: [] } },
     claims: { tenancy: 'global', keep: 'forever', grants: { app: [], worker: ['select'] } },
+    uptime: { tenancy: 'global', keep: 'forever', grants: { app: [] } },
     kinds: { tenancy: 'global', keep: 'forever', grants: { app: ['select'] } },
   },
   effects: jobEffects,

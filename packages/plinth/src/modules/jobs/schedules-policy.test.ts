@@ -132,7 +132,7 @@ describe('in the database', () => {
   const jobs = async () =>
     (
       await database.admin.query(
-        `select tenant_id, id, status, payload, unique_key, run_at, run_at > clock_timestamp() as ahead, correlation_id,
+        `select tenant_id, id, status, payload, unique_key, run_at, correlation_id,
            extract(epoch from run_at - (payload ->> 'scheduled_for')::timestamptz) as after_tick from plinth.background_jobs order by run_at, id`,
       )
     ).rows;
@@ -219,8 +219,9 @@ describe('in the database', () => {
     // Missed ones spread from the moment they are made up, not all at once.
     await database.admin.query('delete from plinth_jobs.jobs');
     for (const id of ids) await missed(id, '5 hours');
+    const { now } = (await database.admin.query<{ now: Date }>('select clock_timestamp() as now')).rows[0] as { now: Date };
     await run();
-    expect((await jobs()).every(({ ahead }) => ahead)).toBe(true);
+    expect((await jobs()).filter(({ run_at }) => run_at < now)).toEqual([]);
   });
 
   test('with skip_if_running a tick is left out while the job of an earlier one has not finished', async () => {

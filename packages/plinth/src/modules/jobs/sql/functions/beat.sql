@@ -9,6 +9,7 @@ begin
   if exists (select from plinth_jobs.workers w where w.id = _worker and w.lease = p_lease and w.beat_at > clock_timestamp() - p_lease / 10) then
     return;
   end if;
+  insert into plinth_jobs.uptime (one) select true where not exists (select from plinth_jobs.uptime) on conflict do nothing;
   insert into plinth_jobs.workers as w (id, name, lease) values (_worker, p_worker, p_lease)
   on conflict (id) do update set beat_at = clock_timestamp(), lease = excluded.lease;
 end

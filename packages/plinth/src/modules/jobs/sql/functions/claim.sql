@@ -28,7 +28,9 @@ begin
       from (select f.*, random() as turn, greatest(1, _left * f.weight / sum(f.weight) over (partition by f.priority))::integer as quantum from plinth_jobs.lanes(p_queues) f) l;
     end if;
     exit when _lanes.least is null;
-    return query select c.* from plinth_jobs.claim_lanes(p_worker, _left, p_kinds, _lanes.queues, _lanes.priorities, _lanes.tenants, _lanes.keys, _lanes.after, _lanes.quanta) c;
+    return query select c.tenant_id, c.id, c.run_id, c.seq, c.kind, c.name, c.queue, c.payload, c.attempt, c.max_attempts, c.priority, c.concurrency_key, c.correlation_id, c.causation_id,
+        c.run_at, c.deadline, c.started_at, c.claim_id
+      from plinth_jobs.claim_lanes(p_worker, _left, p_kinds, _lanes.queues, _lanes.priorities, _lanes.tenants, _lanes.keys, _lanes.after, _lanes.quanta) c;
     get diagnostics _taken = row_count;
     _left := _left - _taken;
     -- With fewer than any lane was asked for, every lane has given all it has.

@@ -3,14 +3,15 @@
 -- fill and empty faster than any statistics follow; without enable_material = off an empty table's plan reads all of it for each row.
 create or replace function plinth_jobs.claim_lanes(p_worker text, p_limit integer, p_kinds text[], p_queues text[], p_priorities smallint[], p_tenants uuid[], p_keys text[], p_after bigint[], p_quanta integer[])
 returns table (tenant_id uuid, id uuid, run_id uuid, seq bigint, kind text, name text, queue text, payload jsonb, attempt smallint, max_attempts smallint, priority smallint, concurrency_key text,
-  correlation_id uuid, causation_id uuid, run_at timestamptz, deadline timestamptz, started_at timestamptz, claim_id uuid)
+  correlation_id uuid, causation_id uuid, run_at timestamptz, deadline timestamptz, started_at timestamptz, claim_id uuid, lane integer)
 language plpgsql volatile security definer set search_path = ''
 set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();
-  _claim uuid := plinth_kernel.uuid_v7();
   _runs uuid := plinth_kernel.uuid_v7();
+  -- The one before those of its attempts, so that whoever has one of them knows it.
+  _claim uuid := plinth_kernel.uuid_v7_nth(_runs, 0);
   _worker text := coalesce(_tenant::text || ':', '') || p_worker;
   _now timestamptz := clock_timestamp();
 begin
@@ -20,7 +21,7 @@ begin
   end if;
   return query
   with picked as materialized (
-    select c.slot, c.place, plinth_kernel.uuid_v7_nth(_runs, row_number() over ()) as new_run_id from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, p_quanta) as l (queue, priority, tenant_id, key, after, quantum),
+    select c.slot, c.place, l.lane::integer, plinth_kernel.uuid_v7_nth(_runs, row_number() over ()) as new_run_id from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, p_quanta) with ordinality as l (queue, priority, tenant_id, key, after, quantum, lane),
     lateral (
       select r.slot, r.ctid as place from plinth_jobs.jobs_ready r
       where r.queue = l.queue and r.priority = l.priority and r.tenant_id = l.tenant_id and r.concurrency_key = l.key and r.seq > l.after
@@ -28,7 +29,8 @@ begin
       order by r.seq limit l.quantum for update skip locked) c
     limit p_limit
   ), gone as (
-    delete from plinth_jobs.jobs_ready r using picked p where r.slot = p.slot and r.ctid = p.place returning r.*, p.new_run_id
+    delete from plinth_jobs.jobs_ready r using picked p where r.slot = p.slot and r.ctid = p.place returning r.tenant_id, r.id, r.seq, r.kind, r.name, r.queue, r.priority, r.concurrency_key, r.payload, r.error, r.attempts, r.max_attempts, r.unique_key, r.linked, r.run_at, r.deadline,
+      r.actor_type, r.actor_id, r.correlation_id, r.causation_id, r.xact, r.created_at, p.lane, p.new_run_id
   ), running as (
     insert into plinth_jobs.jobs_run (tenant_id, id, seq, kind, name, queue, status, priority, concurrency_key, payload, error, attempts, max_attempts, unique_key, linked, run_at, deadline,
       run_id, worker, started_at, actor_type, actor_id, correlation_id, causation_id, xact, created_at)
@@ -36,13 +38,13 @@ begin
       c.new_run_id, _worker, _now, c.actor_type, c.actor_id, c.correlation_id, c.causation_id, c.xact, c.created_at
     from gone c
   ), noted as (
-    insert into plinth_jobs.claims (id, worker, tenant_ids, job_ids, created_at)
-    select _claim, _worker, array_agg(c.tenant_id), array_agg(c.id), _now from gone c having count(*) > 0
+    insert into plinth_jobs.claims (id, worker, tenant_ids, job_ids, created_at, uptime)
+    select _claim, _worker, array_agg(c.tenant_id), array_agg(c.id), _now, (select u.id from plinth_jobs.uptime u) from gone c having count(*) > 0
   )
   select c.tenant_id, c.id, c.new_run_id, c.seq, c.kind::text, c.name::text, c.queue::text, c.payload::jsonb, (c.attempts + 1)::smallint, c.max_attempts::smallint, c.priority::smallint, c.concurrency_key::text,
-    c.correlation_id, c.causation_id, c.run_at, c.deadline, _now, _claim
+    c.correlation_id, c.causation_id, c.run_at, c.deadline, _now, _claim, c.lane
   from gone c;
 end
 $$;
 comment on function plinth_jobs.claim_lanes(text, integer, text[], text[], smallint[], uuid[], text[], bigint[], integer[]) is
-  'Takes at most p_limit jobs of these lanes for a worker, only of the given kinds (null: all). Each gets a new run_id, the fence that every later call must show. The worker must be registered and send heartbeats.';
+  'Takes at most p_limit jobs of these lanes for a worker, only of the given kinds (null: all). Each gets a new run_id, the fence that every later call must show; lane: which of these lanes it was in, from 1. The worker must be registered and send heartbeats.';

@@ -4,7 +4,7 @@
 -- of an own plan for each number of lanes looked lower, and planning it took 0.5 ms of each claim.
 create or replace function plinth_jobs.claim_limited(p_worker text, p_limit integer, p_kinds text[], p_queues text[], p_priorities smallint[], p_tenants uuid[], p_keys text[], p_after bigint[], p_quanta integer[])
 returns table (tenant_id uuid, id uuid, run_id uuid, seq bigint, kind text, name text, queue text, payload jsonb, attempt smallint, max_attempts smallint, priority smallint, concurrency_key text,
-  correlation_id uuid, causation_id uuid, run_at timestamptz, deadline timestamptz, started_at timestamptz, claim_id uuid)
+  correlation_id uuid, causation_id uuid, run_at timestamptz, deadline timestamptz, started_at timestamptz, claim_id uuid, lane integer)
 language plpgsql volatile security definer set search_path = ''
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off set plan_cache_mode = force_generic_plan
 as $$
@@ -12,8 +12,9 @@ declare
   -- Locks of one call are bounded, since the lock table of the server is; lanes beyond get their turn in another call.
   _most_scopes constant integer := 128;
   _tenant uuid := plinth_kernel.acting_tenant();
-  _claim uuid := plinth_kernel.uuid_v7();
   _runs uuid := plinth_kernel.uuid_v7();
+  -- The one before those of its attempts, so that whoever has one of them knows it.
+  _claim uuid := plinth_kernel.uuid_v7_nth(_runs, 0);
   _worker text := coalesce(_tenant::text || ':', '') || p_worker;
   _now timestamptz := clock_timestamp();
   _quanta integer[];
@@ -124,7 +125,7 @@ begin
 
   return query
   with picked as materialized (
-    select c.slot, c.place, l.lane, plinth_kernel.uuid_v7_nth(_runs, row_number() over ()) as new_run_id from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, _quanta, _without) with ordinality as l (queue, priority, tenant_id, key, after, quantum, without, lane),
+    select c.slot, c.place, l.lane::integer, plinth_kernel.uuid_v7_nth(_runs, row_number() over ()) as new_run_id from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, _quanta, _without) with ordinality as l (queue, priority, tenant_id, key, after, quantum, without, lane),
     lateral (
       select r.slot, r.ctid as place from plinth_jobs.jobs_ready r
       where r.queue = l.queue and r.priority = l.priority and r.tenant_id = l.tenant_id and r.concurrency_key = l.key and r.seq > l.after
@@ -132,7 +133,8 @@ begin
       order by r.seq limit l.quantum for update skip locked) c
     limit p_limit
   ), gone as (
-    delete from plinth_jobs.jobs_ready r using picked p where r.slot = p.slot and r.ctid = p.place returning r.*, p.lane, p.new_run_id
+    delete from plinth_jobs.jobs_ready r using picked p where r.slot = p.slot and r.ctid = p.place returning r.tenant_id, r.id, r.seq, r.kind, r.name, r.queue, r.priority, r.concurrency_key, r.payload, r.error, r.attempts, r.max_attempts, r.unique_key, r.linked, r.run_at, r.deadline,
+      r.actor_type, r.actor_id, r.correlation_id, r.causation_id, r.xact, r.created_at, p.lane, p.new_run_id
   ), running as (
     insert into plinth_jobs.jobs_run (tenant_id, id, seq, kind, name, queue, status, priority, concurrency_key, payload, error, attempts, max_attempts, unique_key, linked, run_at, deadline,
       run_id, worker, started_at, actor_type, actor_id, correlation_id, causation_id, xact, created_at)
@@ -140,8 +142,8 @@ begin
       c.new_run_id, _worker, _now, c.actor_type, c.actor_id, c.correlation_id, c.causation_id, c.xact, c.created_at
     from gone c
   ), noted as (
-    insert into plinth_jobs.claims (id, worker, tenant_ids, job_ids, created_at)
-    select _claim, _worker, array_agg(c.tenant_id), array_agg(c.id), _now from gone c having count(*) > 0
+    insert into plinth_jobs.claims (id, worker, tenant_ids, job_ids, created_at, uptime)
+    select _claim, _worker, array_agg(c.tenant_id), array_agg(c.id), _now, (select u.id from plinth_jobs.uptime u) from gone c having count(*) > 0
   ), entered as materialized (
     select c.tenant_id, c.id, c.new_run_id, _places[n.n] as place from gone c cross join lateral generate_series(_first[c.lane], _last[c.lane]) as n
   ), held as (
@@ -157,7 +159,7 @@ begin
     on conflict on constraint rates_pkey do update set idle_at = excluded.idle_at, next_at = excluded.next_at
   )
   select c.tenant_id, c.id, c.new_run_id, c.seq, c.kind::text, c.name::text, c.queue::text, c.payload::jsonb, (c.attempts + 1)::smallint, c.max_attempts::smallint, c.priority::smallint, c.concurrency_key::text,
-    c.correlation_id, c.causation_id, c.run_at, c.deadline, _now, _claim
+    c.correlation_id, c.causation_id, c.run_at, c.deadline, _now, _claim, c.lane
   from gone c;
 end
 $$;

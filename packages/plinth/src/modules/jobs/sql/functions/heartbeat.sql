@@ -8,6 +8,7 @@ begin
     raise exception 'Worker % was given up: its jobs run elsewhere', p_worker using errcode = 'PL409',
       detail = jsonb_build_object('code', 'jobs_lease_lost', 'worker', p_worker)::text, hint = 'Stop what runs and register again under a new id.';
   end if;
+  insert into plinth_jobs.uptime (one) select true where not exists (select from plinth_jobs.uptime) on conflict do nothing;
   select coalesce(array_agg(c.run_id), '{}') into cancelled from plinth_jobs.cancel_requests c where c.worker = p_worker;
   -- A claim of nobody: its worker was removed while it was being written.
   deaths := exists (select from plinth_jobs.dead_workers()) or exists (select from plinth_jobs.claims c where not exists (select from plinth_jobs.workers w where w.id = c.worker));

@@ -3,6 +3,7 @@ create or replace function plinth_jobs.register_worker(p_worker text, p_name tex
 language sql volatile security definer set search_path = ''
 as $$
   select plinth_kernel.require_worker();
+  insert into plinth_jobs.uptime (one) select true where not exists (select from plinth_jobs.uptime) on conflict do nothing;
   insert into plinth_jobs.workers as w (id, name, lease, session_lock) values (p_worker, p_name, p_lease, p_session_lock)
   on conflict (id) do update set beat_at = clock_timestamp(), lease = excluded.lease, session_lock = excluded.session_lock
 $$;
