@@ -81,6 +81,27 @@ describe('the fence', () => {
     expect(rows).toEqual([{ n: 1 }]);
   });
 
+  test.each([
+    ['without a result', {}],
+    ['with a result', { result: { ok: true } }],
+  ] as const)('is stored %s while somebody else writes to the row', async (_, more) => {
+    const id = await jobs.enqueue(jobs.a, 'k');
+    const job = await jobs.claimOne();
+    const { settled } = await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => {
+      await tx.query('select plinth.cancel_job($1)', [id]);
+      const settling = jobs.settle(job, 'completed', more);
+      await expect
+        .poll(
+          async () =>
+            (await jobs.database.admin.query(`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)).rowCount,
+        )
+        .toBe(1);
+      return { settled: settling };
+    });
+    expect(await settled).toBe(true);
+    expect(await jobs.read(jobs.a, id)).toMatchObject({ status: 'completed' });
+  });
+
   test('another tenant cannot complete a job, whatever it knows of it', async () => {
     const id = await jobs.enqueue(jobs.a, 'k');
     const job = await jobs.claimOne();

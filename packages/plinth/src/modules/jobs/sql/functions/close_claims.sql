@@ -3,7 +3,7 @@
 -- it any more, disowns it. Without a crash since, what the worker was told is so, and looking at every job would cost more than ending it.
 create or replace function plinth_jobs.close_claims(p_claims uuid[]) returns void
 language plpgsql volatile security invoker set search_path = ''
-set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _tenant text := plinth_kernel.acting_tenant()::text;

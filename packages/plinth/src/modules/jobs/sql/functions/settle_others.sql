@@ -1,7 +1,7 @@
 -- The outcomes that move a job: rows leave jobs_run by DELETE and arrive elsewhere by INSERT in one statement.
 create or replace function plinth_jobs.settle_others(p_rows jsonb) returns setof uuid
 language plpgsql volatile security definer set search_path = ''
-set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();
