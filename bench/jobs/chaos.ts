@@ -3,15 +3,13 @@
  * the server crashed. What is true afterwards is read from the database alone: chaos.enqueued was written by the transactions
  * that enqueued, chaos.ledger by those that completed.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import pg from 'pg';
-import { type EmbeddedPostgres, startPostgres } from 'plinth-embedded';
 import type { Plinth } from '../../packages/plinth/src/index.ts';
 import { createPlinth } from '../../packages/plinth/src/index.ts';
 import { seeded } from '../../packages/plinth/src/testing/random.ts';
 import { benchContext } from '../harness.ts';
+import type { CrashableCluster } from './crashable.ts';
+import { ask, crashable, pause } from './crashable.ts';
 import type { WorkerSlot } from './worker-process.ts';
 import { workerSlot } from './worker-process.ts';
 
@@ -65,41 +63,9 @@ const TABLES = `create schema chaos; grant usage on schema chaos to plinth_app;
   insert into chaos.counters select shard, 0 from generate_series(0, 63) shard;
   grant all on all tables in schema chaos to plinth_app`;
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** A cluster that can crash and come back at the same address. */
-async function crashable(options: ChaosOptions) {
-  const dataDir = mkdtempSync(join(tmpdir(), 'plinth-chaos-'));
-  const settings = { shared_buffers: '256MB', max_connections: 300, restart_after_crash: true };
-  const start = (port: number): Promise<EmbeddedPostgres> =>
-    startPostgres({ dataDir, port, settings, ...(options.programFolder ? { programFolder: options.programFolder } : {}) });
-  let server = await start(0);
-  const { url, port } = server;
-  const admin = new pg.Pool({ connectionString: url, max: 2 });
-  admin.on('error', () => undefined);
-  return {
-    url,
-    /** What `pg_ctl stop -m immediate` does: every process ends at once, and the next start recovers from the log. */
-    async crash(): Promise<void> {
-      process.kill(server.pid, 'SIGQUIT');
-      await server.exited;
-      await server.stop();
-      server = await start(port);
-      if (server.port !== port) throw new Error(`the server came back on port ${server.port}, not ${port}`);
-    },
-    async close(): Promise<void> {
-      await admin.end();
-      await server.stop();
-      rmSync(dataDir, { recursive: true, force: true });
-    },
-  };
-}
-
-type Cluster = Awaited<ReturnType<typeof crashable>>;
-
 interface Run {
   options: ChaosOptions;
-  cluster: Cluster;
+  cluster: CrashableCluster;
   plinth: Plinth;
   admin: pg.Pool;
   tenants: readonly string[];
@@ -107,18 +73,6 @@ interface Run {
   random: () => number;
   faultsDone: number;
   counts: Record<Fault, number>;
-}
-
-/** Asks until the server is there to answer. Only for questions that change nothing. */
-async function ask<T extends pg.QueryResultRow>(admin: pg.Pool, text: string): Promise<T[]> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return (await admin.query<T>(text)).rows;
-    } catch (error) {
-      if (tries > 300) throw error;
-      await pause(100);
-    }
-  }
 }
 
 /** A tenth takes long, so that every fault meets jobs that run. */
@@ -230,7 +184,7 @@ const EXAMPLES = `select coalesce(to_jsonb(j)::text, 'job ' || e.n || ' has no r
 
 export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
   const started = performance.now();
-  const cluster = await crashable(options);
+  const cluster = await crashable(options.programFolder);
   const slots: WorkerSlot[] = [];
   let plinth: Plinth | undefined;
   let admin: pg.Pool | undefined;

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const program = fileURLToPath(new URL('./chaos-worker.fixture.ts', import.meta.url));
+const chaosWorker = fileURLToPath(new URL('./chaos-worker.fixture.ts', import.meta.url));
 
 /** A place for one worker process: what dies in it is replaced. */
 export interface WorkerSlot {
@@ -16,6 +16,8 @@ export interface WorkerSlot {
 }
 
 export interface SlotOptions {
+  /** What it runs. Default: the worker of the jobs' chaos. */
+  program?: string | undefined;
   name: string;
   serverUrl: string;
   leaseMs?: number | undefined;
@@ -30,7 +32,7 @@ export function workerSlot(options: SlotOptions): WorkerSlot {
   let gone: Promise<void>;
   const start = (): void => {
     generation++;
-    child = spawn(process.execPath, ['--no-warnings', program], {
+    child = spawn(process.execPath, ['--no-warnings', options.program ?? chaosWorker], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: {
         ...process.env,

@@ -22,8 +22,8 @@ const answerOf = <T>(child: ChildProcess): Promise<T> =>
     child.once('exit', ended);
   });
 
-export async function serverProcess(file: string, url: string, port = 0): Promise<ServerProcess> {
-  const child = started(file, { PLINTH_DATABASE_URL: url, PORT: String(port) });
+export async function serverProcess(file: string, url: string, port = 0, logLevel = 'warn'): Promise<ServerProcess> {
+  const child = started(file, { PLINTH_DATABASE_URL: url, PORT: String(port), LOG_LEVEL: logLevel });
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const answer = await answerOf<{ port: number }>(child);
   return {

@@ -20,13 +20,13 @@ export interface DispatchOptions {
   pollMs?: number;
   /** For one attempt. Default 15,000. */
   timeoutMs?: number;
+  /** Time after `timeoutMs` in which a result is written down; then the lease is over and somebody else may send the delivery again. Default 45,000. */
+  leaseMarginMs?: number;
   /** How long `stop` lets attempts finish before it calls them back. Default 3,000. */
   graceMs?: number;
 }
 
-const DEFAULTS = { concurrency: 256, perSubscription: 1000, pollMs: 1000, timeoutMs: 15_000, graceMs: 3000 };
-/** Time to write an attempt down after its own limit; then somebody else may take the delivery. */
-const LEASE_MARGIN_MS = 45_000;
+const DEFAULTS = { concurrency: 256, perSubscription: 1000, pollMs: 1000, timeoutMs: 15_000, leaseMarginMs: 45_000, graceMs: 3000 };
 const SETTLE_AT_ONCE = 200;
 /** Under load, how long results wait for more of them: a statement costs a millisecond before its first row. */
 const SETTLE_GATHER_MS = 5;
@@ -125,14 +125,14 @@ class Dispatcher {
   }
 
   async #claim(): Promise<ClaimedDelivery[]> {
-    const { concurrency, perSubscription, perTenant, timeoutMs } = this.#options;
+    const { concurrency, perSubscription, perTenant, timeoutMs, leaseMarginMs } = this.#options;
     const free = concurrency - this.#running.size;
     if (free <= 0) return [];
     const now = this.#runtime.services.clock.now();
     const forget = now - this.#forgotAt > FORGET_SECRETS_EVERY_MS;
     const claimed = await this.#runtime.plinth.asWorker({}, async (tx) => {
       if (forget) await tx.query('select plinth_webhooks.forget_secrets()');
-      return tx.query<ClaimedDelivery>(CLAIM, [free, perSubscription, timeoutMs + LEASE_MARGIN_MS, this.#holder, perTenant]);
+      return tx.query<ClaimedDelivery>(CLAIM, [free, perSubscription, timeoutMs + leaseMarginMs, this.#holder, perTenant]);
     });
     if (forget) this.#forgotAt = now;
     return this.#reveal(claimed);
