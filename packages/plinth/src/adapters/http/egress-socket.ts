@@ -1,10 +1,6 @@
-import type { ClientRequestArgs } from 'node:http';
-import { Agent } from 'node:http';
 import type { Socket } from 'node:net';
 import { connect } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
-import { callbackify } from 'node:util';
 import type { AddressBytes } from './egress-addresses.ts';
 import { mayCall, parseAddress } from './egress-addresses.ts';
 import type { EgressErrorName, EgressTimings } from './egress-errors.ts';
@@ -19,7 +15,7 @@ export class ConnectFault extends Error {
   }
 }
 
-/** What a new connection needs to know; it travels with the request's options through the agent. */
+/** What a new connection needs to know. */
 export interface ConnectPlan {
   target: Target;
   /** Vetted, in the order in which they are tried. */
@@ -109,34 +105,8 @@ async function openTls(plan: ConnectPlan, tcp: Socket): Promise<Socket> {
   }
 }
 
-async function openSocket(plan: ConnectPlan): Promise<Socket> {
+/** Opens sockets itself, so that not one byte of a request is written before the peer was checked, for names and IP literals alike; no proxy of the environment. */
+export async function openSocket(plan: ConnectPlan): Promise<Socket> {
   const tcp = await openTcp(plan);
   return plan.target.secure ? openTls(plan, tcp) : tcp;
-}
-
-export type PlannedRequest = ClientRequestArgs & { plan: ConnectPlan };
-
-const hasPlan = (options: ClientRequestArgs): options is PlannedRequest => 'plan' in options;
-
-/**
- * Opens sockets itself, so that not one byte of a request is written before the peer was checked, and pinning holds for
- * IP literals too (a custom `lookup` is never called for those). Keeps connections alive by origin; no proxy of the environment.
- */
-export class GuardedAgent extends Agent {
-  readonly protocol: string;
-  readonly defaultPort: number;
-
-  constructor(secure: boolean, keepAlive = true) {
-    // 4 s: below the 5 s after which Node's own servers hang up.
-    super({ keepAlive, maxFreeSockets: 64, timeout: 4000, scheduling: 'lifo' });
-    this.protocol = secure ? 'https:' : 'http:';
-    this.defaultPort = secure ? 443 : 80;
-  }
-
-  override createConnection(options: ClientRequestArgs, callback?: (error: Error | null, stream: Duplex) => void): Duplex | null | undefined {
-    if (!hasPlan(options)) throw new Error('a guarded agent opens only planned connections');
-    const { plan } = options;
-    callbackify(openSocket)(plan, (error, socket) => callback?.(error, socket));
-    return undefined;
-  }
 }

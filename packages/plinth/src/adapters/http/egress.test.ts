@@ -142,6 +142,17 @@ describe('an ordinary call', () => {
     expect((await failure(egress.send({ url: `http://127.0.0.1:${port}/`, method: 'POST', body: 'once' }))).code).toBe('egress_connect');
   });
 
+  test('takes nothing for the answer to a call that came before it was asked', async () => {
+    let connections = 0;
+    const port = await serveRaw((socket) => {
+      const mine = ++connections;
+      const answer = `HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n${mine}`;
+      socket.on('data', () => socket.write(mine === 1 ? `${answer}HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged` : answer));
+    });
+    const egress = egressWith();
+    for (const expected of ['1', '2', '2']) expect(Buffer.from((await egress.send({ url: `http://127.0.0.1:${port}/` })).body).toString()).toBe(expected);
+  });
+
   test('asks for nothing compressed and never unpacks: a gzip bomb stays small', async () => {
     const bomb = gzipSync(Buffer.alloc(20_000_000));
     const port = await serve((request, response) =>

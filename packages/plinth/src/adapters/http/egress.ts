@@ -3,15 +3,16 @@
  * providers, avatars) goes through here. It reads the address as the connection will, resolves the name itself, refuses
  * when any answer is not global, connects only to what it vetted, follows no redirect, and bounds time, head and body.
  */
-import type { ClientRequest, IncomingMessage } from 'node:http';
-import { request as httpRequest } from 'node:http';
 import { mayCall, parseAddress } from './egress-addresses.ts';
+import { AnswerFault, AnswerReader } from './egress-answer.ts';
+import type { Connection } from './egress-connection.ts';
+import { Connections, StaleConnection } from './egress-connection.ts';
 import type { EgressErrorName, EgressTimings } from './egress-errors.ts';
 import { EgressError } from './egress-errors.ts';
 import type { CachedResolve, Resolve } from './egress-names.ts';
 import { cachedResolve, dnsResolve } from './egress-names.ts';
-import type { ConnectPlan, PlannedRequest } from './egress-socket.ts';
-import { ConnectFault, GuardedAgent } from './egress-socket.ts';
+import type { ConnectPlan } from './egress-socket.ts';
+import { ConnectFault, openSocket } from './egress-socket.ts';
 import type { EgressPolicy, Rules, Target } from './egress-target.ts';
 import { readTarget, rulesOf } from './egress-target.ts';
 
@@ -70,7 +71,7 @@ export interface Egress {
   send(request: EgressRequest): Promise<EgressResponse>;
   /** Whether the address could be called as far as can be told without the network; the reason is for operators. */
   check(url: string): { allowed: true } | { allowed: false; operatorDetail: string };
-  /** Hangs up every connection that is kept alive. */
+  /** Hangs up every connection. */
   close(): void;
 }
 
@@ -78,7 +79,11 @@ const MAX_HEAD_BYTES = 16_384;
 const MAX_BODY_BYTES = 65_536;
 const MOST_ADDRESSES = 4;
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
-const STALE = new Set(['ECONNRESET', 'EPIPE']);
+const WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
+/** Below the 5 s after which Node's own servers hang up. */
+const KEEP_MS = 4000;
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** What frames the message is written here only, so that a caller cannot smuggle a second request. */
 const OWN_HEADERS = new Set([
   'host',
@@ -95,8 +100,8 @@ const OWN_HEADERS = new Set([
 ]);
 
 /**
- * A call under way: its limits, its clock, and how a failure of it looks. One controller and one timer: AbortSignal.timeout, AbortSignal.any and the
- * `signal` of a request cost a third of a call between them.
+ * A call under way: its limits, its clock, and how a failure of it looks. One controller and one timer, because AbortSignal.timeout and
+ * AbortSignal.any cost more than the exchange of a short message.
  */
 class Call {
   readonly timings: EgressTimings = { dns: 0, connect: 0, tls: 0, wait: 0, total: 0 };
@@ -143,12 +148,7 @@ class Call {
     if (error instanceof EgressError) return error;
     if (this.#late) return this.fail('timeout', `no complete answer in time: ${String(error)}`, error);
     if (this.signal.aborted) return this.fail('aborted', String(error), error);
-    if (error instanceof ConnectFault) return this.fail(error.fault, error.message, error.cause);
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (code === 'HPE_HEADER_OVERFLOW') return this.fail('headers_too_large', code, error);
-    if (code.startsWith('HPE_')) return this.fail('protocol', `${code}: ${String(error)}`, error);
-    if (code === 'ERR_INVALID_CHAR' || code === 'ERR_INVALID_HTTP_TOKEN' || code === 'ERR_UNESCAPED_CHARACTERS')
-      return this.fail('refused', `${code}: ${String(error)}`, error);
+    if (error instanceof ConnectFault || error instanceof AnswerFault) return this.fail(error.fault, error.message, error.cause);
     return this.fail('connect', String(error), error);
   }
 }
@@ -184,79 +184,56 @@ async function vettedAddresses(call: Call, target: Target, rules: Rules, resolve
   }
 }
 
-/** The connection was kept alive by us and given up by the other side at the same moment: the request was very likely never read. */
-class StaleConnection extends Error {}
-
-/** Sends the request and waits for the head of the answer. */
-function exchange(call: Call, options: PlannedRequest, body: Uint8Array | undefined): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    let writtenAt = performance.now();
-    if (call.signal.aborted) return reject(call.signal.reason);
-    const request: ClientRequest = httpRequest(options, (response) => {
+/** Sends the request and reads the answer. */
+async function roundTrip(call: Call, connection: Connection, message: Buffer, reader: AnswerReader): Promise<void> {
+  const stop = (): void => connection.destroy(call.signal.reason);
+  // Between the connection and this.
+  if (call.signal.aborted) stop();
+  call.signal.throwIfAborted();
+  call.signal.addEventListener('abort', stop, { once: true });
+  const writtenAt = performance.now();
+  try {
+    await connection.exchange(message, reader, () => {
       call.timings.wait = performance.now() - writtenAt;
-      resolve(response);
+      call.responseStatus = reader.head?.status;
     });
-    request.on('error', (error: NodeJS.ErrnoException) =>
-      reject(request.reusedSocket && STALE.has(error.code ?? '') ? new StaleConnection(error.message, { cause: error }) : error),
-    );
-    // A 101 has nothing behind it for us; the close that follows without an answer would be called a connection error.
-    request.on('upgrade', (_response, socket) => {
-      socket.destroy();
-      reject(call.fail('protocol', 'the server switched protocols'));
-    });
-    request.on('socket', () => {
-      writtenAt = performance.now();
-    });
-    call.signal.addEventListener('abort', () => request.destroy(call.signal.reason), { once: true });
-    request.end(body);
-  });
+  } finally {
+    call.signal.removeEventListener('abort', stop);
+  }
 }
 
-function readBody(call: Call, response: IncomingMessage, request: EgressRequest): Promise<{ body: Uint8Array; bodyTruncated: boolean }> {
-  const limit = request.maxBodyBytes ?? MAX_BODY_BYTES;
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  const read = (): { body: Uint8Array; bodyTruncated: boolean } => ({ body: Buffer.concat(parts, size).subarray(0, limit), bodyTruncated: size > limit });
-  return new Promise((resolve, reject) => {
-    response.on('data', (part: Uint8Array) => {
-      parts.push(part);
-      size += part.length;
-      if (size <= limit) return;
-      if (request.onLargeBody === 'truncate') resolve(read());
-      else reject(call.fail('body_too_large', `more than ${limit} bytes`));
-      response.destroy();
-    });
-    response.on('end', () => resolve(read()));
-    response.on('error', reject);
-    response.on('close', () => reject(new Error('the answer broke off')));
-  });
-}
-
-function headersOf(call: Call, target: Target, request: EgressRequest, body: Uint8Array | undefined): Record<string, string> {
+/** The bytes of a request. What frames it is written here alone, and nothing that a caller gives can end a line. */
+function messageOf(call: Call, target: Target, request: EgressRequest): Buffer {
+  const { method = 'GET' } = request;
+  const body = typeof request.body === 'string' ? Buffer.from(request.body) : request.body;
   const headers: Record<string, string> = { host: target.url.host, 'user-agent': 'Plinth', accept: '*/*', 'accept-encoding': 'identity' };
   for (const [name, value] of Object.entries(request.headers ?? {})) {
     const lower = name.toLowerCase();
     if (OWN_HEADERS.has(lower)) throw call.fail('refused', `header ${lower} is not the caller's to set`);
+    if (!TOKEN.test(lower) || !VALUE.test(value)) throw call.fail('refused', `header ${JSON.stringify(lower)} cannot be sent`);
     headers[lower] = value;
   }
-  if (body) headers['content-length'] = String(body.length);
-  return headers;
+  if (!TOKEN.test(method)) throw call.fail('refused', `method ${JSON.stringify(method)} cannot be sent`);
+  if (body || WITH_BODY.has(method)) headers['content-length'] = String(body?.length ?? 0);
+  let head = `${method} ${target.url.pathname}${target.url.search} HTTP/1.1\r\n`;
+  for (const name in headers) head += `${name}: ${headers[name]}\r\n`;
+  head += 'connection: keep-alive\r\n\r\n';
+  const message = Buffer.allocUnsafe(head.length + (body?.length ?? 0));
+  message.latin1Write(head, 0);
+  if (body) message.set(body, head.length);
+  return message;
 }
-
-const flat = (response: IncomingMessage): Record<string, string> =>
-  Object.fromEntries(Object.entries(response.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')]));
 
 /** The guard with its policy, resolver and connections. One for the whole process; close it at the end. */
 export function createEgress(options: EgressOptions = {}): Egress {
   const rules = rulesOf(options.policy ?? {});
   const resolve = cachedResolve(options.resolve ?? dnsResolve());
-  const agents = { secure: new GuardedAgent(true), plain: new GuardedAgent(false) };
+  const connections = new Connections();
 
   async function attempt(call: Call, request: EgressRequest): Promise<EgressResponse> {
     const target = readTarget(request.url, rules);
     if ('refused' in target) throw call.fail('refused', target.refused);
-    const body = typeof request.body === 'string' ? Buffer.from(request.body) : request.body;
-    const headers = headersOf(call, target, request, body);
+    const message = messageOf(call, target, request);
     const addresses = await vettedAddresses(call, target, rules, resolve, options.dnsTimeoutMs ?? 2000);
     const plan: ConnectPlan = {
       target,
@@ -267,29 +244,22 @@ export function createEgress(options: EgressOptions = {}): Egress {
       signal: call.signal,
       timings: call.timings,
     };
-    const agent = target.secure ? agents.secure : agents.plain;
-    const { host, port, url } = target;
-    const path = `${url.pathname}${url.search}`;
-    const planned: PlannedRequest = {
-      plan,
-      agent,
-      protocol: url.protocol,
-      host,
-      port,
-      path,
-      method: request.method ?? 'GET',
-      headers,
-      maxHeaderSize: MAX_HEAD_BYTES,
-      setHost: false,
-    };
+    const { origin } = target.url;
+    const reader = new AnswerReader(request.method ?? 'GET', { headBytes: MAX_HEAD_BYTES, bodyBytes: request.maxBodyBytes ?? MAX_BODY_BYTES, keepMs: KEEP_MS });
     const again = request.idempotent ?? IDEMPOTENT.has(request.method ?? 'GET');
-    const response = await exchange(call, planned, body).catch((error: unknown) => {
+    let connection = connections.take(origin) ?? connections.add(await openSocket(plan));
+    try {
+      await roundTrip(call, connection, message, reader);
+    } catch (error) {
       if (!(error instanceof StaleConnection && again)) throw error;
-      return exchange(call, { ...planned, agent: new GuardedAgent(target.secure, false) }, body);
-    });
-    call.responseStatus = response.statusCode;
-    const read = await readBody(call, response, request);
-    return { status: response.statusCode ?? 0, headers: flat(response), location: response.headers.location, ...read, timings: call.elapsed() };
+      connection = connections.add(await openSocket(plan));
+      await roundTrip(call, connection, message, reader);
+    }
+    const { head, tooLong: bodyTruncated, overrun, body } = reader;
+    connections.give(origin, connection, bodyTruncated || overrun ? 0 : (head?.keepMs ?? 0));
+    if (bodyTruncated && request.onLargeBody !== 'truncate') throw call.fail('body_too_large', 'more than the limit');
+    const { status = 0, headers = {} } = head ?? {};
+    return { status, headers, location: headers.location, body, bodyTruncated, timings: call.elapsed() };
   }
 
   return {
@@ -310,8 +280,7 @@ export function createEgress(options: EgressOptions = {}): Egress {
       return verdict.global ? { allowed: true } : { allowed: false, operatorDetail: `${target.host}: ${verdict.range}` };
     },
     close() {
-      agents.secure.destroy();
-      agents.plain.destroy();
+      connections.close();
     },
   };
 }
