@@ -219,7 +219,7 @@ function messageOf(call: Call, target: Target, request: EgressRequest): Buffer {
   for (const name in headers) head += `${name}: ${headers[name]}\r\n`;
   head += 'connection: keep-alive\r\n\r\n';
   const message = Buffer.allocUnsafe(head.length + (body?.length ?? 0));
-  message.latin1Write(head, 0);
+  message.write(head, 'latin1');
   if (body) message.set(body, head.length);
   return message;
 }
