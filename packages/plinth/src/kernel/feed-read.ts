@@ -112,6 +112,17 @@ function nextSql(feed: Feed, claims: number): string {
 }
 const PER_ARM = 5;
 
+/**
+ * Runs a query that is to follow an index in its order. Without statistics the planner takes a log for small, and would read and sort all that is left
+ * for every page. The settings travel with the query and are taken back behind it.
+ */
+export async function readInOrder<Row>(tx: AnyTransaction, text: string, values: readonly unknown[]): Promise<Row[]> {
+  const sorting = (how: 'on' | 'off'): Promise<unknown> =>
+    tx.query(`select set_config('enable_sort', $1, true), set_config('enable_bitmapscan', $1, true)`, [how]);
+  const [, rows] = await Promise.all([sorting('off'), tx.query<Row>(text, values), sorting('on')]);
+  return rows;
+}
+
 type Row = FeedEvent & { shard: number; at?: string };
 
 /** Positions have fewer than 2^53 values for longer than anybody keeps a log. */
@@ -127,24 +138,25 @@ export async function readBatch(tx: AnyTransaction, feed: Feed, input: { consume
   const claims = await tx.query<Claim>('select * from plinth_kernel.feed_claim($1, $2, $3)', [feed.name, input.consumer, input.until ?? null]);
   if (claims.length === 0) return { events: [], claims, lasts: [], handled: [] };
   const limit = claims.some((claim) => claim.failures > 0) ? 1 : (input.batchSize ?? DEFAULT_BATCH);
-  const column = (key: keyof Claim): unknown[] => claims.map((claim) => claim[key]);
-  const window = (lasts: unknown[]): unknown[] => [column('shard'), column('s1'), column('s2'), lasts, column('above'), column('up_to')];
   if (claims.every((claim) => claim.last === '0')) {
-    const rows = await tx.query<Row>(wholeSql(feed), [...window(column('last')), limit + 1]);
+    const rows = await tx.query<Row>(wholeSql(feed), [...windowsOf(claims), limit + 1]);
     if (rows.length <= limit) return batchOf(claims, rows.sort(byPosition), []);
   }
-  const lasts = await startsOf(tx, feed, claims, window);
+  const lasts = await startsOf(tx, feed, claims);
   const arms = claims.flatMap((claim, index) => [claim.shard, claim.s1, claim.s2, lasts[index], claim.up_to]);
-  const rows = await tx.query<Row>(nextSql(feed, claims.length), [limit, ...arms]);
+  const rows = await readInOrder<Row>(tx, nextSql(feed, claims.length), [limit, ...arms]);
   return batchOf(claims, rows, rows.length === limit ? lasts : []);
 }
 
-/** Where to go on in each window. One that is only begun has to be found, unless nothing lies before it. */
-async function startsOf(tx: AnyTransaction, feed: Feed, claims: readonly Claim[], window: (lasts: unknown[]) => unknown[]): Promise<string[]> {
+const windowsOf = (claims: readonly Claim[]): unknown[] =>
+  (['shard', 's1', 's2', 'last', 'above', 'up_to'] as const).map((key) => claims.map((claim) => claim[key]));
+
+/** Where to go on in each window. One that is only begun has to be found, which costs all of it, unless nothing lies before it. */
+async function startsOf(tx: AnyTransaction, feed: Feed, claims: readonly Claim[]): Promise<string[]> {
   const unknown = claims.filter((claim) => claim.last === '0' && claim.s1 !== '1:1:');
   const found = new Map<number, string | null>();
   if (unknown.length > 0)
-    for (const { shard, lowest } of await tx.query<{ shard: number; lowest: string | null }>(lowestSql(feed), window(claims.map((claim) => claim.last))))
+    for (const { shard, lowest } of await tx.query<{ shard: number; lowest: string | null }>(lowestSql(feed), windowsOf(unknown)))
       found.set(shard, lowest ?? claims.find((claim) => claim.shard === shard)?.up_to ?? null);
   return claims.map((claim) => (claim.last !== '0' ? claim.last : (found.get(claim.shard) ?? claim.above)));
 }

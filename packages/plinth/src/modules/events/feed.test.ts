@@ -8,7 +8,7 @@ import type { Consumer, FeedEvent } from '#kernel/work.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
 import type { Plinth } from '../../index.ts';
-import { readLivePage, readLogState } from './live.ts';
+import { readLivePage, readLogState, readTenantPage } from './live.ts';
 
 const FEED = 'plinth_events.events';
 let database: TestDatabase;
@@ -352,5 +352,36 @@ describe('the log', () => {
     expect(plan).not.toMatch(/Seq Scan on .*actual rows=[1-9]/);
     // A few rows of another epoch are behind every cursor.
     expect(plan).not.toMatch(/Rows Removed by Filter: \d{4,}/);
+  });
+
+  test('is told page by page, and no page costs the rest of what one transaction has written', async () => {
+    const { snapshot, above } = await plinth.asWorker({}, readLogState);
+    await database.admin.query(
+      `insert into plinth_events.events (tenant_id, shard, type, payload) select $1, plinth_kernel.shard_of($1), 'feed.bulk', jsonb_build_object('n', g) from generate_series(1, 20000) as g`,
+      [b],
+    );
+    await publish(a, 'of another tenant');
+    const pagesOf = async (tx: AnyTransaction, read: typeof readLivePage): Promise<{ numbers: number[]; plans: string[] }> => {
+      const plans: string[] = [];
+      const spy = {
+        ...tx,
+        query: async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> => {
+          if (text.includes('set_config')) return tx.query<Row>(text, values);
+          const plan = await tx.query<{ 'QUERY PLAN': string }>(`explain (analyze, timing off, summary off) ${text}`, values);
+          plans.push(plan.map((row) => row['QUERY PLAN']).join('\n'));
+          return tx.query<Row>(text, values);
+        },
+      };
+      const first = await read(tx, { s1: snapshot, s2: (await readLogState(tx)).snapshot, last: '0' }, above, 500);
+      const next = await read(spy, { s1: snapshot, s2: first.s2, last: first.events.at(-1)?.position ?? '' }, above, 500);
+      const rest = await read(spy, { s1: snapshot, s2: first.s2, last: String(Number(next.events.at(-1)?.position) + 18_990) }, above, 500);
+      return { numbers: [...first.events, ...next.events, ...rest.events].map(({ payload }) => Number((JSON.parse(payload) as { n?: number }).n)), plans };
+    };
+    const [inOrder, last] = [Array.from({ length: 1_000 }, (_, n) => n + 1), Array.from({ length: 10 }, (_, n) => 19_991 + n)];
+    const all = await plinth.asWorker({}, (tx) => pagesOf(tx, readLivePage));
+    expect(all.numbers).toEqual([...inOrder, ...last, Number.NaN]);
+    const own = await plinth.asWorker({ tenantId: b }, (tx) => pagesOf(tx, readTenantPage as typeof readLivePage));
+    expect(own.numbers).toEqual([...inOrder, ...last]);
+    for (const plan of [...all.plans, ...own.plans]) expect(plan).not.toMatch(/(actual rows=|Removed by Filter: )\d{4,}|-> +Sort /);
   });
 });

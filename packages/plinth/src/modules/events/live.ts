@@ -1,3 +1,4 @@
+import { readInOrder } from '#kernel/feed-read.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { COLUMNS as EVENT_COLUMNS } from './event-shapes.ts';
 import { fail } from './row.ts';
@@ -89,25 +90,44 @@ const pageSql = (shards: string, where: string, bounded: boolean): string => {
     order by at limit $4
   ) as r on true order by r.at`;
 };
-const EVERY = 'any (array[0, 1, 2, 3, 4, 5, 6, 7]::smallint[])';
+const SHARDS = [0, 1, 2, 3, 4, 5, 6, 7];
+const EVERY = `any (array[${SHARDS.join(', ')}]::smallint[])`;
+
+/**
+ * The next page of a window that has more than one: in the order of positions by the index (shard, position), so that a page costs what it holds.
+ * Looking for the lowest positions of a window costs all of it, and a transaction may have written a million events. One arm a shard, as in
+ * kernel/feed-read.ts.
+ */
+const nextPageSql = (shards: readonly string[], where: string): string =>
+  `select $5::text as s2, r.* from (${shards
+    .map(
+      (shard) => `(select ${COLUMNS}, e.position as at from ${FEED} as e where e.shard = ${shard} and ${where}e.position > greatest($2::bigint, $3::bigint)
+      and pg_catalog.pg_visible_in_snapshot(e.xact, $5::pg_snapshot) and not pg_catalog.pg_visible_in_snapshot(e.xact, $1::pg_snapshot) order by e.position limit $4)`,
+    )
+    .join(' union all ')}) as r order by r.at limit $4`;
 
 type Row = LiveEvent & { s2: string; id: string | null };
 
-async function readPage(tx: AnyTransaction, text: string, window: LiveWindow, above: string, limit: number, more: readonly unknown[]): Promise<LivePage> {
-  const rows = await tx.query<Row>(text, [window.s1, window.last, above, limit, ...more]);
+function pageOf(rows: readonly Row[], window: LiveWindow, limit: number): LivePage {
   const events = rows.filter((row): row is Row & { id: string } => row.id !== null);
-  return { events, s2: rows[0]?.s2 ?? window.s1, full: events.length === limit };
+  return { events, s2: rows[0]?.s2 ?? window.s2 ?? window.s1, full: events.length === limit };
 }
 
 /** One page of every tenant's events; role plinth_worker, read committed. `above`: LogState.above. */
-export const readLivePage = (tx: AnyTransaction, window: LiveWindow, above: string, limit: number): Promise<LivePage> =>
-  window.s2 === undefined
-    ? readPage(tx, pageSql(EVERY, '', false), window, above, limit, [])
-    : readPage(tx, pageSql(EVERY, '', true), window, above, limit, [window.s2]);
+export async function readLivePage(tx: AnyTransaction, window: LiveWindow, above: string, limit: number): Promise<LivePage> {
+  const values = [window.s1, window.last, above, limit, ...(window.s2 === undefined ? [] : [window.s2])];
+  const begun = window.s2 !== undefined && window.last !== '0';
+  const rows = begun ? readInOrder<Row>(tx, nextPageSql(SHARDS.map(String), ''), values) : tx.query<Row>(pageSql(EVERY, '', window.s2 !== undefined), values);
+  return pageOf(await rows, window, limit);
+}
 
 /** One page of the tenant of the transaction; the window has an end. */
-export const readTenantPage = (tx: AnyTransaction, window: LiveWindow & { s2: string }, above: string, limit: number): Promise<LivePage> =>
-  readPage(tx, pageSql('plinth_kernel.shard_of($6::uuid)', 'e.tenant_id = $6::uuid and ', true), window, above, limit, [window.s2, tx.context.tenantId]);
+export async function readTenantPage(tx: AnyTransaction, window: LiveWindow & { s2: string }, above: string, limit: number): Promise<LivePage> {
+  const [shard, where] = ['plinth_kernel.shard_of($6::uuid)', 'e.tenant_id = $6::uuid and '];
+  const values = [window.s1, window.last, above, limit, window.s2, tx.context.tenantId];
+  const rows = window.last === '0' ? tx.query<Row>(pageSql(shard, where, true), values) : readInOrder<Row>(tx, nextPageSql([shard], where), values);
+  return pageOf(await rows, window, limit);
+}
 
 /** One page of a stream as JSON text, after a version; `after` null reads no events. Errors: events_event_not_found when the stream has none. */
 export async function readStreamPage(
