@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { decodeJwt, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '#kernel/clock.ts';
+import { consumeOnce } from '#kernel/feed.ts';
 import { createKeyRing } from '#kernel/keys.ts';
+import type { ModuleMap } from '#kernel/module.ts';
 import { createPlinth } from '../../index.ts';
 import { createHandler, createServices } from './index.ts';
 import type { Answer, CallOptions, TestServer } from './server.fixture.ts';
@@ -367,12 +369,12 @@ describe('in the portal', () => {
       types: [{ name: 'order.paid', description: 'order.paid of a test', schema: { type: 'object' }, example: { total: 1 } }],
       next_cursor: null,
     });
-    for (const event_types of [['order.audited'], ['order.*'], ['#'], ['order.paid', 'nothing.known']]) {
+    for (const event_types of [['order.audited'], ['order.*', 'order.audited'], ['order.paid', 'nothing.known']]) {
       const answer = await post(token, '/endpoints', { name: 'sly', url: 'https://example.com/h', event_types });
       expect([answer.status, code(answer)], event_types.join()).toEqual([400, 'webhooks_type_not_public']);
     }
     const { id } = await endpoint(token);
-    expect(code(await ask(token, `/endpoints/${id}`, { method: 'PATCH', body: { event_types: ['order.#'] } }))).toBe('webhooks_type_not_public');
+    expect(code(await ask(token, `/endpoints/${id}`, { method: 'PATCH', body: { event_types: ['order.audited'] } }))).toBe('webhooks_type_not_public');
   });
 
   test('endpoints, attempts and replays come in pages, and an attempt is sent again', async () => {
@@ -423,5 +425,47 @@ describe('in the portal', () => {
     expect(code(await post(token, `/attempts/${rows[0]?.id}/resend`))).toBe('webhooks_delivery_not_dead');
     const endpoints = await ask(token, '/endpoints?limit=1');
     expect(endpoints.body).toMatchObject({ endpoints: [{}], next_cursor: expect.any(String) });
+  });
+
+  test('patterns with stars bring public types only; what the back end subscribed gets internal ones until the customer redirects it', async () => {
+    const { token } = await link();
+    const { id } = await endpoint(token, { event_types: ['#'] });
+    const { tenantA, plinth, admin } = server.database;
+    const made = await server.call('/api/v1/webhooks/subscriptions', {
+      method: 'POST',
+      key: server.keyA,
+      body: { name: 'of the back end', url: 'https://example.com/h', patterns: ['#'] },
+    });
+    const backEnd = (made.body as { id: string }).id;
+    const consumer = (plinth.modules as ModuleMap).webhooks?.consumers?.['fan-out'];
+    if (!consumer) throw new Error('no fan-out');
+    let happened = 0;
+    const typesTo = async (): Promise<Record<string, string[]>> => {
+      await admin.query('delete from plinth_webhooks.deliveries where tenant_id = $1', [tenantA]);
+      happened += 1;
+      const types = ['order.paid', 'order.audited', 'nothing.known'];
+      await plinth.transaction({ tenantId: tenantA }, async (tx) => void types.map((type) => tx.events.publish(type, { happened })));
+      while ((await consumeOnce(plinth, 'webhooks.fan-out', consumer)) > 0);
+      const { rows } = await admin.query<{ subscription_id: string; event_type: string }>(
+        'select subscription_id, event_type from plinth_webhooks.deliveries where tenant_id = $1 and event_type = any ($2)',
+        [tenantA, types],
+      );
+      const of = (subscription: string) => rows.filter((row) => row.subscription_id === subscription).map((row) => row.event_type);
+      return { portal: of(id).sort(), backEnd: of(backEnd).sort() };
+    };
+    expect(await typesTo()).toEqual({ portal: ['order.paid'], backEnd: ['nothing.known', 'order.audited', 'order.paid'] });
+    expect((await ask(token, `/endpoints/${backEnd}`, { method: 'PATCH', body: { url: 'https://example.com/mine' } })).status).toBe(200);
+    const waiting = await admin.query('select event_type from plinth_webhooks.deliveries where subscription_id = $1', [backEnd]);
+    expect(waiting.rows).toEqual([{ event_type: 'order.paid' }]);
+    expect(await typesTo()).toEqual({ portal: ['order.paid'], backEnd: ['order.paid'] });
+    const become = (visibility: string) =>
+      server.call('/api/v1/event-types/order.paid', {
+        method: 'PUT',
+        key: server.keyA,
+        body: { schema: { type: 'object' }, visibility, example: { total: 1 } },
+      });
+    expect((await become('internal')).status).toBe(200);
+    expect(await typesTo()).toEqual({ portal: [], backEnd: [] });
+    expect((await become('public')).status).toBe(200);
   });
 });

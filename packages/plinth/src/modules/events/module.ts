@@ -32,7 +32,13 @@ export default defineModule({
     streams: { tenancy: 'tenant', keep: 'forever', sample: { version: '1' }, grants: { app: ['select', 'insert', 'update'] } },
     dedup: { tenancy: 'tenant', keep: { for: '90 days', by: 'delete', column: 'created_at' }, grants: { app: ['select', 'insert'] } },
     snapshots: { tenancy: 'tenant', keep: { for: '90 days', by: 'delete', column: 'created_at' }, personal: ['state'], sample: { version: '1' } },
-    types: { tenancy: 'tenant', keep: 'forever', sample: { name: `'order.created_' || left(md5(random()::text), 8)` } },
+    types: {
+      tenancy: 'tenant',
+      keep: 'forever',
+      worker: true,
+      grants: { worker: ['select'] },
+      sample: { name: `'order.created_' || left(md5(random()::text), 8)` },
+    },
     common_types: { tenancy: 'global', keep: 'forever', grants: { app: ['select'] } },
     schema_warnings: { tenancy: 'tenant', keep: { for: '30 days', by: 'delete', column: 'created_at' }, grants: { app: ['select', 'insert'] } },
     subject_keys: {

@@ -29,6 +29,7 @@ const subscription = z.object({
   mode,
   format,
   reveal: z.boolean(),
+  public_only: z.boolean(),
   url: z.string().nullable(),
   patterns: z.array(z.string()),
   enabled: z.boolean(),
@@ -105,6 +106,7 @@ const subscribe = procedure({
       mode: mode.default('push'),
       format: format.default('standard'),
       reveal: z.boolean().default(false).describe('Personal fields in readable form; asks for webhooks.reveal'),
+      public_only: z.boolean().default(false).describe('Only types that are registered and public, whatever the patterns match'),
       url: url.optional(),
       description: description.optional(),
       secret: secret.optional(),
@@ -119,7 +121,7 @@ const subscribe = procedure({
     await guardReveal(ctx.tx, ctx.principal, input);
     const [made] = await ctx.tx.query<{ id: string; secret: string | null }>(
       `select subscription_id as id, secret from plinth.subscribe(p_name => $1, p_patterns => $2, p_url => $3, p_description => $4, p_secret => $5,
-        p_filter => $6, p_transform => $7, p_signing => $8, p_mode => $9, p_format => $10, p_reveal => $11)`,
+        p_filter => $6, p_transform => $7, p_signing => $8, p_mode => $9, p_format => $10, p_reveal => $11, p_public_only => $12)`,
       [
         input.name,
         input.patterns,
@@ -132,6 +134,7 @@ const subscribe = procedure({
         input.mode,
         input.format,
         input.reveal,
+        input.public_only,
       ],
     );
     if (!made) throw fail('subscription_not_found');
@@ -157,6 +160,7 @@ const update = procedure({ rest: 'PATCH /webhooks/subscriptions/{id}', permissio
       mode: mode.optional(),
       format: format.optional(),
       reveal: z.boolean().optional(),
+      public_only: z.boolean().optional(),
     }),
   )
   .output(subscription)
@@ -164,7 +168,7 @@ const update = procedure({ rest: 'PATCH /webhooks/subscriptions/{id}', permissio
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
     await guardReveal(ctx.tx, ctx.principal, input, input.id);
     const sql = `select plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5,
-      p_filter => $6, p_transform => $7, p_signing => $8, p_mode => $9, p_format => $10, p_reveal => $11)`;
+      p_filter => $6, p_transform => $7, p_signing => $8, p_mode => $9, p_format => $10, p_reveal => $11, p_public_only => $12)`;
     await ctx.tx.query(sql, [
       input.id,
       input.name ?? null,
@@ -177,6 +181,7 @@ const update = procedure({ rest: 'PATCH /webhooks/subscriptions/{id}', permissio
       input.mode ?? null,
       input.format ?? null,
       input.reveal ?? null,
+      input.public_only ?? null,
     ]);
     ctx.tx.signal(DUE);
     ctx.tx.signal(KEY_MADE);

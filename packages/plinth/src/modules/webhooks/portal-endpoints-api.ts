@@ -45,15 +45,16 @@ async function endpointOf(tx: AnyTransaction, endpointId: string): Promise<Endpo
   return found.row;
 }
 
-/** A pattern with a star would also choose what is internal, now or later; names of public types cannot. Errors: webhooks_type_not_public. */
+/** Names are of public types. What a pattern with a star reaches beside them, now or later, is not delivered (public_only). Errors: webhooks_type_not_public. */
 async function requirePublic(tx: AnyTransaction, types: readonly string[] | undefined): Promise<void> {
   if (!types) return;
+  const names = types.filter((type) => !/[*#]/.test(type));
   const rows = await tx.query<{ name: string }>(
     `select distinct name from plinth.event_types where name = any ($1) and visibility = 'public' and (tenant_id = plinth_kernel.tenant_id() or tenant_id is null)`,
-    [types],
+    [names],
   );
   const known = new Set(rows.map(({ name }) => name));
-  const strange = types.filter((type) => !known.has(type));
+  const strange = names.filter((type) => !known.has(type));
   if (strange.length > 0) throw fail('type_not_public', { message: `There is no public event type ${strange[0]}`, detail: { types: strange.slice(0, 20) } });
 }
 
@@ -78,7 +79,7 @@ const get = procedure({ rest: 'GET /webhooks/portal/endpoints/{id}', permission:
 const fields = {
   name: z.string().min(1).max(200),
   url: z.string().max(2000).optional(),
-  event_types: z.array(z.string().max(200)).min(1).max(50).describe('Names of public event types, without stars'),
+  event_types: z.array(z.string().max(200)).min(1).max(50).describe('Names of public event types, or patterns such as order.*, which reach public types only'),
   description: z.string().max(2000).optional(),
   signing: z.enum(['v1', 'v1a', 'both']).optional(),
 };
@@ -96,7 +97,8 @@ const create = procedure({
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
     await requirePublic(ctx.tx, input.event_types);
     const [made] = await ctx.tx.query<{ id: string; secret: string | null }>(
-      'select subscription_id as id, secret from plinth.subscribe(p_name => $1, p_patterns => $2, p_url => $3, p_description => $4, p_signing => $5, p_mode => $6)',
+      `select subscription_id as id, secret from plinth.subscribe(p_name => $1, p_patterns => $2, p_url => $3, p_description => $4, p_signing => $5, p_mode => $6,
+        p_public_only => true)`,
       [input.name, input.event_types, input.url ?? null, input.description ?? null, input.signing ?? 'v1', input.mode],
     );
     if (!made) throw fail('subscription_not_found');
@@ -115,9 +117,12 @@ const update = procedure({
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
     await requirePublic(ctx.tx, input.event_types);
     await guardReveal(ctx.tx, ctx.principal, input, input.id);
+    // Where the customer lets it go, or what for, nothing internal goes.
+    const redirects = input.url !== undefined || input.event_types !== undefined;
     await ctx.tx.query(
-      'select plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5, p_signing => $6)',
-      [input.id, input.name ?? null, input.event_types ?? null, input.url ?? null, input.description ?? null, input.signing ?? null],
+      `select plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5, p_signing => $6,
+        p_public_only => $7)`,
+      [input.id, input.name ?? null, input.event_types ?? null, input.url ?? null, input.description ?? null, input.signing ?? null, redirects || null],
     );
     ctx.tx.signal(KEY_MADE);
     return endpointOf(ctx.tx, input.id);

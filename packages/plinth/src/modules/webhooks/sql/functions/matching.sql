@@ -8,7 +8,8 @@ declare
 begin
   return query
   select s.* from (select distinct k.subscription_id from plinth_webhooks.subscription_keys k where k.tenant_id = p_tenant_id and k.key = any (_keys)) m
-  cross join lateral (select s.* from plinth_webhooks.subscriptions s where s.tenant_id = p_tenant_id and s.id = m.subscription_id and s.enabled limit 1) s;
+  cross join lateral (select s.* from plinth_webhooks.subscriptions s where s.tenant_id = p_tenant_id and s.id = m.subscription_id and s.enabled
+    and (not s.public_only or plinth_webhooks.is_public_type(p_tenant_id, p_type)) limit 1) s;
 end
 $$;
-comment on function plinth_webhooks.matching(uuid, text) is 'The enabled subscriptions of a tenant with a pattern that matches an event type. Costs the matches, not the subscriptions.';
+comment on function plinth_webhooks.matching(uuid, text) is 'The enabled subscriptions of a tenant with a pattern that matches an event type, without those for public types only when it is internal. Costs the matches, not the subscriptions.';

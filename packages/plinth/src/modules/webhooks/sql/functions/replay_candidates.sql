@@ -6,6 +6,7 @@ as $$
 #variable_conflict use_column
 declare
   _end uuid := plinth_kernel.v7_floor(p_replay.until);
+  _public_only boolean := (select s.public_only from plinth_webhooks.subscriptions s where s.tenant_id = p_replay.tenant_id and s.id = p_replay.subscription_id);
   _patterns text[] := (select s.patterns from plinth_webhooks.subscriptions s where s.tenant_id = p_replay.tenant_id and s.id = p_replay.subscription_id);
 begin
   if p_replay.only_failed then
@@ -22,7 +23,8 @@ begin
       where e.tenant_id = p_replay.tenant_id and e.id > p_replay.done_to and e.id < _end and (p_replay.event_ids is null or e.id = any (p_replay.event_ids))
       order by e.id limit p_limit
     ), type as materialized (
-      select t.type, k.keys && _patterns and (p_replay.patterns is null or k.keys && p_replay.patterns) as wanted
+      select t.type, k.keys && _patterns and (p_replay.patterns is null or k.keys && p_replay.patterns)
+        and (not _public_only or plinth_webhooks.is_public_type(p_replay.tenant_id, t.type)) as wanted
       from (select distinct e.type from event e) t cross join lateral (select plinth_webhooks.match_keys(t.type) as keys) k
     )
     select e.id, e.id, e.type, e.correlation_id, t.wanted from event e join type t on t.type = e.type order by e.id;
