@@ -441,6 +441,7 @@ describe('in the portal', () => {
     if (!consumer) throw new Error('no fan-out');
     let happened = 0;
     const typesTo = async (): Promise<Record<string, string[]>> => {
+      while ((await consumeOnce(plinth, 'webhooks.fan-out', consumer)) > 0);
       await admin.query('delete from plinth_webhooks.deliveries where tenant_id = $1', [tenantA]);
       happened += 1;
       const types = ['order.paid', 'order.audited', 'nothing.known'];
