@@ -1,6 +1,5 @@
 import type { Context } from './context.ts';
 import type { ModuleMap } from './module.ts';
-import type { Prepared } from './prepared.ts';
 import type { AnyTransaction } from './transaction.ts';
 
 /** One row that a module wants written by its `plinth_<module>.write_effects(jsonb)`. */
@@ -41,8 +40,10 @@ export interface EffectFollower {
  * half of the time of write_effects, which evaluates a JSON document; ten and more are cheaper in one document.
  */
 export interface EffectInsert {
-  /** `insert into ... values (...)` of one row, each parameter with its type: `$1::uuid`. */
+  /** `insert into ...` of one row, each parameter with its type: `$1::uuid`. No `$` but of parameters: they are renumbered where inserts are joined. */
   text: string;
+  /** `name as (...)`: a query that `text` reads from and that writes itself. */
+  with?: string;
   /** Its parameters; undefined leaves the effects of the transaction to write_effects. */
   values: (row: Effect['row'], context: Context) => (string | null)[] | undefined;
   /**
@@ -92,32 +93,6 @@ export function effectsDocument(effects: readonly Effect[]): string {
     byModule[effect.module]?.push(effect.row);
   }
   return JSON.stringify(byModule);
-}
-
-/** From here on one document is as cheap as inserts one by one. */
-const MOST_INSERTS = 4;
-
-const WRITE: Omit<Prepared, 'values'> = { name: 'plinth_effects', text: 'call plinth.write_effects($1::text::jsonb)' };
-
-/** The statements that write these effects. A module's effects take one way, so that their order stays. */
-export function effectStatements(inserts: ReadonlyMap<string, EffectInsert>, context: Context, effects: readonly Effect[]): Prepared[] {
-  const inserted: Prepared[] = [];
-  const left: Effect[] = [];
-  for (const module of new Set(effects.map((effect) => effect.module))) {
-    const own = effects.filter((effect) => effect.module === module);
-    const insert = own.length <= MOST_INSERTS ? inserts.get(module) : undefined;
-    const [only] = own;
-    const alone = own.length === 1 && only && insert?.alone?.values(only.row, context);
-    if (insert?.alone && alone) {
-      inserted.push({ name: `plinth_${module}_alone`, text: insert.alone.text, values: alone });
-      continue;
-    }
-    const values = insert ? own.flatMap(({ row }) => [insert.values(row, context)]) : [];
-    if (insert && values.every((one) => one !== undefined))
-      for (const one of values) inserted.push({ name: `plinth_${module}`, text: insert.text, values: one });
-    else left.push(...own);
-  }
-  return left.length > 0 ? [...inserted, { ...WRITE, values: [effectsDocument(left)] }] : inserted;
 }
 
 /** An object that offers what the modules' effects offer, each made when it is first used. */

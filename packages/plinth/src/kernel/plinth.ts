@@ -4,6 +4,7 @@ import { systemClock } from './clock.ts';
 import type { ContextInput } from './context.ts';
 import type { PoolOptions, Queryable } from './database.ts';
 import { createPool, survivingLoss } from './database.ts';
+import { effectWriter } from './effect-statements.ts';
 import type { EffectCheck, EffectFollower, EffectInsert } from './effects.ts';
 import { offerOf } from './effects.ts';
 import type { IdSource } from './ids.ts';
@@ -76,7 +77,7 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
     newId,
     checks: checksOf(options.modules, wake),
     followers: followersOf(options.modules),
-    inserts: isPool(options.database) || options.database.prepare === false ? undefined : insertsOf(options.modules),
+    writeEffects: isPool(options.database) || options.database.prepare === false ? undefined : effectWriter(insertsOf(options.modules)),
     onSignal: (signals) => wake.signal(signals),
   };
   const appRole = options.appRole === undefined ? 'plinth_app' : options.appRole;

@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { testDatabase } from '#testing/database.ts';
 import { createPlinth } from '../index.ts';
@@ -129,6 +130,28 @@ describe('plinth.transaction', () => {
     await expect(plinth.asWorker({}, (tx) => tx.query('select 1 from plinth_audit.entries'))).rejects.toMatchObject({ code: '42501' });
   });
 
+  test('holds no transaction open on the server before its first statement', async () => {
+    const states = async (): Promise<string[]> =>
+      (await admin.query<{ state: string }>(`select state from pg_stat_activity where application_name = 'lazy begin'`)).rows.map(({ state }) => state);
+    const url = new URL(database.serverUrl);
+    url.searchParams.set('application_name', 'lazy begin');
+    const lazy = createPlinth({ database: new pg.Pool({ connectionString: url.href, max: 1 }) });
+    const failing = lazy.transaction({ tenantId: tenantA }, async (tx) => {
+      expect(await states()).toEqual(['idle']);
+      expect(await tx.query(`select current_setting('plinth.tenant_id') as tenant`)).toEqual([{ tenant: tenantA }]);
+      expect(await states()).toEqual(['idle in transaction']);
+      throw new Error('no');
+    });
+    await expect(failing).rejects.toThrow('no');
+    expect(await states()).toEqual(['idle']);
+    await lazy.transaction({ tenantId: tenantA }, async (tx) => {
+      expect(await states()).toEqual(['idle']);
+      tx.audit.record({ action: 'begun.late' });
+    });
+    expect(await count('begun.late')).toBe(1);
+    await lazy.pool.end();
+  });
+
   test('a thousand transactions leave no connection behind', async () => {
     await Promise.all(
       Array.from({ length: 1000 }, (_, i) =>
@@ -186,6 +209,28 @@ describe('effects by prepared inserts', () => {
       rows.push(written.map(({ id: _id, xact: _xact, created_at: _at, ...rest }) => rest));
     }
     expect(rows[0]).toEqual(rows[1]);
+  });
+
+  test('those of several modules are written by one statement, and the one that failed is named', async () => {
+    const write = (type: string): Promise<void> =>
+      oneConnection.transaction({ tenantId: tenantA }, async (tx) => {
+        tx.audit.record({ action: 'of.several' });
+        tx.events.append({ type: 'order', id: 'several' }, [{ type, data: { text: type } }]);
+        tx.jobs.enqueue('of.several');
+      });
+    await write('of.several');
+    await expect(write(`of.${'x'.repeat(190)}.y`)).resolves.toBeUndefined();
+    const tooLarge = oneConnection.transaction({ tenantId: tenantA }, async (tx) => {
+      tx.audit.record({ action: 'of.several' });
+      tx.events.publish('of.several', { text: 'x'.repeat(1_100_000) });
+      tx.jobs.enqueue('of.several');
+    });
+    await expect(tooLarge).rejects.toMatchObject({ code: 'kernel_effect_failed', detail: { effect_index: 1, effect: 'events.publish("of.several")' } });
+    expect(await count('of.several')).toBe(2);
+    const { rows } = await oneConnection.pool.query(`select name from pg_prepared_statements where name like 'plinth_audit%'`);
+    expect(rows).toContainEqual({ name: 'plinth_audit+events_alone+jobs' });
+    const written = `select (select count(*) from plinth_events.events where aggregate_id = 'several')::int as events, (select count(*) from plinth_jobs.jobs where kind = 'of.several')::int as jobs`;
+    expect((await admin.query(written)).rows).toEqual([{ events: 2, jobs: 2 }]);
   });
 
   test('a failed one is named, rolls back, and the connection writes the next', async () => {

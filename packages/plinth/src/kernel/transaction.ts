@@ -4,8 +4,9 @@ import type { Context, ContextInput } from './context.ts';
 import { contextStatements, makeContext, runInContext } from './context.ts';
 import type { Queryable } from './database.ts';
 import { literal } from './database.ts';
-import type { Effect, EffectCheck, EffectFollower, EffectInsert, Offer } from './effects.ts';
-import { EffectBuffer, effectStatements, effectsDocument } from './effects.ts';
+import type { EffectWriter } from './effect-statements.ts';
+import type { Effect, EffectCheck, EffectFollower, Offer } from './effects.ts';
+import { EffectBuffer, effectsDocument } from './effects.ts';
 import { fail, isLostConnection, kernelErrors, PlinthError, toPlinthError } from './errors.ts';
 import type { IdSource } from './ids.ts';
 import type { KeyRing } from './keys.ts';
@@ -58,8 +59,8 @@ export interface TransactionDeps {
   checks: ReadonlyMap<string, EffectCheck>;
   /** By module: what follows in the transaction on effects that were written. */
   followers: ReadonlyMap<string, EffectFollower>;
-  /** By module: the INSERT that writes one of its effects. Undefined: nothing may stay prepared on a connection. */
-  inserts: ReadonlyMap<string, EffectInsert> | undefined;
+  /** Writes effects by prepared statements. Undefined: nothing may stay prepared on a connection. */
+  writeEffects: EffectWriter | undefined;
 }
 
 // By way of text: postgres.js would encode a string for a jsonb parameter once more.
@@ -139,11 +140,24 @@ export async function runTransaction<Modules extends ModuleMap, T>(
     throw toPlinthError(error);
   });
   const stream = streamOf(client);
-  // BEGIN and what the body sends at once leave as one write: a write is a system call here and wakes the server there.
-  stream?.cork();
-  const begun = client.query(begin);
-  // Awaited with the first statement; the handler only keeps Node from calling it unhandled in between.
-  begun.catch(() => {});
+  let begun: Promise<unknown> | undefined;
+  // BEGIN and what follows it leave as one write: a write is a system call here and wakes the server there. A body that sends nothing
+  // leaves BEGIN to its effects and COMMIT, and holds no transaction open on the server until then.
+  const afterBegin: AfterBegin = (start) => {
+    stream?.cork();
+    try {
+      if (!begun) {
+        begun = client.query(begin);
+        // Awaited with the statement; the handler only keeps Node from calling it unhandled in between.
+        begun.catch(() => {});
+      }
+      const sent = start();
+      sent.catch(() => {});
+      return begun.then(() => sent);
+    } finally {
+      stream?.uncork();
+    }
+  };
   let broken: unknown;
   const abort = (): void => {
     broken = input.signal?.reason;
@@ -152,21 +166,16 @@ export async function runTransaction<Modules extends ModuleMap, T>(
     client.release(true);
   };
   input.signal?.addEventListener('abort', abort, { once: true });
-  const send = async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> => {
-    const sent = client.query(text, values as unknown[] | undefined);
-    sent.catch(() => {});
-    await begun;
-    return (await sent).rows as Row[];
-  };
+  const send = async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> =>
+    (await afterBegin(() => client.query(text, values as unknown[] | undefined))).rows as Row[];
   const { tx, buffer, committed } = scope(deps, context, send);
   try {
-    const running = uncorking(stream, () => runInContext(context, () => body(tx as Transaction<Modules>)));
-    const result = await running;
-    await commit(deps, client, begun, tx, buffer);
+    const result = await corked(stream, () => runInContext(context, () => body(tx as Transaction<Modules>)));
+    await commit(deps, client, afterBegin, tx, buffer);
     committed();
     return result;
   } catch (error) {
-    if (!broken) await client.query('rollback').catch((fault: unknown) => (broken = fault));
+    if (begun && !broken) await client.query('rollback').catch((fault: unknown) => (broken = fault));
     throw toFailure(broken && input.signal?.aborted ? broken : error);
   } finally {
     input.signal?.removeEventListener('abort', abort);
@@ -183,8 +192,12 @@ interface Corkable {
 /** The socket of a connection, which the driver does not type; undefined for a driver that has none. */
 const streamOf = (client: pg.PoolClient): Corkable | undefined => (client as unknown as { connection?: { stream?: Corkable } }).connection?.stream;
 
+/** Sends a statement, the first together with BEGIN, and answers with its result; with the error of BEGIN where that failed. */
+type AfterBegin = <Result>(start: () => Promise<Result>) => Promise<Result>;
+
 /** Runs `start` up to its first wait and then lets go what it wrote. */
-function uncorking<T>(stream: Corkable | undefined, start: () => Promise<T>): Promise<T> {
+function corked<T>(stream: Corkable | undefined, start: () => Promise<T>): Promise<T> {
+  stream?.cork();
   try {
     return start();
   } finally {
@@ -196,21 +209,19 @@ const COMMIT: Prepared = { name: 'plinth_commit', text: 'commit', values: [] };
 
 /** Effects and COMMIT as one message, so they cost one round trip. A statement that fails ends it before COMMIT. Returns the last command. */
 async function sendCommit(deps: TransactionDeps, client: pg.PoolClient, context: Context, effects: readonly Effect[]): Promise<string> {
-  if (effects.length > 0 && deps.inserts) return runPrepared(client, [...effectStatements(deps.inserts, context, effects), COMMIT]);
+  if (effects.length > 0 && deps.writeEffects) return runPrepared(client, [...deps.writeEffects(context, effects), COMMIT]);
   const write = effects.length > 0 ? `call plinth.write_effects(${literal(effectsDocument(effects))});` : '';
   const ended: unknown = await client.query(`${write}commit`);
   return ((Array.isArray(ended) ? ended.at(-1) : ended) as pg.QueryResult).command;
 }
 
-async function commit(deps: TransactionDeps, client: pg.PoolClient, begun: Promise<unknown>, tx: AnyTransaction, buffer: EffectBuffer): Promise<void> {
+async function commit(deps: TransactionDeps, client: pg.PoolClient, afterBegin: AfterBegin, tx: AnyTransaction, buffer: EffectBuffer): Promise<void> {
   // What follows on effects has to see them written, and COMMIT has to come after it.
   if (deps.followers.size > 0 && followed(deps, buffer.waiting)) await tx.flush();
   const effects = buffer.take();
   const checking = checked(deps, tx, effects);
   if (checking) await checking;
-  const sent = sendCommit(deps, client, tx.context, effects);
-  sent.catch(() => {});
-  await begun;
+  const sent = afterBegin(() => sendCommit(deps, client, tx.context, effects));
   const last = await sent.catch((error: unknown) => (effects.length > 0 ? explain(deps, tx.context, effects, error, client) : Promise.reject(error)));
   if (last !== 'COMMIT')
     throw fail('conflict', {

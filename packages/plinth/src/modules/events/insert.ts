@@ -26,18 +26,20 @@ function valuesOf(row: Effect['row'], context: Context): (string | null)[] | und
 
 /**
  * The next event of a stream, as write_one writes it. The position is taken when the row is made, which is after the head that it is made of was
- * locked, so positions order the stream.
+ * locked, so positions order the stream. The function is called for the rest only: a call takes 10 us.
  */
 const streamInsert: Omit<EffectInsert, 'alone'> = {
-  text: `with head as (
+  with: `head as (
       insert into plinth_events.streams as s (tenant_id, aggregate_type, aggregate_id, version, id) values ($1::uuid, $12::text, $13::text, 1, $2::uuid)
       on conflict (tenant_id, aggregate_type, aggregate_id) do update set version = s.version + 1, updated_at = pg_catalog.clock_timestamp()
       returning s.version
-    )
-    insert into plinth_events.events (tenant_id, shard, id, type, type_version, payload, metadata, actor_type, actor_id,
+    )`,
+  text: `insert into plinth_events.events (tenant_id, shard, id, type, type_version, payload, metadata, actor_type, actor_id,
     correlation_id, causation_id, occurred_at, aggregate_type, aggregate_id, version)
     select $1::uuid, plinth_kernel.shard_of($1::uuid), $2::uuid, $3::text, $4::integer, $5::jsonb, $6::jsonb, $7::text, $8::text,
-    $9::uuid, $10::uuid, $11::timestamptz, $12::text, $13::text, plinth_events.next_version(h.version - 1, $14::bigint, $12::text, $13::text) from head as h`,
+    $9::uuid, $10::uuid, $11::timestamptz, $12::text, $13::text,
+    case when $14::bigint is null or $14::bigint = h.version - 1 then h.version else plinth_events.next_version(h.version - 1, $14::bigint, $12::text, $13::text) end
+    from head as h`,
   values(row, context) {
     const values = row.type === undefined || row.aggregate_id === undefined ? undefined : valuesOf(row, context);
     return values && [...values, textParameter(row.aggregate_type), textParameter(row.aggregate_id), textParameter(row.expected_version)];
