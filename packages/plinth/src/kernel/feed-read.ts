@@ -112,14 +112,16 @@ function nextSql(feed: Feed, claims: number): string {
 }
 const PER_ARM = 5;
 
+const IN_ORDER = ['enable_sort', 'enable_bitmapscan', 'jit'];
+
 /**
  * Runs a query that is to follow an index in its order. Without statistics the planner takes a log for small, and would read and sort all that is left
- * for every page. The settings travel with the query and are taken back behind it.
+ * for every page. The settings travel with the query and are taken back behind it. Without jit: where nothing but a sort will do, its forbidden cost
+ * would have the query compiled.
  */
 export async function readInOrder<Row>(tx: AnyTransaction, text: string, values: readonly unknown[]): Promise<Row[]> {
-  const sorting = (how: 'on' | 'off'): Promise<unknown> =>
-    tx.query(`select set_config('enable_sort', $1, true), set_config('enable_bitmapscan', $1, true)`, [how]);
-  const [, rows] = await Promise.all([sorting('off'), tx.query<Row>(text, values), sorting('on')]);
+  const setting = (to: 'off' | 'default'): Promise<unknown> => tx.query(IN_ORDER.map((name) => `set local ${name} to ${to}`).join(';'));
+  const [, rows] = await Promise.all([setting('off'), tx.query<Row>(text, values), setting('default')]);
   return rows;
 }
 

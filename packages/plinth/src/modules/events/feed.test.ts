@@ -366,7 +366,7 @@ describe('the log', () => {
       const spy = {
         ...tx,
         query: async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> => {
-          if (text.includes('set_config')) return tx.query<Row>(text, values);
+          if (text.startsWith('set local')) return tx.query<Row>(text, values);
           const plan = await tx.query<{ 'QUERY PLAN': string }>(`explain (analyze, timing off, summary off) ${text}`, values);
           plans.push(plan.map((row) => row['QUERY PLAN']).join('\n'));
           return tx.query<Row>(text, values);
