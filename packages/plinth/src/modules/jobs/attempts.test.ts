@@ -94,6 +94,7 @@ describe('the fence', () => {
         .poll(
           async () =>
             (await jobs.database.admin.query(`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)).rowCount,
+          { timeout: 20_000 },
         )
         .toBe(1);
       return { settled: settling };

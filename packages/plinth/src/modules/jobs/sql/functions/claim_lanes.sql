@@ -9,9 +9,10 @@ set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off 
 as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();
-  _runs uuid := plinth_kernel.uuid_v7();
-  -- The one before those of its attempts, so that whoever has one of them knows it.
-  _claim uuid := plinth_kernel.uuid_v7_nth(_runs, 0);
+  -- plinth_kernel.uuid_v7_nth written out, because what all ids of a claim have in common is cut from one of them once. That of the claim is
+  -- the first, so that whoever has one of its attempts knows it.
+  _ids text := left(plinth_kernel.uuid_v7()::text, 28);
+  _claim uuid := (_ids || '00000000')::uuid;
   _worker text := coalesce(_tenant::text || ':', '') || p_worker;
   _now timestamptz := clock_timestamp();
 begin
@@ -21,7 +22,7 @@ begin
   end if;
   return query
   with picked as materialized (
-    select c.slot, c.place, l.lane::integer, plinth_kernel.uuid_v7_nth(_runs, row_number() over ()) as new_run_id from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, p_quanta) with ordinality as l (queue, priority, tenant_id, key, after, quantum, lane),
+    select c.slot, c.place, l.lane::integer, (_ids || to_hex(x'10000000'::integer + row_number() over ()))::uuid as new_run_id from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, p_quanta) with ordinality as l (queue, priority, tenant_id, key, after, quantum, lane),
     lateral (
       select r.slot, r.ctid as place from plinth_jobs.jobs_ready r
       where r.queue = l.queue and r.priority = l.priority and r.tenant_id = l.tenant_id and r.concurrency_key = l.key and r.seq > l.after

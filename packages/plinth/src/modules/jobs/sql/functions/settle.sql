@@ -9,38 +9,29 @@
 -- Completions are what there are most of: they take one statement, the rest goes to plinth_jobs.settle_others.
 create or replace function plinth_jobs.settle(p_rows jsonb, p_claims uuid[] default null) returns setof uuid
 language plpgsql volatile security definer set search_path = ''
-set plan_cache_mode = force_generic_plan set random_page_cost = 0 set enable_memoize = off
-set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();
   _linked jsonb;
   _done uuid[];
 begin
-  for _pass in 1 .. 2 loop
-    with given as materialized (
-      select g.tenant_id, g.id, g.run_id, g.result from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, run_id uuid, outcome text, result jsonb)
-      where g.outcome = 'completed' and (_tenant is null or g.tenant_id = _tenant)
-    ), done as (
-      update plinth_jobs.jobs_run j set error = null, status = 'completed', progress = 100, finished_at = clock_timestamp(), result = r.result
-      from (select f.place, f.run_id, g.result from given g cross join lateral (
-        select r.ctid as place, r.run_id from plinth_jobs.jobs_run r where r.tenant_id = g.tenant_id and r.id = g.id and r.run_id = g.run_id and r.status = 'processing' limit 1) f) r
-      where j.ctid = r.place and j.run_id = r.run_id and j.status = 'processing'
-      returning j.tenant_id, j.id, j.run_id, j.kind, j.unique_key, j.linked
-    )
-    select array_agg(d.run_id), jsonb_agg(jsonb_build_object('tenant_id', d.tenant_id, 'id', d.id, 'run_id', d.run_id, 'kind', d.kind, 'unique_key', d.unique_key, 'status', 'completed')) filter (where d.linked)
-    into _done, _linked from done d;
-    if _linked is not null then
-      perform plinth_jobs.settle_linked(_linked);
-    end if;
-    return query select unnest(_done);
-    exit when _pass = 2 or coalesce(cardinality(_done), 0) = jsonb_array_length(p_rows);
-    -- As in plinth_jobs.complete: what has changed its place meanwhile is waited for and looked up again.
-    perform from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, run_id uuid, outcome text) cross join lateral (
-      select from plinth_jobs.jobs_run r where r.tenant_id = g.tenant_id and r.id = g.id and r.run_id = g.run_id and r.status = 'processing' limit 1 for update) r
-    where g.outcome = 'completed' and (_tenant is null or g.tenant_id = _tenant);
-    exit when not found;
-  end loop;
+  with given as materialized (
+    select g.tenant_id, g.id, g.run_id, g.result from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, run_id uuid, outcome text, result jsonb)
+    where g.outcome = 'completed' and (_tenant is null or g.tenant_id = _tenant)
+  ), done as (
+    update plinth_jobs.jobs_run j set error = null, status = 'completed', progress = 100, finished_at = clock_timestamp(), result = g.result
+    from given g
+    -- As in plinth_jobs.complete.
+    where j.tenant_id = any (array[g.tenant_id]) and j.id = g.id and j.run_id = g.run_id and j.status = 'processing'
+    returning j.tenant_id, j.id, j.run_id, j.kind, j.unique_key, j.linked
+  )
+  select array_agg(d.run_id), jsonb_agg(jsonb_build_object('tenant_id', d.tenant_id, 'id', d.id, 'run_id', d.run_id, 'kind', d.kind, 'unique_key', d.unique_key, 'status', 'completed')) filter (where d.linked)
+  into _done, _linked from done d;
+  if _linked is not null then
+    perform plinth_jobs.settle_linked(_linked);
+  end if;
+  return query select unnest(_done);
   if p_rows @? '$[*] ? (@.outcome != "completed")' then
     return query select plinth_jobs.settle_others(p_rows);
   end if;
