@@ -1,154 +1,194 @@
 import type { Socket } from 'node:net';
-import type { AnswerReader } from './egress-answer.ts';
+import type { Dispatcher } from 'undici';
+import { Client, errors } from 'undici';
+import type { EgressErrorName } from './egress-errors.ts';
 
 /** The connection was kept alive by us and given up by the other side at the same moment: the request was very likely never read. */
 export class StaleConnection extends Error {}
 
-interface Exchange {
-  reader: AnswerReader;
-  onHead: () => void;
-  headTold: boolean;
-  resolve: () => void;
-  reject: (error: unknown) => void;
+/** What an answer did wrong: the name of the error and what the operator may read. */
+export class AnswerFault extends Error {
+  readonly fault: EgressErrorName;
+  constructor(fault: EgressErrorName, cause: Error) {
+    super(cause.message, { cause });
+    this.fault = fault;
+  }
 }
 
-/** One connection, one request at a time. Its listeners are set once, because they cost more than the bytes of a short answer. */
+export interface Message {
+  method: string;
+  /** Path and query. */
+  path: string;
+  headers: Record<string, string>;
+  body: Uint8Array | string | undefined;
+}
+
+export interface Answer {
+  status: number;
+  /** Names in lower case; repeated headers joined with `, `, but of those that mean something only once the first. */
+  headers: Record<string, string>;
+  body: Uint8Array;
+  /** The body is longer than it may be, and ends at the limit here. The connection is not used again. */
+  bodyTruncated: boolean;
+}
+
+/** Below the 5 s after which Node's own servers hang up. */
+const KEEP_MS = 4_000;
+const MAX_HEAD_BYTES = 16_384;
+const ONCE = new Set(['location', 'retry-after', 'content-type', 'date', 'etag']);
+
+const flat = (headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, value = '']) => [name, typeof value === 'string' ? value : ONCE.has(name) ? (value[0] ?? '') : value.join(', ')]),
+  );
+
+interface Settle {
+  resolve: (answer: Answer) => void;
+  reject: (error: Error) => void;
+}
+
+/** Reads one answer, at most `mostBytes` of its body. */
+class Reader implements Dispatcher.DispatchHandler {
+  begun = false;
+  readonly #answer: Answer = { status: 0, headers: {}, body: new Uint8Array(), bodyTruncated: false };
+  readonly #mostBytes: number;
+  readonly #onHead: (status: number) => void;
+  readonly #settle: Settle;
+  readonly #parts: Uint8Array[] = [];
+  #size = 0;
+
+  constructor(mostBytes: number, onHead: (status: number) => void, settle: Settle) {
+    this.#mostBytes = mostBytes;
+    this.#onHead = onHead;
+    this.#settle = settle;
+  }
+
+  onRequestStart(): void {}
+
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
+    this.begun = true;
+    // Interim answers are no answers.
+    if (status < 200) return;
+    this.#answer.status = status;
+    this.#answer.headers = flat(headers);
+    this.#onHead(status);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, part: Uint8Array): void {
+    const room = this.#mostBytes - this.#size;
+    this.#size += part.length;
+    // A copy: the connection's buffer is 64 KiB, which a short answer would hold on to.
+    if (room > 0) this.#parts.push(Uint8Array.prototype.slice.call(part, 0, room));
+    if (part.length <= room) return;
+    this.#answer.bodyTruncated = true;
+    this.onResponseEnd();
+    controller.abort(new Error('the body is too long'));
+  }
+
+  onResponseEnd(): void {
+    this.#answer.body = this.#parts.length === 1 && this.#parts[0] ? this.#parts[0] : Buffer.concat(this.#parts);
+    this.#settle.resolve(this.#answer);
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#settle.reject(error);
+  }
+}
+
+function faultOf(error: Error): Error {
+  if (error instanceof errors.HeadersOverflowError) return new AnswerFault('headers_too_large', error);
+  const unclear = error instanceof errors.HTTPParserError || error instanceof errors.ResponseContentLengthMismatchError;
+  // Or an answer that is none: 100 and 101 to a request that asked for neither.
+  return unclear || /^bad (response|upgrade)$/.test(error.message) ? new AnswerFault('protocol', error) : error;
+}
+
+/** One vetted socket that speaks HTTP/1.1, one request at a time. It is never replaced by another behind our back. */
 export class Connection {
-  /** Until when it may wait for another request, by performance.now(). */
-  keptUntilMs = 0;
-  readonly #socket: Socket;
-  #exchange: Exchange | undefined;
+  readonly #client: Client;
   #reused = false;
 
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.on('data', (bytes: Buffer) => this.#take(bytes));
-    socket.on('end', () => this.#ended());
-    socket.on('error', (error) => this.#lost(error));
-    socket.on('close', () => this.#lost(new Error('the other side hung up')));
-  }
-
-  get usable(): boolean {
-    return !this.#socket.destroyed && this.#socket.writable;
-  }
-
-  /** A connection that waits does not keep the process alive. */
-  rest(waits: boolean): void {
-    if (waits) this.#socket.unref();
-    else this.#socket.ref();
-  }
-
-  /** Resolves when `reader` has a complete answer, or one that is too long. Errors: AnswerFault, StaleConnection, those of the socket. */
-  exchange(request: Buffer, reader: AnswerReader, onHead: () => void): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#exchange = { reader, onHead, headTold: false, resolve, reject };
-      this.#socket.write(request);
+  constructor(origin: string, socket: Socket, onGone: (connection: Connection) => void) {
+    let given = false;
+    this.#client = new Client(origin, {
+      connect: (_options, done) => {
+        // Not before this returns: the client is not ready for it.
+        if (given) process.nextTick(done, new StaleConnection('the other side has hung up'), null);
+        else process.nextTick(done, null, socket);
+        given = true;
+      },
+      allowH2: false,
+      keepAliveTimeout: KEEP_MS,
+      keepAliveMaxTimeout: KEEP_MS,
+      maxHeaderSize: MAX_HEAD_BYTES,
+      // The call has a deadline of its own for everything.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+    this.#client.on('disconnect', () => {
+      onGone(this);
+      this.destroy();
     });
   }
 
-  /** Hangs up; an exchange that is under way fails with the reason. */
-  destroy(reason?: unknown): void {
-    const exchange = this.#exchange;
-    this.#exchange = undefined;
-    this.#socket.destroy();
-    exchange?.reject(reason ?? new Error('the connection was closed'));
-  }
-
-  #take(bytes: Buffer): void {
-    const exchange = this.#exchange;
-    if (!exchange) {
-      // Nobody asked.
-      this.destroy();
-      return;
-    }
-    try {
-      const complete = exchange.reader.take(bytes);
-      if (exchange.reader.head && !exchange.headTold) {
-        exchange.headTold = true;
-        exchange.onHead();
-      }
-      if (complete) this.#done(exchange);
-    } catch (error) {
-      this.destroy(error);
-    }
-  }
-
-  #ended(): void {
-    const exchange = this.#exchange;
-    if (exchange?.reader.end()) this.#done(exchange);
-  }
-
-  #done(exchange: Exchange): void {
-    this.#exchange = undefined;
+  /** Resolves with the answer. Errors: AnswerFault, StaleConnection, those of the socket. */
+  async exchange(message: Message, mostBytes: number, onHead: (status: number) => void): Promise<Answer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    const reader = new Reader(mostBytes, onHead, { resolve, reject });
+    const reused = this.#reused;
     this.#reused = true;
-    exchange.resolve();
+    this.#client.dispatch({ ...message, body: message.body ?? null }, reader);
+    try {
+      return await promise;
+    } catch (error) {
+      this.destroy();
+      throw reused && !reader.begun && !(error instanceof AnswerFault) ? new StaleConnection(String(error), { cause: error }) : faultOf(error as Error);
+    }
   }
 
-  #lost(error: Error): void {
-    const stale = this.#reused && this.#exchange?.reader.begun === false;
-    this.destroy(stale ? new StaleConnection(error.message, { cause: error }) : error);
+  /** Hangs up; an exchange that is under way fails with the reason. */
+  destroy(reason?: Error): void {
+    if (!this.#client.destroyed) void this.#client.destroy(reason ?? new Error('the connection was closed'));
   }
 }
 
 const MOST_KEPT = 64;
-const SWEEP_MS = 1000;
 
 /** Connections that are kept alive, by origin, the one that was used last first. */
 export class Connections {
-  readonly #kept = new Map<string, Connection[]>();
+  readonly #waiting = new Map<string, Connection[]>();
   readonly #open = new Set<Connection>();
-  #sweeper: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** Looks after a connection until its end. */
-  add(socket: Socket): Connection {
-    const connection = new Connection(socket);
+  /** Looks after a socket until its end. */
+  add(origin: string, socket: Socket): Connection {
+    const connection = new Connection(origin, socket, (gone) => this.#forget(origin, gone));
     this.#open.add(connection);
-    socket.once('close', () => this.#open.delete(connection));
     return connection;
   }
 
   /** One that waits, or undefined. */
   take(origin: string): Connection | undefined {
-    const kept = this.#kept.get(origin);
-    for (let connection = kept?.pop(); connection; connection = kept?.pop()) {
-      if (connection.usable && connection.keptUntilMs > performance.now()) {
-        connection.rest(false);
-        return connection;
-      }
-      connection.destroy();
-    }
-    return undefined;
+    return this.#waiting.get(origin)?.pop();
   }
 
-  /** Keeps a connection whose answer is complete for `keepMs`. */
-  give(origin: string, connection: Connection, keepMs: number): void {
-    const kept = this.#kept.get(origin) ?? [];
-    if (this.#closed || keepMs <= 0 || kept.length >= MOST_KEPT || !connection.usable) {
-      connection.destroy();
-      return;
-    }
-    this.#kept.set(origin, kept);
-    kept.push(connection);
-    connection.keptUntilMs = performance.now() + keepMs;
-    connection.rest(true);
-    this.#sweeper ??= setTimeout(() => this.#sweep(), SWEEP_MS).unref();
+  /** Keeps a connection whose answer is complete. */
+  give(origin: string, connection: Connection): void {
+    // It is gone already when the answer said so.
+    if (!this.#open.has(connection)) return;
+    const waiting = this.#waiting.get(origin) ?? [];
+    if (this.#closed || waiting.length >= MOST_KEPT) connection.destroy();
+    else this.#waiting.set(origin, [...waiting, connection]);
   }
 
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#sweeper);
     for (const connection of this.#open) connection.destroy();
   }
 
-  #sweep(): void {
-    const now = performance.now();
-    for (const [origin, kept] of this.#kept) {
-      const staying = kept.filter((connection) => connection.usable && connection.keptUntilMs > now);
-      for (const connection of kept) if (!staying.includes(connection)) connection.destroy();
-      if (staying.length > 0) this.#kept.set(origin, staying);
-      else this.#kept.delete(origin);
-    }
-    this.#sweeper = this.#kept.size > 0 ? setTimeout(() => this.#sweep(), SWEEP_MS).unref() : undefined;
+  #forget(origin: string, gone: Connection): void {
+    this.#open.delete(gone);
+    const waiting = this.#waiting.get(origin)?.filter((one) => one !== gone) ?? [];
+    if (waiting.length > 0) this.#waiting.set(origin, waiting);
+    else this.#waiting.delete(origin);
   }
 }

@@ -4,9 +4,8 @@
  * when any answer is not global, connects only to what it vetted, follows no redirect, and bounds time, head and body.
  */
 import { mayCall, parseAddress } from './egress-addresses.ts';
-import { AnswerFault, AnswerReader } from './egress-answer.ts';
-import type { Connection } from './egress-connection.ts';
-import { Connections, StaleConnection } from './egress-connection.ts';
+import type { Answer, Connection, Message } from './egress-connection.ts';
+import { AnswerFault, Connections, StaleConnection } from './egress-connection.ts';
 import type { EgressErrorName, EgressTimings } from './egress-errors.ts';
 import { EgressError } from './egress-errors.ts';
 import type { CachedResolve, Resolve } from './egress-names.ts';
@@ -75,13 +74,9 @@ export interface Egress {
   close(): void;
 }
 
-const MAX_HEAD_BYTES = 16_384;
 const MAX_BODY_BYTES = 65_536;
 const MOST_ADDRESSES = 4;
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
-const WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
-/** Below the 5 s after which Node's own servers hang up. */
-const KEEP_MS = 4000;
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** What frames the message is written here only, so that a caller cannot smuggle a second request. */
@@ -185,27 +180,26 @@ async function vettedAddresses(call: Call, target: Target, rules: Rules, resolve
 }
 
 /** Sends the request and reads the answer. */
-async function roundTrip(call: Call, connection: Connection, message: Buffer, reader: AnswerReader): Promise<void> {
-  const stop = (): void => connection.destroy(call.signal.reason);
+async function roundTrip(call: Call, connection: Connection, message: Message, mostBytes: number): Promise<Answer> {
+  const stop = (): void => connection.destroy(call.signal.reason as Error);
   // Between the connection and this.
   if (call.signal.aborted) stop();
   call.signal.throwIfAborted();
   call.signal.addEventListener('abort', stop, { once: true });
   const writtenAt = performance.now();
   try {
-    await connection.exchange(message, reader, () => {
+    return await connection.exchange(message, mostBytes, (status) => {
       call.timings.wait = performance.now() - writtenAt;
-      call.responseStatus = reader.head?.status;
+      call.responseStatus = status;
     });
   } finally {
     call.signal.removeEventListener('abort', stop);
   }
 }
 
-/** The bytes of a request. What frames it is written here alone, and nothing that a caller gives can end a line. */
-function messageOf(call: Call, target: Target, request: EgressRequest): Buffer {
-  const { method = 'GET' } = request;
-  const body = typeof request.body === 'string' ? Buffer.from(request.body) : request.body;
+/** A request. What frames it is left to the client, and nothing that a caller gives can end a line. */
+function messageOf(call: Call, target: Target, request: EgressRequest): Message {
+  const { method = 'GET', body } = request;
   const headers: Record<string, string> = { host: target.url.host, 'user-agent': 'Plinth', accept: '*/*', 'accept-encoding': 'identity' };
   for (const [name, value] of Object.entries(request.headers ?? {})) {
     const lower = name.toLowerCase();
@@ -214,14 +208,7 @@ function messageOf(call: Call, target: Target, request: EgressRequest): Buffer {
     headers[lower] = value;
   }
   if (!TOKEN.test(method)) throw call.fail('refused', `method ${JSON.stringify(method)} cannot be sent`);
-  if (body || WITH_BODY.has(method)) headers['content-length'] = String(body?.length ?? 0);
-  let head = `${method} ${target.url.pathname}${target.url.search} HTTP/1.1\r\n`;
-  for (const name in headers) head += `${name}: ${headers[name]}\r\n`;
-  head += 'connection: keep-alive\r\n\r\n';
-  const message = Buffer.allocUnsafe(head.length + (body?.length ?? 0));
-  message.write(head, 'latin1');
-  if (body) message.set(body, head.length);
-  return message;
+  return { method, path: `${target.url.pathname}${target.url.search}`, headers, body };
 }
 
 /** The guard with its policy, resolver and connections. One for the whole process; close it at the end. */
@@ -245,21 +232,17 @@ export function createEgress(options: EgressOptions = {}): Egress {
       timings: call.timings,
     };
     const { origin } = target.url;
-    const reader = new AnswerReader(request.method ?? 'GET', { headBytes: MAX_HEAD_BYTES, bodyBytes: request.maxBodyBytes ?? MAX_BODY_BYTES, keepMs: KEEP_MS });
+    const mostBytes = request.maxBodyBytes ?? MAX_BODY_BYTES;
     const again = request.idempotent ?? IDEMPOTENT.has(request.method ?? 'GET');
-    let connection = connections.take(origin) ?? connections.add(await openSocket(plan));
-    try {
-      await roundTrip(call, connection, message, reader);
-    } catch (error) {
+    let connection = connections.take(origin) ?? connections.add(origin, await openSocket(plan));
+    const answer = await roundTrip(call, connection, message, mostBytes).catch(async (error: unknown) => {
       if (!(error instanceof StaleConnection && again)) throw error;
-      connection = connections.add(await openSocket(plan));
-      await roundTrip(call, connection, message, reader);
-    }
-    const { head, tooLong: bodyTruncated, overrun, body } = reader;
-    connections.give(origin, connection, bodyTruncated || overrun ? 0 : (head?.keepMs ?? 0));
-    if (bodyTruncated && request.onLargeBody !== 'truncate') throw call.fail('body_too_large', 'more than the limit');
-    const { status = 0, headers = {} } = head ?? {};
-    return { status, headers, location: headers.location, body, bodyTruncated, timings: call.elapsed() };
+      connection = connections.add(origin, await openSocket(plan));
+      return roundTrip(call, connection, message, mostBytes);
+    });
+    connections.give(origin, connection);
+    if (answer.bodyTruncated && request.onLargeBody !== 'truncate') throw call.fail('body_too_large', `more than ${mostBytes} bytes`);
+    return { ...answer, location: answer.headers.location, timings: call.elapsed() };
   }
 
   return {
