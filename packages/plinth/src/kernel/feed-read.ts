@@ -56,19 +56,18 @@ const columnsOf = (card: FeedCard): Record<Exclude<keyof FeedEvent, 'details'>, 
 });
 
 /** The log that consumers read, as a consumer asks for it: the one that a card offers. Errors: an Error when there is none, or more than one. */
-export function feedOf(modules: ModuleMap, reader: Pick<Consumer, 'details' | 'stored'> = {}): Feed {
+export function feedOf(modules: ModuleMap, reader: Pick<Consumer, 'details' | 'stored' | 'bare'> = {}): Feed {
   const offered = Object.values(modules).flatMap((card) => (card.feed ? [{ name: card.name, feed: card.feed }] : []));
   const [first, ...more] = offered;
   if (!first || more.length > 0) throw new Error(`consumers need exactly one module that offers a feed, and there are ${offered.length}`);
   const { details, open } = first.feed;
-  const columns = Object.entries({ ...columnsOf(first.feed), ...(reader.details && details ? { details } : {}) }).map(
-    ([name, expression]) => `${expression} as "${name}"`,
-  );
+  const given = { ...columnsOf(first.feed), ...(reader.details && details ? { details } : {}), ...(reader.bare ? { data: `'{}'::jsonb` } : {}) };
+  const columns = Object.entries(given).map(([name, expression]) => `${expression} as "${name}"`);
   return {
     name: `plinth_${first.name}.${first.feed.table}`,
     select: columns.join(', '),
     parked: `plinth_${first.name}.${first.feed.parked}`,
-    open: open && !reader.stored ? open : async (_tx, events) => events,
+    open: open && !reader.stored && !reader.bare ? open : async (_tx, events) => events,
   };
 }
 

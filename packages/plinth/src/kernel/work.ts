@@ -144,5 +144,7 @@ export interface Consumer {
   details?: boolean;
   /** Events come as they are stored: what is encrypted stays so. Default false. */
   stored?: boolean;
+  /** Events come without their data (`{}`), for a handler that reads what it needs of them in SQL. Default false. */
+  bare?: boolean;
   handle: (tx: AnyTransaction, events: readonly FeedEvent[]) => Promise<void>;
 }

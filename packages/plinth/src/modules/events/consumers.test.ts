@@ -82,6 +82,18 @@ const audited = (action: string) =>
     [action],
   );
 
+test('a bare consumer hears of every event, of both tenants, without its data', async () => {
+  const bare: FeedEvent[] = [];
+  const consumer: Consumer = { summary: 'bare', from: 'now', bare: true, handle: async (_tx, events) => void bare.push(...events) };
+  await drain('test.bare', consumer);
+  await publish(a, 'x');
+  await publish(b, 'y');
+  await drain('test.bare', consumer);
+  expect(bare.map(({ tenantId, type, data }) => ({ tenantId, type, data })).sort((one, other) => (one.tenantId < other.tenantId ? -1 : 1))).toEqual(
+    [a, b].sort().map((tenantId) => ({ tenantId, type: 'consumer.tested', data: {} })),
+  );
+});
+
 describe('a paused consumer', () => {
   test('gets nothing until it is resumed, keeps what it has not read, and both are in the audit log with the reason', async () => {
     await drain('test.paused', fussy());

@@ -6,7 +6,10 @@ export const DUE = 'webhooks.due';
 /** Turns events into deliveries, in the transaction that moves the cursor: exactly one for an event and a subscription. */
 export const fanOut: Consumer = {
   summary: 'Makes a delivery for every event and every subscription that wants it.',
-  batchSize: 500,
+  batchSize: 1000,
+  bare: true,
+  // Undone by a crash together with its cursor, it is done again, and makes deliveries with the same ids.
+  durable: false,
   async handle(tx, events) {
     const rows = events.map((event, place) => ({
       tenant_id: event.tenantId,
