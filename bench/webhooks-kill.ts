@@ -40,5 +40,6 @@ export async function run({ args, quick }: BenchContext): Promise<Report> {
       { what: 'deliveries settled twice', value: result.settledTwice, atMost: 0 },
       { what: 'first arrivals out of order by key', value: result.inverted, atMost: 0 },
     ],
+    notes: result.examples,
   };
 }

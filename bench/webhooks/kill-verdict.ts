@@ -17,12 +17,14 @@ export interface KillVerdict {
   duplicates: number;
   /** Of these, with another webhook-id than the first. */
   renamed: number;
-  /** Of these, more than a lease after the delivery was written down as delivered: nobody had it in flight any more. */
+  /** Of these, more than the window after the delivery was written down as delivered: nobody had it in flight any more. */
   late: number;
   /** Deliveries that were written down as delivered more than once. */
   settledTwice: number;
   /** First arrivals at the ordered subscription that came before an earlier one of their stream. */
   inverted: number;
+  /** Some of what was late: ms from its settlement to each of its arrivals. */
+  examples: string[];
 }
 
 interface CommittedEvent extends Record<string, unknown> {
@@ -47,9 +49,9 @@ export async function judge(given: {
   sink: KillSink;
   subscriptions: readonly Subscription[];
   confirmed: ReadonlySet<number>;
-  leaseMs: number;
+  windowMs: number;
 }): Promise<KillVerdict> {
-  const { admin, sink, subscriptions, confirmed, leaseMs } = given;
+  const { admin, sink, subscriptions, confirmed, windowMs } = given;
   const events = await committedEvents(admin);
   const byNumber = new Map(events.map((event) => [event.n, event]));
   const settled = new Map((await ask<{ delivery_id: string; times: number; at: number }>(admin, SETTLED)).map((row) => [row.delivery_id, row]));
@@ -65,6 +67,7 @@ export async function judge(given: {
     late: 0,
     settledTwice: [...settled.values()].filter(({ times }) => times > 1).length,
     inverted: 0,
+    examples: [],
   };
   for (const { id, tenantId, ordered } of subscriptions) {
     const firsts = new Map<number, string>();
@@ -80,7 +83,13 @@ export async function judge(given: {
       if (first !== undefined) {
         verdict.duplicates++;
         if (first !== arrival.webhookId) verdict.renamed++;
-        if (arrival.at > (settled.get(arrival.webhookId)?.at ?? Number.POSITIVE_INFINITY) + leaseMs) verdict.late++;
+        const settledAt = settled.get(arrival.webhookId)?.at ?? Number.POSITIVE_INFINITY;
+        if (arrival.at > settledAt + windowMs) {
+          verdict.late++;
+          const all = sink.arrivals.filter((one) => one.subscription === id && one.n === arrival.n).map(({ at }) => Math.round(at - settledAt));
+          if (verdict.examples.length < 10)
+            verdict.examples.push(`event ${arrival.n}: ${all.join(', ')} ms after it was settled at ${new Date(settledAt).toISOString()}`);
+        }
         continue;
       }
       firsts.set(arrival.n, arrival.webhookId);

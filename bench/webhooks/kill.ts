@@ -27,6 +27,11 @@ export interface KillOptions {
   workers?: number;
   /** Default 6,000: short, so that what died with a worker is sent again soon. */
   leaseMs?: number;
+  /**
+   * How long after it was written down as delivered something may still arrive again. Default two leases: a result may take its whole lease to be committed,
+   * and who claims at the end of that has a lease of its own. On a machine that stalls, longer.
+   */
+  windowMs?: number;
   /** Longest pause before a kill, and before one of a worker that sends, ms. Default 300; a worker is killed only once it sends. */
   everyMs?: number;
   programFolder?: string | undefined;
@@ -152,7 +157,7 @@ async function killAll(run: Run): Promise<void> {
     const kind = deck.pop() ?? 'worker';
     await KILL[kind](run);
     run.counts[kind]++;
-    options.progress?.(`${nth}/${options.kills} ${kind}, ${run.next.toLocaleString('en')} events`);
+    options.progress?.(`${nth}/${options.kills} ${kind} at ${new Date().toISOString()}, ${run.next.toLocaleString('en')} events`);
   }
   run.done = true;
 }
@@ -256,7 +261,7 @@ export async function killRun(options: KillOptions): Promise<KillResult> {
     const before = run.next;
     for (let nth = 0; nth < 20; nth++) await appendHere(run);
     await drained(run, sink, subscriptions);
-    const verdict = await judge({ admin, sink, subscriptions, confirmed: run.confirmed, leaseMs });
+    const verdict = await judge({ admin, sink, subscriptions, confirmed: run.confirmed, windowMs: options.windowMs ?? 2 * leaseMs });
     const quiet = sink.arrivals.filter(({ n }) => n >= before).map(({ subscription, n }) => `${subscription} ${n}`);
     const { worker: workers, server: servers, postgres: crashes } = counts;
     return { ...verdict, workers, servers, crashes, quietTwice: quiet.length - new Set(quiet).size, tookMs: Math.round(performance.now() - started) };
