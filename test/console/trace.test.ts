@@ -77,7 +77,7 @@ describe.runIf(browserAt.available)('the story of the demo order', { timeout: 90
     expect(faults).toEqual([]);
   });
 
-  test('an audit entry shows before and after, and leads to its own page and back to the story', async () => {
+  test('an audit entry shows before and after, and leads to its own page and back to the story', { retry: 2 }, async () => {
     const { page } = await world.visit(story);
     await page
       .getByRole('button', { name: /order\.shipped order:/ })
