@@ -1,8 +1,9 @@
 import { toPlinthError } from '#kernel/errors.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
-import type { WorkerPart, WorkerRuntime } from '#kernel/work.ts';
+import type { WorkerRuntime } from '#kernel/work.ts';
 import { DUE } from './consumer.ts';
 import { isSealedBody, revealBodies } from './format.ts';
+import { loopPart } from './loop-part.ts';
 
 /** Longest wait of what is to be appended when no hint came. */
 const EVERY_MS = 1_000;
@@ -32,16 +33,7 @@ async function run({ plinth, services, wake }: WorkerRuntime, stopping: AbortSig
 }
 
 /** The part of the worker that keeps the lanes of pulled subscriptions. */
-export const puller: WorkerPart = (runtime) => {
-  const stopping = new AbortController();
-  const running = run(runtime, stopping.signal);
-  return {
-    async stop() {
-      stopping.abort();
-      await running;
-    },
-  };
-};
+export const puller = loopPart(run);
 
 /** The messages of one subscription after a position. */
 export interface PulledPage {

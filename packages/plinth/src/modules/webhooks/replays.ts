@@ -1,6 +1,7 @@
 import { toPlinthError } from '#kernel/errors.ts';
-import type { WorkerPart, WorkerRuntime } from '#kernel/work.ts';
+import type { WorkerRuntime } from '#kernel/work.ts';
 import { DUE } from './consumer.ts';
+import { loopPart } from './loop-part.ts';
 
 /** Name of the hint that a replay has begun. */
 export const REPLAY = 'webhooks.replay';
@@ -26,13 +27,4 @@ async function run({ plinth, services, wake }: WorkerRuntime, stopping: AbortSig
 }
 
 /** The part of the worker that adds the deliveries of replays. */
-export const replayer: WorkerPart = (runtime) => {
-  const stopping = new AbortController();
-  const running = run(runtime, stopping.signal);
-  return {
-    async stop() {
-      stopping.abort();
-      await running;
-    },
-  };
-};
+export const replayer = loopPart(run);
