@@ -12,7 +12,7 @@ interface Tool {
 const tools: readonly Tool[] = [
   {
     debian: 'chromium',
-    found: () => process.env.PLINTH_CHROMIUM !== undefined || onPath('chromium') || onPath('google-chrome'),
+    found: () => process.env.PLINTH_CHROMIUM !== undefined || onPath('chromium-headless-shell') || onPath('chromium') || onPath('google-chrome'),
   },
   { debian: 'redis-server', found: () => process.env.PLINTH_REDIS_URL !== undefined || onPath('redis-server') },
   {

