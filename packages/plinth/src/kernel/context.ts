@@ -68,14 +68,11 @@ export function makeContext(input: ContextInput, newId: IdSource): Context {
 const literal = (text: string): string =>
   text.includes('\\') ? ` E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'` : `'${text.replaceAll("'", "''")}'`;
 
-/**
- * The context as SET LOCAL statements. Statements rather than set_config(): Citus propagates only those
- * to its workers, and they travel with BEGIN in one message.
- */
-export function contextStatements(context: Context): string[] {
-  const statements: string[] = [];
+/** The context as settings of the transaction, each checked, in one order; what is not given is left out. */
+export function contextSettings(context: Context): [name: string, value: string][] {
+  const settings: [string, string][] = [];
   const set = (name: string, value: string | undefined): void => {
-    if (value) statements.push(`set local plinth.${name} = ${literal(clean(name, value))}`);
+    if (value) settings.push([`plinth.${name}`, clean(name, value)]);
   };
   set('tenant_id', context.tenantId);
   set('actor_type', context.actor.type);
@@ -87,5 +84,12 @@ export function contextStatements(context: Context): string[] {
   set('reason', context.reason);
   set('ip', context.ip);
   set('user_agent', context.userAgent);
-  return statements;
+  return settings;
 }
+
+/**
+ * The context as SET LOCAL statements. Statements rather than set_config(): Citus propagates only those
+ * to its workers, and they travel with BEGIN in one message.
+ */
+export const contextStatements = (settings: readonly [name: string, value: string][]): string[] =>
+  settings.map(([name, value]) => `set local ${name} = ${literal(value)}`);

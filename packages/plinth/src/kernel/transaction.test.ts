@@ -244,6 +244,41 @@ describe('effects by prepared inserts', () => {
     expect(await count('after.failure')).toBe(1);
   });
 
+  test('of a transaction that sends nothing else see its role, context and limits, which leave with them in one message', async () => {
+    await admin.query(`create table shop.seen (role text, settings text[]); grant insert on shop.seen to plinth_app, plinth_worker;
+      create function shop.see() returns trigger language plpgsql as $$ begin
+        insert into shop.seen select current_user, array_agg(current_setting(name, true))
+          from unnest('{plinth.tenant_id,plinth.actor_id,plinth.reason,plinth.roles,plinth.ip,statement_timeout,synchronous_commit,transaction_isolation}'::text[]) as name;
+        return null; end $$;
+      create trigger see after insert on plinth_audit.entries for each row when (new.action = 'seen.settings') execute function shop.see()`);
+    const reason = `it's \\ "so"`;
+    const inputs = [
+      { tenantId: tenantA },
+      { tenantId: tenantA, actor: { type: 'user', id: 'ana' }, reason, roles: ['a', 'b'], ip: '::1', timeoutMs: 5_000, durable: false },
+      { tenantId: tenantB, isolation: 'serializable' },
+    ] as const;
+    for (const input of inputs) await oneConnection.transaction(input, async (tx) => void tx.audit.record({ action: 'seen.settings' }));
+    const { rows } = await admin.query('select * from shop.seen');
+    await admin.query('drop trigger see on plinth_audit.entries');
+    const [durable] = (await admin.query<{ synchronous_commit: string }>('show synchronous_commit')).rows;
+    const unset = ['', '', ''];
+    expect(rows.map(({ role, settings }) => [role, ...settings.map((value: string | null) => value ?? '')])).toEqual([
+      ['plinth_app', tenantA, 'plinth', ...unset, '0', durable?.synchronous_commit, 'read committed'],
+      ['plinth_app', tenantA, 'ana', reason, 'a,b', '::1', '5s', 'off', 'read committed'],
+      ['plinth_app', tenantB, 'plinth', ...unset, '0', durable?.synchronous_commit, 'serializable'],
+    ]);
+    const after = await oneConnection.pool.query(`select current_user::text as role, nullif(current_setting('plinth.reason', true), '') as reason`);
+    expect(after.rows).toEqual([{ role: new URL(database.serverUrl).username, reason: null }]);
+  });
+
+  test('are not written in a role that the connection may not take, and the connection goes on', async () => {
+    const record = (role?: string): Promise<void> =>
+      oneConnection.transaction({ tenantId: tenantA, role }, async (tx) => void tx.audit.record({ action: 'in.a.role' }));
+    for (const role of ['plinth_owner', 'nobody_at_all', '"Quoted"']) await expect(record(role)).rejects.toThrow();
+    await record();
+    expect(await count('in.a.role')).toBe(1);
+  });
+
   test('come back after somebody dropped the prepared statements of the connection', async () => {
     await oneConnection.pool.query('deallocate all');
     const audited = (): Promise<void> => oneConnection.transaction({ tenantId: tenantA }, async (tx) => void tx.audit.record({ action: 'deallocated' }));

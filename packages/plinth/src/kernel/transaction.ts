@@ -1,7 +1,8 @@
 import type pg from 'pg';
+import { Beginning, beginText, streamOf } from './begin.ts';
 import type { Clock } from './clock.ts';
 import type { Context, ContextInput } from './context.ts';
-import { contextStatements, makeContext, runInContext } from './context.ts';
+import { contextSettings, contextStatements, makeContext, runInContext } from './context.ts';
 import type { Queryable } from './database.ts';
 import { literal } from './database.ts';
 import type { EffectWriter } from './effect-statements.ts';
@@ -114,15 +115,6 @@ function checked(deps: TransactionDeps, tx: AnyTransaction, effects: readonly Ef
 const followed = (deps: TransactionDeps, effects: readonly Effect[]): boolean =>
   [...deps.followers].some(([module, follower]) => follower.follows(effects.filter((effect) => effect.module === module)));
 
-/** BEGIN, role and context in one text, so that they travel as one message with the first statement. */
-export function beginText(input: TransactionInput, context: Context): string {
-  const modes = ` isolation level ${input.isolation ?? 'read committed'}${input.readOnly ? ', read only' : ''}`;
-  const role = input.role === null ? '' : `set local role ${input.role ?? 'plinth_app'};`;
-  const limit = input.timeoutMs ? `set local statement_timeout = ${Math.ceil(input.timeoutMs)};` : '';
-  const asynchronous = input.durable === false ? 'set local synchronous_commit = off;' : '';
-  return `begin${modes};${role}${limit}${asynchronous}${contextStatements(context).join(';')}`;
-}
-
 /**
  * Runs `body` in a transaction of its own: its statements, then the effects, then COMMIT; any error rolls everything back.
  * Errors: whatever `body` throws, as it is; a failed effect as kernel_effect_failed, which names it.
@@ -134,30 +126,13 @@ export async function runTransaction<Modules extends ModuleMap, T>(
 ): Promise<T> {
   const context = makeContext(input, deps.newId);
   // Before a connection is taken: it throws for a context that cannot be sent.
-  const begin = beginText(input, context);
+  const settings = contextSettings(context);
   input.signal?.throwIfAborted();
   const client = await deps.pool.connect().catch((error: unknown) => {
     throw toPlinthError(error);
   });
   const stream = streamOf(client);
-  let begun: Promise<unknown> | undefined;
-  // BEGIN and what follows it leave as one write: a write is a system call here and wakes the server there. A body that sends nothing
-  // leaves BEGIN to its effects and COMMIT, and holds no transaction open on the server until then.
-  const afterBegin: AfterBegin = (start) => {
-    stream?.cork();
-    try {
-      if (!begun) {
-        begun = client.query(begin);
-        // Awaited with the statement; the handler only keeps Node from calling it unhandled in between.
-        begun.catch(() => {});
-      }
-      const sent = start();
-      sent.catch(() => {});
-      return begun.then(() => sent);
-    } finally {
-      stream?.uncork();
-    }
-  };
+  const beginning = new Beginning(input, context, settings, client);
   let broken: unknown;
   const abort = (): void => {
     broken = input.signal?.reason;
@@ -167,15 +142,15 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   };
   input.signal?.addEventListener('abort', abort, { once: true });
   const send = async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> =>
-    (await afterBegin(() => client.query(text, values as unknown[] | undefined))).rows as Row[];
+    (await beginning.before(() => client.query(text, values as unknown[] | undefined))).rows as Row[];
   const { tx, buffer, committed } = scope(deps, context, send);
   try {
     const result = await corked(stream, () => runInContext(context, () => body(tx as Transaction<Modules>)));
-    await commit(deps, client, afterBegin, tx, buffer);
+    await commit(deps, client, beginning, tx, buffer);
     committed();
     return result;
   } catch (error) {
-    if (begun && !broken) await client.query('rollback').catch((fault: unknown) => (broken = fault));
+    if (beginning.sent && !broken) await client.query('rollback').catch((fault: unknown) => (broken = fault));
     throw toFailure(broken && input.signal?.aborted ? broken : error);
   } finally {
     input.signal?.removeEventListener('abort', abort);
@@ -183,20 +158,8 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   }
 }
 
-interface Corkable {
-  cork(): void;
-  uncork(): void;
-  destroy(): void;
-}
-
-/** The socket of a connection, which the driver does not type; undefined for a driver that has none. */
-const streamOf = (client: pg.PoolClient): Corkable | undefined => (client as unknown as { connection?: { stream?: Corkable } }).connection?.stream;
-
-/** Sends a statement, the first together with BEGIN, and answers with its result; with the error of BEGIN where that failed. */
-type AfterBegin = <Result>(start: () => Promise<Result>) => Promise<Result>;
-
 /** Runs `start` up to its first wait and then lets go what it wrote. */
-function corked<T>(stream: Corkable | undefined, start: () => Promise<T>): Promise<T> {
+function corked<T>(stream: ReturnType<typeof streamOf>, start: () => Promise<T>): Promise<T> {
   stream?.cork();
   try {
     return start();
@@ -207,22 +170,29 @@ function corked<T>(stream: Corkable | undefined, start: () => Promise<T>): Promi
 
 const COMMIT: Prepared = { name: 'plinth_commit', text: 'commit', values: [] };
 
-/** Effects and COMMIT as one message, so they cost one round trip. A statement that fails ends it before COMMIT. Returns the last command. */
-async function sendCommit(deps: TransactionDeps, client: pg.PoolClient, context: Context, effects: readonly Effect[]): Promise<string> {
-  if (effects.length > 0 && deps.writeEffects) return runPrepared(client, [...deps.writeEffects(context, effects), COMMIT]);
+/** Effects and COMMIT as one message, so they cost one round trip; BEGIN with them where nothing was sent before. A statement that fails ends it before COMMIT. Returns the last command. */
+function sendCommit(deps: TransactionDeps, client: pg.PoolClient, beginning: Beginning, context: Context, effects: readonly Effect[]): Promise<string> {
+  if (effects.length > 0 && deps.writeEffects) {
+    const statements = [...deps.writeEffects(context, effects), COMMIT];
+    const begin = beginning.take();
+    return begin ? runPrepared(client, [...begin, ...statements]) : beginning.before(() => runPrepared(client, statements));
+  }
   const write = effects.length > 0 ? `call plinth.write_effects(${literal(effectsDocument(effects))});` : '';
-  const ended: unknown = await client.query(`${write}commit`);
-  return ((Array.isArray(ended) ? ended.at(-1) : ended) as pg.QueryResult).command;
+  return beginning.before(async () => {
+    const ended: unknown = await client.query(`${write}commit`);
+    return ((Array.isArray(ended) ? ended.at(-1) : ended) as pg.QueryResult).command;
+  });
 }
 
-async function commit(deps: TransactionDeps, client: pg.PoolClient, afterBegin: AfterBegin, tx: AnyTransaction, buffer: EffectBuffer): Promise<void> {
+async function commit(deps: TransactionDeps, client: pg.PoolClient, beginning: Beginning, tx: AnyTransaction, buffer: EffectBuffer): Promise<void> {
   // What follows on effects has to see them written, and COMMIT has to come after it.
   if (deps.followers.size > 0 && followed(deps, buffer.waiting)) await tx.flush();
   const effects = buffer.take();
   const checking = checked(deps, tx, effects);
   if (checking) await checking;
-  const sent = afterBegin(() => sendCommit(deps, client, tx.context, effects));
-  const last = await sent.catch((error: unknown) => (effects.length > 0 ? explain(deps, tx.context, effects, error, client) : Promise.reject(error)));
+  const last = await sendCommit(deps, client, beginning, tx.context, effects).catch((error: unknown) =>
+    effects.length > 0 ? explain(deps, tx.context, effects, error, client) : Promise.reject(error),
+  );
   if (last !== 'COMMIT')
     throw fail('conflict', {
       message: 'The transaction had failed before its end and was rolled back',
@@ -242,7 +212,7 @@ export async function joinTransaction<Modules extends ModuleMap, T>(
 ): Promise<T> {
   const context = makeContext(input, deps.newId);
   // One by one: most ORMs send prepared statements, which hold one command each.
-  for (const statement of contextStatements(context)) await joined.query(statement);
+  for (const statement of contextStatements(contextSettings(context))) await joined.query(statement);
   const { tx, committed } = scope(deps, context, (text, values) => joined.query(text, values));
   try {
     const result = await runInContext(context, () => body(tx as Transaction<Modules>));
