@@ -47,6 +47,8 @@ const REFRESH_MS = 100;
 const LOOK_AGAIN_MS = 25;
 /** Work that is fetched ahead would last so long. */
 const AHEAD_MS = 250;
+/** Claimed anew when so much of that is used up: the rest lasts until the claim has come. */
+const REFILL = 1 / 4;
 /** A job that committed after others with higher numbers is found at the latest after this. */
 const FORGET_MS = 1_000;
 const DISOWN_MS = 5_000;
@@ -101,7 +103,7 @@ export function createClaims(options: ClaimsOptions): Claims {
       await member.ready();
       const limit = room();
       // In batches: a claim for every slot that becomes free would cost more than the jobs.
-      if (kinds.length === 0 || limit < 1 || (options.held() >= options.concurrency && limit < ahead() / 2)) return pollMs;
+      if (kinds.length === 0 || limit < 1 || (options.held() >= options.concurrency && limit < ahead() * REFILL)) return pollMs;
       claiming = true;
       try {
         await disown();
@@ -123,7 +125,7 @@ export function createClaims(options: ClaimsOptions): Claims {
       const limit = room();
       // What has ended may have held back others: a cap, a key, a dependency.
       if (ring.size === 0 && performance.now() - lookedMs > LOOK_AGAIN_MS) hinted = true;
-      if (ring.size > 0 ? limit >= Math.max(1, ahead() / 2) || options.held() < options.concurrency : hinted && limit > 0) loop.nudge();
+      if (ring.size > 0 ? limit >= Math.max(1, ahead() * REFILL) || options.held() < options.concurrency : hinted && limit > 0) loop.nudge();
     },
     async stop() {
       stopHearing();

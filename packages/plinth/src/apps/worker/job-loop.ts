@@ -51,6 +51,11 @@ const SWEEP_MS = 100;
 const LONGEST_WAIT_MS = 2_000;
 /** Outcomes that may wait to be stored before no further job begins. */
 const MOST_UNSETTLED = 4_000;
+/**
+ * Jobs that begin in one turn of the event loop. Handlers that wait for nothing would otherwise all run before the next claim and the
+ * outcomes of the first could be sent, and the database would stand still for as long.
+ */
+const MOST_A_TURN = 128;
 
 /** A claim of which not every job has ended here. */
 interface OpenClaim {
@@ -110,6 +115,7 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
     },
     giveUpMs: leaseMs * 2,
     durable: options.durable,
+    more: () => state.begins < 1,
     onGivenUp: () => member.renew(),
   });
   const journal = createJournal(plinth, services.log);
@@ -123,6 +129,7 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
     open: new Map(),
     cancelled: new Set(),
     stopping: false,
+    begins: MOST_A_TURN,
     ended: new Set(),
   };
   const claims = createClaims({
@@ -202,6 +209,8 @@ interface State {
   /** Attempts that were cancelled before they began. */
   cancelled: Set<string>;
   stopping: boolean;
+  /** Jobs that may still begin in this turn of the event loop. */
+  begins: number;
   onFree?: () => void;
   settled?: NodeJS.Immediate | undefined;
   ended: Set<() => void>;
@@ -232,7 +241,8 @@ function loadOf(state: State): { peak: number; waitMs: number } {
 /** Begins jobs while there are slots. */
 function fill(state: State): void {
   const { options, running, waiting } = state;
-  while (waiting.size > 0 && running.size < options.concurrency && state.settling.size < MOST_UNSETTLED) begin(waiting.take() as HeldJob);
+  while (waiting.size > 0 && running.size < options.concurrency && state.begins > 0 && state.settling.size < MOST_UNSETTLED) begin(waiting.take() as HeldJob);
+  if (state.begins < 1) settledSoon(state);
   options.stats.running = running.size;
   options.stats.waiting = waiting.size;
   if (running.size > state.seen.peak) state.seen.peak = running.size;
@@ -250,6 +260,7 @@ function begin(held: HeldJob): void {
 function work(held: HeldJob, definition: JobDefinition): void {
   const { state, job } = held;
   const { options, running } = state;
+  state.begins -= 1;
   const mine = new RunningJob(job, definition.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   running.add(mine);
   options.metrics.running.add(1);
@@ -290,6 +301,7 @@ function end(held: HeldJob, outcome: Partial<Settlement> | undefined, byHandler 
 function settledSoon(state: State): void {
   state.settled ??= setImmediate(() => {
     state.settled = undefined;
+    state.begins = MOST_A_TURN;
     if (state.waiting.size > 0) fill(state);
     state.onFree?.();
   });

@@ -35,9 +35,13 @@ export interface SettleQueueOptions {
   onStored: (outcomes: number, tookMs: number) => void;
   /** Outcomes were given up: whoever waits for a sign of life of this process must not get it. */
   onGivenUp: () => void;
+  /** True: jobs will end in the next turn of the event loop. */
+  more: () => boolean;
 }
 
-const MOST_AT_ONCE = 500;
+const MOST_AT_ONCE = 1_000;
+/** While more are about to come, so many gather: a statement for each few would cost more than the outcomes. */
+const ENOUGH = 500;
 const PAUSE_MS = 100;
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 /** Outcomes of one turn of the event loop go together. */
@@ -105,6 +109,7 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
     sending = true;
     await turnOfTheLoop();
     while (waiting.length > 0 || closing.length > 0) {
+      while (waiting.length < ENOUGH && options.more()) await turnOfTheLoop();
       const batch = waiting.splice(0, MOST_AT_ONCE);
       // Not before every job of theirs, which may still be waiting.
       closingNow = waiting.length === 0 ? closing.splice(0) : [];
