@@ -109,10 +109,7 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
   const settling = createSettleQueue({
     plinth,
     log: services.log,
-    onStored: (outcomes, tookMs) => {
-      options.metrics.settled.record(outcomes);
-      options.metrics.settleDuration.record(tookMs / 1000);
-    },
+    onStored: (outcomes, tookMs) => countStored(options.metrics, outcomes, tookMs),
     giveUpMs: leaseMs * 2,
     durable: options.durable,
     more: () => state.begins < 1,
@@ -230,6 +227,11 @@ function claimsTimed({ plinth, metrics }: JobLoopOptions): Plinth<ModuleMap> {
   };
 }
 
+function countStored(metrics: WorkerMetrics, outcomes: number, tookMs: number): void {
+  metrics.settled.record(outcomes);
+  metrics.settleDuration.record(tookMs / 1000);
+}
+
 function loadOf(state: State): { peak: number; waitMs: number } {
   const { seen, running, waiting } = state;
   state.seen = { peak: running.size, waitMs: 0 };
@@ -287,7 +289,7 @@ function end(held: HeldJob, outcome: Partial<Settlement> | undefined, byHandler 
   // One that was given up with its worker is not open any more.
   const closes = of.left === 0 && open.delete(of.id) ? of.id : undefined;
   if (outcome) {
-    held.settlement = { tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, ...outcome } as Settlement;
+    held.settlement = { tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, place: job.place, ...outcome } as Settlement;
     held.claim = closes;
     settling.push(held as HeldJob & Ended);
     return;
