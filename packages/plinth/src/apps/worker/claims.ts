@@ -172,7 +172,7 @@ function disowner({ plinth, member, log, known }: ClaimsOptions): () => Promise<
 
 /** How many jobs to hold ahead of the slots, and for how many there is room now. */
 function appetite(options: ClaimsOptions): { ahead: () => number; room: () => number } {
-  const speed = speedometer(options.stats);
+  const speed = speedometer(() => options.stats.claimed - options.held());
   const ahead = (): number => Math.min(options.prefetch, Math.ceil((speed() * AHEAD_MS) / 1000));
   return { ahead, room: () => options.concurrency + ahead() - options.held() - Math.max(0, options.unsettled() - options.prefetch) };
 }
@@ -190,18 +190,18 @@ function peeker(plinth: Plinth<ModuleMap>): () => Promise<true | number> {
   };
 }
 
-/** Jobs a second that this process has lately completed. */
-function speedometer(stats: WorkerStats): () => number {
+/** Jobs a second that have lately ended here, stored or not; `ended` counts them. */
+function speedometer(ended: () => number): () => number {
   let atMs = performance.now();
-  let completed = stats.completed;
+  let before = ended();
   let speed = 0;
   return () => {
     const now = performance.now();
-    const done = stats.completed - completed;
     if (now - atMs < 5) return speed;
-    speed = speed / 2 + ((done / (now - atMs)) * 1000) / 2;
+    const count = ended();
+    speed = speed / 2 + (((count - before) / (now - atMs)) * 1000) / 2;
     atMs = now;
-    completed = stats.completed;
+    before = count;
     return speed;
   };
 }

@@ -33,7 +33,7 @@ export interface LaneRing {
   refresh(lanes: readonly Lane[], forget?: boolean): void;
   /** Turns that take about `limit` jobs, in the order in which to claim. */
   next(limit: number): Turn[];
-  /** What a claim of these turns brought: a lane that gave less than it was asked for is empty. */
+  /** What a claim of these turns brought, each lane's jobs in their order: a lane that gave less than it was asked for is empty. */
   taken(turns: readonly Turn[], jobs: readonly Taken[]): void;
 }
 
@@ -139,13 +139,14 @@ export function createLaneRing(): LaneRing {
     },
     taken(turns, jobs) {
       const counts = turns.map(() => 0);
-      const lasts = turns.map(() => 0);
+      const lasts = turns.map(() => '0');
+      // Each lane's in their order; were they not, the claim would begin too early next time, which is right too.
       for (const { turn, seq } of jobs) {
         counts[turn] = (counts[turn] ?? 0) + 1;
-        lasts[turn] = Math.max(lasts[turn] ?? 0, Number(seq));
+        lasts[turn] = seq;
       }
       for (const [turn, { lane, quantum }] of turns.entries()) {
-        if ((counts[turn] ?? 0) >= quantum) stops.set(idOf(lane), String(lasts[turn]));
+        if ((counts[turn] ?? 0) >= quantum) stops.set(idOf(lane), lasts[turn] ?? '0');
         else drop(lane);
       }
     },

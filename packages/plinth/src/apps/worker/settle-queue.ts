@@ -56,7 +56,11 @@ function giveUp({ log, onGivenUp }: SettleQueueOptions, late: readonly Ended[], 
   onGivenUp();
 }
 
-const claimsOf = (entries: readonly Pick<Ended, 'claim'>[]): string[] => entries.flatMap(({ claim }) => (claim === undefined ? [] : [claim]));
+function claimsOf(entries: readonly Pick<Ended, 'claim'>[]): string[] {
+  const claims: string[] = [];
+  for (const { claim } of entries) if (claim !== undefined) claims.push(claim);
+  return claims;
+}
 
 /** What is stored for an outcome that the database refuses. */
 const instead = ({ tenant_id, id, run_id }: Settlement, error: Error): Settlement => ({

@@ -5,7 +5,7 @@ import { errorCode } from '#testing/error-code.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
 import { jobsFixture } from './jobs.fixture.ts';
 import type { ClaimedJob } from './work.ts';
-import { claimJobs, disownClaims, recoverJobs, registerWorker, settleJobs } from './work.ts';
+import { claimJobs, claimLanes, disownClaims, recoverJobs, registerWorker, settleJobs } from './work.ts';
 
 let jobs: JobsFixture;
 beforeAll(async () => {
@@ -84,9 +84,12 @@ describe('the fence', () => {
   test.each([
     ['without a result', {}],
     ['with a result', { result: { ok: true } }],
-  ] as const)('is stored %s while somebody else writes to the row', async (_, more) => {
+    ['by the place of its row', { place: '' }],
+  ] as const)('is stored %s while somebody else writes to the row', async (_, how) => {
     const id = await jobs.enqueue(jobs.a, 'k');
     const job = await jobs.claimOne();
+    const { rows: places } = await jobs.database.admin.query<{ place: string }>('select ctid::text as place from plinth_jobs.jobs_run where id = $1', [id]);
+    const more = 'place' in how ? { place: places[0]?.place } : how;
     const { settled } = await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => {
       await tx.query('select plinth.cancel_job($1)', [id]);
       const settling = jobs.settle(job, 'completed', more);
@@ -101,6 +104,29 @@ describe('the fence', () => {
     });
     expect(await settled).toBe(true);
     expect(await jobs.read(jobs.a, id)).toMatchObject({ status: 'completed' });
+  });
+
+  test('where its claim wrote it finds its job also when the row has moved or is another, and no job twice', async () => {
+    for (const tenant of [jobs.a, jobs.a, jobs.a, jobs.b, jobs.b]) await jobs.enqueue(tenant, 'k');
+    const turns = [jobs.a, jobs.b].map((tenantId) => ({ lane: { queue: 'default', priority: 5, tenantId, key: '' }, after: '0', quantum: 10 }));
+    await jobs.plinth.asWorker({}, (tx) => registerWorker(tx, { id: 'w', name: 'w', leaseMs: 15_000 }));
+    const claimed = await jobs.plinth.asWorker({}, (tx) => claimLanes(tx, { worker: 'w', limit: 10, kinds: ['k'], turns }));
+    const { rows } = await jobs.database.admin.query<{ id: string; place: string }>('select id, ctid::text as place from plinth_jobs.jobs_run');
+    expect(Object.fromEntries(claimed.map((job) => [job.id, job.place]))).toEqual(Object.fromEntries(rows.map((row) => [row.id, row.place])));
+    const [still, moved, zombie, swapped, last] = claimed;
+    if (!still || !moved || !zombie || !swapped || !last) throw new Error('nothing to claim');
+    await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth_jobs.report_progress($1, $2, 50, null)', [moved.id, moved.run_id]));
+    await jobs.settle(zombie, 'returned');
+    const of = (job: ClaimedJob, place = job.place) => ({ tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, outcome: 'completed' as const, place });
+    const ends = [of(still), of(moved), of(zombie), of(swapped, last.place), of(last, swapped.place)];
+    expect(await jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => settleJobs(tx, [of(still)]))).toEqual(new Set());
+    expect(await jobs.plinth.asWorker({}, (tx) => settleJobs(tx, ends, [still.claim_id]))).toEqual(
+      new Set([still, moved, swapped, last].map((job) => job.run_id)),
+    );
+    expect(await jobs.plinth.asWorker({}, (tx) => settleJobs(tx, ends))).toEqual(new Set());
+    expect((await jobs.database.admin.query(`select from plinth_jobs.jobs where status = 'completed' and progress = 100`)).rowCount).toBe(4);
+    expect((await jobs.database.admin.query('select from plinth_jobs.claims')).rowCount).toBe(0);
+    expect(await jobs.read(jobs.a, zombie.id)).toMatchObject({ status: 'pending' });
   });
 
   test('another tenant cannot complete a job, whatever it knows of it', async () => {
