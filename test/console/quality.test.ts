@@ -30,6 +30,9 @@ const unseenFocus = `(() => {
   return shows ? '' : element.outerHTML.slice(0, 120);
 })()`;
 
+/** Resolves when the new size and colours are drawn; runs in the page. */
+const drawn = 'new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve())))';
+
 describe.runIf(browserAt.available)('every page', { timeout: 300_000 }, () => {
   let world: World;
   /** Names and addresses; filled from what the API says, so that a list that is added is looked at. */
@@ -84,6 +87,7 @@ describe.runIf(browserAt.available)('every page', { timeout: 300_000 }, () => {
         await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
         await page.setViewportSize({ width, height: 900 });
         await page.locator(theme === 'dark' ? 'html.dark' : 'html:not(.dark)').waitFor({ state: 'attached' });
+        await page.evaluate(drawn);
         found.push(...(await axeFaults(page, rules)).map((fault) => `${name} ${theme} ${width}: ${fault}`));
         const over = await page.evaluate<number>('document.documentElement.scrollWidth - document.documentElement.clientWidth');
         if (over > 0) found.push(`${name} ${width}: wider than the window by ${over}`);
