@@ -1,0 +1,106 @@
+-- What results mean for lanes, and for the deliveries that were not delivered: breakers, windows, pauses, warnings, retries. Asked by settle when something
+-- failed or a lane is in trouble, before the results land, in the same transaction; settle holds the lanes. The leases are locked, so that nobody
+-- takes them over between this and their end.
+create or replace function plinth_webhooks.judge(p_rows jsonb, p_busy uuid[]) returns boolean
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  _to_tell boolean;
+begin
+  with given as materialized (
+    select g.*, random() as jitter from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, subscription_id uuid, lease_id uuid, outcome text, permanent boolean,
+      retry_after_ms double precision, response_code integer, error_code text, error_message text)
+  ), ended as materialized (
+    select f.attempt, f.probe, g.* from given g
+    join plinth_webhooks.flights f on f.tenant_id = g.tenant_id and f.subscription_id = g.subscription_id and f.delivery_id = g.id and f.lease_id = g.lease_id
+    where g.subscription_id <> all (p_busy) for update of f
+  ), held as materialized (
+    select d.subscription_id, d.lane_key, d.step, d.due_at, s.poison, l.attempt, l.probe, l.tenant_id, l.id, l.outcome, l.retry_after_ms, l.response_code, l.error_code,
+      l.error_message, p.delay,
+      case when l.outcome in ('failed', 'gone') then coalesce(d.give_up_at, clock_timestamp() + (1.2 * coalesce((select sum(x) from unnest(q.seconds) x), 0)) * interval '1 second') end as give_up_at,
+      l.outcome = 'gone' or (l.outcome = 'failed' and (coalesce(l.permanent, false) or coalesce(d.give_up_at <= clock_timestamp(), false)
+        or case when l.probe then cardinality(q.seconds) = 0 else p.delay is null end)) as dead
+    from ended l
+    join plinth_webhooks.deliveries d on d.tenant_id = l.tenant_id and d.id = l.id
+    join plinth_webhooks.subscriptions s on s.tenant_id = d.tenant_id and s.id = d.subscription_id
+    cross join lateral (select plinth_webhooks.retry_seconds(s.retry_schedule, s.retry_seconds) as seconds) q
+    cross join lateral (select q.seconds[d.step + 1] * (0.8 + 0.4 * l.jitter) * interval '1 second' as delay) p
+  ), tally as materialized (
+    select h.tenant_id, h.subscription_id, count(*) filter (where h.outcome = 'delivered')::integer as delivered,
+      count(*) filter (where h.outcome in ('failed', 'gone'))::integer as failed,
+      count(*) filter (where h.outcome = 'failed' and (h.response_code is null or h.response_code >= 500 or h.response_code in (408, 429)))::integer as down,
+      bool_or(h.outcome = 'gone') as gone, bool_or(h.outcome = 'failed' and (h.response_code in (429, 503) or h.error_code = 'egress_timeout')) as crowded,
+      max(h.retry_after_ms) filter (where h.response_code in (429, 503)) as pause_ms,
+      bool_or(h.probe and h.outcome = 'delivered') as probe_passed, bool_or(h.probe and h.outcome in ('failed', 'gone')) as probe_failed, bool_or(h.probe) as probed
+    from held h group by h.tenant_id, h.subscription_id
+  ), counted as materialized (
+    select n.*, t.delivered, t.failed, t.gone, t.crowded, t.probe_passed, t.probe_failed, t.probed, s.max_in_flight, s.enabled, s.disable_after_failures, s.disable_after,
+      case when t.delivered > 0 then 0 else n.failure_count + t.failed end as new_count,
+      case when t.delivered > 0 then null when t.failed > 0 then coalesce(n.failing_since, clock_timestamp()) else n.failing_since end as new_since,
+      n.failure_share * power(0.9, t.delivered + t.down) + 1 - power(0.9, t.down) as new_share,
+      case when t.pause_ms > 0 then clock_timestamp() + least(t.pause_ms, 86400000) * interval '1 millisecond' end as pause
+    from tally t
+    join plinth_webhooks.lanes n on n.tenant_id = t.tenant_id and n.subscription_id = t.subscription_id and (t.failed > 0 or t.probed or n.troubled)
+    join plinth_webhooks.subscriptions s on s.tenant_id = t.tenant_id and s.id = t.subscription_id
+  ), judged as materialized (
+    select c.*,
+      case when c.breaker = 'closed' and c.failed > 0 and (c.delivered = 0 and c.new_count >= 5 or c.new_share >= 0.6) then 'open'
+        when c.breaker = 'half_open' and c.probe_passed then 'closed'
+        when c.breaker = 'half_open' and c.probed then 'open'
+        else c.breaker end as new_breaker,
+      case
+        when not c.enabled then null
+        when c.gone then 'the receiver answered 410 Gone'
+        when c.failed > 0 and c.new_count >= c.disable_after_failures and c.new_since <= clock_timestamp() - c.disable_after
+          then 'every attempt failed since ' || to_char(c.new_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')
+      end as disable_reason,
+      -- Being disabled takes both, so the nearer of the two is how far it is.
+      case when c.new_since is null then 0 else least(c.new_count::double precision / c.disable_after_failures,
+        extract(epoch from clock_timestamp() - c.new_since)::double precision / greatest(extract(epoch from c.disable_after), 1)) end as doom
+    from counted c
+  ), moved as (
+    update plinth_webhooks.lanes n
+    set failure_count = j.new_count, failing_since = j.new_since, breaker = j.new_breaker,
+      failure_share = case when j.new_breaker = 'closed' and j.breaker <> 'closed' or j.new_share < 0.05 then 0 else j.new_share end,
+      trips = case when j.new_breaker = 'closed' then 0 when j.new_breaker = 'open' and (j.breaker = 'closed' or j.probe_failed) then j.trips + 1 else j.trips end,
+      next_at = case
+        when j.new_breaker = 'closed' then case when j.breaker = 'closed' then greatest(j.next_at, j.pause) end
+        when j.new_breaker = 'open' and (j.breaker = 'closed' or j.probe_failed)
+          then greatest(clock_timestamp() + least(600, 30 * power(2, least(j.trips, 10))) * (0.9 + 0.2 * random()) * interval '1 second', j.pause)
+        -- A probe that was called back, or an attempt from before that came through: look again at once.
+        when j.new_breaker = 'open' and (j.probed or j.delivered > 0) then clock_timestamp()
+        else j.next_at end,
+      window_size = case
+        when j.new_breaker = 'closed' and j.breaker <> 'closed' then nullif(1, j.max_in_flight)
+        when j.crowded then greatest(1, coalesce(j.window_size, j.max_in_flight) / 2)
+        when (j.window_done + j.delivered) >= j.window_size then case when j.window_size + 1 < j.max_in_flight then j.window_size + 1 end
+        else j.window_size end,
+      window_done = case when j.crowded or j.new_breaker <> j.breaker or (j.window_done + j.delivered) >= j.window_size then 0 else j.window_done + j.delivered end,
+      warned = case when j.disable_reason is not null then 100 when j.new_since is null then 0
+        else greatest(j.warned, case when not j.enabled then 0 when j.doom >= 0.9 then 90 when j.doom >= 0.7 then 70 when j.doom >= 0.5 then 50 else 0 end) end,
+      told = case when j.new_since is null and j.disable_reason is null then 0 else j.told end
+    from judged j where n.tenant_id = j.tenant_id and n.subscription_id = j.subscription_id
+    returning n.warned <> n.told as to_tell
+  ), disabled as (
+    update plinth_webhooks.subscriptions s set enabled = false, disabled_at = clock_timestamp(), disabled_reason = j.disable_reason, updated_at = clock_timestamp()
+    from judged j where j.disable_reason is not null and s.tenant_id = j.tenant_id and s.id = j.subscription_id and s.enabled
+  ), stayed as (
+    update plinth_webhooks.deliveries d
+    set status = case when not h.dead then 'pending' when h.lane_key is not null and h.poison = 'block' then 'blocked' else 'failed' end,
+      finished_at = case when h.dead and not (h.lane_key is not null and h.poison = 'block') then clock_timestamp() end,
+      attempts = h.attempt, step = h.step + case when h.probe then 0 else 1 end, give_up_at = h.give_up_at,
+      due_at = case
+        when h.dead then 'infinity'
+        -- The probe of a parallel lane goes behind the others, so that one bad delivery cannot fail every probe.
+        when h.probe then case when h.lane_key is null then clock_timestamp() else h.due_at end
+        else clock_timestamp() + greatest(h.delay, case when h.retry_after_ms > 0 then least(h.retry_after_ms, 86400000) * interval '1 millisecond' end) end,
+      last_error = coalesce(h.error_message, d.last_error), last_response_code = h.response_code
+    from held h where h.outcome in ('failed', 'gone') and d.tenant_id = h.tenant_id and d.id = h.id
+  )
+  select coalesce(bool_or(m.to_tell), false) into _to_tell from moved m;
+  return _to_tell;
+end
+$$;
+comment on function plinth_webhooks.judge(jsonb, uuid[]) is
+  'What results, as settle takes them, mean for lanes and for deliveries that were not delivered; those of the subscriptions in p_busy are left out. True when a tenant is to be told that a subscription fails.';
