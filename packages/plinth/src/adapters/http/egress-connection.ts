@@ -175,9 +175,10 @@ export class Connections {
   give(origin: string, connection: Connection): void {
     // It is gone already when the answer said so.
     if (!this.#open.has(connection)) return;
-    const waiting = this.#waiting.get(origin) ?? [];
-    if (this.#closed || waiting.length >= MOST_KEPT) connection.destroy();
-    else this.#waiting.set(origin, [...waiting, connection]);
+    const waiting = this.#waiting.get(origin);
+    if (this.#closed || (waiting && waiting.length >= MOST_KEPT)) connection.destroy();
+    else if (waiting) waiting.push(connection);
+    else this.#waiting.set(origin, [connection]);
   }
 
   close(): void {

@@ -27,7 +27,12 @@ export function rulesOf(policy: EgressPolicy): Rules {
 }
 
 export interface Target {
-  url: URL;
+  /** Scheme, host and port: what connections are kept by. */
+  origin: string;
+  /** For the header `host`. */
+  authority: string;
+  /** Path and query. */
+  path: string;
   /** Name without its trailing dot, or an IP literal without brackets. */
   host: string;
   port: number;
@@ -69,5 +74,5 @@ export function readTarget(text: string, rules: Rules): Target | { refused: stri
   const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
   const literal = parseAddress(host);
   const fault = literal ? undefined : hostFault(host);
-  return fault ? { refused: fault } : { url, host, port, secure, literal };
+  return fault ? { refused: fault } : { origin: url.origin, authority: url.host, path: `${url.pathname}${url.search}`, host, port, secure, literal };
 }
