@@ -12,9 +12,10 @@ begin
     select g.*, random() as jitter from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, subscription_id uuid, lease_id uuid, outcome text, permanent boolean,
       retry_after_ms double precision, response_code integer, error_code text, error_message text)
   ), ended as materialized (
-    select f.attempt, f.probe, g.* from given g
-    join plinth_webhooks.flights f on f.tenant_id = g.tenant_id and f.subscription_id = g.subscription_id and f.delivery_id = g.id and f.lease_id = g.lease_id
-    where g.subscription_id <> all (p_busy) for update of f
+    select f.attempt, f.probe, g.* from given g cross join lateral (
+      select f.attempt, f.probe from plinth_webhooks.flights f
+      where f.tenant_id = g.tenant_id and f.subscription_id = g.subscription_id and f.delivery_id = g.id and f.lease_id = g.lease_id limit 1 for update) f
+    where g.subscription_id <> all (p_busy)
   ), held as materialized (
     select d.subscription_id, d.lane_key, d.step, d.due_at, s.poison, l.attempt, l.probe, l.tenant_id, l.id, l.outcome, l.retry_after_ms, l.response_code, l.error_code,
       l.error_message, p.delay,
@@ -22,8 +23,8 @@ begin
       l.outcome = 'gone' or (l.outcome = 'failed' and (coalesce(l.permanent, false) or coalesce(d.give_up_at <= clock_timestamp(), false)
         or case when l.probe then cardinality(q.seconds) = 0 else p.delay is null end)) as dead
     from ended l
-    join plinth_webhooks.deliveries d on d.tenant_id = l.tenant_id and d.id = l.id
-    join plinth_webhooks.subscriptions s on s.tenant_id = d.tenant_id and s.id = d.subscription_id
+    cross join lateral (select d.* from plinth_webhooks.deliveries d where d.tenant_id = l.tenant_id and d.id = l.id limit 1) d
+    cross join lateral (select s.* from plinth_webhooks.subscriptions s where s.tenant_id = d.tenant_id and s.id = d.subscription_id limit 1) s
     cross join lateral (select plinth_webhooks.retry_seconds(s.retry_schedule, s.retry_seconds) as seconds) q
     cross join lateral (select q.seconds[d.step + 1] * (0.8 + 0.4 * l.jitter) * interval '1 second' as delay) p
   ), tally as materialized (

@@ -16,16 +16,21 @@ declare
   _trouble boolean;
   _ordered boolean;
   _busy uuid[];
+  _ids uuid[];
+  _ends text[];
+  _flights tid[];
+  _delivered tid[];
 begin
   with asked as materialized (
     select g.tenant_id, g.subscription_id, bool_or(g.outcome <> 'delivered') as trouble, bool_or(g.lane_key is not null) as ordered
     from jsonb_to_recordset(p_rows) as g (tenant_id uuid, subscription_id uuid, outcome text, lane_key text) group by g.tenant_id, g.subscription_id
   ), needed as materialized (
-    select n.tenant_id, n.subscription_id, a.ordered, a.trouble or n.troubled as trouble from asked a
-    join plinth_webhooks.lanes n on n.tenant_id = a.tenant_id and n.subscription_id = a.subscription_id and (a.trouble or a.ordered or n.troubled)
+    select a.tenant_id, a.subscription_id, a.ordered, a.trouble or n.troubled as trouble from asked a
+    cross join lateral (select n.troubled from plinth_webhooks.lanes n where n.tenant_id = a.tenant_id and n.subscription_id = a.subscription_id limit 1) n
+    where a.trouble or a.ordered or n.troubled
   ), held as materialized (
-    select n.subscription_id from plinth_webhooks.lanes n join needed d on d.tenant_id = n.tenant_id and d.subscription_id = n.subscription_id
-    order by n.tenant_id, n.subscription_id for no key update of n skip locked
+    select n.subscription_id from needed d cross join lateral (
+      select n.subscription_id from plinth_webhooks.lanes n where n.tenant_id = d.tenant_id and n.subscription_id = d.subscription_id limit 1 for no key update skip locked) n
   )
   select coalesce(bool_or(d.trouble), false), coalesce(bool_or(d.ordered), false),
     coalesce(array_agg(d.subscription_id) filter (where d.subscription_id not in (select h.subscription_id from held h)), '{}')
@@ -35,23 +40,20 @@ begin
     return query select null::uuid, null::text, true;
   end if;
 
-  return query
+  -- Looked up one by one and deleted by their place: a join would begin with the tables whenever they were last analyzed while nothing waited.
   with given as materialized (
     select * from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, subscription_id uuid, lease_id uuid, outcome text,
       age_ms double precision, url text, response_code integer, response_time_ms integer, error_code text, error_message text, request_headers jsonb,
       response_headers jsonb, response_body text, timings jsonb)
-  ), landed as (
-    delete from plinth_webhooks.flights f using given g
-    where f.tenant_id = g.tenant_id and f.subscription_id = g.subscription_id and f.delivery_id = g.id and f.lease_id = g.lease_id and g.subscription_id <> all (_busy)
-    returning f.attempt, g.*
-  ), left_queue as (
-    delete from plinth_webhooks.deliveries d using landed l where l.outcome = 'delivered' and d.tenant_id = l.tenant_id and d.id = l.id
-    returning 'delivered' as now, d.event_id, d.event_type, d.body, d.format, d.correlation_id, l.*
+  ), landed as materialized (
+    select g.*, f.place, f.attempt from given g cross join lateral (
+      select f.ctid as place, f.attempt from plinth_webhooks.flights f
+      where f.tenant_id = g.tenant_id and f.subscription_id = g.subscription_id and f.delivery_id = g.id and f.lease_id = g.lease_id limit 1 for update) f
+    where g.subscription_id <> all (_busy)
   ), ended as materialized (
-    select * from left_queue
-    union all
-    select d.status, d.event_id, d.event_type, d.body, d.format, d.correlation_id, l.*
-    from landed l join plinth_webhooks.deliveries d on l.outcome <> 'delivered' and d.tenant_id = l.tenant_id and d.id = l.id
+    select l.*, d.place as queued_at, d.status as now, d.event_id, d.event_type, d.body, d.format, d.correlation_id from landed l cross join lateral (
+      select d.ctid as place, d.status, d.event_id, d.event_type, d.body, d.format, d.correlation_id from plinth_webhooks.deliveries d
+      where d.tenant_id = l.tenant_id and d.id = l.id limit 1 for update) d
   ), logged as (
     insert into plinth_webhooks.attempts (tenant_id, delivery_id, subscription_id, event_id, event_type, attempt, status, attempted_at, url, response_code, response_time_ms,
       error_code, error_message, request_headers, request_body, response_headers, response_body, timings, correlation_id, causation_id)
@@ -60,9 +62,15 @@ begin
       left(plinth_webhooks.sent_body(e.format, e.body), 16384), e.response_headers, e.response_body, e.timings, e.correlation_id, e.event_id
     from ended e where e.outcome <> 'returned'
   )
-  select e.id, e.now, null::boolean from ended e
+  select array_agg(e.id), array_agg(case when e.outcome = 'delivered' then 'delivered' else e.now end), (select array_agg(l.place) from landed l),
+    array_agg(e.queued_at) filter (where e.outcome = 'delivered')
+  into _ids, _ends, _flights, _delivered from ended e;
+
+  perform plinth_webhooks.remove_settled(_flights, _delivered);
+  return query
+  select e.id, e.now, null::boolean from unnest(_ids, _ends) as e (id, now)
   union all
-  select g.id, 'busy', null from given g where g.subscription_id = any (_busy);
+  select g.id, 'busy', null from jsonb_to_recordset(p_rows) as g (id uuid, subscription_id uuid) where g.subscription_id = any (_busy) and _busy <> '{}';
 
   if _ordered then
     perform plinth_webhooks.promote(k.tenant_id, k.subscription_id, k.lane_key)
