@@ -10,7 +10,7 @@ import type { HttpSender } from './sender.ts';
 import { senderOf } from './sender.ts';
 
 export interface DispatchOptions {
-  /** Attempts under way in this process. Default 256. */
+  /** Attempts under way in this process. Default 512. */
   concurrency?: number;
   /** Cap on the attempts under way for one subscription, over all processes; each has a window of its own, 10 unless its policy says otherwise. Default 1,000. */
   perSubscription?: number;
@@ -26,10 +26,11 @@ export interface DispatchOptions {
   graceMs?: number;
 }
 
-const DEFAULTS = { concurrency: 256, perSubscription: 1000, pollMs: 1000, timeoutMs: 15_000, leaseMarginMs: 45_000, graceMs: 3000 };
+const DEFAULTS = { concurrency: 512, perSubscription: 1000, pollMs: 1000, timeoutMs: 15_000, leaseMarginMs: 45_000, graceMs: 3000 };
 const SETTLE_AT_ONCE = 200;
-/** Under load, how long results wait for more of them: a statement costs a millisecond before its first row. */
+/** How long results wait for more of them where so many attempts are under way: a statement costs a millisecond before its first row. */
 const SETTLE_GATHER_MS = 5;
+const SETTLE_GATHER_FROM = 16;
 const SETTLE_TRIES = 20;
 const BUSY_MS = 20;
 /** Under load is when more than this share of the places is taken. */
@@ -212,7 +213,8 @@ class Dispatcher {
 
   async #flush(): Promise<void> {
     while (this.#results.length > 0) {
-      if (this.#loaded() && this.#results.length < SETTLE_AT_ONCE) await this.#runtime.wake.next([], SETTLE_GATHER_MS, this.#stopping.signal);
+      if (this.#running.size >= SETTLE_GATHER_FROM && this.#results.length < SETTLE_AT_ONCE)
+        await this.#runtime.wake.next([], SETTLE_GATHER_MS, this.#stopping.signal);
       const now = this.#runtime.services.clock.now();
       const ended = this.#results.splice(0, SETTLE_AT_ONCE);
       await this.#settle(ended.map(({ settlement, startedAt }) => ({ ...settlement, age_ms: now - startedAt })));
