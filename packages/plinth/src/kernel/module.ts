@@ -14,7 +14,7 @@ export type Tenancy = 'tenant' | 'global';
 /**
  * How long a row lives. `partition`: the table is PARTITION BY RANGE (id) with uuid v7 ids and old partitions are dropped; `of` names
  * the partition of this table for which that is so, when only a part of it ages (finished jobs beside live ones); `unless` is a condition,
- * a partition with a row that meets it stays; `fillfactor` leaves room for rows that are updated in place.
+ * a partition with a row that meets it stays; `fillfactor` leaves room for rows that are updated in place, once, which VACUUM is then left out of.
  */
 export type Keep =
   | 'forever'

@@ -111,3 +111,10 @@ test('policies are seen by their tenant only, stand in the audit log, and nonsen
     expect(await errorCode(setFor(jobs.a, queue, keep))).toBe('jobs_retention_invalid');
   expect(await errorCode(jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth_jobs.sweep_queues()')))).not.toBe('no error');
 });
+
+test('the history has room for the end of each job beside its beginning, and is not vacuumed as it grows', async () => {
+  const { rows } = await jobs.database.admin.query<{ options: string[] }>(
+    `select distinct c.reloptions as options from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'plinth_jobs.jobs_run'::regclass`,
+  );
+  expect(rows).toEqual([{ options: ['fillfactor=50', 'autovacuum_vacuum_insert_threshold=-1', 'autovacuum_vacuum_scale_factor=1.5'] }]);
+});

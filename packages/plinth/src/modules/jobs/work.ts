@@ -99,8 +99,8 @@ type LaneRow = Omit<ClaimedJob, 'tenant_id' | 'queue' | 'priority' | 'concurrenc
   places: string | null;
 };
 
-/** The id of a claim is the one before those of its attempts, which differ in the last eight digits. */
-const claimOf = (runId: string): string => `${runId.slice(0, 28)}00000000`;
+/** Ids of a claim and its attempts differ in the last nine digits. */
+const claimOf = (runId: string): string => `${runId.slice(0, 27)}000000000`;
 
 /** Takes jobs from these lanes, in their order, at most `limit`. The worker must be registered and beat. */
 export async function claimLanes(
@@ -127,7 +127,11 @@ export async function claimLanes(
 
 /** Of all rows, in their order; none where the claim did not tell. `{"(0,1)","(0,2)"}`, which the driver has no parser for. */
 function placesOf(rows: readonly LaneRow[]): readonly string[] {
-  const places = rows[0]?.places?.slice(2, -2).split('","') ?? [];
+  const places =
+    rows
+      .find((row) => row.places !== null)
+      ?.places?.slice(2, -2)
+      .split('","') ?? [];
   return places.length === rows.length ? places : [];
 }
 

@@ -27,7 +27,10 @@ begin
   execute pg_catalog.format('create table %I.%I (like %I.%I including defaults including constraints including generated including storage including compression including comments)', _schema, _child, _schema, _name);
   select k.fillfactor into _fillfactor from plinth_kernel.retention_kinds k where k.table_name = _schema || '.' || _name;
   if _fillfactor is not null then
-    execute pg_catalog.format('alter table %I.%I set (fillfactor = %s)', _schema, _child, _fillfactor);
+    -- Its rows are updated once, where they are, and leave with the partition: what an update leaves behind is pruned by the next reader, and
+    -- VACUUM would only write every page once more (600 to 930 bytes of log and 13 us for each of the jobs, after a checkpoint). It still comes
+    -- when rows are deleted in great numbers, and to freeze what is kept for very long.
+    execute pg_catalog.format('alter table %I.%I set (fillfactor = %s, autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_scale_factor = 1.5)', _schema, _child, _fillfactor);
   end if;
   execute pg_catalog.format('alter table %I.%I enable row level security, force row level security', _schema, _child);
   execute pg_catalog.format('create policy owner on %I.%I to plinth_owner using (true) with check (true)', _schema, _child);

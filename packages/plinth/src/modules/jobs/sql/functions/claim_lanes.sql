@@ -10,10 +10,10 @@ set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off 
 as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();
-  -- plinth_kernel.uuid_v7_nth written out, because what all ids of a claim have in common is cut from one of them once. That of the claim is
-  -- the first, so that whoever has one of its attempts knows it.
-  _ids text := left(plinth_kernel.uuid_v7()::text, 28);
-  _claim uuid := (_ids || '00000000')::uuid;
+  -- What all ids of a claim have in common is cut from one once; they end with the number (seq) of their job, which spares counting them. That
+  -- of the claim ends with zeros, so that whoever has one of its attempts knows it.
+  _ids text := left(plinth_kernel.uuid_v7()::text, 27);
+  _claim uuid := (_ids || '000000000')::uuid;
   _worker text := coalesce(_tenant::text || ':', '') || p_worker;
   _now timestamptz := clock_timestamp();
 begin
@@ -23,7 +23,7 @@ begin
   end if;
   return query
   with picked as materialized (
-    select c.slot, c.place, l.lane::integer, row_number() over () as nth, (_ids || to_hex(x'10000000'::integer + row_number() over ()))::uuid as new_run_id from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, p_quanta) with ordinality as l (queue, priority, tenant_id, key, after, quantum, lane),
+    select c.slot, c.place, l.lane::integer from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, p_quanta) with ordinality as l (queue, priority, tenant_id, key, after, quantum, lane),
     lateral (
       select r.slot, r.ctid as place from plinth_jobs.jobs_ready r
       where r.queue = l.queue and r.priority = l.priority and r.tenant_id = l.tenant_id and r.concurrency_key = l.key and r.seq > l.after
@@ -32,7 +32,7 @@ begin
     limit p_limit
   ), gone as (
     delete from plinth_jobs.jobs_ready r using picked p where r.slot = p.slot and r.ctid = p.place returning r.tenant_id, r.id, r.seq, r.kind, r.name, r.queue, r.priority, r.concurrency_key, r.payload, r.error, r.attempts, r.max_attempts, r.unique_key, r.linked, r.run_at, r.deadline,
-      r.actor_type, r.actor_id, r.correlation_id, r.causation_id, r.xact, r.created_at, p.lane, p.nth, p.new_run_id
+      r.actor_type, r.actor_id, r.correlation_id, r.causation_id, r.xact, r.created_at, p.lane, (_ids || to_hex(x'100000000'::bigint + (r.seq & x'ffffffff'::bigint)))::uuid as new_run_id
   ), running as (
     insert into plinth_jobs.jobs_run (tenant_id, id, seq, kind, name, queue, status, priority, concurrency_key, payload, error, attempts, max_attempts, unique_key, linked, run_at, deadline,
       run_id, worker, started_at, actor_type, actor_id, correlation_id, causation_id, xact, created_at)
@@ -45,9 +45,9 @@ begin
     select _claim, _worker, array_agg(c.tenant_id), array_agg(c.id), _now, (select u.id from plinth_jobs.uptime u) from gone c having count(*) > 0
   )
   select c.tenant_id, c.id, c.new_run_id, c.seq, c.kind::text, c.name::text, c.queue::text, c.payload::jsonb, (c.attempts + 1)::smallint, c.max_attempts::smallint, c.priority::smallint, c.concurrency_key::text,
-    c.correlation_id, c.causation_id, c.run_at, c.deadline, _now, _claim, c.lane, case when c.nth = 1 then (select array_agg(r.place) from running r) end
+    c.correlation_id, c.causation_id, c.run_at, c.deadline, _now, _claim, c.lane, case when c.seq = (select min(g.seq) from gone g) then (select array_agg(r.place) from running r) end
   from gone c;
 end
 $$;
 comment on function plinth_jobs.claim_lanes(text, integer, text[], text[], smallint[], uuid[], text[], bigint[], integer[]) is
-  'Takes at most p_limit jobs of these lanes for a worker, only of the given kinds (null: all). Each gets a new run_id, the fence that every later call must show; lane: which of these lanes it was in, from 1; places: with the first one, where the rows of all of them are, in their order (plinth_jobs.complete_at). The worker must be registered and send heartbeats.';
+  'Takes at most p_limit jobs of these lanes for a worker, only of the given kinds (null: all). Each gets a new run_id, the fence that every later call must show; lane: which of these lanes it was in, from 1; places: with one of them, where the rows of all of them are, in their order (plinth_jobs.complete_at). The worker must be registered and send heartbeats.';

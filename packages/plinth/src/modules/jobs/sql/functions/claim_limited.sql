@@ -12,10 +12,10 @@ declare
   -- Locks of one call are bounded, since the lock table of the server is; lanes beyond get their turn in another call.
   _most_scopes constant integer := 128;
   _tenant uuid := plinth_kernel.acting_tenant();
-  -- plinth_kernel.uuid_v7_nth written out, because what all ids of a claim have in common is cut from one of them once. That of the claim is
-  -- the first, so that whoever has one of its attempts knows it.
-  _ids text := left(plinth_kernel.uuid_v7()::text, 28);
-  _claim uuid := (_ids || '00000000')::uuid;
+  -- What all ids of a claim have in common is cut from one once; they end with the number (seq) of their job, which spares counting them. That
+  -- of the claim ends with zeros, so that whoever has one of its attempts knows it.
+  _ids text := left(plinth_kernel.uuid_v7()::text, 27);
+  _claim uuid := (_ids || '000000000')::uuid;
   _worker text := coalesce(_tenant::text || ':', '') || p_worker;
   _now timestamptz := clock_timestamp();
   _quanta integer[];
@@ -126,7 +126,7 @@ begin
 
   return query
   with picked as materialized (
-    select c.slot, c.place, l.lane::integer, (_ids || to_hex(x'10000000'::integer + row_number() over ()))::uuid as new_run_id from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, _quanta, _without) with ordinality as l (queue, priority, tenant_id, key, after, quantum, without, lane),
+    select c.slot, c.place, l.lane::integer from unnest(p_queues, p_priorities, p_tenants, p_keys, p_after, _quanta, _without) with ordinality as l (queue, priority, tenant_id, key, after, quantum, without, lane),
     lateral (
       select r.slot, r.ctid as place from plinth_jobs.jobs_ready r
       where r.queue = l.queue and r.priority = l.priority and r.tenant_id = l.tenant_id and r.concurrency_key = l.key and r.seq > l.after
@@ -135,7 +135,7 @@ begin
     limit p_limit
   ), gone as (
     delete from plinth_jobs.jobs_ready r using picked p where r.slot = p.slot and r.ctid = p.place returning r.tenant_id, r.id, r.seq, r.kind, r.name, r.queue, r.priority, r.concurrency_key, r.payload, r.error, r.attempts, r.max_attempts, r.unique_key, r.linked, r.run_at, r.deadline,
-      r.actor_type, r.actor_id, r.correlation_id, r.causation_id, r.xact, r.created_at, p.lane, p.new_run_id
+      r.actor_type, r.actor_id, r.correlation_id, r.causation_id, r.xact, r.created_at, p.lane, (_ids || to_hex(x'100000000'::bigint + (r.seq & x'ffffffff'::bigint)))::uuid as new_run_id
   ), running as (
     insert into plinth_jobs.jobs_run (tenant_id, id, seq, kind, name, queue, status, priority, concurrency_key, payload, error, attempts, max_attempts, unique_key, linked, run_at, deadline,
       run_id, worker, started_at, actor_type, actor_id, correlation_id, causation_id, xact, created_at)
