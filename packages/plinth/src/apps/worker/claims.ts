@@ -47,8 +47,8 @@ const REFRESH_MS = 100;
 const LOOK_AGAIN_MS = 25;
 /** Work that is fetched ahead would last so long. */
 const AHEAD_MS = 250;
-/** Claimed anew when so much of that is used up: the rest lasts until the claim has come. */
-const REFILL = 1 / 4;
+/** Claimed anew when so many are used up, or half of what is held ahead: the rest lasts until the claim has come. Smaller claims cost more a job. */
+const REFILL = 500;
 /** A job that committed after others with higher numbers is found at the latest after this. */
 const FORGET_MS = 1_000;
 const DISOWN_MS = 5_000;
@@ -68,7 +68,7 @@ export function createClaims(options: ClaimsOptions): Claims {
   let lookedMs = 0;
   let claiming = false;
 
-  const { ahead, room } = appetite(options);
+  const { refill, room } = appetite(options);
   const disown = disowner(options);
 
   const claimFromRing = async (limit: number): Promise<number> => {
@@ -103,7 +103,7 @@ export function createClaims(options: ClaimsOptions): Claims {
       await member.ready();
       const limit = room();
       // In batches: a claim for every slot that becomes free would cost more than the jobs.
-      if (kinds.length === 0 || limit < 1 || (options.held() >= options.concurrency && limit < ahead() * REFILL)) return pollMs;
+      if (kinds.length === 0 || limit < 1 || (options.held() >= options.concurrency && limit < refill())) return pollMs;
       claiming = true;
       try {
         await disown();
@@ -125,7 +125,7 @@ export function createClaims(options: ClaimsOptions): Claims {
       const limit = room();
       // What has ended may have held back others: a cap, a key, a dependency.
       if (ring.size === 0 && performance.now() - lookedMs > LOOK_AGAIN_MS) hinted = true;
-      if (ring.size > 0 ? limit >= Math.max(1, ahead() * REFILL) || options.held() < options.concurrency : hinted && limit > 0) loop.nudge();
+      if (ring.size > 0 ? limit >= Math.max(1, refill()) || options.held() < options.concurrency : hinted && limit > 0) loop.nudge();
     },
     async stop() {
       stopHearing();
@@ -170,11 +170,14 @@ function disowner({ plinth, member, log, known }: ClaimsOptions): () => Promise<
   };
 }
 
-/** How many jobs to hold ahead of the slots, and for how many there is room now. */
-function appetite(options: ClaimsOptions): { ahead: () => number; room: () => number } {
+/** For how many jobs there is room now, in the slots and ahead of them, and from how many on a claim is worth it. */
+function appetite(options: ClaimsOptions): { refill: () => number; room: () => number } {
   const speed = speedometer(() => options.stats.claimed - options.held());
   const ahead = (): number => Math.min(options.prefetch, Math.ceil((speed() * AHEAD_MS) / 1000));
-  return { ahead, room: () => options.concurrency + ahead() - options.held() - Math.max(0, options.unsettled() - options.prefetch) };
+  return {
+    refill: () => Math.min(ahead() / 2, REFILL),
+    room: () => options.concurrency + ahead() - options.held() - Math.max(0, options.unsettled() - options.prefetch),
+  };
 }
 
 /** True: there may be something to claim; otherwise ms to wait before asking again. */
