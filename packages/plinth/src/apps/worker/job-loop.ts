@@ -55,7 +55,7 @@ const MOST_UNSETTLED = 4_000;
  * Jobs that begin in one turn of the event loop. Handlers that wait for nothing would otherwise all run before the next claim and the
  * outcomes of the first could be sent, and the database would stand still for as long.
  */
-const MOST_A_TURN = 128;
+const MOST_A_TURN = 64;
 
 /** A claim of which not every job has ended here. */
 interface OpenClaim {
