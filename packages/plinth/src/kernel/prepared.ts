@@ -18,6 +18,21 @@ interface Wire {
   sync(): void;
 }
 
+const names = new Map<string, string>();
+
+/** The name under which a text is prepared, the same on every connection. */
+export function statementName(text: string): string {
+  const name = names.get(text) ?? `plinth_query_${names.size}`;
+  names.set(text, name);
+  return name;
+}
+
+/** The statement is gone (DISCARD ALL), or a migration has changed what it returns: its connection cannot run it again. */
+export function isOutdated(error: unknown): boolean {
+  const { code, routine } = (error ?? {}) as { code?: unknown; routine?: unknown };
+  return code === '26000' || routine === 'RevalidateCachedQuery';
+}
+
 const preparedOn = new WeakMap<object, Set<string>>();
 
 /**

@@ -297,6 +297,34 @@ describe('effects by prepared inserts', () => {
   });
 });
 
+describe('a prepared query', () => {
+  const oneConnection = createPlinth({ database: { url: database.serverUrl, max: 1 } });
+  const unprepared = createPlinth({ database: { url: database.serverUrl, max: 1, prepare: false } });
+  afterAll(async () => {
+    await Promise.all([oneConnection.close(), unprepared.close()]);
+  });
+  const text = 'select id::text as id, o.* from shop.orders as o where id = $1';
+  const read = (of: typeof oneConnection): Promise<unknown[]> => of.transaction({ tenantId: tenantA }, (tx) => tx.queryPrepared(text, [-1]));
+  const kept = async (of: typeof oneConnection): Promise<number> =>
+    (await of.pool.query('select from pg_prepared_statements where statement = $1', [text])).rowCount ?? 0;
+
+  test('stays on its connection, where it may', async () => {
+    for (const one of [oneConnection, unprepared]) for (let time = 0; time < 3; time++) expect(await read(one)).toEqual([]);
+    expect([await kept(oneConnection), await kept(unprepared)]).toEqual([1, 0]);
+  });
+
+  test.each([
+    ['somebody dropped it', () => oneConnection.pool.query('deallocate all')],
+    ['a migration changed what it returns', () => admin.query('alter table shop.orders add column if not exists note text')],
+  ])('costs one failure and its connection after %s', async (_what, happens) => {
+    await read(oneConnection);
+    await happens();
+    await expect(read(oneConnection)).rejects.toThrow();
+    expect(await read(oneConnection)).toEqual([]);
+    expect(await kept(oneConnection)).toBe(1);
+  });
+});
+
 describe('errors', () => {
   test("become problem details without a stack, a cause or another tenant's values", async () => {
     const error = await plinth.transaction({ tenantId: tenantA }, (tx) => tx.query('insert into shop.orders values (1)')).catch(toPlinthError);

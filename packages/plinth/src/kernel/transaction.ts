@@ -13,13 +13,18 @@ import type { IdSource } from './ids.ts';
 import type { KeyRing } from './keys.ts';
 import type { EffectsOf, ModuleMap } from './module.ts';
 import type { Prepared } from './prepared.ts';
-import { runPrepared } from './prepared.ts';
+import { isOutdated, runPrepared, statementName } from './prepared.ts';
 
 /** A transaction as every module sees it. */
 export interface AnyTransaction extends Queryable {
   readonly context: Context;
   /** Keys that are not in the database; undefined when the process was given none. */
   readonly keys: KeyRing | undefined;
+  /**
+   * As `query`, for a statement that is sent often and takes longer to plan than to run: it stays prepared on its connection, where
+   * `database.prepare` allows it. Every text stays for the life of the connection, so give values as parameters.
+   */
+  queryPrepared: Queryable['query'];
   newId(): string;
   now(): Date;
   /** Writes the effects collected so far. Called before COMMIT anyway; call it before a read that needs them. */
@@ -68,7 +73,7 @@ export interface TransactionDeps {
 const WRITE = 'call plinth.write_effects($1::text::jsonb)';
 
 /** The parts that an own and a joined transaction share. */
-function scope(deps: TransactionDeps, context: Context, send: Queryable['query']) {
+function scope(deps: TransactionDeps, context: Context, send: Queryable['query'], sendPrepared = send) {
   const buffer = new EffectBuffer();
   const signals = new Set<string>();
   const hooks: (() => void)[] = [];
@@ -81,6 +86,7 @@ function scope(deps: TransactionDeps, context: Context, send: Queryable['query']
     newId: deps.newId,
     now,
     query: send,
+    queryPrepared: sendPrepared,
     flush: async () => {
       const effects = buffer.take();
       if (effects.length === 0) return;
@@ -143,7 +149,9 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   input.signal?.addEventListener('abort', abort, { once: true });
   const send = async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> =>
     (await beginning.before(() => client.query(text, values as unknown[] | undefined))).rows as Row[];
-  const { tx, buffer, committed } = scope(deps, context, send);
+  const sendPrepared = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> =>
+    (await beginning.before(() => client.query({ name: statementName(text), text, values: values as unknown[] }))).rows as Row[];
+  const { tx, buffer, committed } = scope(deps, context, send, deps.writeEffects ? sendPrepared : send);
   try {
     const result = await corked(stream, () => runInContext(context, () => body(tx as Transaction<Modules>)));
     await commit(deps, client, beginning, tx, buffer);
@@ -151,6 +159,7 @@ export async function runTransaction<Modules extends ModuleMap, T>(
     return result;
   } catch (error) {
     if (beginning.sent && !broken) await client.query('rollback').catch((fault: unknown) => (broken = fault));
+    if (isOutdated(error)) broken = error;
     throw toFailure(broken && input.signal?.aborted ? broken : error);
   } finally {
     input.signal?.removeEventListener('abort', abort);

@@ -49,6 +49,7 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
   const listeners = new Map<string, Set<() => void>>();
   const carriers = new Set<Parameters<Wake['carry']>[0]>();
   let waiting = new Set<string>();
+  let due = false;
   let timer: NodeJS.Timeout | undefined;
   let sentMs = Number.NEGATIVE_INFINITY;
   let sending: Promise<unknown> = Promise.resolve();
@@ -56,7 +57,7 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
     for (const listener of listeners.get(name) ?? []) listener();
   };
   const send = (): void => {
-    timer = undefined;
+    due = false;
     const names = [...waiting];
     waiting = new Set();
     sentMs = performance.now();
@@ -78,9 +79,12 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
         tell(name);
         waiting.add(name);
       }
-      // The first after a pause goes at once; those that follow wait for each other.
-      timer ??= setTimeout(send, Math.max(0, intervalMs - (performance.now() - sentMs)));
-      timer.unref();
+      if (due) return;
+      due = true;
+      // The first after a pause goes with what else is told in this turn of the event loop; those that follow wait for each other.
+      const restMs = intervalMs - (performance.now() - sentMs);
+      if (restMs <= 0) setImmediate(send);
+      else timer = setTimeout(send, restMs).unref();
     },
     carry(carrier) {
       carriers.add(carrier);
@@ -90,7 +94,7 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
     on,
     next: (names, timeoutMs, until) => nextOf(on, names, timeoutMs, until),
     async close() {
-      if (timer) clearTimeout(timer);
+      clearTimeout(timer);
       await sending;
     },
   };

@@ -67,9 +67,12 @@ function writeDirect(response: Response, body: DirectBody, outgoing: ServerRespo
   } else {
     socket.setKeepAlive(true, 30_000);
     outgoing.useChunkedEncodingByDefault = false;
+    // The head and what the body writes at once leave together.
+    socket.cork();
     outgoing.writeHead(response.status, { ...Object.fromEntries(response.headers), connection: 'close' });
     outgoing.flushHeaders();
     body.write(socket as Socket);
+    socket.uncork();
   }
   return new Response(null, { headers: { 'x-hono-already-sent': 'true' } });
 }

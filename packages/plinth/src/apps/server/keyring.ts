@@ -22,6 +22,7 @@ const MOST_KEPT = 10_000;
 export function createKeyring(plinth: Plinth<ModuleMap>, cacheMs: number): Keyring {
   const keys = new LRUCache<string, FoundKey>({ max: MOST_KEPT, ttl: Math.max(cacheMs, 1) });
   const touched = new LRUCache<string, true>({ max: MOST_KEPT, ttl: TOUCH_EVERY_MS });
+  const looks = new Map<string, Promise<FoundKey>>();
   const pending = new Set<Promise<unknown>>();
 
   /** Not waited for: a request need not be slower for a note about it. */
@@ -33,12 +34,28 @@ export function createKeyring(plinth: Plinth<ModuleMap>, cacheMs: number): Keyri
     void noted.then(() => pending.delete(noted));
   };
 
+  /** Those that ask while a key is looked up share the answer: readers of a server that died come to another one all at once. */
+  const shared = (cacheKey: string, look: () => Promise<FoundKey | undefined>): Promise<FoundKey> => {
+    const before = looks.get(cacheKey);
+    if (before && cacheMs > 0) return before;
+    const mine = look()
+      .then((row) => {
+        const key = checkKey(row, plinth.clock.now());
+        // Only what was looked up starts a new time: else a key in constant use would be believed for ever.
+        if (cacheMs > 0 && looks.get(cacheKey) === mine) keys.set(cacheKey, key);
+        return key;
+      })
+      .finally(() => {
+        if (looks.get(cacheKey) === mine) looks.delete(cacheKey);
+      });
+    looks.set(cacheKey, mine);
+    return mine;
+  };
+
   const found = async (cacheKey: string, look: () => Promise<FoundKey | undefined>): Promise<FoundKey> => {
     const kept = keys.get(cacheKey);
     // What was found once may have expired since; what was revoked is known when it is looked up again.
-    const key = checkKey(kept ?? (await look()), plinth.clock.now());
-    // Only what was looked up starts a new time: else a key in constant use would be believed for ever.
-    if (!kept && cacheMs > 0) keys.set(cacheKey, key);
+    const key = kept ? checkKey(kept, plinth.clock.now()) : await shared(cacheKey, look);
     touch(key.id);
     return key;
   };
@@ -49,7 +66,11 @@ export function createKeyring(plinth: Plinth<ModuleMap>, cacheMs: number): Keyri
       return found(hash.toString('base64'), () => plinth.asWorker({ readOnly: true }, (tx) => findKey(tx, hash)));
     },
     byId: ({ id, tenantId }) => found(`id:${id}`, () => plinth.asWorker({ readOnly: true }, (tx) => findKeyById(tx, id, tenantId))),
-    forget: () => keys.clear(),
+    forget: () => {
+      keys.clear();
+      // What is being looked up may have been read before the change.
+      looks.clear();
+    },
     settle: async () => void (await Promise.allSettled(pending)),
   };
 }

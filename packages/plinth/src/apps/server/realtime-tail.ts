@@ -99,7 +99,8 @@ class LogTail implements Tail {
   refresh(): Promise<void> {
     const one = Promise.withResolvers<void>();
     this.#asked.push(one);
-    this.#nudge.abort();
+    // With a reason, and once: Node would make an exception with its stack for each call.
+    if (!this.#nudge.signal.aborted) this.#nudge.abort('asked');
     return one.promise;
   }
 
@@ -147,6 +148,7 @@ class LogTail implements Tail {
     const { above } = performance.now() - this.#stateMs > STATE_MS || !this.#state ? await this.#readState() : this.#state;
     let told = 0;
     let toldMs = 0;
+    const lookedMs = performance.now();
     for (let full = true; full && !stop.aborted; ) {
       const { at: before, atS: fromS } = this;
       const page = await this.#read(before, above);
@@ -159,7 +161,9 @@ class LogTail implements Tail {
       toldMs += performance.now() - beganMs;
       told += page.events.length;
     }
-    this.#restsUntilMs = performance.now() + (told < SEVERAL ? APART_MS : Math.max(APART_MS, Math.min(toldMs, MOST_APART_MS)));
+    // A look that took long found a busy process, or a busy database: those who ask meanwhile share the next one.
+    const restMs = told < SEVERAL ? performance.now() - lookedMs - toldMs : toldMs;
+    this.#restsUntilMs = performance.now() + Math.max(APART_MS, Math.min(restMs, MOST_APART_MS));
   }
 
   /** COMMIT is sent with the read and not after it: nothing else happens in the transaction, and a round trip fewer is told earlier. */

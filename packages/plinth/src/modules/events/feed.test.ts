@@ -1,6 +1,7 @@
 /** The kernel's feed cursor on the event log: what a consumer gets, when, and what holds it up. The long run is bench/feed-torture.ts. */
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { literal } from '#kernel/database.ts';
 import { consumeOnce } from '#kernel/feed.ts';
 import { checkpoint, feedOf, peek, readBatch } from '#kernel/feed-read.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
@@ -245,6 +246,9 @@ describe('an event that nobody can handle', () => {
   });
 });
 
+const literalOf = (value: unknown): string =>
+  value === null ? 'null' : literal(Array.isArray(value) ? `{${value.map((one) => (one === null ? 'null' : JSON.stringify(one))).join()}}` : String(value));
+
 describe('the log', () => {
   test('shows an event as pending until every consumer has handled it', async () => {
     const status = async (id: string) =>
@@ -328,12 +332,16 @@ describe('the log', () => {
       const lines: string[] = [];
       const spy = {
         ...tx,
-        query: async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> => {
-          if (text.includes('plinth_events.events as e'))
-            lines.push(
-              ...(await tx.query<{ 'QUERY PLAN': string }>(`explain (analyze, timing off, summary off) ${text}`, values)).map((row) => row['QUERY PLAN']),
-            );
-          return tx.query<Row>(text, values);
+        queryPrepared: async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> => {
+          // Sent together, because the settings are taken back behind what is sent now.
+          const [, plan, , rows] = await Promise.all([
+            tx.query(`prepare explained as ${text}`),
+            tx.query<{ 'QUERY PLAN': string }>(`explain (analyze, timing off, summary off) execute explained(${values.map(literalOf).join()})`),
+            tx.query('deallocate explained'),
+            tx.queryPrepared<Row>(text, values),
+          ]);
+          lines.push(...plan.map((row) => row['QUERY PLAN']));
+          return rows;
         },
       };
       const feed = feedOf(plinth.modules);

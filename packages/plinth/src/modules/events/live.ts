@@ -1,4 +1,4 @@
-import { readInOrder } from '#kernel/feed-read.ts';
+import { readInOrder, readNew } from '#kernel/feed-read.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { COLUMNS as EVENT_COLUMNS } from './event-shapes.ts';
 import { fail } from './row.ts';
@@ -117,7 +117,9 @@ function pageOf(rows: readonly Row[], window: LiveWindow, limit: number): LivePa
 export async function readLivePage(tx: AnyTransaction, window: LiveWindow, above: string, limit: number): Promise<LivePage> {
   const values = [window.s1, window.last, above, limit, ...(window.s2 === undefined ? [] : [window.s2])];
   const begun = window.s2 !== undefined && window.last !== '0';
-  const rows = begun ? readInOrder<Row>(tx, nextPageSql(SHARDS.map(String), ''), values) : tx.query<Row>(pageSql(EVERY, '', window.s2 !== undefined), values);
+  const rows = begun
+    ? readInOrder<Row>(tx, nextPageSql(SHARDS.map(String), ''), values)
+    : readNew<Row>(tx, pageSql(EVERY, '', window.s2 !== undefined), values);
   return pageOf(await rows, window, limit);
 }
 
@@ -125,7 +127,7 @@ export async function readLivePage(tx: AnyTransaction, window: LiveWindow, above
 export async function readTenantPage(tx: AnyTransaction, window: LiveWindow & { s2: string }, above: string, limit: number): Promise<LivePage> {
   const [shard, where] = ['plinth_kernel.shard_of($6::uuid)', 'e.tenant_id = $6::uuid and '];
   const values = [window.s1, window.last, above, limit, window.s2, tx.context.tenantId];
-  const rows = window.last === '0' ? tx.query<Row>(pageSql(shard, where, true), values) : readInOrder<Row>(tx, nextPageSql([shard], where), values);
+  const rows = window.last === '0' ? readNew<Row>(tx, pageSql(shard, where, true), values) : readInOrder<Row>(tx, nextPageSql([shard], where), values);
   return pageOf(await rows, window, limit);
 }
 
