@@ -116,7 +116,7 @@ async function climb(side: Side, clients: number, seconds: number): Promise<{ ca
 export async function run(context: BenchContext): Promise<Report> {
   const clients = Number(context.args.clients ?? (context.quick ? 200 : 2_000));
   const seconds = Number(context.args.seconds ?? (context.quick ? 3 : 10));
-  const rounds = context.quick ? 1 : Math.min(context.rounds, 3);
+  const rounds = context.quick ? 1 : Math.min(context.rounds, 5);
   const key = await readingKey(context.plinth, context.tenantId);
   const found: Record<'ours' | 'theirs', Awaited<ReturnType<typeof climb>>[]> = { ours: [], theirs: [] };
   for (let round = 0; round < rounds; round++) {

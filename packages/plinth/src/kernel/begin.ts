@@ -16,15 +16,18 @@ export function beginText(input: TransactionInput, context: Context, settings: S
 }
 
 const BEGIN: Prepared = { name: 'plinth_begin', text: 'begin isolation level read committed', values: [] };
+const BEGIN_READ_ONLY: Prepared = { name: 'plinth_begin_read_only', text: 'begin isolation level read committed, read only', values: [] };
+export const COMMIT: Prepared = { name: 'plinth_commit', text: 'commit', values: [] };
 
-/** Undefined where only the text will do: a role that has to be quoted, and an isolation whose snapshot the query would take. */
-function beginStatements(input: TransactionInput, context: Settings): Prepared[] | undefined {
+/** BEGIN, role and settings. Undefined where only the text will do: a role that has to be quoted, and an isolation whose snapshot the query would take. */
+export function beginStatements(input: TransactionInput, context: Settings): Prepared[] | undefined {
   const role = input.role === undefined ? 'plinth_app' : input.role;
-  if (input.readOnly || (input.isolation ?? 'read committed') !== 'read committed' || (role !== null && !/^[a-z_][a-z0-9_]*$/.test(role))) return undefined;
+  if ((input.isolation ?? 'read committed') !== 'read committed' || (role !== null && !/^[a-z_][a-z0-9_]*$/.test(role))) return undefined;
   const settings: Settings = role === null ? [...context] : [['role', role], ...context];
   if (input.timeoutMs) settings.push(['statement_timeout', String(Math.ceil(input.timeoutMs))]);
   if (input.durable === false) settings.push(['synchronous_commit', 'off']);
-  return settings.length > 0 ? [BEGIN, { ...settingText(settings.map(([name]) => name)), values: settings.map(([, value]) => value) }] : [BEGIN];
+  const begin = input.readOnly ? BEGIN_READ_ONLY : BEGIN;
+  return settings.length > 0 ? [begin, { ...settingText(settings.map(([name]) => name)), values: settings.map(([, value]) => value) }] : [begin];
 }
 
 const texts = new Map<string, Pick<Prepared, 'name' | 'text'>>();

@@ -1,3 +1,5 @@
+import type { Look } from './look.ts';
+import { under } from './look.ts';
 import type { FeedCard, ModuleMap } from './module.ts';
 import type { AnyTransaction } from './transaction.ts';
 import type { Consumer, FeedEvent } from './work.ts';
@@ -111,37 +113,20 @@ function nextSql(feed: Feed, claims: number): string {
 }
 const PER_ARM = 5;
 
-/**
- * Settings for a query, which travel with it and are taken back behind it. Without jit: where only what is forbidden will do, its cost would have
- * the query compiled.
- */
-async function under<Row>(tx: AnyTransaction, settings: Readonly<Record<string, string>>, query: () => Promise<Row[]>): Promise<Row[]> {
-  const names = Object.keys(settings);
-  const [, rows] = await Promise.all([
-    tx.query(names.map((name) => `set local ${name} to ${settings[name]}`).join(';')),
-    query(),
-    tx.query(names.map((name) => `set local ${name} to default`).join(';')),
-  ]);
-  return rows;
-}
-
 const IN_ORDER = { enable_sort: 'off', enable_bitmapscan: 'off', jit: 'off' };
 
 /**
  * Runs a query that is to follow an index in its order. Without statistics the planner takes a log for small, and would read and sort all that is left
- * for every page.
+ * for every page. Without jit: where nothing but a sort will do, its forbidden cost would have the query compiled.
  */
 export const readInOrder = <Row>(tx: AnyTransaction, text: string, values: readonly unknown[]): Promise<Row[]> =>
   under(tx, IN_ORDER, () => tx.query<Row>(text, values));
 
-const BY_INDEX = { plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off', enable_bitmapscan: 'off', jit: 'off' };
-
 /**
- * Runs a query that finds what is new by an index, whatever the statistics say. It is planned once: with every partition of a log in it, planning
+ * For queries that find what is new by an index, whatever the statistics say. They are planned once: with every partition of a log in it, planning
  * takes 2 to 4 ms and running 0.3, and readers that follow a log do little else.
  */
-export const readNew = <Row>(tx: AnyTransaction, text: string, values: readonly unknown[]): Promise<Row[]> =>
-  under(tx, BY_INDEX, () => tx.queryPrepared<Row>(text, values));
+export const BY_INDEX = { plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off', enable_bitmapscan: 'off', jit: 'off' };
 
 type Row = FeedEvent & { shard: number; at?: string };
 
@@ -159,7 +144,7 @@ export async function readBatch(tx: AnyTransaction, feed: Feed, input: { consume
   if (claims.length === 0) return { events: [], claims, lasts: [], handled: [] };
   const limit = claims.some((claim) => claim.failures > 0) ? 1 : (input.batchSize ?? DEFAULT_BATCH);
   if (claims.every((claim) => claim.last === '0')) {
-    const rows = await readNew<Row>(tx, wholeSql(feed), [...windowsOf(claims), limit + 1]);
+    const rows = await under(tx, BY_INDEX, () => tx.queryPrepared<Row>(wholeSql(feed), [...windowsOf(claims), limit + 1]));
     if (rows.length <= limit) return batchOf(claims, rows.sort(byPosition), []);
   }
   const lasts = await startsOf(tx, feed, claims);
@@ -222,6 +207,5 @@ const peekSql = (feed: Feed): string => `
     or exists (select from pg_snapshot_xip(c.s1) as x (xact) cross join lateral (select from ${feed.name} as e where ${EPOCH} and e.xact = x.xact limit 1) as o)
     or exists (select from ${feed.name} as e where ${EPOCH} and e.xact >= pg_snapshot_xmax(c.s1))) limit 1`;
 
-/** Whether there is something that a claim of this consumer may find. */
-export const peek = async (tx: AnyTransaction, feed: Feed, consumer: string): Promise<boolean> =>
-  (await readNew(tx, peekSql(feed), [feed.name, consumer])).length > 0;
+/** Finds a row when a claim of this consumer may find something. */
+export const peek = (feed: Feed, consumer: string): Look => ({ text: peekSql(feed), values: [feed.name, consumer], settings: BY_INDEX });

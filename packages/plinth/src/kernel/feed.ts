@@ -36,7 +36,7 @@ async function start<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: F
 export async function consumeOnce<Modules extends ModuleMap>(plinth: Plinth<Modules>, name: string, consumer: Consumer): Promise<number> {
   const feed = feedOf(plinth.modules, consumer);
   const state = await start(plinth, feed, name, consumer.from ?? 'beginning');
-  if (state.quiet && !(await plinth.asWorker({}, (tx) => peek(tx, feed, name)))) return 0;
+  if (state.quiet && (await plinth.lookAsWorker(peek(feed, name))).length === 0) return 0;
   // A claim of idle shards that ends a window of theirs says nothing about the other shards, so it is followed by another.
   for (let claims = 0; claims < MOST_EMPTY_CLAIMS; claims++) {
     const { handled, moved } = await attempt(plinth, feed, name, consumer);

@@ -10,6 +10,8 @@ import { offerOf } from './effects.ts';
 import type { IdSource } from './ids.ts';
 import { uuidV7Source } from './ids.ts';
 import type { KeyRing } from './keys.ts';
+import type { Look } from './look.ts';
+import { lookIn, runLook } from './look.ts';
 import type { ModuleMap } from './module.ts';
 import { measured } from './telemetry.ts';
 import type { Transaction, TransactionDeps, TransactionInput } from './transaction.ts';
@@ -40,6 +42,8 @@ export interface Plinth<Modules extends ModuleMap> {
   transaction<T>(input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T>;
   /** The same, as plinth_worker: tables whose card says `worker` show every tenant's rows. */
   asWorker<T>(input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T>;
+  /** One query, prepared, in a read-only transaction of its own as plinth_worker: for what is asked often and finds little. */
+  lookAsWorker<Row>(look: Look): Promise<Row[]>;
   /** The same, read only, as plinth_reader: every tenant's rows. The caller audits it. */
   asReader<T>(input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T>;
   /** Joins a transaction that the caller opened; COMMIT stays the caller's. */
@@ -98,6 +102,8 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
     wake,
     transaction: (input, body) => run(appRole, input, body),
     asWorker: (input, body) => run('plinth_worker', input, body),
+    lookAsWorker: <Row>(look: Look) =>
+      deps.writeEffects ? runLook<Row>(pool, look) : run('plinth_worker', { readOnly: true, timeoutMs: look.timeoutMs }, (tx) => lookIn<Row>(tx, look)),
     asReader: (input, body) => run('plinth_reader', { readOnly: true, ...input }, body),
     joinQueryable: (joined, input, body) => joinTransaction(deps, joined, input, body),
     async close() {

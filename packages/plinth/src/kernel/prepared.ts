@@ -6,6 +6,8 @@ export interface Prepared {
   text: string;
   /** As text or null, in the order of the parameters. */
   values: readonly (string | null)[];
+  /** It returns rows that are asked for. */
+  returns?: boolean;
 }
 
 /** What is used of the driver's connection; its types lag behind it. */
@@ -14,6 +16,7 @@ interface Wire {
   close(message: { type: 'S'; name: string }): void;
   parse(statement: { name: string; text: string }): void;
   bind(binding: { statement: string; values: readonly (string | null)[] }): void;
+  describe(message: { type: 'P' }): void;
   execute(portal: object): void;
   sync(): void;
 }
@@ -36,7 +39,7 @@ export function isOutdated(error: unknown): boolean {
 const preparedOn = new WeakMap<object, Set<string>>();
 
 /**
- * Prepared statements that return no rows, sent and answered together: one write, one Sync, so the first that fails ends them all.
+ * Prepared statements, sent and answered together: one write, one Sync, so the first that fails ends them all.
  * The driver's own queries take a Sync and a write each.
  */
 class Sequence extends pg.Query {
@@ -53,7 +56,7 @@ class Sequence extends pg.Query {
     const known = preparedOn.get(wire) ?? new Set();
     preparedOn.set(wire, known);
     wire.stream.cork();
-    for (const { name, text, values } of this.#statements) {
+    for (const { name, text, values, returns } of this.#statements) {
       if (!known.has(name)) {
         // Closed first: after a failure nobody knows whether it was prepared, and preparing it twice is an error.
         wire.close({ type: 'S', name });
@@ -61,6 +64,7 @@ class Sequence extends pg.Query {
         known.add(name);
       }
       wire.bind({ statement: name, values });
+      if (returns) wire.describe({ type: 'P' });
       wire.execute({});
     }
     wire.sync();
@@ -69,13 +73,13 @@ class Sequence extends pg.Query {
 }
 
 /**
- * Runs the statements in their order and answers with the command of the last one (`COMMIT`). Errors: the driver's; the statements
- * are prepared anew when they are next used.
+ * Runs the statements in their order and answers with their results. Errors: the driver's; the statements are prepared anew when they are
+ * next used.
  */
-export function runPrepared(client: pg.PoolClient, statements: readonly Prepared[]): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
+export function runPrepared(client: pg.PoolClient, statements: readonly Prepared[]): Promise<pg.QueryResult[]> {
+  const { promise, resolve, reject } = Promise.withResolvers<pg.QueryResult[]>();
   const sequence = new Sequence(statements, (error, result) => {
-    if (!error) return resolve(((Array.isArray(result) ? result.at(-1) : result) as pg.QueryResult).command);
+    if (!error) return resolve((Array.isArray(result) ? result : [result]) as pg.QueryResult[]);
     const known = preparedOn.get((client as unknown as { connection: object }).connection);
     for (const { name } of statements) known?.delete(name);
     reject(error);

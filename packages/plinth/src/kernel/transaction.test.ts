@@ -325,6 +325,43 @@ describe('a prepared query', () => {
   });
 });
 
+describe('a look', () => {
+  const oneConnection = createPlinth({ database: { url: database.serverUrl, max: 1 } });
+  const unprepared = createPlinth({ database: { url: database.serverUrl, max: 1, prepare: false } });
+  afterAll(async () => {
+    await Promise.all([oneConnection.close(), unprepared.close()]);
+  });
+
+  test.each([
+    ['as one message', oneConnection],
+    ['where nothing may stay prepared', unprepared],
+  ])('is a read-only transaction of plinth_worker with settings of its own, %s', async (_how, one) => {
+    const text = `select $1::text as given, $2::text as nothing, current_user::text as role, current_setting('transaction_read_only') as ro,
+      current_setting('enable_sort') as sort, current_setting('statement_timeout') as most`;
+    const looked = () => one.lookAsWorker({ text, values: ['x', null], settings: { enable_sort: 'off' }, timeoutMs: 1_234 });
+    for (let time = 0; time < 2; time++)
+      expect(await looked()).toEqual([{ given: 'x', nothing: null, role: 'plinth_worker', ro: 'on', sort: 'off', most: '1234ms' }]);
+    const { rows } = await one.pool.query(
+      `select current_user::text as role, current_setting('enable_sort') as sort, pg_current_xact_id_if_assigned() as xact`,
+    );
+    expect(rows).toMatchObject([{ sort: 'on', xact: null }]);
+    expect(rows[0].role).not.toBe('plinth_worker');
+  });
+
+  test.each([
+    ['as one message', oneConnection],
+    ['where nothing may stay prepared', unprepared],
+  ])('that fails leaves its connection usable, %s', async (_how, one) => {
+    await expect(one.lookAsWorker({ text: 'select 1 / $1::int as n', values: ['0'] })).rejects.toMatchObject({ code: '22012' });
+    await expect(one.lookAsWorker({ text: 'select pg_sleep($1::int)', values: ['5'], timeoutMs: 20 })).rejects.toMatchObject({ code: '57014' });
+    await expect(one.lookAsWorker({ text: 'delete from plinth_kernel.tenants where slug = $1', values: ['x'] })).rejects.toThrow();
+    expect(await one.lookAsWorker({ text: 'select $1::int as n', values: ['7'] })).toEqual([{ n: 7 }]);
+    await one.pool.query('deallocate all');
+    await one.lookAsWorker({ text: 'select $1::int as n', values: ['7'] }).catch(() => {});
+    expect(await one.lookAsWorker({ text: 'select $1::int as n', values: ['8'] })).toEqual([{ n: 8 }]);
+  });
+});
+
 describe('errors', () => {
   test("become problem details without a stack, a cause or another tenant's values", async () => {
     const error = await plinth.transaction({ tenantId: tenantA }, (tx) => tx.query('insert into shop.orders values (1)')).catch(toPlinthError);

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { Beginning, beginText, streamOf } from './begin.ts';
+import { Beginning, beginText, COMMIT, streamOf } from './begin.ts';
 import type { Clock } from './clock.ts';
 import type { Context, ContextInput } from './context.ts';
 import { contextSettings, contextStatements, makeContext, runInContext } from './context.ts';
@@ -12,7 +12,6 @@ import { fail, isLostConnection, kernelErrors, PlinthError, toPlinthError } from
 import type { IdSource } from './ids.ts';
 import type { KeyRing } from './keys.ts';
 import type { EffectsOf, ModuleMap } from './module.ts';
-import type { Prepared } from './prepared.ts';
 import { isOutdated, runPrepared, statementName } from './prepared.ts';
 
 /** A transaction as every module sees it. */
@@ -177,14 +176,13 @@ function corked<T>(stream: ReturnType<typeof streamOf>, start: () => Promise<T>)
   }
 }
 
-const COMMIT: Prepared = { name: 'plinth_commit', text: 'commit', values: [] };
-
 /** Effects and COMMIT as one message, so they cost one round trip; BEGIN with them where nothing was sent before. A statement that fails ends it before COMMIT. Returns the last command. */
-function sendCommit(deps: TransactionDeps, client: pg.PoolClient, beginning: Beginning, context: Context, effects: readonly Effect[]): Promise<string> {
+async function sendCommit(deps: TransactionDeps, client: pg.PoolClient, beginning: Beginning, context: Context, effects: readonly Effect[]): Promise<string> {
   if (effects.length > 0 && deps.writeEffects) {
     const statements = [...deps.writeEffects(context, effects), COMMIT];
     const begin = beginning.take();
-    return begin ? runPrepared(client, [...begin, ...statements]) : beginning.before(() => runPrepared(client, statements));
+    const results = await (begin ? runPrepared(client, [...begin, ...statements]) : beginning.before(() => runPrepared(client, statements)));
+    return results.at(-1)?.command ?? '';
   }
   const write = effects.length > 0 ? `call plinth.write_effects(${literal(effectsDocument(effects))});` : '';
   return beginning.before(async () => {

@@ -17,6 +17,7 @@ export interface Connection {
   open: boolean;
   /** What came while the past is still being told; undefined once it is live. */
   held: Held | undefined;
+  /** When it was last sent something; one that is told events needs no other sign of life. */
   toldMs: number;
   checkedMs: number;
   /** How often in a row the credential could not be looked at. */
@@ -71,6 +72,7 @@ export function createConnection({ tenantId, topics, check, format, sink, buffer
         sink.destroy();
         return;
       }
+      connection.toldMs = performance.now();
       sink.write(bytes);
     },
     beat(bytes) {

@@ -71,7 +71,9 @@ export interface Realtime {
 const SWEEP_MS = 500;
 /** So long after the last reader left, the log is read no more. */
 const IDLE_MS = 10_000;
-const CHECKS_AT_ONCE = 16;
+const CHECKS_AT_ONCE = 8;
+/** More than these are not what comes due in passing: rights have changed, and they are looked at without a rest. */
+const MOST_SPREAD = 200;
 /** A credential that could not be looked at for so many turns (the database is away) is one that is not valid. */
 const MOST_UNKNOWN = 4;
 
@@ -242,14 +244,17 @@ class Hub implements Realtime {
     }
   }
 
+  /** A few at a time, spread over the time until the next turn: whoever is told an event meanwhile should not wait for all of them. */
   async #check(): Promise<void> {
     const now = performance.now();
     const due = [...this.#connections].filter((one) => now - one.checkedMs >= this.#options.checkMs);
     this.#checking = true;
+    const apartMs = due.length <= MOST_SPREAD ? (SWEEP_MS * CHECKS_AT_ONCE) / (due.length + CHECKS_AT_ONCE) : 0;
     while (due.length > 0) {
       const some = due.splice(0, CHECKS_AT_ONCE);
       for (const one of some) one.checkedMs = now;
       await Promise.all(some.map(checkOne));
+      if (apartMs > 0 && due.length > 0) await new Promise((resolve) => setTimeout(resolve, apartMs));
     }
     this.#checking = false;
   }

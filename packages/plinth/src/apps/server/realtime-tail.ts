@@ -2,7 +2,7 @@ import { FEED_SIGNAL } from '#kernel/feed.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
-import type { LiveEvent, LivePage, LiveWindow, LogState } from '#modules/events';
+import type { LiveEvent, LiveWindow, LogState } from '#modules/events';
 import { readLivePage, readLogState } from '#modules/events';
 import { parseSnapshot } from './realtime-offset.ts';
 
@@ -151,7 +151,7 @@ class LogTail implements Tail {
     const lookedMs = performance.now();
     for (let full = true; full && !stop.aborted; ) {
       const { at: before, atS: fromS } = this;
-      const page = await this.#read(before, above);
+      const page = await readLivePage(this.#plinth, before, above, PAGE);
       full = page.full;
       const last = page.events.at(-1)?.position ?? before.last;
       this.#moveTo(full ? { s1: before.s1, s2: page.s2, last } : { s1: page.s2, last: '0' });
@@ -164,23 +164,6 @@ class LogTail implements Tail {
     // A look that took long found a busy process, or a busy database: those who ask meanwhile share the next one.
     const restMs = told < SEVERAL ? performance.now() - lookedMs - toldMs : toldMs;
     this.#restsUntilMs = performance.now() + Math.max(APART_MS, Math.min(restMs, MOST_APART_MS));
-  }
-
-  /** COMMIT is sent with the read and not after it: nothing else happens in the transaction, and a round trip fewer is told earlier. */
-  async #read(window: LiveWindow, above: string): Promise<LivePage> {
-    let page: Promise<LivePage> | undefined;
-    const committed = this.#plinth.asWorker({ readOnly: true, timeoutMs: 10_000 }, async (tx) => {
-      page = readLivePage(tx, window, above, PAGE);
-      page.catch(() => {});
-    });
-    return committed.then(
-      () => page as Promise<LivePage>,
-      // What made the transaction fail says more than that it did.
-      async (error: unknown) => {
-        await page;
-        throw error;
-      },
-    );
   }
 
   async #run(stop: AbortSignal): Promise<void> {

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { literal } from '#kernel/database.ts';
 import { consumeOnce } from '#kernel/feed.ts';
 import { checkpoint, feedOf, peek, readBatch } from '#kernel/feed-read.ts';
+import { lookIn } from '#kernel/look.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { Consumer, FeedEvent } from '#kernel/work.ts';
 import type { TestDatabase } from '#testing/database.ts';
@@ -246,6 +247,12 @@ describe('an event that nobody can handle', () => {
   });
 });
 
+/** Readers that take Plinth, made to read in a transaction that is watched. */
+const asIfPlinth = (tx: AnyTransaction): Parameters<typeof readLivePage>[0] => ({
+  asWorker: (_input, body) => body(tx as Parameters<typeof body>[0]),
+  lookAsWorker: (look) => lookIn(tx, look),
+});
+
 const literalOf = (value: unknown): string =>
   value === null ? 'null' : literal(Array.isArray(value) ? `{${value.map((one) => (one === null ? 'null' : JSON.stringify(one))).join()}}` : String(value));
 
@@ -345,13 +352,13 @@ describe('the log', () => {
         },
       };
       const feed = feedOf(plinth.modules);
-      expect(await peek(spy, feed, name)).toBe(true);
+      expect(await lookIn(spy, peek(feed, name))).toHaveLength(1);
       const batch = await readBatch(spy, feed, { consumer: name });
       await checkpoint(spy, feed, name, batch);
       expect(batch.events.map((event) => event.data.note)).toEqual(['needle']);
-      expect(await peek(spy, feed, name)).toBe(false);
+      expect(await lookIn(spy, peek(feed, name))).toEqual([]);
       const { snapshot, above } = await readLogState(tx);
-      expect((await readLivePage(spy, { s1: snapshot, last: '0' }, above, 10)).events).toEqual([]);
+      expect((await readLivePage(asIfPlinth(spy), { s1: snapshot, last: '0' }, above, 10)).events).toEqual([]);
       return lines.join('\n');
     });
     await old.query('rollback');
@@ -369,7 +376,7 @@ describe('the log', () => {
       [b],
     );
     await publish(a, 'of another tenant');
-    const pagesOf = async (tx: AnyTransaction, read: typeof readLivePage): Promise<{ numbers: number[]; plans: string[] }> => {
+    const pagesOf = async (tx: AnyTransaction, read: typeof readTenantPage): Promise<{ numbers: number[]; plans: string[] }> => {
       const plans: string[] = [];
       const spy = {
         ...tx,
@@ -386,9 +393,9 @@ describe('the log', () => {
       return { numbers: [...first.events, ...next.events, ...rest.events].map(({ payload }) => Number((JSON.parse(payload) as { n?: number }).n)), plans };
     };
     const [inOrder, last] = [Array.from({ length: 1_000 }, (_, n) => n + 1), Array.from({ length: 10 }, (_, n) => 19_991 + n)];
-    const all = await plinth.asWorker({}, (tx) => pagesOf(tx, readLivePage));
+    const all = await plinth.asWorker({}, (tx) => pagesOf(tx, (spy, ...rest) => readLivePage(asIfPlinth(spy), ...rest)));
     expect(all.numbers).toEqual([...inOrder, ...last, Number.NaN]);
-    const own = await plinth.asWorker({ tenantId: b }, (tx) => pagesOf(tx, readTenantPage as typeof readLivePage));
+    const own = await plinth.asWorker({ tenantId: b }, (tx) => pagesOf(tx, readTenantPage));
     expect(own.numbers).toEqual([...inOrder, ...last]);
     for (const plan of [...all.plans, ...own.plans]) expect(plan).not.toMatch(/(actual rows=|Removed by Filter: )\d{4,}|-> +Sort /);
   });

@@ -1,4 +1,8 @@
-import { readInOrder, readNew } from '#kernel/feed-read.ts';
+import { BY_INDEX, readInOrder } from '#kernel/feed-read.ts';
+import type { Look } from '#kernel/look.ts';
+import { lookIn } from '#kernel/look.ts';
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { COLUMNS as EVENT_COLUMNS } from './event-shapes.ts';
 import { fail } from './row.ts';
@@ -113,21 +117,28 @@ function pageOf(rows: readonly Row[], window: LiveWindow, limit: number): LivePa
   return { events, s2: rows[0]?.s2 ?? window.s2 ?? window.s1, full: events.length === limit };
 }
 
-/** One page of every tenant's events; role plinth_worker, read committed. `above`: LogState.above. */
-export async function readLivePage(tx: AnyTransaction, window: LiveWindow, above: string, limit: number): Promise<LivePage> {
-  const values = [window.s1, window.last, above, limit, ...(window.s2 === undefined ? [] : [window.s2])];
+const newOf = (text: string, values: readonly (string | null)[]): Look => ({ text, values, settings: BY_INDEX, timeoutMs: 10_000 });
+
+/** One page of every tenant's events. `above`: LogState.above. */
+export async function readLivePage(
+  plinth: Pick<Plinth<ModuleMap>, 'asWorker' | 'lookAsWorker'>,
+  window: LiveWindow,
+  above: string,
+  limit: number,
+): Promise<LivePage> {
+  const values = [window.s1, window.last, above, String(limit), ...(window.s2 === undefined ? [] : [window.s2])];
   const begun = window.s2 !== undefined && window.last !== '0';
   const rows = begun
-    ? readInOrder<Row>(tx, nextPageSql(SHARDS.map(String), ''), values)
-    : readNew<Row>(tx, pageSql(EVERY, '', window.s2 !== undefined), values);
+    ? plinth.asWorker({ readOnly: true, timeoutMs: 10_000 }, (tx) => readInOrder<Row>(tx, nextPageSql(SHARDS.map(String), ''), values))
+    : plinth.lookAsWorker<Row>(newOf(pageSql(EVERY, '', window.s2 !== undefined), values));
   return pageOf(await rows, window, limit);
 }
 
 /** One page of the tenant of the transaction; the window has an end. */
 export async function readTenantPage(tx: AnyTransaction, window: LiveWindow & { s2: string }, above: string, limit: number): Promise<LivePage> {
   const [shard, where] = ['plinth_kernel.shard_of($6::uuid)', 'e.tenant_id = $6::uuid and '];
-  const values = [window.s1, window.last, above, limit, window.s2, tx.context.tenantId];
-  const rows = window.last === '0' ? readNew<Row>(tx, pageSql(shard, where, true), values) : readInOrder<Row>(tx, nextPageSql([shard], where), values);
+  const values = [window.s1, window.last, above, String(limit), window.s2, tx.context.tenantId ?? null];
+  const rows = window.last === '0' ? lookIn<Row>(tx, newOf(pageSql(shard, where, true), values)) : readInOrder<Row>(tx, nextPageSql([shard], where), values);
   return pageOf(await rows, window, limit);
 }
 
