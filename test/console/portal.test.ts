@@ -169,6 +169,27 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     await other.page.getByText('No endpoint yet.').waitFor();
   });
 
+  test('useTopic tells a component what is published, once in strict mode, and follows it to another topic and to none', async () => {
+    const key = (await world.call(world.tenantA, 'POST', '/keys', { name: 'hook', scopes: ['events.read'] })) as { secret: string };
+    const publish = (type: string, n: number): Promise<unknown> =>
+      world.plinth.transaction({ tenantId: world.tenantA }, (tx) => tx.query('select plinth.publish_event($1, $2)', [type, { n }]));
+    const { page, faults } = await world.open('/livez');
+    await customer.serveAt(page, `${world.origin}/app/`);
+    await page.goto(`${world.origin}/app/#${new URLSearchParams({ token: key.secret, topics: 'events/hook.first events/hook.second none' })}`);
+    await page.getByText('events/hook.first is live: ').waitFor();
+    await publish('hook.first', 1);
+    await publish('hook.second', 2);
+    await page.getByText('events/hook.first is live: 1', { exact: true }).waitFor();
+    await button(page, 'events/hook.second').click();
+    await page.getByText('events/hook.second is live: 1', { exact: true }).waitFor();
+    await publish('hook.first', 3);
+    await publish('hook.second', 4);
+    await page.getByText('events/hook.second is live: 1, 4', { exact: true }).waitFor();
+    await button(page, 'none').click();
+    await page.getByText('none is closed: 1, 4', { exact: true }).waitFor();
+    expect(faults).toEqual([]);
+  });
+
   test('the components work in a page of another origin, with a token, in strict mode and without touching its look', async () => {
     found.length = 0;
     const { token } = (await world.call(world.tenantA, 'POST', '/webhooks/portal-links', {})) as { token: string };
