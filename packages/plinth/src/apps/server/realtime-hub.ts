@@ -23,7 +23,7 @@ export interface RealtimeOptions {
   most?: number;
   /** Connections of one tenant at a time in this process. Default 5,000. */
   mostPerTenant?: number;
-  /** A sign of life with the newest offset goes to each connection so often, ms. Default 15,000. */
+  /** A connection that was told nothing for so long gets a sign of life with the newest offset, ms. Default 15,000. */
   heartbeatMs?: number;
   /** The credential of each connection is looked at so often, ms. Default 30,000. */
   checkMs?: number;
