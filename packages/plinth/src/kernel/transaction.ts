@@ -232,7 +232,7 @@ export async function joinTransaction<Modules extends ModuleMap, T>(
 }
 
 /** Errors that Plinth's SQL raised, and lost connections, become PlinthErrors; those of the caller's own statements stay as the driver threw them. */
-const toFailure = (error: unknown): unknown => {
+export const toFailure = (error: unknown): unknown => {
   const code = (error as { code?: unknown } | null)?.code;
   return (typeof code === 'string' && /^(PL...|08...|57P..|E[A-Z]{4,})$/.test(code)) || isLostConnection(error) ? toPlinthError(error) : error;
 };
