@@ -1,7 +1,6 @@
 /** The kernel's feed cursor on the event log: what a consumer gets, when, and what holds it up. The long run is bench/feed-torture.ts. */
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { literal } from '#kernel/database.ts';
 import { consumeOnce } from '#kernel/feed.ts';
 import { checkpoint, feedOf, peek, readBatch } from '#kernel/feed-read.ts';
 import { lookIn } from '#kernel/look.ts';
@@ -10,6 +9,7 @@ import type { Consumer, FeedEvent } from '#kernel/work.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
 import type { Plinth } from '../../index.ts';
+import { asIfPlinth, explaining } from './explaining.fixture.ts';
 import { readLivePage, readLogState, readTenantPage } from './live.ts';
 
 const FEED = 'plinth_events.events';
@@ -247,15 +247,6 @@ describe('an event that nobody can handle', () => {
   });
 });
 
-/** Readers that take Plinth, made to read in a transaction that is watched. */
-const asIfPlinth = (tx: AnyTransaction): Parameters<typeof readLivePage>[0] => ({
-  asWorker: (_input, body) => body(tx as Parameters<typeof body>[0]),
-  lookAsWorker: (look) => lookIn(tx, look),
-});
-
-const literalOf = (value: unknown): string =>
-  value === null ? 'null' : literal(Array.isArray(value) ? `{${value.map((one) => (one === null ? 'null' : JSON.stringify(one))).join()}}` : String(value));
-
 describe('the log', () => {
   test('shows an event as pending until every consumer has handled it', async () => {
     const status = async (id: string) =>
@@ -337,20 +328,7 @@ describe('the log', () => {
     await publish(a, 'needle');
     const plan = await plinth.asWorker({}, async (tx) => {
       const lines: string[] = [];
-      const spy = {
-        ...tx,
-        queryPrepared: async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> => {
-          // Sent together, because the settings are taken back behind what is sent now.
-          const [, plan, , rows] = await Promise.all([
-            tx.query(`prepare explained as ${text}`),
-            tx.query<{ 'QUERY PLAN': string }>(`explain (analyze, timing off, summary off) execute explained(${values.map(literalOf).join()})`),
-            tx.query('deallocate explained'),
-            tx.queryPrepared<Row>(text, values),
-          ]);
-          lines.push(...plan.map((row) => row['QUERY PLAN']));
-          return rows;
-        },
-      };
+      const spy = explaining(tx, lines);
       const feed = feedOf(plinth.modules);
       expect(await lookIn(spy, peek(feed, name))).toHaveLength(1);
       const batch = await readBatch(spy, feed, { consumer: name });

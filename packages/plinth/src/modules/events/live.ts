@@ -117,7 +117,8 @@ function pageOf(rows: readonly Row[], window: LiveWindow, limit: number): LivePa
   return { events, s2: rows[0]?.s2 ?? window.s2 ?? window.s1, full: events.length === limit };
 }
 
-const newOf = (text: string, values: readonly (string | null)[]): Look => ({ text, values, settings: BY_INDEX, timeoutMs: 10_000 });
+const TIMEOUT_MS = 10_000;
+const newOf = (text: string, values: readonly (string | null)[]): Look => ({ text, values, settings: BY_INDEX });
 
 /** One page of every tenant's events. `above`: LogState.above. */
 export async function readLivePage(
@@ -129,8 +130,8 @@ export async function readLivePage(
   const values = [window.s1, window.last, above, String(limit), ...(window.s2 === undefined ? [] : [window.s2])];
   const begun = window.s2 !== undefined && window.last !== '0';
   const rows = begun
-    ? plinth.asWorker({ readOnly: true, timeoutMs: 10_000 }, (tx) => readInOrder<Row>(tx, nextPageSql(SHARDS.map(String), ''), values))
-    : plinth.lookAsWorker<Row>(newOf(pageSql(EVERY, '', window.s2 !== undefined), values));
+    ? plinth.asWorker({ readOnly: true, timeoutMs: TIMEOUT_MS }, (tx) => readInOrder<Row>(tx, nextPageSql(SHARDS.map(String), ''), values))
+    : plinth.lookAsWorker<Row>({ ...newOf(pageSql(EVERY, '', window.s2 !== undefined), values), timeoutMs: TIMEOUT_MS });
   return pageOf(await rows, window, limit);
 }
 
