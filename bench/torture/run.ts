@@ -25,11 +25,18 @@ export interface Span {
   to: number;
 }
 
+/** A transaction that stays open after it has taken its id. */
+export interface LongTransaction extends Span {
+  xact: bigint;
+}
+
 /** What the parts of a torture share while it runs. */
 export interface Run {
   options: TortureOptions;
   /** When it was known that an event is committed, ms since 1970, by its id. */
   committed: Map<string, number>;
+  /** Transactions that were committed. */
+  commits: number;
   rolledBack: number;
   prepared: number;
   longTransactions: number;
@@ -41,8 +48,7 @@ export interface Run {
   writing: boolean;
   reading: boolean;
   transactionNo: number;
-  /** While each of the long transactions was open. */
-  long: Span[];
+  long: LongTransaction[];
   /** Times in which the machine was too busy to answer `select 1`. */
   silences: Span[];
 }
@@ -50,6 +56,7 @@ export interface Run {
 export const newRun = (options: TortureOptions): Run => ({
   options,
   committed: new Map(),
+  commits: 0,
   rolledBack: 0,
   prepared: 0,
   longTransactions: 0,
@@ -73,6 +80,8 @@ grant insert on torture.work to plinth_app;
 grant insert on torture.effects to plinth_worker;
 create table torture.naive (last bigint not null, xact xid8 not null);
 insert into torture.naive values (0, '0')`;
+
+export const writersOf = ({ writers = 6 }: TortureOptions): number => writers;
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 

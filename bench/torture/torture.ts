@@ -6,7 +6,7 @@ import pg from 'pg';
 import { seeded } from '../../packages/plinth/src/testing/random.ts';
 import { CONSUMER, heartbeat, killer, naiveReader, reader } from './readers.ts';
 import type { Run, TortureOptions } from './run.ts';
-import { newRun, pause, SETUP } from './run.ts';
+import { newRun, pause, SETUP, writersOf } from './run.ts';
 import type { TortureResult } from './verdict.ts';
 import { judge } from './verdict.ts';
 import { longWriter, writer } from './writers.ts';
@@ -51,7 +51,7 @@ export async function torture(options: TortureOptions): Promise<TortureResult> {
   const readers =
     cursor === 'snapshot' ? [...Array.from({ length: options.readers ?? 3 }, () => reader(run, fork())), killer(run, fork())] : [naiveReader(run, cursor)];
   readers.push(heartbeat(run));
-  const writers = [...Array.from({ length: options.writers ?? 6 }, () => writer(run, fork())), longWriter(run, fork())];
+  const writers = [...Array.from({ length: writersOf(options) }, () => writer(run, fork())), longWriter(run, fork())];
   const failed = Promise.race([...readers, ...writers].map((part) => part.then(() => new Promise<never>(() => {}))));
   failed.catch(() => {});
   try {

@@ -1,6 +1,6 @@
 /** The oracle: what was committed against what was handled. */
 import type pg from 'pg';
-import type { Run, Span } from './run.ts';
+import type { LongTransaction, Run, Span } from './run.ts';
 
 export interface TortureResult {
   committed: number;
@@ -15,7 +15,7 @@ export interface TortureResult {
   inverted: number;
   /** Events that were handled more than 1 s after their commit, not counting time in which the machine answered nobody. */
   stalled: number;
-  /** Long transactions during which nothing was handled that committed after they had begun. */
+  /** Long transactions during which nothing was handled that is younger than they are. */
   blockades: number;
   /** Longest time in which a query that waits for nothing had no answer. */
   worstSilenceMs: number;
@@ -25,16 +25,24 @@ export interface TortureResult {
 }
 
 const STALL_MS = 1_000;
-/** Transactions that began before a long one may still commit and be read by any cursor in this time. */
-const SETTLED_MS = 300;
+/** What commits later than this before the end of a long transaction may be handled after it by any reader. */
+const READ_MS = 300;
 
 const silentWithin = (run: Run, from: number, to: number): number =>
   run.silences.reduce((sum, silence) => sum + Math.max(0, Math.min(to, silence.to) - Math.max(from, silence.from)), 0);
 
-/** Events were committed while the transaction was open, and none of them was handled before it ended. The last one of a run may have had no company. */
-function heldUp(open: Span, waits: readonly Span[]): boolean {
-  const meanwhile = waits.filter(({ from }) => from > open.from + SETTLED_MS && from < open.to - SETTLED_MS);
-  return meanwhile.length > 0 && !meanwhile.some(({ to }) => to < open.to);
+/** A wait of an event of this transaction. */
+interface Wait extends Span {
+  xact: bigint;
+}
+
+/**
+ * Events of younger transactions were committed while this one was open, and none of them was handled before it ended. By transaction ids and not
+ * by time: an older transaction may commit at any time, and every cursor reads it. The last long one of a run may have had no company.
+ */
+function heldUp(open: LongTransaction, waits: readonly Wait[]): boolean {
+  const younger = waits.filter(({ xact, from }) => xact > open.xact && from < open.to - READ_MS);
+  return younger.length > 0 && !younger.some(({ to }) => to < open.to);
 }
 
 interface Verdict {
@@ -54,10 +62,14 @@ export async function judge(run: Run, admin: pg.Client, tookMs: number): Promise
   const { rows: effects } = await admin.query<{ event_id: string; at: number }>(
     'select event_id, extract(epoch from at)::float8 * 1000 as at from torture.effects',
   );
-  const { rows: truth } = await admin.query<{ id: string }>('select id from plinth_events.events');
-  const known = new Set(truth.map((row) => row.id));
+  const { rows: truth } = await admin.query<{ id: string; xact: string }>('select id, xact::text as xact from plinth_events.events');
+  const known = new Map(truth.map(({ id, xact }) => [id, BigInt(xact)]));
   const vanished = [...run.committed.keys()].filter((id) => !known.has(id)).length;
-  const waits = effects.map((effect) => ({ from: run.committed.get(effect.event_id) ?? effect.at, to: effect.at }));
+  const waits = effects.map((effect) => ({
+    from: run.committed.get(effect.event_id) ?? effect.at,
+    to: effect.at,
+    xact: known.get(effect.event_id) ?? 0n,
+  }));
   const lags = Float64Array.from(waits, ({ from, to }) => to - from).sort();
   return {
     committed: run.committed.size,

@@ -1,7 +1,7 @@
 /** Writers of the torture: rollbacks, savepoints, two-phase commits, hot streams and transactions that take their id long before they append. */
 import type pg from 'pg';
 import type { Run } from './run.ts';
-import { connected, pause } from './run.ts';
+import { connected, pause, writersOf } from './run.ts';
 
 /** Writers wait beyond this many unread events, so that lag tells of stalls and not of a reader that is merely slower. */
 const MOST_UNREAD = 400;
@@ -71,8 +71,11 @@ async function end(run: Run, client: pg.Client, ending: Ending, ids: readonly st
     run.prepared++;
   }
   const at = Date.now();
-  if (ending === 'commit' || ending === 'prepare and commit') for (const id of ids) run.committed.set(id, at);
-  else run.rolledBack++;
+  if (ending === 'rollback' || ending === 'prepare and roll back') run.rolledBack++;
+  else {
+    run.commits++;
+    for (const id of ids) run.committed.set(id, at);
+  }
 }
 
 const isDeadlock = (error: unknown): boolean => (error as { code?: string }).code === '40P01';
@@ -105,6 +108,12 @@ async function write(run: Run, client: pg.Client, random: () => number): Promise
 /** Takes its transaction id, waits, and only then appends to a hot stream: its event has an old id and a new version. */
 export const longWriter = (run: Run, random: () => number): Promise<void> => connected(run.options.serverUrl, (client) => writeLong(run, client, random));
 
+/** Until somebody has committed a younger transaction: each of the others may have had one older one open. */
+async function company(run: Run): Promise<void> {
+  const enough = run.commits + writersOf(run.options) + 1;
+  while (run.writing && run.commits < enough) await pause(5);
+}
+
 async function writeLong(run: Run, client: pg.Client, random: () => number): Promise<void> {
   const tenants = run.options.tenants;
   const append = (stream: string, data: string): Promise<string[]> =>
@@ -112,12 +121,14 @@ async function writeLong(run: Run, client: pg.Client, random: () => number): Pro
   while (run.writing) {
     const tenant = tenants[Math.floor(random() * tenants.length)] ?? '';
     await client.query(begin(tenant).join(';'));
-    await client.query(`insert into torture.work (tenant_id, note) values ('${tenant}', 'long')`);
-    const from = Date.now();
+    const taken = `insert into torture.work (tenant_id, note) values ('${tenant}', 'long') returning pg_current_xact_id()::text as xact`;
+    const { rows } = await client.query<{ xact: string }>(taken);
+    const open = { xact: BigInt(rows[0]?.xact ?? 0), from: Date.now() };
     const ids = await append(`long-${run.longTransactions}`, '{}');
+    await company(run);
     await pause(run.options.longMs ?? 3_000);
     for (let n = 0; n < 3; n++) ids.push(...(await append(`hot-${run.longTransactions % 6}`, '{"long":true}')));
-    run.long.push({ from, to: Date.now() });
+    run.long.push({ ...open, to: Date.now() });
     await end(run, client, 'commit', ids, random);
     run.longTransactions++;
   }
