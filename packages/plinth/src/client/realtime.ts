@@ -16,6 +16,9 @@ export interface RealtimeEvent<Payload = Record<string, unknown>> {
   metadata: Record<string, unknown>;
 }
 
+/** What the server leaves out of a frame where it is null. */
+const ABSENT = { aggregate_type: null, aggregate_id: null, version: null, correlation_id: null, causation_id: null };
+
 export interface RealtimeReset {
   /** `log_changed`, `retention` or `unknown_offset`. */
   reason: string;
@@ -179,7 +182,7 @@ class Listening<Payload> implements RealtimeClient {
     if (this.#closed.signal.aborted) return;
     if (data !== undefined) {
       const value = JSON.parse(data) as unknown;
-      if (event === 'event') this.#listener.onEvent(value as RealtimeEvent<Payload>);
+      if (event === 'event') this.#listener.onEvent({ ...ABSENT, ...(value as RealtimeEvent<Payload>) });
       else if (event === 'reset') this.#listener.onReset?.(value as RealtimeReset);
       else if (event === 'failure') this.#failed(value as { code: string; status: number });
       if (event === 'ready' || event === 'reset') {

@@ -82,7 +82,8 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
     checks: checksOf(options.modules, wake),
     followers: followersOf(options.modules),
     writeEffects: isPool(options.database) || options.database.prepare === false ? undefined : effectWriter(insertsOf(options.modules)),
-    onSignal: (signals) => wake.signal(signals),
+    onSignal: (signals, ridden) => wake.signal(signals, ridden),
+    ride: (signals) => wake.ride(signals),
   };
   const appRole = options.appRole === undefined ? 'plinth_app' : options.appRole;
   const run = <T>(role: string | null, input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T> =>

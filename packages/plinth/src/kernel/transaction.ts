@@ -58,8 +58,10 @@ export interface TransactionDeps {
   offer: Offer;
   clock: Clock;
   newId: IdSource;
-  /** Hears of every signal that effects asked for, after COMMIT. */
-  onSignal: (signals: ReadonlySet<string>) => void;
+  /** Hears of every signal that effects asked for, after COMMIT; `ridden`: a text of `ride` went with it. */
+  onSignal: (signals: ReadonlySet<string>, ridden: boolean) => void;
+  /** See Wake.ride. */
+  ride: (signals: ReadonlySet<string>) => string | undefined;
   /** By module: what its effects pass before they are written. */
   checks: ReadonlyMap<string, EffectCheck>;
   /** By module: what follows in the transaction on effects that were written. */
@@ -99,11 +101,11 @@ function scope(deps: TransactionDeps, context: Context, send: Queryable['query']
     afterCommit: (hook: () => void) => void hooks.push(hook),
     signal: afterCommit,
   });
-  const committed = (): void => {
-    if (signals.size > 0) deps.onSignal(signals);
+  const committed = (ridden = false): void => {
+    if (signals.size > 0) deps.onSignal(signals, ridden);
     for (const hook of hooks) hook();
   };
-  return { tx, buffer, committed };
+  return { tx, buffer, signals, committed };
 }
 
 /** Lets the modules look at their effects. Returns a promise only where one of them has to wait, so that the others cost no turn of the event loop. */
@@ -150,11 +152,10 @@ export async function runTransaction<Modules extends ModuleMap, T>(
     (await beginning.before(() => client.query(text, values as unknown[] | undefined))).rows as Row[];
   const sendPrepared = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> =>
     (await beginning.before(() => client.query({ name: statementName(text), text, values: values as unknown[] }))).rows as Row[];
-  const { tx, buffer, committed } = scope(deps, context, send, deps.writeEffects ? sendPrepared : send);
+  const { tx, buffer, signals, committed } = scope(deps, context, send, deps.writeEffects ? sendPrepared : send);
   try {
     const result = await corked(stream, () => runInContext(context, () => body(tx as Transaction<Modules>)));
-    await commit(deps, client, beginning, tx, buffer);
-    committed();
+    committed(await commit(deps, client, beginning, tx, buffer, signals));
     return result;
   } catch (error) {
     if (beginning.sent && !broken) await client.query('rollback').catch((fault: unknown) => (broken = fault));
@@ -176,12 +177,26 @@ function corked<T>(stream: ReturnType<typeof streamOf>, start: () => Promise<T>)
   }
 }
 
-/** Effects and COMMIT as one message, so they cost one round trip; BEGIN with them where nothing was sent before. A statement that fails ends it before COMMIT. Returns the last command. */
-async function sendCommit(deps: TransactionDeps, client: pg.PoolClient, beginning: Beginning, context: Context, effects: readonly Effect[]): Promise<string> {
+/**
+ * Effects and COMMIT as one message, so they cost one round trip; BEGIN with them where nothing was sent before. A statement that fails ends it before
+ * COMMIT. `note` leaves in the same write, as a message of its own: what becomes of it nobody has to know. Returns the last command.
+ */
+async function sendCommit(
+  deps: TransactionDeps,
+  client: pg.PoolClient,
+  beginning: Beginning,
+  context: Context,
+  effects: readonly Effect[],
+  note: string | undefined,
+): Promise<string> {
   if (effects.length > 0 && deps.writeEffects) {
     const statements = [...deps.writeEffects(context, effects), COMMIT];
     const begin = beginning.take();
-    const results = await (begin ? runPrepared(client, [...begin, ...statements]) : beginning.before(() => runPrepared(client, statements)));
+    const results = await corked(streamOf(client), () => {
+      const running = begin ? runPrepared(client, [...begin, ...statements]) : beginning.before(() => runPrepared(client, statements));
+      if (note) client.query(note).catch(() => {});
+      return running;
+    });
     return results.at(-1)?.command ?? '';
   }
   const write = effects.length > 0 ? `call plinth.write_effects(${literal(effectsDocument(effects))});` : '';
@@ -191,13 +206,22 @@ async function sendCommit(deps: TransactionDeps, client: pg.PoolClient, beginnin
   });
 }
 
-async function commit(deps: TransactionDeps, client: pg.PoolClient, beginning: Beginning, tx: AnyTransaction, buffer: EffectBuffer): Promise<void> {
+/** Returns whether the hint of its signals has gone with it. */
+async function commit(
+  deps: TransactionDeps,
+  client: pg.PoolClient,
+  beginning: Beginning,
+  tx: AnyTransaction,
+  buffer: EffectBuffer,
+  signals: ReadonlySet<string>,
+): Promise<boolean> {
   // What follows on effects has to see them written, and COMMIT has to come after it.
   if (deps.followers.size > 0 && followed(deps, buffer.waiting)) await tx.flush();
   const effects = buffer.take();
   const checking = checked(deps, tx, effects);
   if (checking) await checking;
-  const last = await sendCommit(deps, client, beginning, tx.context, effects).catch((error: unknown) =>
+  const note = signals.size > 0 && effects.length > 0 && deps.writeEffects ? deps.ride(signals) : undefined;
+  const last = await sendCommit(deps, client, beginning, tx.context, effects, note).catch((error: unknown) =>
     effects.length > 0 ? explain(deps, tx.context, effects, error, client) : Promise.reject(error),
   );
   if (last !== 'COMMIT')
@@ -205,6 +229,7 @@ async function commit(deps: TransactionDeps, client: pg.PoolClient, beginning: B
       message: 'The transaction had failed before its end and was rolled back',
       wayOut: 'Let the error of the failed statement reach the end of the transaction.',
     });
+  return note !== undefined;
 }
 
 /**
