@@ -53,9 +53,10 @@ async function runTests(selection: readonly string[], folder: string, environmen
 /** Gives the body the URL of a PostgreSQL of the machine's own programs, and removes it afterwards. */
 async function onPostgres15(body: (environment: NodeJS.ProcessEnv) => Promise<boolean>): Promise<boolean> {
   const { startPostgres } = await import('plinth-embedded');
+  const { testFolder } = await import('../packages/plinth/src/testing/folder.ts');
   const { testSettings } = await import('../packages/plinth/src/testing/settings.ts');
   const programFolder = process.env.PLINTH_POSTGRES15_BIN ?? '/usr/lib/postgresql/15/bin';
-  const dataDir = mkdtempSync(join(tmpdir(), 'plinth-test-15-'));
+  const dataDir = mkdtempSync(join(await testFolder(), 'plinth-test-15-'));
   const postgres = await startPostgres({ dataDir, port: 0, settings: testSettings, programFolder });
   try {
     title(`Tests on PostgreSQL ${postgres.version}`);

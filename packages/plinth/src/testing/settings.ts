@@ -3,7 +3,7 @@ export const testSettings = {
   fsync: false,
   synchronous_commit: false,
   full_page_writes: false,
-  max_wal_size: '4GB',
+  max_wal_size: '1GB',
   checkpoint_timeout: '30min',
   shared_buffers: '256MB',
   max_connections: 300,
