@@ -16,11 +16,14 @@ const publish = (...numbers: number[]) =>
   server.database.plinth.transaction({ tenantId: server.database.tenantA }, async (tx) => void numbers.map((n) => tx.events.publish('client.told', { n })));
 
 function listen(options: Partial<RealtimeClientOptions> & { url: string }) {
-  const seen = { numbers: [] as number[], resets: [] as string[], states: [] as RealtimeState[], refused: [] as string[] };
+  const seen = { aggregates: [] as unknown[], numbers: [] as number[], resets: [] as string[], states: [] as RealtimeState[], refused: [] as string[] };
   const client = realtime<{ n: number }>(
     { token: server.keyA, topics: ['events/client.*'], backoffMs: { first: 20, longest: 200 }, ...options },
     {
-      onEvent: ({ payload }) => void seen.numbers.push(payload.n),
+      onEvent: ({ payload, aggregate_id, version }) => {
+        seen.aggregates.push([aggregate_id, version]);
+        seen.numbers.push(payload.n);
+      },
       onReset: ({ reason }) => void seen.resets.push(reason),
       onState: (state) => void seen.states.push(state),
       onRefused: ({ code }) => void seen.refused.push(code),
@@ -43,6 +46,7 @@ test('goes on at another process when its server goes, without a gap and without
   await publish(5);
   await eventually(() => seen.numbers.length >= 5, 'it was told the rest');
   expect(seen.numbers).toEqual([1, 2, 3, 4, 5]);
+  expect(seen.aggregates[0], 'what the frame left out is null').toEqual([null, null]);
   expect(seen.states).toEqual(expect.arrayContaining(['live', 'waiting']));
   const other = listen({ url: origin, offset: client.offset });
   await eventually(() => other.client.state === 'live', 'another begins where it stands');

@@ -10,7 +10,7 @@ export interface Wake {
   signal(names: Iterable<string>, ridden?: boolean): void;
   /**
    * After a pause: a text that tells other processes, for a connection that is about to commit to send right behind COMMIT (as a message of its own, so
-   * that it is never part of the transaction). They hear half a millisecond sooner than by a connection of ours. Undefined: hints are being coalesced.
+   * that it is never part of the transaction). Others hear one round trip sooner than by a connection of ours. Undefined: hints are being coalesced.
    */
   ride(names: Iterable<string>): string | undefined;
   /** Hands the hints of this process to another bus as well, coalesced as they are; a carrier that fails loses hints. Returns the way to stop. */

@@ -58,6 +58,9 @@ describe('topics', () => {
       id: expect.any(String),
       data: { event_type: 'order.changed', aggregate_id: 'o/1', version: 2 },
     });
+    const outside = all.told.find(({ event, data }) => event === 'event' && (data as { event_type?: string }).event_type === 'invoice.created');
+    expect(outside?.data, 'what is null is left out').not.toHaveProperty('aggregate_id');
+    expect(Object.values(outside?.data ?? {})).not.toContain(null);
     for (const one of [all, orders, stream, other]) one.close();
   });
 
