@@ -19,8 +19,6 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'plinth',
-          // Files share what they import: loading it anew for each was a tenth of their time. What a file changes of it, it puts back.
-          isolate: false,
           include: ['packages/plinth/src/**/*.test.ts', 'examples/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts'],
           exclude: ['**/node_modules/**', '**/dist/**'],
           globalSetup: ['packages/plinth/src/testing/global-setup.ts'],
