@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { literal } from './database.ts';
 
 /**
- * Wake-up hints. Sent after COMMIT, on a connection of their own, at most one per signal in `intervalMs`: a NOTIFY inside
+ * Wake-up hints. Sent after COMMIT, behind it on the same connection or on one of their own, at most one per signal in `intervalMs`: a NOTIFY inside
  * the writer's transaction serialises commits (measured 0.25x to 0.37x, research/lab.md 3c). A hint may be lost; polling is the truth.
  */
 export interface Wake {

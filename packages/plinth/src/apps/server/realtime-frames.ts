@@ -36,9 +36,7 @@ export function frame(format: Format, event: string, id: string | undefined, dat
   return Buffer.from(data === undefined ? `${lines}: ${event}\n\n` : `${lines}event: ${event}\ndata: ${data}\n\n`);
 }
 
-/**
- * An event as readers get it; the fields of GET /api/v1/events/{id} without those that are null: every byte goes to thousands.
- */
+/** An event as readers get it; the fields of GET /api/v1/events/{id} without those that are null: every byte goes to thousands. */
 function textOf(event: LiveEvent): string {
   const { payload, metadata, version } = event;
   const rest = JSON.stringify({
