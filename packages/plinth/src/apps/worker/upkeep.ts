@@ -54,18 +54,20 @@ export function startUpkeep(options: UpkeepOptions): Loop[] {
 function ringTurn({ plinth, services, stats }: UpkeepOptions): () => Promise<number> {
   let claimedBefore = 0;
   let turns = 0;
+  let behind = false;
   return async () => {
-    const busy = stats.claimed > claimedBefore + RING.busyFrom;
+    const busy = behind || stats.claimed > claimedBefore + RING.busyFrom;
     claimedBefore = stats.claimed;
     turns += 1;
     if (!busy && turns % RING.restTurns !== 1) return RING.restMs;
-    const did = await plinth.asWorker({ durable: false }, (tx) => rotateRing(tx));
+    const { did, more } = await plinth.asWorker({ durable: false }, (tx) => rotateRing(tx));
+    behind = more;
     if (did) services.log.info({ ring: did }, 'worker: the ring of ready jobs was turned');
     if (turns % RING.restTurns === 1) {
       const promoted = await plinth.asWorker({}, (tx) => promoteJobs(tx, 1_000));
       if (promoted > 0) plinth.wake.signal([JOB_SIGNALS.enqueued]);
     }
-    return busy ? RING.busyMs : RING.restMs;
+    return busy || behind ? RING.busyMs : RING.restMs;
   };
 }
 

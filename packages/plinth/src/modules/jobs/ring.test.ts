@@ -38,3 +38,31 @@ test('a snapshot from before a job was enqueued empties nothing', async () => {
   });
   expect(await jobs.claim()).toHaveLength(1);
 });
+
+test('what waits in a closed slot is indexed a part at a time, in the open one not at all', async () => {
+  const { admin } = jobs.database;
+  /** Ranges of the slot without a summary; they have one afterwards. */
+  const bare = async (slot: unknown): Promise<number> =>
+    Number((await admin.query(`select pg_catalog.brin_summarize_new_values('plinth_jobs.jobs_ready_${slot}_ids') as n`)).rows[0]?.n);
+  while (String(await turn()).includes('emptied'));
+  const filled = await openSlot();
+  const ids = await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) =>
+    tx.jobs.enqueueMany(
+      'k',
+      Array.from({ length: 1_500 }, () => ({})),
+    ),
+  );
+  expect(await turn()).toContain('opened');
+  const summarise = (): Promise<boolean | undefined> =>
+    jobs.plinth.asWorker({}, async (tx) => (await tx.query<{ more: boolean }>('select plinth_jobs.summarise_ring(1) as more'))[0]?.more);
+  const answers: unknown[] = [];
+  do answers.push(await summarise());
+  while (answers.at(-1));
+  expect(answers.length).toBeGreaterThan(1);
+  expect(await bare(filled)).toBe(0);
+  const { rows } = await admin.query('select from plinth_jobs.jobs where id = $1', [ids[700]]);
+  expect(rows).toHaveLength(1);
+  // Its first range would be written anew by every insert.
+  await jobs.enqueue(jobs.a, 'k');
+  expect(await bare(await openSlot())).toBe(1);
+});

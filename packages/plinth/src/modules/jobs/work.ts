@@ -167,10 +167,10 @@ export async function promoteJobs(tx: Queryable, limit: number): Promise<number>
   return row?.n ?? 0;
 }
 
-/** Turns the ring of ready jobs. Returns what was done, for the log. */
-export async function rotateRing(tx: Queryable): Promise<string> {
-  const [row] = await tx.query<{ did: string | null }>('select plinth_jobs.rotate() as did');
-  return row?.did ?? '';
+/** Turns the ring of ready jobs and indexes a part of what waits in it. Returns what was done, for the log, and whether more is to be indexed. */
+export async function rotateRing(tx: Queryable): Promise<{ did: string; more: boolean }> {
+  const [row] = await tx.query<{ did: string | null; more: boolean }>('select plinth_jobs.rotate() as did, plinth_jobs.summarise_ring() as more');
+  return { did: row?.did ?? '', more: row?.more ?? false };
 }
 
 /** Takes at most `limit` jobs, the most urgent first, equal shares for tenants; registers the worker. For callers that keep nothing between two claims. */

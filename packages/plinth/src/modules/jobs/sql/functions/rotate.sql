@@ -7,6 +7,7 @@ as $$
 declare
   _open integer;
   _slot text;
+  _pages bigint;
   _used boolean;
   _free integer;
   _did text[] := '{}';
@@ -23,23 +24,23 @@ begin
   for _n in 0 .. 3 loop
     _slot := 'plinth_jobs.jobs_ready_' || _n;
     continue when _n = _open;
-    if pg_catalog.pg_relation_size(_slot::regclass) > 0 then
-      execute 'select exists (select from ' || _slot || ')' into _used;
+    _pages := pg_catalog.pg_relation_size(_slot::regclass) / 8192;
+    if _pages > 0 then
+      -- What came last is mostly taken last: its end tells without reading what was taken of a long backlog.
+      execute format('select exists (select from %1$s where ctid >= %2$L::tid) or exists (select from %1$s)', _slot, '(' || greatest(0, _pages - 64) || ',0)') into _used;
       if not _used then
         begin
           execute 'lock table ' || _slot || ' in access exclusive mode';
           execute 'select exists (select from ' || _slot || ')' into _used;
           if not _used then
             execute 'truncate ' || _slot;
+            perform pg_catalog.brin_desummarize_range((_slot || '_ids')::regclass, 0);
+            perform pg_catalog.setval((_slot || '_summarised')::regclass, 0);
             _did := _did || ('emptied ' || _n);
           end if;
         exception when lock_not_available then
           _used := true;
         end;
-      end if;
-      if _used then
-        -- Not the open slot: a range that still grows would have its summary written anew by every insert.
-        perform pg_catalog.brin_summarize_new_values((_slot || '_ids')::regclass);
       end if;
     else
       _used := false;

@@ -107,6 +107,11 @@ begin
     -- A lane is what shares one order and one fair turn. It does not start with tenant_id: workers claim across tenants.
     execute format('create index %I on plinth_jobs.%I (queue, priority, tenant_id, concurrency_key, seq)', _slot || '_lane', _slot);
     execute format('create index %I on plinth_jobs.%I using brin (id uuid_minmax_multi_ops, correlation_id uuid_minmax_multi_ops) with (pages_per_range = 16)', _slot || '_ids', _slot);
+    -- An empty table has a first range with a summary, which every insert would write anew (141,000 instructions, a third of an enqueue).
+    perform pg_catalog.brin_desummarize_range(format('plinth_jobs.%I', _slot || '_ids')::regclass, 0);
+    -- How many ranges have a summary since the slot was emptied.
+    execute format('create sequence plinth_jobs.%I minvalue 0 start 0', _slot || '_summarised');
+    perform setval(format('plinth_jobs.%I', _slot || '_summarised'), 0);
     execute format('comment on table plinth_jobs.%I is %L', _slot, 'Jobs that may run now, slot ' || _n || ' of the ring.');
   end loop;
   foreach _partition in array array['jobs_ready', 'jobs_ready_0', 'jobs_ready_1', 'jobs_ready_2', 'jobs_ready_3', 'jobs_scheduled', 'jobs_failed', 'jobs_run'] loop
