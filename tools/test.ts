@@ -9,6 +9,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { testFolder } from '../packages/plinth/src/testing/folder.ts';
 import { root } from './repo.ts';
 import { reportFunctions, reportNotRun } from './test-report.ts';
 import { missingTools, offerTools } from './test-tools.ts';
@@ -53,10 +54,9 @@ async function runTests(selection: readonly string[], folder: string, environmen
 /** Gives the body the URL of a PostgreSQL of the machine's own programs, and removes it afterwards. */
 async function onPostgres15(body: (environment: NodeJS.ProcessEnv) => Promise<boolean>): Promise<boolean> {
   const { startPostgres } = await import('plinth-embedded');
-  const { testFolder } = await import('../packages/plinth/src/testing/folder.ts');
   const { testSettings } = await import('../packages/plinth/src/testing/settings.ts');
   const programFolder = process.env.PLINTH_POSTGRES15_BIN ?? '/usr/lib/postgresql/15/bin';
-  const dataDir = mkdtempSync(join(await testFolder(), 'plinth-test-15-'));
+  const dataDir = mkdtempSync(join(tmpdir(), 'plinth-test-15-'));
   const postgres = await startPostgres({ dataDir, port: 0, settings: testSettings, programFolder });
   try {
     title(`Tests on PostgreSQL ${postgres.version}`);
@@ -70,9 +70,11 @@ async function onPostgres15(body: (environment: NodeJS.ProcessEnv) => Promise<bo
 async function main(args: readonly string[]): Promise<boolean> {
   const selection = args.filter((arg) => arg !== '--tests-only' && arg !== '--postgres15');
   const started = performance.now();
+  offerTools(missingTools(), ci);
+  // For everything below: some twenty tests make a cluster of their own, and so do the checks.
+  process.env.TMPDIR ??= await testFolder();
   const folder = mkdtempSync(join(tmpdir(), 'plinth-npm-test-'));
   try {
-    offerTools(missingTools(), ci);
     if (args.includes('--postgres15')) return await onPostgres15((environment) => runTests(selection, folder, environment));
     let checked = true;
     if (args.length === 0) {
