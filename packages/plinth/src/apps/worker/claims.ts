@@ -43,8 +43,8 @@ const PEEK_MS = 250;
 const LATE_COMMIT_MS = 2_000;
 /** Lanes are found anew so often while there is work; longer where finding them takes long. */
 const REFRESH_MS = 100;
-/** After the end of a job an idle process looks again, but not more often than this. */
-const LOOK_AGAIN_MS = 25;
+/** What has ended may have held back others: so long after its last look an idle process looks again, sooner where that look brought something. */
+const LOOK_AGAIN_MS = { brought: 5, nothing: 25 };
 /** Work that is fetched ahead would last so long. */
 const AHEAD_MS = 250;
 /** Claimed anew when so many are used up, or half of what is held ahead: the rest lasts until the claim has come. Smaller claims cost more a job. */
@@ -63,10 +63,10 @@ export function createClaims(options: ClaimsOptions): Claims {
   const kinds = Object.keys(options.definitions);
   const ring = createLaneRing();
   const lanes = laneFinder(options, ring);
-  const peek = peeker(plinth);
-  let hinted = true;
-  let lookedMs = 0;
+  const idle = idleClaims(options, kinds, () => loop.nudge());
   let claiming = false;
+  /** A job has ended while a claim was under way, which may not have seen it. */
+  let missed = false;
 
   const { refill, room } = appetite(options);
   const disown = disowner(options);
@@ -78,19 +78,12 @@ export function createClaims(options: ClaimsOptions): Claims {
     const jobs = await plinth.asWorker({ durable }, (tx) => claimLanes(tx, { worker: member.id, limit, kinds, turns }));
     ring.taken(turns, jobs);
     options.onClaimed(jobs);
-    return jobs.length;
+    return 0;
   };
 
   const claimIdle = async (limit: number): Promise<number> => {
-    const fresh = hinted || performance.now() - lookedMs >= pollMs || (await peek());
-    if (fresh !== true) return Math.min(fresh, pollMs);
-    hinted = false;
-    lookedMs = performance.now();
-    const jobs = await plinth.asWorker({ durable }, (tx) =>
-      claimJobs(tx, { worker: member.id, limit, leaseMs: options.leaseMs, kinds, queues: options.queues }),
-    );
-    options.onClaimed(jobs);
-    if (jobs.length < limit) return Math.min(PEEK_MS, pollMs) * (0.75 + Math.random() / 2);
+    const waitMs = await idle.claim(limit);
+    if (waitMs !== undefined) return waitMs;
     await lanes.refresh();
     return 0;
   };
@@ -105,31 +98,87 @@ export function createClaims(options: ClaimsOptions): Claims {
       // In batches: a claim for every slot that becomes free would cost more than the jobs.
       if (kinds.length === 0 || limit < 1 || (options.held() >= options.concurrency && limit < refill())) return pollMs;
       claiming = true;
+      missed = false;
       try {
         await disown();
-        if (ring.size === 0) return await claimIdle(limit);
-        await claimFromRing(limit);
-        return 0;
+        return await (ring.size === 0 ? claimIdle(limit) : claimFromRing(limit));
       } finally {
         claiming = false;
+        if (missed && ring.size === 0) idle.lookAgain();
       }
     },
   });
-  const stopHearing = plinth.wake.on(JOB_SIGNALS.enqueued, () => {
-    hinted = true;
-    loop.nudge();
-  });
+  const stopHearing = plinth.wake.on(JOB_SIGNALS.enqueued, idle.hint);
   return {
     freed() {
+      missed = claiming;
       if (claiming) return;
-      const limit = room();
-      // What has ended may have held back others: a cap, a key, a dependency.
-      if (ring.size === 0 && performance.now() - lookedMs > LOOK_AGAIN_MS) hinted = true;
-      if (ring.size > 0 ? limit >= Math.max(1, refill()) || options.held() < options.concurrency : hinted && limit > 0) loop.nudge();
+      if (ring.size === 0) {
+        if (idle.hinted && room() > 0) loop.nudge();
+        else idle.lookAgain();
+      } else if (room() >= Math.max(1, refill()) || options.held() < options.concurrency) loop.nudge();
     },
     async stop() {
       stopHearing();
       await loop.stop();
+      idle.stop();
+    },
+  };
+}
+
+interface IdleClaims {
+  /** Claims, if there may be something. Returns ms until the next look; undefined: there is more than was wanted. */
+  claim(limit: number): Promise<number | undefined>;
+  /** There is something. */
+  hint(): void;
+  /** A hint came since the last look. */
+  readonly hinted: boolean;
+  /** There may be something: what has ended may have held back others, by a cap, a key, a dependency. */
+  lookAgain(): void;
+  stop(): void;
+}
+
+/** Claims of a process that knows of no lanes. */
+function idleClaims(options: ClaimsOptions, kinds: readonly string[], nudge: () => void): IdleClaims {
+  const { plinth, member, pollMs, durable } = options;
+  const peek = peeker(plinth);
+  let hinted = true;
+  let lookedMs = 0;
+  let brought = false;
+  let again: NodeJS.Timeout | undefined;
+  const hint = (): void => {
+    hinted = true;
+    nudge();
+  };
+  return {
+    async claim(limit) {
+      const fresh = hinted || performance.now() - lookedMs >= pollMs || (await peek());
+      if (fresh !== true) return Math.min(fresh, pollMs);
+      hinted = false;
+      lookedMs = performance.now();
+      const jobs = await plinth.asWorker({ durable }, (tx) =>
+        claimJobs(tx, { worker: member.id, limit, leaseMs: options.leaseMs, kinds, queues: options.queues }),
+      );
+      brought = jobs.length > 0;
+      options.onClaimed(jobs);
+      return jobs.length < limit ? Math.min(PEEK_MS, pollMs) * (0.75 + Math.random() / 2) : undefined;
+    },
+    hint,
+    get hinted() {
+      return hinted;
+    },
+    lookAgain() {
+      const dueMs = lookedMs + LOOK_AGAIN_MS[brought ? 'brought' : 'nothing'];
+      again ??= setTimeout(
+        () => {
+          again = undefined;
+          hint();
+        },
+        Math.max(1, dueMs - performance.now()),
+      );
+    },
+    stop() {
+      clearTimeout(again);
     },
   };
 }
