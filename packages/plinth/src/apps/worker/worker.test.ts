@@ -75,36 +75,6 @@ test('a worker runs nothing before its session lock is known, by which others no
   expect(seen[0]).toEqual({ known: true });
 });
 
-test('what a cap held back begins when others have ended, not at the next look of an idle process', { timeout: 20_000 }, async () => {
-  await plinth.transaction({ tenantId: a }, (tx) => tx.query(`select plinth.set_job_limit('tenant', p_max_running := 1)`));
-  try {
-    // An idle process looks four times a second: they would take 25 s.
-    const ids = await plinth.transaction({ tenantId: a }, async (tx) =>
-      tx.jobs.enqueueMany(
-        'k',
-        Array.from({ length: 100 }, () => ({})),
-      ),
-    );
-    let running = 0;
-    let most = 0;
-    let ran = 0;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    start(
-      async () => {
-        most = Math.max(most, ++running);
-        await Promise.resolve();
-        running -= 1;
-        if (++ran === ids.length) resolve();
-      },
-      { pollMs: 600_000 },
-    );
-    await promise;
-    expect(most).toBe(1);
-  } finally {
-    await database.admin.query('delete from plinth_jobs.limits');
-  }
-});
-
 describe('a handler', () => {
   test('gets its payload, runs in the tenant and story of its job, and its result is kept', async () => {
     const correlationId = plinth.newId();

@@ -1,5 +1,5 @@
--- A range of 16 pages takes 0.3 ms, and a backlog of a million jobs has 3,300: at once that is a second in which claims on a small machine
--- waited 40 ms and more. Not of the open slot: a range that still grows would have its summary written anew by every insert.
+-- A range of 16 pages takes 0.3 ms, and a backlog of a million jobs has 3,300: at once that is a second of a core,
+-- beside which small claims took 40 ms and more. Not of the open slot: a range that still grows would have its summary written anew by every insert.
 create or replace function plinth_jobs.summarise_ring(p_ranges integer default 8) returns boolean
 language plpgsql volatile security definer set search_path = ''
 as $$
