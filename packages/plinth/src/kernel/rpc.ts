@@ -1,8 +1,10 @@
 import { initTRPC, TRPCError } from '@trpc/server';
 import { middlewareMarker } from '@trpc/server/unstable-core-do-not-import';
 import type { OpenApiMeta } from 'trpc-to-openapi';
+import type { z } from 'zod';
 import type { Actor } from './context.ts';
 import { fail, PlinthError, toPlinthError, toProblem } from './errors.ts';
+import { strictInput } from './strict-input.ts';
 import type { AnyTransaction } from './transaction.ts';
 
 /** Who called, as far as procedures need to know. */
@@ -198,11 +200,12 @@ interface RouteOptions {
 
 /**
  * A procedure of a module's api: `procedure({ rest: 'GET /audit/entries', permission: 'audit.read', summary })` and then
- * `.input(zod).output(zod).query(({ ctx, input }) => ...)`. `ctx.tx` is the transaction of the call. REST and OpenAPI come from the same lines.
+ * `.input(zod).output(zod).query(({ ctx, input }) => ...)`. `ctx.tx` is the transaction of the call. REST and OpenAPI come from the same lines. The
+ * input takes no field that its schema does not name.
  */
 export const procedure = (options: RouteOptions) => {
   const [method, path] = options.rest.split(' ') as ['GET', `/${string}`];
-  return guarded(options).meta({
+  const made = guarded(options).meta({
     permission: options.permission,
     operator: options.operator ?? false,
     openapi: {
@@ -214,6 +217,8 @@ export const procedure = (options: RouteOptions) => {
       protect: true,
     },
   });
+  const { input } = made;
+  return Object.assign(made, { input: ((schema: z.core.$ZodType) => input(strictInput(schema))) as typeof input });
 };
 
 export const router = t.router;

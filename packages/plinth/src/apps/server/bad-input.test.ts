@@ -38,6 +38,12 @@ const cases: Case[] = [
   post('text where a list is due', user({ roles: 'admin' }), 400, 'kernel_invalid_input'),
   post('a list where an object is due, inside', user({ attributes: [1] }), 400, 'kernel_invalid_input'),
   post('an unknown word where one of several is due', user({ status: 'dead' }), 400, 'kernel_invalid_input'),
+  post('a field that is not known', user({ rolez: ['admin'] }), 400, 'kernel_invalid_input'),
+  {
+    ...post('a field that is not known, inside', { filter: { job_type: 'invoice' }, cancel: true }, 400, 'kernel_invalid_input'),
+    path: '/api/v1/jobs/redrive',
+  },
+  { ...post('a name that another interface has', { type: 'order.paid', payload: {} }, 400, 'kernel_invalid_input'), path: '/api/v1/events' },
   post('an address that is no address', user({ email: 'nobody' }), 400, 'kernel_invalid_input'),
   post('text that is too long', user({ name: 'x'.repeat(201) }), 400, 'kernel_invalid_input'),
   post('a role that does not exist', user({ roles: ['king'] }), 404, 'access_role_not_found'),

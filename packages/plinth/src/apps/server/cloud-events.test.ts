@@ -97,6 +97,10 @@ test('with stream=subject are appended to the stream, correlated, and numbered o
 test('that are not valid, too many, too long or not allowed are refused, and nothing of their batch is kept', async () => {
   const raw = (type: string, body: unknown, key = server.keyA) => server.call(address, { method: 'POST', key, headers: { 'content-type': type }, body });
   const fine = { specversion: '1.0', id: 'r1', source: '/r', type: 'refused.one' };
+  expect(await post('binary', new CloudEvent({ ...fine, subject: 'no-stream', data: {} }), {}, '?stream=subject')).toMatchObject({
+    status: 422,
+    body: { code: 'events_cloud_event_invalid', attribute: 'subject' },
+  });
   expect(await raw('application/cloudevents-batch+json', [fine, { ...fine, id: 'r2', type: 'not a type' }])).toMatchObject({
     status: 422,
     body: { code: 'events_event_invalid' },

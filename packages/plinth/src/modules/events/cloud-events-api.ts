@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
 import { plainError } from './append.ts';
 import type { CloudEvent } from './cloud-events.ts';
-import { fromCloudEvent, toCloudEvent } from './cloud-events.ts';
+import { fromCloudEvent, refuseCloudEvent, toCloudEvent } from './cloud-events.ts';
 import { COLUMNS, type event as eventShape, json } from './event-shapes.ts';
 import type { EventsTransaction } from './publish.ts';
 import { shownTo } from './subjects-api.ts';
@@ -25,6 +25,10 @@ const cloudEventOf = (tenantId: string, row: Row): CloudEvent =>
     occurredAt: row.occurred_at,
   });
 
+const refuseSubject = (): never => {
+  throw refuseCloudEvent('subject', 'stream=subject needs a subject that names a stream, type/id, each percent-encoded');
+};
+
 /** CloudEvents in and out. The server turns the modes of the HTTP binding into the input of `ingestCloudEvents` and back. */
 export const cloudEventsApi = {
   ingestCloudEvents: procedure({
@@ -42,8 +46,9 @@ export const cloudEventsApi = {
       const tx = ctx.tx as EventsTransaction;
       await tx.flush();
       const published = input.events.map((one) => {
-        const { type, data, stream, ...options } = fromCloudEvent(one);
-        const id = tx.events.publish(type, data, { ...options, stream: input.stream === 'subject' ? stream : undefined });
+        const { type, data, stream: named, ...options } = fromCloudEvent(one);
+        const stream = input.stream === 'subject' ? (named ?? refuseSubject()) : undefined;
+        const id = tx.events.publish(type, data, { ...options, stream });
         return { id, key: options.idempotencyKey, source: String(one.source), cloudId: String(one.id) };
       });
       await tx.flush().catch((error: unknown) => {

@@ -142,6 +142,7 @@ test('what is not a CloudEvent, or cannot be kept, is refused by the name of its
     ['type', { ...good, type: 5 }],
     ['time', { ...good, time: 'yesterday' }],
     ['time', { ...good, time: '2026-13-01T00:00:00Z' }],
+    ['time', { ...good, time: '2026-02-30T00:00:00Z' }],
     ['dataschema', { ...good, dataschema: '<>' }],
     ['subject', { ...good, subject: '' }],
     ['Upper', { ...good, Upper: 'a' }],
