@@ -68,6 +68,73 @@ test('a refusal for good ends it and says why', async () => {
   await serving.close();
 });
 
+test('what a listener throws is reported, its connection is given up, and it is told again after growing waits', async () => {
+  const serving = await serve({ fetch: server.handler, port: 0, graceMs: 50 });
+  const signals: (AbortSignal | null | undefined)[] = [];
+  const [told, errors]: [number[], unknown[]] = [[], []];
+  const client = realtime<{ n: number }>(
+    {
+      url: serving.origin,
+      token: server.keyA,
+      topics: ['events/client.*'],
+      backoffMs: { first: 20, longest: 200 },
+      fetch: (input, init) => {
+        signals.push(init?.signal);
+        return fetch(input, init);
+      },
+    },
+    {
+      onEvent: ({ payload: { n } }) => {
+        if (n === 2 && errors.length < 3) throw new Error(`not yet ${errors.length}`);
+        told.push(n);
+      },
+      onError: (error) => void errors.push(String(error)),
+    },
+  );
+  await eventually(() => client.state === 'live', 'it is live');
+  await publish(1);
+  await eventually(() => told.length === 1, 'it was told');
+  await publish(2);
+  await eventually(() => told.length === 2, 'it was told again');
+  await publish(3);
+  await eventually(() => told.length === 3, 'it goes on');
+  expect(told).toEqual([1, 2, 3]);
+  expect(errors).toEqual(['Error: not yet 0', 'Error: not yet 1', 'Error: not yet 2']);
+  expect(signals.map((signal) => signal?.aborted)).toEqual([true, true, true, false]);
+  client.close();
+  expect(signals.at(-1)?.aborted).toBe(true);
+  server.handler.endStreams();
+  await serving.close();
+});
+
+test('a token that ends is asked for anew, and the second refusal in a row is for good', async () => {
+  const serving = await serve({ fetch: server.handler, port: 0, graceMs: 50 });
+  const { id, secret } = await server.makeKey(server.database.tenantA, ['events.read']);
+  const tokens = ['plk_nothing', secret, server.keyA];
+  const asked: string[] = [];
+  const { client, seen } = listen({
+    url: serving.origin,
+    token: () => {
+      asked.push(tokens.shift() ?? 'plk_nothing');
+      return asked.at(-1) ?? '';
+    },
+  });
+  await eventually(() => client.state === 'live', 'the second token was taken');
+  await publish(1);
+  await eventually(() => seen.numbers.length === 1, 'it was told');
+  await server.call(`/api/v1/keys/${id}`, { method: 'DELETE', key: server.keyA });
+  await eventually(() => asked.length === 3 && client.state === 'live', 'the third token was taken');
+  await publish(2);
+  await eventually(() => seen.numbers.length === 2, 'it goes on where it was');
+  expect([seen.numbers, seen.refused]).toEqual([[1, 2], []]);
+  client.close();
+  const other = listen({ url: serving.origin, token: async () => 'plk_nothing' });
+  await eventually(() => other.client.state === 'closed', 'it is closed');
+  expect(other.seen.refused).toHaveLength(1);
+  server.handler.endStreams();
+  await serving.close();
+});
+
 test('frames are read however they were cut', () => {
   const text = 'retry: 5\n\nid: a\nevent: event\ndata: {"n":\ndata: 1}\n\nid: b\n: alive\n\n';
   for (let cut = 1; cut < text.length; cut++) {

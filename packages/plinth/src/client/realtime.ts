@@ -27,6 +27,13 @@ export interface RealtimeReset {
 
 export type RealtimeState = 'connecting' | 'live' | 'waiting' | 'closed';
 
+export interface RealtimeProblem {
+  code: string;
+  status: number;
+  detail?: string;
+  message?: string;
+}
+
 export interface RealtimeListener<Payload = Record<string, unknown>> {
   /** In the order of the log; of a stream in the order of versions. */
   onEvent(event: RealtimeEvent<Payload>): void;
@@ -34,14 +41,19 @@ export interface RealtimeListener<Payload = Record<string, unknown>> {
   onReset?(reset: RealtimeReset): void;
   onState?(state: RealtimeState): void;
   /** The server refuses for good (not allowed, no such topic); the problem document. It is closed then. */
-  onRefused?(problem: { code: string; status: number; detail?: string; message?: string }): void;
+  onRefused?(problem: RealtimeProblem): void;
+  /** A listener threw. The connection is given up, and what it threw on is told again after a wait. Default: console.error. */
+  onError?(error: unknown): void;
 }
 
 export interface RealtimeClientOptions {
   /** Where the server is: `http://127.0.0.1:4400`. In the browser default: where the page came from. */
   url?: string;
-  /** API key or JWT. In the browser leave it out: the console's session is a cookie. */
-  token?: string | undefined;
+  /**
+   * API key or JWT, or what gives one: it is asked for each connection, and once more when the server refuses the one it gave, as it does when a JWT
+   * has expired. In the browser of the console leave it out: its session is a cookie.
+   */
+  token?: string | (() => string | Promise<string>) | undefined;
   /** Tenant to listen to, for keys that belong to none, and why. */
   tenantId?: string | undefined;
   reason?: string | undefined;
@@ -100,6 +112,9 @@ const pause = (ms: number, until: AbortSignal): Promise<void> =>
     });
   });
 
+/** What a listener threw, apart from what went wrong on the way. */
+class ListenerError extends Error {}
+
 class Listening<Payload> implements RealtimeClient {
   offset: string | undefined;
   state: RealtimeState = 'connecting';
@@ -107,6 +122,8 @@ class Listening<Payload> implements RealtimeClient {
   readonly #listener: RealtimeListener<Payload>;
   readonly #closed = new AbortController();
   #failures = 0;
+  /** How often in a row a token was refused. */
+  #strange = 0;
 
   constructor(options: RealtimeClientOptions, listener: RealtimeListener<Payload>) {
     this.#options = options;
@@ -130,7 +147,9 @@ class Listening<Payload> implements RealtimeClient {
   async #run(): Promise<void> {
     const { first, longest } = this.#options.backoffMs ?? { first: 500, longest: 15_000 };
     while (!this.#closed.signal.aborted) {
-      await this.#connect().catch(() => {});
+      await this.#connect().catch((error: unknown) => {
+        if (error instanceof ListenerError) this.#report(error.cause);
+      });
       if (this.#closed.signal.aborted) return;
       this.#become('waiting');
       const most = Math.min(longest, first * 2 ** this.#failures++);
@@ -138,16 +157,23 @@ class Listening<Payload> implements RealtimeClient {
     }
   }
 
+  #report(error: unknown): void {
+    const { onError } = this.#listener;
+    if (onError) onError(error);
+    else console.error(error);
+  }
+
   async #connect(): Promise<void> {
-    const { token, tenantId, reason, topics, url = '', silenceMs = 45_000 } = this.#options;
+    const { tenantId, reason, topics, url = '', silenceMs = 45_000 } = this.#options;
     const query = new URLSearchParams(topics.map((topic): [string, string] => ['topic', topic]));
-    const silent = new AbortController();
-    let timer = setTimeout(() => silent.abort(), silenceMs);
+    const over = new AbortController();
+    let timer = setTimeout(() => over.abort(), silenceMs);
     const heard = (): void => {
       clearTimeout(timer);
-      timer = setTimeout(() => silent.abort(), silenceMs);
+      timer = setTimeout(() => over.abort(), silenceMs);
     };
     try {
+      const token = await this.#token();
       const response = await (this.#options.fetch ?? fetch)(`${url}/realtime?${query}`, {
         headers: {
           accept: 'text/event-stream',
@@ -156,7 +182,7 @@ class Listening<Payload> implements RealtimeClient {
           ...(reason ? { 'x-plinth-reason': encodeURIComponent(reason) } : {}),
           ...(this.offset ? { 'last-event-id': this.offset } : {}),
         },
-        signal: AbortSignal.any([this.#closed.signal, silent.signal]),
+        signal: AbortSignal.any([this.#closed.signal, over.signal]),
       });
       if (!response.ok || !response.body) return await this.#refused(response);
       const decoder = new TextDecoder();
@@ -168,34 +194,47 @@ class Listening<Payload> implements RealtimeClient {
       }
     } finally {
       clearTimeout(timer);
+      // Also when a listener threw: a browser has few connections for a host.
+      over.abort();
     }
+  }
+
+  #token(): string | Promise<string> | undefined {
+    const { token } = this.#options;
+    return typeof token === 'function' ? token() : token;
   }
 
   async #refused(response: Response): Promise<void> {
     const problem = (await response.json().catch(() => ({}))) as { code?: string };
-    if (!isFinal(response.status)) return;
-    this.close();
-    this.#listener.onRefused?.({ code: 'unknown', ...problem, status: response.status });
+    this.#failed({ code: 'unknown', ...problem, status: response.status });
   }
 
   #take({ event, id, data }: Frame): void {
     if (this.#closed.signal.aborted) return;
-    if (data !== undefined) {
-      const value = JSON.parse(data) as unknown;
-      if (event === 'event') this.#listener.onEvent({ ...ABSENT, ...(value as RealtimeEvent<Payload>) });
-      else if (event === 'reset') this.#listener.onReset?.(value as RealtimeReset);
-      else if (event === 'failure') this.#failed(value as { code: string; status: number });
-      if (event === 'ready' || event === 'reset') {
-        this.#failures = 0;
-        this.#become('live');
-      }
-    }
+    if (data !== undefined) this.#tell(event, JSON.parse(data) as unknown);
+    // A connection is a good one when something after its beginning was taken: a listener that throws each time gets longer waits.
+    if (event !== 'ready' && event !== 'reset' && event !== 'failure') this.#failures = 0;
     // After the listener: what it threw on is told again.
     if (id !== undefined) this.offset = id;
   }
 
-  #failed(problem: { code: string; status: number }): void {
+  #tell(event: string, value: unknown): void {
+    try {
+      if (event === 'event') this.#listener.onEvent({ ...ABSENT, ...(value as RealtimeEvent<Payload>) });
+      else if (event === 'reset') this.#listener.onReset?.(value as RealtimeReset);
+    } catch (error) {
+      throw new ListenerError('a listener threw', { cause: error });
+    }
+    if (event === 'failure') this.#failed(value as RealtimeProblem);
+    if (event !== 'ready' && event !== 'reset') return;
+    this.#strange = 0;
+    this.#become('live');
+  }
+
+  #failed(problem: RealtimeProblem): void {
     if (!isFinal(problem.status)) return;
+    // One that has expired: the next connection asks for another.
+    if (problem.status === 401 && typeof this.#options.token === 'function' && this.#strange++ === 0) return;
     this.close();
     this.#listener.onRefused?.(problem);
   }

@@ -9,8 +9,9 @@ export interface UseTopicOptions<Payload> extends Omit<RealtimeClientOptions, 't
 }
 
 /**
- * Listens to a topic, or several, while the component is mounted. Callbacks may change with every render; another topic, address or credential
- * connects anew. Give the `Plinth-Offset` of the data that the component shows, so that nothing falls between, and load them anew in `onReset`.
+ * Listens to a topic, or several, while the component is mounted. Callbacks may change with every render; another topic, address or offset
+ * connects anew, another credential goes on where the one before stood. Give the `Plinth-Offset` of the data that the component shows, so that
+ * nothing falls between, and load them anew in `onReset`.
  *
  * @example
  * const state = useTopic(`stream/order/${encodeURIComponent(id)}`, { offset, onEvent: (event) => merge(event), onReset: () => reload() });
@@ -23,18 +24,32 @@ export function useTopic<Payload = Record<string, unknown>>(topic: string | read
   });
   const topics = typeof topic === 'string' ? topic : topic.join('\n');
   const { url, token, tenantId, reason, offset, enabled = true } = options;
+  const place = JSON.stringify([topics, url, tenantId, offset]);
+  const stood = useRef<{ place: string; offset: string | undefined }>(undefined);
+  // A function that gives tokens may be another one with every render: the newest is asked.
+  const credential = typeof token === 'function' ? 'asked' : token;
   // What was told of another connection says nothing of this one.
-  const key = JSON.stringify([topics, url, token, tenantId, reason, offset]);
+  const key = JSON.stringify([place, credential, reason]);
   useEffect(() => {
     if (!enabled) return undefined;
-    const client = realtime<Payload>({ ...latest.current, url, token, tenantId, reason, offset, topics: topics.split('\n') } as RealtimeClientOptions, {
+    const ask = async (): Promise<string> => {
+      const given = latest.current.token;
+      return (typeof given === 'function' ? await given() : given) ?? '';
+    };
+    const from = stood.current?.place === place ? (stood.current.offset ?? offset) : offset;
+    const given = { url, tenantId, reason, offset: from, topics: topics.split('\n'), token: credential === 'asked' ? ask : credential };
+    const client = realtime<Payload>({ ...latest.current, ...given } as RealtimeClientOptions, {
       onEvent: (event) => latest.current.onEvent(event),
       onReset: (reset) => latest.current.onReset?.(reset),
       onRefused: (problem) => latest.current.onRefused?.(problem),
+      onError: (error) => (latest.current.onError ?? console.error)(error),
       onState: (state) => setTold({ key, state }),
     });
-    return () => client.close();
-  }, [key, topics, url, token, tenantId, reason, offset, enabled]);
+    return () => {
+      stood.current = { place, offset: client.offset };
+      client.close();
+    };
+  }, [key, place, topics, url, credential, tenantId, reason, offset, enabled]);
   if (!enabled) return 'closed';
   return told?.key === key ? told.state : 'connecting';
 }

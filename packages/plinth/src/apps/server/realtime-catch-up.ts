@@ -54,7 +54,7 @@ async function tellWindow({ connection, tail, past, bufferBytes }: CatchUp, from
  */
 export async function catchUp(given: CatchUp): Promise<void> {
   const { connection, tail, channels } = given;
-  const hold = (): void => void (connection.held = { batches: [], events: 0, overflowed: false });
+  const hold = (): void => void (connection.held = { events: [], bytes: 0, overflowed: false });
   hold();
   // A look that began after the reader came: whatever it has seen elsewhere, this process has seen as well.
   await tail.refresh();
@@ -80,10 +80,9 @@ export async function catchUp(given: CatchUp): Promise<void> {
     const { held } = connection;
     if (held && !held.overflowed) {
       connection.held = undefined;
-      for (const { frames, indexes } of held.batches) {
-        const still = indexes.filter((index) => connection.matches(frames.events[index] as (typeof frames.events)[number]));
-        if (still.length > 0) connection.send(frames.bytes(connection.format, still));
-      }
+      // Its topics may have changed meanwhile.
+      const still = held.events.filter(({ event }) => connection.matches(event));
+      if (still.length > 0) connection.send(Buffer.concat(still.map(({ bytes }) => bytes)));
       return;
     }
     from = until;

@@ -20,17 +20,21 @@ export interface Channels {
   tell(frames: Frames): void;
 }
 
-/** More than this is not held back for a connection that is still told the past. */
+/** More than this is not held back for a connection that is still told the past: it reads the log again. */
 const MOST_HELD = 5_000;
+const MOST_HELD_BYTES = 4 * 1_048_576;
 
 const keyOf = (topics: readonly Topic[]): string => topics.map(({ text }) => text).join('\n');
 
 function hold(connection: Connection, frames: Frames, indexes: readonly number[]): void {
   const { held } = connection;
   if (!held || held.overflowed) return;
-  held.events += indexes.length;
-  if (held.events > MOST_HELD) Object.assign(held, { overflowed: true, batches: [] });
-  else held.batches.push({ frames, indexes });
+  for (const index of indexes) {
+    const bytes = frames.bytes(connection.format, [index]);
+    held.bytes += bytes.length;
+    if (held.events.length >= MOST_HELD || held.bytes > MOST_HELD_BYTES) return void Object.assign(held, { overflowed: true, events: [] });
+    held.events.push({ event: frames.events[index] as Frames['events'][number], bytes });
+  }
 }
 
 /** Telling thousands takes a while: each time others come first, so that nobody is always the last. The stride leaves no part of a crowd out. */

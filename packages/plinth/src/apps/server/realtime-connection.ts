@@ -1,5 +1,6 @@
 import type { PlinthError } from '#kernel/errors.ts';
-import type { Format, Frames } from './realtime-frames.ts';
+import type { LiveEvent } from '#modules/events';
+import type { Format } from './realtime-frames.ts';
 import { frame } from './realtime-frames.ts';
 import type { Ask } from './realtime-hub.ts';
 import type { Sink } from './realtime-sinks.ts';
@@ -34,8 +35,8 @@ export interface Connection {
 }
 
 export interface Held {
-  batches: { frames: Frames; indexes: readonly number[] }[];
-  events: number;
+  events: { event: LiveEvent; bytes: Buffer }[];
+  bytes: number;
   /** There was more than is held: the log has to be read again from where the past was told to. */
   overflowed: boolean;
 }

@@ -250,13 +250,16 @@ class Hub implements Realtime {
     const due = [...this.#connections].filter((one) => now - one.checkedMs >= this.#options.checkMs);
     this.#checking = true;
     const apartMs = due.length <= MOST_SPREAD ? (SWEEP_MS * CHECKS_AT_ONCE) / (due.length + CHECKS_AT_ONCE) : 0;
-    while (due.length > 0) {
-      const some = due.splice(0, CHECKS_AT_ONCE);
-      for (const one of some) one.checkedMs = now;
-      await Promise.all(some.map(checkOne));
-      if (apartMs > 0 && due.length > 0) await new Promise((resolve) => setTimeout(resolve, apartMs));
+    try {
+      while (due.length > 0) {
+        const some = due.splice(0, CHECKS_AT_ONCE);
+        for (const one of some) one.checkedMs = now;
+        await Promise.all(some.map(checkOne));
+        if (apartMs > 0 && due.length > 0) await new Promise((resolve) => setTimeout(resolve, apartMs));
+      }
+    } finally {
+      this.#checking = false;
     }
-    this.#checking = false;
   }
 }
 
@@ -268,6 +271,6 @@ async function checkOne(one: Connection): Promise<void> {
     const fault = toPlinthError(error);
     one.unknown++;
     // Not known is not refused, for a while: the database may be away.
-    if (fault.status < 500 || one.unknown >= MOST_UNKNOWN) one.refuse(fault);
+    if (one.open && (fault.status < 500 || one.unknown >= MOST_UNKNOWN)) one.refuse(fault);
   }
 }

@@ -21,11 +21,15 @@ export interface Past {
 
 const PAGE = 500;
 const SHARED_MS = 5_000;
+const MOST_SHARED_BYTES = 64 * 1_048_576;
+/** A page as rows and as frames of two formats. */
+const sizeOf = ({ frames }: PastPage): number =>
+  1 + 4 * frames.events.reduce((sum, { payload, metadata }) => sum + payload.length + (metadata?.length ?? 0), 0);
 /** Looks into the past at a time: they must leave connections to others. */
 const AT_ONCE = 4;
 
 export function createPast(plinth: Plinth<ModuleMap>): Past {
-  const shared = new LRUCache<string, Promise<PastPage>>({ max: 32, ttl: SHARED_MS });
+  const shared = new LRUCache<string, Promise<PastPage>>({ max: 32, ttl: SHARED_MS, maxSize: MOST_SHARED_BYTES });
   let busy = 0;
   const queue: (() => void)[] = [];
 
@@ -56,8 +60,11 @@ export function createPast(plinth: Plinth<ModuleMap>): Past {
       const before = shared.get(key);
       if (before) return before;
       const page = read(tenantId, window, fromS, log);
-      shared.set(key, page);
-      page.catch(() => shared.delete(key));
+      shared.set(key, page, { size: 1 });
+      page.then(
+        (told) => shared.peek(key) === page && shared.set(key, page, { size: sizeOf(told) }),
+        () => shared.delete(key),
+      );
       return page;
     },
   };

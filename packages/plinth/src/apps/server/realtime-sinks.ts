@@ -44,7 +44,11 @@ export function streamSink(controller: ReadableStreamDefaultController<Uint8Arra
   const over = (finish: () => void): void => {
     if (!open) return;
     open = false;
-    finish();
+    try {
+      finish();
+    } catch {
+      // The reader has cancelled the stream before.
+    }
     onEnd();
   };
   const sink: Sink = {

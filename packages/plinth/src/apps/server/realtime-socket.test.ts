@@ -1,4 +1,7 @@
 /** /realtime as a WebSocket: the same frames, the same rights. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Listening, Told } from './realtime.fixture.ts';
@@ -9,7 +12,7 @@ import { testServer } from './server.fixture.ts';
 let server: TestServer;
 let http: Listening;
 beforeAll(async () => {
-  server = await testServer('realtime_socket', { realtime: { heartbeatMs: 300, checkMs: 500, bufferBytes: 256 * 1024 } });
+  server = await testServer('realtime_socket', { realtime: { heartbeatMs: 300, checkMs: 500, mostPerTenant: 20, bufferBytes: 256 * 1024 } });
   http = await listening(server);
 });
 afterAll(async () => {
@@ -161,4 +164,33 @@ test('messages that are too long or binary end it', async () => {
   long.socket.send(JSON.stringify({ subscribe: ['x'.repeat(20_000)] }));
   binary.socket.send(Buffer.from([1, 2, 3]));
   expect([await long.closed, await binary.closed]).toEqual([1009, 1003]);
+});
+
+test('a handshake whose connection ends while its credential is looked at takes no place', async () => {
+  const ends: Promise<void>[] = [];
+  const cutter = createServer().on('upgrade', (request, socket, head) => {
+    ends.push(new Promise((resolve) => socket.on('close', resolve)));
+    server.handler.upgrade(request, socket, head);
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => cutter.listen(0, '127.0.0.1', resolve));
+  const { port } = cutter.address() as AddressInfo;
+  const lines = ['connection: Upgrade', 'upgrade: websocket', 'sec-websocket-version: 13', 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=='];
+  const handshake = `GET ${addressOf({})} HTTP/1.1\r\nhost: plinth\r\nauthorization: Bearer ${server.keyB}\r\n${lines.join('\r\n')}\r\n\r\n`;
+  await Promise.all(
+    Array.from({ length: 40 }, () => {
+      const client = connect(port, '127.0.0.1').on('error', () => {});
+      client.write(handshake);
+      return new Promise((resolve) => client.on('close', resolve));
+    }),
+  );
+  expect(ends).toHaveLength(40);
+  await Promise.all(ends);
+  // More than half of the places at once: they are all there.
+  await eventually(async () => {
+    const opened = await Promise.allSettled(Array.from({ length: 15 }, () => open({ key: server.keyB })));
+    for (const one of opened) if (one.status === 'fulfilled') one.value.socket.close();
+    return opened.every(({ status }) => status === 'fulfilled');
+  }, '15 places of 20 are free');
+  await new Promise((resolve) => cutter.close(resolve));
 });

@@ -125,7 +125,8 @@ export function createUpgrade(host: Host): Upgrade {
       if (new URL(request.url).pathname !== '/realtime' || !host.plinth.modules.events) throw fail('unknown_route');
       checkOrigin(request);
       const place = await host.realtime.take(await askOf(host, request, exchange));
-      // Until it is a WebSocket, the end of the connection gives the place back.
+      // Until it is a WebSocket, the end of the connection gives the place back; it may have ended while the credential was looked at.
+      if (socket.destroyed) return place.leave();
       socket.once('close', place.leave);
       server.handleUpgrade(incoming, socket, head, (opened) => talk(host, place, opened, socket as Socket));
     } catch (error) {

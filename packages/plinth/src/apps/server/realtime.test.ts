@@ -1,5 +1,7 @@
 /** /realtime over Server-Sent Events, against the real server and database. */
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readSnapshot, readTenantPage } from '#modules/events';
 import type { Listening, Reader } from './realtime.fixture.ts';
 import { eventually, listening, read } from './realtime.fixture.ts';
 import { readOffset, writeOffset } from './realtime-offset.ts';
@@ -110,6 +112,36 @@ describe('coming back', () => {
     await (await again).until((one) => one.numbers.length >= 2_000);
     expect((await again).numbers).toEqual(Array.from({ length: 2_000 }, (_, n) => n));
     (await again).close();
+  });
+
+  test('events of a megabyte come in pages of a few, each once', async () => {
+    const before = await http.listen({ key: server.keyA, topics: ['events/large'] });
+    const offset = before.lastId;
+    before.close();
+    // What does not compress is stored as large as it is.
+    const large = (): string => randomBytes(675_000).toString('base64');
+    await server.database.plinth.transaction({ tenantId: server.database.tenantA }, async (tx) => {
+      for (let n = 0; n < 7; n++) {
+        tx.events.publish('large', { n, large: large() });
+        await tx.flush();
+      }
+    });
+    const after = await http.listen({ key: server.keyA, topics: ['events/large'], offset });
+    await after.until(({ numbers }) => numbers.length === 7);
+    expect(after.numbers).toEqual([0, 1, 2, 3, 4, 5, 6]);
+    after.close();
+    const state = readOffset(offset ?? '');
+    const { plinth, tenantA } = server.database;
+    const pages: number[] = [];
+    for (let last = state?.window.last ?? '0', full = true; full; ) {
+      const page = await plinth.transaction({ tenantId: tenantA }, async (tx) =>
+        readTenantPage(tx, { s1: state?.window.s2 ?? state?.window.s1 ?? '', s2: await readSnapshot(tx), last }, '0', 500),
+      );
+      pages.push(page.events.length);
+      ({ full } = page);
+      last = page.events.at(-1)?.position ?? last;
+    }
+    expect(pages).toEqual([2, 2, 2, 1]);
   });
 
   test('a sign of life moves the offset of a reader that hears nothing', async () => {

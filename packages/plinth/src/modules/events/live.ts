@@ -61,8 +61,20 @@ export interface LogState {
 const FEED = 'plinth_events.events';
 
 const COLUMNS = `e.tenant_id as "tenantId", e.id, e.position, e.type::text, e.aggregate_type::text as "aggregateType", e.aggregate_id::text as "aggregateId", e.version,
-  e.actor_type as "actorType", e.actor_id as "actorId", e.payload::text, e.metadata::text, e.correlation_id as "correlationId", e.causation_id as "causationId",
+  e.actor_type as "actorType", e.actor_id as "actorId", e.payload, e.metadata, e.correlation_id as "correlationId", e.causation_id as "causationId",
   coalesce(e.occurred_at, e.created_at) as "occurredAt", e.created_at as "createdAt"`;
+
+/** A page ends before the event that would take it beyond this, as the table stores payloads (compressed when they are large). Its first event is always in it. */
+const MOST_BYTES = 2 * 1_048_576;
+
+/**
+ * Rows of a page in their order, cut by their size; only those that are kept become text. `rows` is how many there were before the cut.
+ */
+const cutBySize = (page: string): string =>
+  `(select p."tenantId", p.id, p.position, p.type, p."aggregateType", p."aggregateId", p.version, p."actorType", p."actorId", p.payload::text, p.metadata::text,
+    p."correlationId", p."causationId", p."occurredAt", p."createdAt", p.at, p.rows from (
+    select q.*, count(*) over () as rows, sum(pg_catalog.pg_column_size(q.payload)) over (order by q.at) as bytes, row_number() over (order by q.at) as nth from ${page} as q) as p
+  where p.nth = 1 or p.bytes <= ${MOST_BYTES})`;
 
 /** The log as plinth_worker sees it; begins a new epoch where a dump was restored into another cluster. */
 export async function readLogState(tx: AnyTransaction): Promise<LogState> {
@@ -86,13 +98,12 @@ export async function readSnapshot(tx: AnyTransaction): Promise<string> {
 /** Two arms by the index (shard, xact, position), and `+ 0` and `offset 0` to keep the planner to it, as in kernel/feed-read.ts. */
 const pageSql = (shards: string, where: string, bounded: boolean): string => {
   const seen = `${where}e.position + 0 > $2 and e.position + 0 > $3${bounded ? ' and pg_catalog.pg_visible_in_snapshot(e.xact, $5)' : ''}`;
-  return `select s.s2::text as s2, r.* from (select ${bounded ? '$5::pg_snapshot' : 'pg_catalog.pg_current_snapshot()'} as s2) as s left join lateral (
+  return `select s.s2::text as s2, r.* from (select ${bounded ? '$5::pg_snapshot' : 'pg_catalog.pg_current_snapshot()'} as s2) as s left join lateral ${cutBySize(`(
     select o.* from pg_catalog.pg_snapshot_xip($1::pg_snapshot) as x (xact) cross join lateral (
       select ${COLUMNS}, e.position as at from ${FEED} as e where e.shard = ${shards} and e.xact = x.xact and ${seen} offset 0) as o
     union all
     select ${COLUMNS}, e.position as at from ${FEED} as e where e.shard = ${shards} and e.xact >= pg_catalog.pg_snapshot_xmax($1::pg_snapshot) and ${seen}
-    order by at limit $4
-  ) as r on true order by r.at`;
+    order by at limit $4)`)} as r on true order by r.at`;
 };
 const SHARDS = [0, 1, 2, 3, 4, 5, 6, 7];
 const EVERY = `any (array[${SHARDS.join(', ')}]::smallint[])`;
@@ -103,18 +114,21 @@ const EVERY = `any (array[${SHARDS.join(', ')}]::smallint[])`;
  * kernel/feed-read.ts.
  */
 const nextPageSql = (shards: readonly string[], where: string): string =>
-  `select $5::text as s2, r.* from (${shards
-    .map(
-      (shard) => `(select ${COLUMNS}, e.position as at from ${FEED} as e where e.shard = ${shard} and ${where}e.position > greatest($2::bigint, $3::bigint)
+  `select $5::text as s2, r.* from ${cutBySize(
+    `(select u.* from (${shards
+      .map(
+        (shard) => `(select ${COLUMNS}, e.position as at from ${FEED} as e where e.shard = ${shard} and ${where}e.position > greatest($2::bigint, $3::bigint)
       and pg_catalog.pg_visible_in_snapshot(e.xact, $5::pg_snapshot) and not pg_catalog.pg_visible_in_snapshot(e.xact, $1::pg_snapshot) order by e.position limit $4)`,
-    )
-    .join(' union all ')}) as r order by r.at limit $4`;
+      )
+      .join(' union all ')}) as u order by u.at limit $4)`,
+  )} as r order by r.at`;
 
-type Row = LiveEvent & { s2: string; id: string | null };
+type Row = LiveEvent & { s2: string; id: string | null; rows: string };
 
 function pageOf(rows: readonly Row[], window: LiveWindow, limit: number): LivePage {
   const events = rows.filter((row): row is Row & { id: string } => row.id !== null);
-  return { events, s2: rows[0]?.s2 ?? window.s2 ?? window.s1, full: events.length === limit };
+  const found = Number(rows[0]?.rows ?? 0);
+  return { events, s2: rows[0]?.s2 ?? window.s2 ?? window.s1, full: found === limit || events.length < found };
 }
 
 const TIMEOUT_MS = 10_000;
