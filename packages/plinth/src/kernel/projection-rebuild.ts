@@ -284,9 +284,10 @@ async function finish(rebuild: Rebuild, before: { state: State | undefined; resu
          revision = case when $3 then $5 else revision end, rebuilt_at = case when $3 then clock_timestamp() else rebuilt_at end where name = $1`,
       [
         name,
-        JSON.stringify(comparison),
+        // Not the rows: they hold what readers of this table may not see, or what was erased since.
+        JSON.stringify(comparison.map(({ onlyLive: _live, onlyShadow: _shadow, ...counts }) => counts)),
         swapped,
-        swapped ? null : 'The tables differ although the same revision made them; the live ones were kept.',
+        swapped ? null : 'The tables differ although the same revision made them, as they do after an erasure; the live ones were kept.',
         revision,
       ],
     );

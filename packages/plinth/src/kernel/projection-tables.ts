@@ -40,11 +40,15 @@ interface Facts {
 const FACTS = `select c.relkind::text as kind, pg_get_userbyid(c.relowner) as owner, c.relrowsecurity as rls, c.relforcerowsecurity as force, c.reloptions as options,
   obj_description(c.oid, 'pg_class') as comment from pg_class as c where c.oid = to_regclass($1)`;
 
-/** Grants, foreign keys and policies, as statements about a table called @table. */
+/** Grants, those of columns too, foreign keys and policies, as statements about a table called @table. */
 const TAKEN_OVER = `
   select format('grant %s on @table to %s%s', a.privilege_type, case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end,
     case when a.is_grantable then ' with grant option' else '' end) as statement
   from pg_class as c, aclexplode(c.relacl) as a where c.oid = $1::regclass and a.grantee <> c.relowner
+  union all
+  select format('grant %s (%I) on @table to %s%s', a.privilege_type, t.attname, case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end,
+    case when a.is_grantable then ' with grant option' else '' end)
+  from pg_attribute as t, aclexplode(t.attacl) as a where t.attrelid = $1::regclass and t.attnum > 0 and not t.attisdropped
   union all
   select format('alter table @table add constraint %I %s', k.conname, pg_get_constraintdef(k.oid)) from pg_constraint as k where k.conrelid = $1::regclass and k.contype = 'f'
   union all
@@ -101,8 +105,11 @@ const DEPENDENTS = `
   union all select 1 from pg_depend as d where d.refclassid = 'pg_class'::regclass and d.refobjid = $1::regclass and d.classid = 'pg_proc'::regclass
   union all select 1 from pg_publication_rel as p where p.prrelid = $1::regclass`;
 
-const COLUMNS = `select string_agg(quote_ident(attname), ', ' order by attnum) as columns from pg_attribute
-  where attrelid = $1::regclass and attnum > 0 and not attisdropped and attgenerated = ''`;
+/** Columns that can be written, those of them that are the primary key, and those that an update may set. */
+const COLUMNS = `select array_agg(quote_ident(a.attname) order by a.attnum) as columns, coalesce(array_agg(quote_ident(a.attname) order by a.attnum) filter (where k.key), '{}') as key,
+  coalesce(array_agg(quote_ident(a.attname) order by a.attnum) filter (where not k.key and a.attidentity <> 'a'), '{}') as others
+  from pg_attribute as a cross join lateral (select exists (select from pg_index as i where i.indrelid = a.attrelid and i.indisprimary and a.attnum = any (i.indkey)) as key) as k
+  where a.attrelid = $1::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''`;
 
 const TRIGGERS = `select pg_get_triggerdef(oid) as statement, format('alter table %s %s trigger %I', $1::text, case tgenabled when 'D' then 'disable' when 'A' then 'enable always' when 'R' then 'enable replica' end, tgname) as mode,
   tgenabled = 'O' as plain from pg_trigger where tgrelid = $1::text::regclass and not tgisinternal order by tgname`;
@@ -116,15 +123,29 @@ const INDEXES = `select c.relname as name, i.indisprimary || ' ' || regexp_repla
   from pg_index as i join pg_class as c on c.oid = i.indexrelid where i.indrelid = $1::regclass order by c.relname`;
 
 /**
+ * Gives a table the rows of another. Row by row of the primary key: a row that is in both is never deleted, so that foreign keys of other tables hold and
+ * do not cascade.
+ */
+async function copyRows(owner: Queryable, live: string, made: string): Promise<void> {
+  const [found] = await owner.query<{ columns: string[]; key: string[]; others: string[] }>(COLUMNS, [live]);
+  const { columns = [], key = [], others = [] } = found ?? {};
+  const same = key.map((name) => `made.${name} = live.${name}`).join(' and ');
+  await owner.query(`delete from ${live} as live${same ? ` where not exists (select from ${made} as made where ${same})` : ''}`);
+  const conflict = others.length > 0 ? `update set ${others.map((name) => `${name} = excluded.${name}`).join(', ')}` : 'nothing';
+  await owner.query(
+    `insert into ${live} (${columns.join(', ')}) overriding system value select ${columns.join(', ')} from ${made}${same ? ` on conflict (${key.join(', ')}) do ${conflict}` : ''}`,
+  );
+}
+
+/**
  * Puts a shadow in the place of its table, in the transaction of the caller; other transactions see the old one until it commits. By renaming, in no time, unless
- * something depends on the table itself: then by replacing its rows.
+ * something depends on the table itself: then by replacing its rows. A row that other tables refer to and that is no longer made ends as their foreign
+ * keys say.
  */
 export async function swapTable(owner: Queryable, table: string, shadow: string): Promise<'renamed' | 'copied'> {
   const [live, made] = [quoted(table), quoted(shadow)];
   if ((await owner.query(DEPENDENTS, [live])).length > 0) {
-    const [{ columns } = { columns: '' }] = await owner.query<{ columns: string }>(COLUMNS, [live]);
-    await owner.query(`delete from ${live}`);
-    await owner.query(`insert into ${live} (${columns}) overriding system value select ${columns} from ${made}`);
+    await copyRows(owner, live, made);
     await owner.query(`drop table ${made}`);
     return 'copied';
   }

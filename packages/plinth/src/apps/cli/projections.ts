@@ -65,15 +65,19 @@ async function run(args: Args): Promise<void> {
     });
     if (!report.swapped) process.exitCode = 1;
     if (args.json) return say(JSON.stringify(report));
-    for (const one of report.comparison)
+    for (const one of report.comparison) {
       say(
         `  ${one.table}: ${one.shadowRows.toLocaleString('en')} rows, ${one.equal ? 'equal to the old ones' : `not equal to the old ${one.rows.toLocaleString('en')}`}`,
       );
+      if (report.swapped) continue;
+      for (const row of one.onlyLive) say(`    only old: ${JSON.stringify(row)}`);
+      for (const row of one.onlyShadow) say(`    only new: ${JSON.stringify(row)}`);
+    }
     for (const [name, how] of Object.entries(report.how)) say(`  ${name}: ${how}`);
     say(
       report.swapped
         ? '  In place.'
-        : '  The live tables were kept: the same revision made other rows. Look at plinth.projections, then rebuild with --swap or cancel.',
+        : '  The live tables were kept: the same revision made other rows, as it does after an erasure. Rebuild with --swap, or cancel.',
     );
   } finally {
     await plinth.close();

@@ -7,6 +7,7 @@ import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
 import { errorCode } from '#testing/error-code.ts';
 import { api } from './api.ts';
+import { OWN_TYPES } from './event-shapes.ts';
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -49,6 +50,21 @@ describe('events', () => {
     expect(await errorCode(b.get({ id }))).toBe('events_event_not_found');
     expect(await errorCode(a.get({ id: database.plinth.newId() }))).toBe('events_event_not_found');
     expect(await b.stream(stream)).toEqual({ events: [], next_version: null });
+  });
+
+  test('that Plinth itself publishes can be neither forged nor given a schema that would hold them up', async () => {
+    expect((await database.admin.query('select plinth_events.own_types() as types')).rows[0].types).toEqual(OWN_TYPES);
+    const [a, stream] = [caller(database.tenantA), { type: 'order', id: 'forged' }];
+    for (const type of OWN_TYPES) {
+      expect(await errorCode(a.publish({ type }))).toBe('kernel_invalid_input');
+      expect(await errorCode(a.append({ ...stream, events: [{ type }] }))).toBe('kernel_invalid_input');
+      expect(await errorCode(a.appendAll({ appends: [{ stream, events: [{ type }] }] }))).toBe('kernel_invalid_input');
+      expect(await errorCode(a.ingestCloudEvents({ events: [{ specversion: '1.0', id: type, source: '/s', type }] }))).toBe('events_cloud_event_invalid');
+      const define = database.plinth.transaction({ tenantId: database.tenantA }, (tx) =>
+        tx.query(`select plinth.define_event_type($1, '{"type":"object","required":["nope"]}', 'reject')`, [type]),
+      );
+      expect(await errorCode(define)).toBe('events_type_invalid');
+    }
   });
 
   test('are appended to streams with an expected version, one or several, and read in both directions', async () => {

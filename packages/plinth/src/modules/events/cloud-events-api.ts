@@ -3,7 +3,7 @@ import { procedure } from '#kernel/rpc.ts';
 import { plainError } from './append.ts';
 import type { CloudEvent } from './cloud-events.ts';
 import { fromCloudEvent, refuseCloudEvent, toCloudEvent } from './cloud-events.ts';
-import { COLUMNS, type event as eventShape, json } from './event-shapes.ts';
+import { COLUMNS, type event as eventShape, json, OWN_TYPES } from './event-shapes.ts';
 import type { EventsTransaction } from './publish.ts';
 import { shownTo } from './subjects-api.ts';
 
@@ -47,6 +47,7 @@ export const cloudEventsApi = {
       await tx.flush();
       const published = input.events.map((one) => {
         const { type, data, stream: named, ...options } = fromCloudEvent(one);
+        if (OWN_TYPES.includes(type)) throw refuseCloudEvent('type', `${type} is published by Plinth itself`);
         const stream = input.stream === 'subject' ? (named ?? refuseSubject()) : undefined;
         const id = tx.events.publish(type, data, { ...options, stream });
         return { id, key: options.idempotencyKey, source: String(one.source), cloudId: String(one.id) };

@@ -1,6 +1,10 @@
 import { z } from 'zod';
 import { LONGEST_TYPE } from './row.ts';
 
+/** Types of plinth_events.own_types(): readers act on them, so that whoever may publish must not be able to. */
+export const OWN_TYPES: readonly string[] = ['events.subject_erased', 'webhooks.subscription_disabled', 'webhooks.subscription_failing'];
+const notOwn = (type: string): boolean => !OWN_TYPES.includes(type);
+
 /** What events look like on the way in and out of the API. */
 export const json = z.record(z.string(), z.unknown());
 export const name = z.string().min(1).max(500);
@@ -10,7 +14,7 @@ export const version = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGE
 export const expectedVersion = z.union([z.int().min(0), z.enum(['none', 'exists', 'any'])]);
 
 export const newEvent = z.object({
-  type: typeName,
+  type: typeName.refine(notOwn, 'is published by Plinth itself'),
   data: json.default({}),
   causation_id: z.uuid().optional(),
   schema_version: z.int().min(1).optional(),

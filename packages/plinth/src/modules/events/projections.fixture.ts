@@ -17,6 +17,7 @@ export const SHOP = `create schema shop; grant usage on schema shop to plinth_ap
   create policy tenant on shop.totals using (tenant_id = (select nullif(current_setting('plinth.tenant_id', true), '')::uuid));
   create policy worker on shop.totals to plinth_worker using (true) with check (true);
   grant select, insert, update, delete on shop.totals to plinth_worker, plinth_app;
+  grant select (order_id), update (cents) on shop.totals to plinth_reader;
   create function shop.touch() returns trigger language plpgsql as $$ begin return new; end $$;
   create trigger touched before update on shop.totals for each row execute function shop.touch();
   comment on table shop.totals is 'What every order is worth.';

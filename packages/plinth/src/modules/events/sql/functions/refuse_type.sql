@@ -12,6 +12,9 @@ begin
     raise exception '% does not make an event type', coalesce(left(p_name, 100), 'null') using errcode = 'PL422', detail = '{"code":"events_type_invalid"}',
       hint = 'Give a name of words joined by dots, a JSON Schema object of at most 64 KiB or none, mode off, warn or reject, compatibility backward, forward, full or none, visibility public or internal, and examples as an array.';
   end if;
+  if p_name = any (plinth_events.own_types()) then
+    raise exception '% is published by Plinth itself', p_name using errcode = 'PL422', detail = '{"code":"events_type_invalid"}', hint = 'Choose another name.';
+  end if;
   if p_schema @? '$.**."x-personal" ? (@ == true)' and not p_schema @? '$.**."x-subject" ? (@ starts with "/")' then
     raise exception '% has personal fields and does not say whose', p_name using errcode = 'PL422', detail = '{"code":"events_type_invalid"}',
       hint = 'Give x-subject, a JSON Pointer to the id of the person in the payload, such as /customer_id.';
