@@ -78,6 +78,25 @@ describe('rates', () => {
     }
   });
 
+  test('a corrected rate holds from the next start on, whatever the old one had used up', async () => {
+    const once = { per: 'tenant', rate: 1, period: '1 day' };
+    const often = { per: 'tenant', rate: 3, period: '1 second' };
+    await limits.fill(jobs.a, 30);
+    const id = await limits.set(jobs.a, once);
+    expect(await jobs.claim(50)).toHaveLength(1);
+    await limits.set(jobs.a, often);
+    expect((await limits.lanes()).map((lane) => lane.room)).toEqual([3]);
+    expect(await jobs.claim(50)).toHaveLength(3);
+    expect(await jobs.claim(50)).toEqual([]);
+    await limits.set(jobs.a, once);
+    expect(await jobs.claim(50)).toEqual([]);
+    await later(2);
+    expect(await jobs.claim(50)).toHaveLength(1);
+    await limits.remove(jobs.a, id);
+    await limits.set(jobs.a, often);
+    expect(await jobs.claim(50)).toHaveLength(3);
+  });
+
   test('together with a cap both hold', async () => {
     await limits.set(jobs.a, { per: 'tenant', maxRunning: 3, rate: 5, period: '1 hour', burst: 5 });
     await limits.fill(jobs.a, 20);

@@ -89,8 +89,9 @@ begin
         floor(s.burst - greatest(0, extract(epoch from coalesce(r.idle_at, n.now) - n.now)) / s.every + 1e-6))) else 0 end::integer order by s.place), min(n.now)
     into _rooms, _now
     from (select clock_timestamp() as now offset 0) n cross join unnest(_scopes, _scope_tenants, _caps, _everys, _bursts, _locked) with ordinality as s (scope, tenant_id, cap, every, burst, locked, place)
-    -- A scope of which nothing is known is idle.
-    left join plinth_jobs.rates r on s.every is not null and r.tenant_id = s.tenant_id and r.scope = s.scope;
+    -- A scope of which nothing is known is idle. So is one that is busy for longer than this pace could make it: that was another pace, which
+    -- somebody has changed. The second is for a clock that was set back.
+    left join plinth_jobs.rates r on s.every is not null and r.tenant_id = s.tenant_id and r.scope = s.scope and r.idle_at <= n.now + (s.burst * s.every + 1) * interval '1 second';
 
     while _at <= cardinality(_lanes) loop
       _lane := _lanes[_at];
@@ -155,7 +156,8 @@ begin
     select _scope_tenants[e.place], _scopes[e.place], f.idle_at, f.idle_at - (_bursts[e.place] - 1) * _everys[e.place] * interval '1 second'
     from (select e.place, count(*) as started from entered e where _everys[e.place] is not null group by e.place) e
     cross join lateral (
-      select greatest(_now, (select o.idle_at from plinth_jobs.rates o where o.tenant_id = _scope_tenants[e.place] and o.scope = _scopes[e.place]))
+      select greatest(_now, (select o.idle_at from plinth_jobs.rates o where o.tenant_id = _scope_tenants[e.place] and o.scope = _scopes[e.place]
+          and o.idle_at <= _now + (_bursts[e.place] * _everys[e.place] + 1) * interval '1 second'))
         + e.started * _everys[e.place] * interval '1 second' as idle_at) f
     on conflict on constraint rates_pkey do update set idle_at = excluded.idle_at, next_at = excluded.next_at
   )

@@ -11,12 +11,13 @@ begin
   ), held as materialized (
     select h.scope, count(*)::integer as running from plinth_jobs.holds h where h.scope = any (array(select distinct e.scope from entries e where e.max_running is not null)) group by h.scope
   ), scopes as materialized (
-    select s.scope, case when s.max_running is not null then coalesce(h.running, 0) end as running, r.next_at,
+    select s.scope, case when s.max_running is not null then coalesce(h.running, 0) end as running, r.idle_at - (s.burst - 1) * s.every * interval '1 second' as next_at,
       case when s.every is not null then greatest(0, floor(s.burst - greatest(0, extract(epoch from coalesce(r.idle_at, n.now) - n.now)) / s.every + 1e-6))::integer end as starts
     from (select distinct on (e.scope) e.* from entries e order by e.scope) s
     cross join (select clock_timestamp() as now) n
     left join held h on h.scope = s.scope
-    left join plinth_jobs.rates r on s.every is not null and r.tenant_id = s.scope_tenant and r.scope = s.scope
+    -- As in plinth_jobs.claim_limited.
+    left join plinth_jobs.rates r on s.every is not null and r.tenant_id = s.scope_tenant and r.scope = s.scope and r.idle_at <= n.now + (s.burst * s.every + 1) * interval '1 second'
   )
   select e.lane, e.scope, e.limit_id, e.per, e.queue, e.max_running, s.running, e.every, e.burst, s.starts, s.next_at, greatest(0, least(e.max_running - s.running, s.starts))
   from entries e join scopes s on s.scope = e.scope;
