@@ -258,6 +258,16 @@ describe('a lease', () => {
 });
 
 describe('snooze, return, cancel', () => {
+  test('what is given back or was lost keeps its place in its lane', async () => {
+    const ids: string[] = [];
+    for (let n = 0; n < 5; n++) ids.push(await jobs.enqueue(jobs.a, 'k', { n }, { concurrencyKey: 'c' }));
+    for (const job of (await jobs.claim(2)).reverse()) await jobs.settle(job, 'returned');
+    await jobs.claim(2);
+    await jobs.falls('w');
+    await jobs.recover();
+    for (const id of ids) expect((await jobs.claimOne()).id).toBe(id);
+  });
+
   test('neither a snoozed nor a returned job has used an attempt', async () => {
     const id = await jobs.enqueue(jobs.a, 'k');
     await jobs.settle(await jobs.claimOne(), 'snoozed', { delay_ms: 60_000 });

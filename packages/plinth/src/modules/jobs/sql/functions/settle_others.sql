@@ -1,4 +1,6 @@
--- The outcomes that move a job: rows leave jobs_run by DELETE and arrive elsewhere by INSERT in one statement.
+-- The outcomes that move a job: rows leave jobs_run by DELETE and arrive elsewhere by INSERT in one statement. One that is given back or was
+-- lost keeps its number and so its place in its lane; a worker that remembers where the lane begins forgets that every second, as for
+-- transactions that commit late.
 create or replace function plinth_jobs.settle_others(p_rows jsonb) returns setof uuid
 language plpgsql volatile security definer set search_path = ''
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
@@ -39,9 +41,9 @@ begin
     where h.end_status is distinct from 'cancelled' and j.tenant_id = h.tenant_id and j.id = h.id and j.run_id = h.run_id
     returning j.*, h.end_status, h.again_at, h.counted, h.new_error
   ), arrived as (
-    insert into plinth_jobs.jobs (tenant_id, id, kind, name, queue, priority, slot, concurrency_key, payload, max_attempts, unique_key, linked, run_at, deadline, actor_type, actor_id, correlation_id, causation_id,
+    insert into plinth_jobs.jobs (tenant_id, id, seq, kind, name, queue, priority, slot, concurrency_key, payload, max_attempts, unique_key, linked, run_at, deadline, actor_type, actor_id, correlation_id, causation_id,
       xact, created_at, attempts, run_id, worker, started_at, error, status, progress, cancel_requested_at, finished_at, progress_note)
-    select m.tenant_id, m.id, m.kind, m.name, m.queue, m.priority, (select s.last_value from plinth_jobs.open_slot s), m.concurrency_key, m.payload, m.max_attempts, m.unique_key, m.linked, coalesce(m.again_at, m.run_at),
+    select m.tenant_id, m.id, case when m.end_status is null and m.again_at is not null then nextval('plinth_jobs.job_seq') else m.seq end, m.kind, m.name, m.queue, m.priority, (select s.last_value from plinth_jobs.open_slot s), m.concurrency_key, m.payload, m.max_attempts, m.unique_key, m.linked, coalesce(m.again_at, m.run_at),
       m.deadline, m.actor_type, m.actor_id, m.correlation_id, m.causation_id, m.xact, m.created_at,
       case when m.end_status is null then m.attempts - 1 + m.counted else m.attempts end, m.run_id, case when m.end_status = 'failed' then m.worker end,
       m.started_at, coalesce(m.new_error, m.error), coalesce(m.end_status, case when m.again_at is null then 'pending' else 'scheduled' end), m.progress, m.cancel_requested_at,
