@@ -166,6 +166,18 @@ describe('a unique key', () => {
     expect((await live()).length).toBe(1);
   });
 
+  test('replace leaves a job alone that waits for another attempt and has let go of its key: a new one holds it', async () => {
+    for (const onDuplicate of ['replace', 'debounce'] as const) {
+      await jobs.clear();
+      const first = await put({ n: 1 }, { uniqueUntil: 'started', backoff: [3600] });
+      await jobs.settle(await jobs.claimOne(), 'failed', { error: 'no' });
+      const second = await put({ n: 2 }, { onDuplicate, delayMs: 60_000 });
+      expect(await jobs.read(jobs.a, first)).toMatchObject({ status: 'scheduled', payload: { n: 1 }, attempts: 1 });
+      expect(await jobs.read(jobs.a, second)).toMatchObject({ status: 'scheduled', payload: { n: 2 } });
+      expect(await holder()).toBe(second);
+    }
+  });
+
   test('debounce: pushed back each time, at most maxWaitMs from the first', async () => {
     const first = await put({ n: 1 }, { onDuplicate: 'debounce', delayMs: 60_000, maxWaitMs: 90_000 });
     await jobs.database.admin.query(`update plinth_jobs.jobs set run_at = run_at - interval '50 seconds'`);

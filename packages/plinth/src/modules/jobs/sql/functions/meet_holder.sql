@@ -23,7 +23,7 @@ begin
     if _held.job_id = _id then
       return true;
     end if;
-    if _action in ('replace', 'debounce') and plinth_jobs.replace_waiting(p_tenant_id, _held.job_id, p_row, case when _action = 'debounce' then _held.created_at end) then
+    if _action in ('replace', 'debounce') and plinth_jobs.replace_waiting(p_tenant_id, _held.job_id, p_row, case when _action = 'debounce' then _held.created_at end, _held.until = 'started') then
       return false;
     end if;
     _status := 'held';
@@ -37,7 +37,7 @@ begin
         end if;
       end if;
       if _status = 'held' then
-        select case when j.status in ('scheduled', 'pending') and (j.attempts = 0 or _action in ('replace', 'debounce')) then 'moved' else 'started' end into _status
+        select case when j.status in ('scheduled', 'pending') and (j.attempts = 0 or _held.until <> 'started') then 'moved' else 'started' end into _status
         from plinth_jobs.jobs j where j.tenant_id = p_tenant_id and j.id = _held.job_id;
         continue when _status = 'moved';
         _status := case when _held.until = 'started' or (_held.until = 'done' and _status is null) then 'free' else 'held' end;

@@ -1,5 +1,5 @@
 -- Moved by DELETE and INSERT in one statement, as every row is that changes its partition; it keeps its place in its lane.
-create or replace function plinth_jobs.replace_waiting(p_tenant_id uuid, p_job_id uuid, p_row jsonb, p_first timestamptz) returns boolean
+create or replace function plinth_jobs.replace_waiting(p_tenant_id uuid, p_job_id uuid, p_row jsonb, p_first timestamptz, p_unstarted boolean) returns boolean
 language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
@@ -11,7 +11,7 @@ begin
     _at := greatest(least(_at, p_first + (_more ->> 'max_wait_ms')::double precision * interval '1 millisecond'), _now);
   end if;
   with gone as (
-    delete from plinth_jobs.jobs j where j.status in ('scheduled', 'pending') and j.tenant_id = p_tenant_id and j.id = p_job_id returning j.*
+    delete from plinth_jobs.jobs j where j.status in ('scheduled', 'pending') and j.tenant_id = p_tenant_id and j.id = p_job_id and (j.attempts = 0 or not p_unstarted) returning j.*
   )
   insert into plinth_jobs.jobs (tenant_id, id, seq, kind, name, queue, status, priority, slot, concurrency_key, payload, error, attempts, max_attempts, unique_key, linked, run_id,
     run_at, deadline, actor_type, actor_id, correlation_id, causation_id, xact, created_at)
@@ -23,5 +23,5 @@ begin
   return found;
 end
 $$;
-comment on function plinth_jobs.replace_waiting(uuid, uuid, jsonb, timestamptz) is
-  'Gives a waiting job the payload, priority, name and time of a row of plinth_jobs.write_special; p_first: since when it is put off, for max_wait_ms. False: it does not wait.';
+comment on function plinth_jobs.replace_waiting(uuid, uuid, jsonb, timestamptz, boolean) is
+  'Gives a waiting job the payload, priority, name and time of a row of plinth_jobs.write_special; p_first: since when it is put off, for max_wait_ms; p_unstarted: only before its first attempt, after which its key is free. False: it does not wait, or not for that.';
