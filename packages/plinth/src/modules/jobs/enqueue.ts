@@ -92,3 +92,23 @@ export async function uniqueJob(tx: AnyTransaction, kind: string, uniqueKey: str
   const [row] = await tx.query<{ id: string | null }>('select plinth.unique_job($1, $2) as id', [kind, uniqueKey]);
   return row?.id ?? undefined;
 }
+
+/**
+ * Of jobs that this transaction has just enqueued, in their order: their ids, with that of the holder in place of one that was left out because its
+ * unique key was taken, and which these were, from 0. Writes what waits to be written, if one of them has a key.
+ */
+export async function holdersOf(
+  tx: AnyTransaction,
+  jobs: readonly { kind: string; unique_key?: string | undefined }[],
+  ids: readonly string[],
+): Promise<{ ids: string[]; duplicates: number[] }> {
+  if (jobs.every((job) => job.unique_key === undefined)) return { ids: [...ids], duplicates: [] };
+  await tx.flush();
+  const rows = await tx.query<{ id: string | null }>(
+    `select u.job_id as id from unnest($2::text[], $3::text[]) with ordinality as j (kind, key, n)
+     left join plinth_jobs.unique_keys u on u.tenant_id = $1 and u.kind = j.kind and u.key = j.key order by j.n`,
+    [tx.context.tenantId, jobs.map((job) => job.kind), jobs.map((job) => job.unique_key ?? null)],
+  );
+  const holders = ids.map((id, n) => rows[n]?.id ?? id);
+  return { ids: holders, duplicates: holders.flatMap((holder, n) => (holder === ids[n] ? [] : [n])) };
+}

@@ -44,6 +44,14 @@ test('bulk enqueue, options, and the holder of a unique key', async () => {
   const first = await a.enqueue({ kind: 'u', unique_key: 'x', unique_for_ms: 60_000 });
   expect(await a.enqueue({ kind: 'u', unique_key: 'x' })).toEqual({ id: first.id, duplicate: true });
   expect(await caller(jobs.b).enqueue({ kind: 'u', unique_key: 'x' })).toMatchObject({ duplicate: false });
+  const [holder = ''] = (await a.enqueueMany({ jobs: [{ kind: 'u', unique_key: 'y' }] })).ids;
+  const many = await a.enqueueMany({ jobs: [{ kind: 'u', unique_key: 'y' }, { kind: 'u' }, { kind: 'u', unique_key: 'z' }, { kind: 'u', unique_key: 'z' }] });
+  expect(many).toMatchObject({ ids: [holder, expect.any(String), expect.any(String), many.ids[2]], duplicates: [0, 3] });
+  for (const id of many.ids) expect((await a.get({ id })).job).toMatchObject({ status: 'pending' });
+  expect(await a.makeBatch({ jobs: [{ kind: 'u', unique_key: 'y' }, { kind: 'u' }] })).toMatchObject({
+    job_ids: [holder, expect.any(String)],
+    duplicates: [0],
+  });
   expect(await errorCode(a.enqueueMany({ jobs: [{ kind: 'k' }, { kind: 'k', on_duplicate: 'keep' }] }))).toBe('jobs_job_invalid');
 });
 

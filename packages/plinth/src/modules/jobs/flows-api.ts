@@ -3,7 +3,7 @@ import { raiser } from '#kernel/errors.ts';
 import { procedure } from '#kernel/rpc.ts';
 import { dependenciesOf } from './batches.ts';
 import type { JobsTransaction } from './enqueue.ts';
-import { JOB_SIGNALS } from './enqueue.ts';
+import { holdersOf, JOB_SIGNALS } from './enqueue.ts';
 import { errors } from './errors.ts';
 import { jobInput, json, kind, maxAttempts, moment, optionsOf, priority, queue } from './job-input.ts';
 import { REDRIVE } from './redrive.ts';
@@ -25,6 +25,9 @@ const filter = z.object({
   failed_after: moment.optional(),
   failed_before: moment.optional(),
 });
+const duplicates = z
+  .array(z.int())
+  .meta({ description: 'Which jobs, counted from 0, were left out because their unique key was taken; in their place stands the id of the job that holds it' });
 const batch = z.object({
   id: z.uuid(),
   name: z.string().nullable(),
@@ -49,10 +52,11 @@ const callbackOf = (input: z.infer<typeof callback> | undefined) => {
 export const flowsApi = {
   enqueueMany: procedure({ rest: 'POST /jobs/bulk', permission: 'jobs.write', summary: 'Enqueues many jobs, all or none' })
     .input(z.object({ jobs: z.array(jobInput).min(1).max(5000) }))
-    .output(z.object({ ids: z.array(z.uuid()) }))
+    .output(z.object({ ids: z.array(z.uuid()), duplicates }))
     .mutation(async ({ ctx, input }) => {
       const tx = ctx.tx as JobsTransaction;
-      return { ids: tx.jobs.enqueueMany(input.jobs.map((job) => ({ kind: job.kind, payload: job.payload, ...optionsOf(job) }))) };
+      const ids = tx.jobs.enqueueMany(input.jobs.map((job) => ({ kind: job.kind, payload: job.payload, ...optionsOf(job) })));
+      return holdersOf(tx, input.jobs, ids);
     }),
 
   reschedule: procedure({ rest: 'POST /jobs/{id}/reschedule', permission: 'jobs.write', summary: 'Gives a waiting job another time or priority' })
@@ -95,7 +99,7 @@ export const flowsApi = {
           .default([]),
       }),
     )
-    .output(z.object({ id: z.uuid(), job_ids: z.array(z.uuid()) }))
+    .output(z.object({ id: z.uuid(), job_ids: z.array(z.uuid()), duplicates }))
     .mutation(async ({ ctx, input }) => {
       const tx = ctx.tx as JobsTransaction;
       const jobIds: string[] = [];
@@ -111,7 +115,8 @@ export const flowsApi = {
           for (const job of input.jobs) jobIds.push(add(job.kind, job.payload, optionsOf(job)));
         },
       );
-      return { id: batchId, job_ids: jobIds };
+      const { ids, duplicates } = await holdersOf(tx, input.jobs, jobIds);
+      return { id: batchId, job_ids: ids, duplicates };
     }),
 
   batch: procedure({ rest: 'GET /jobs/batches/{id}', permission: 'jobs.read', summary: 'A batch and how far it is' })
