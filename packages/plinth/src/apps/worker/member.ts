@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
-import type { WorkServices } from '#kernel/work.ts';
+import type { JobDefinition, WorkServices } from '#kernel/work.ts';
+import type { WorkerEntry } from '#modules/jobs';
 import { beatWorker, JOB_SIGNALS, recoverJobs, registerWorker, unregisterWorker } from '#modules/jobs';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
@@ -27,6 +28,9 @@ export interface MemberOptions {
   log: WorkServices['log'];
   name: string;
   leaseMs: number;
+  /** What it takes; no queues: of all. */
+  definitions: Readonly<Record<string, JobDefinition>>;
+  queues?: readonly string[] | undefined;
   stats: WorkerStats;
   metrics: WorkerMetrics;
   /** A session is being opened that will hold the lock. */
@@ -53,6 +57,15 @@ async function recover({ plinth, log, stats, metrics }: MemberOptions): Promise<
   plinth.wake.signal([JOB_SIGNALS.enqueued]);
 }
 
+const entryOf = ({ name, leaseMs, definitions, queues }: MemberOptions, id: string, sessionLock: bigint | undefined): WorkerEntry => ({
+  id,
+  name,
+  leaseMs,
+  sessionLock,
+  kinds: Object.keys(definitions),
+  queues,
+});
+
 export function startMember(options: MemberOptions): Member {
   const { plinth, log, leaseMs } = options;
   const beatMs = Math.min(LONGEST_BEAT_MS, leaseMs / 3);
@@ -66,9 +79,7 @@ export function startMember(options: MemberOptions): Member {
 
   const register = async (): Promise<void> => {
     const [own, holding] = [id, held];
-    await plinth.asWorker({ timeoutMs: leaseMs }, (tx) =>
-      registerWorker(tx, { id: own, name: options.name, leaseMs, sessionLock: holding ? sessionLock : undefined }),
-    );
+    await plinth.asWorker({ timeoutMs: leaseMs }, (tx) => registerWorker(tx, entryOf(options, own, holding ? sessionLock : undefined)));
     if (own !== id) return;
     // The session may have taken its lock meanwhile: then it is told at the next turn.
     registered = holding === held;

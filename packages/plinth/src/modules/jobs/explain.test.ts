@@ -9,7 +9,7 @@ import type { LimitsSteps } from './limits.fixture.ts';
 import { limitsSteps } from './limits.fixture.ts';
 import { pauseJobs } from './limits.ts';
 import { limitsApi } from './limits-api.ts';
-import { announceKinds } from './work.ts';
+import { announceKinds, registerWorker } from './work.ts';
 
 let jobs: JobsFixture;
 let limits: LimitsSteps;
@@ -117,6 +117,34 @@ describe('a job waits because', () => {
     expect((await explain(await jobs.enqueue(jobs.a, 'k'))).obstacles).toMatchObject([{ cause: 'no_worker', sentence: 'No worker is alive.' }]);
   });
 
+  test('no worker that is alive handles its kind, or takes from its queue', async () => {
+    await jobs.falls('w');
+    await jobs.plinth.asWorker({}, async (tx) => {
+      await announceKinds(tx, [{ kind: 'other', summary: 's', max_attempts: 3, timeout_ms: 5 }]);
+      await registerWorker(tx, { id: 'x#1', name: 'x', leaseMs: 60_000, kinds: ['other'] });
+      await registerWorker(tx, { id: 'y#1', name: 'y', leaseMs: 60_000, kinds: ['k'], queues: ['mail'] });
+    });
+    expect(await causes(await jobs.enqueue(jobs.a, 'other'))).toEqual([]);
+    expect(await causes(await jobs.enqueue(jobs.a, 'k', {}, { queue: 'mail' }))).toEqual([]);
+    const id = await jobs.enqueue(jobs.a, 'k');
+    expect((await explain(id)).obstacles).toMatchObject([
+      { cause: 'no_worker', sentence: 'No worker that handles k and is alive takes jobs of queue default.', detail: { kind: 'k', queue: 'default' } },
+    ]);
+    await jobs.falls('y#1');
+    expect((await explain(id)).obstacles).toMatchObject([{ cause: 'no_worker', sentence: 'No worker that is alive has a handler for k.' }]);
+  });
+
+  test('its deadline has passed, or comes before its time', async () => {
+    const deadline = new Date(Date.now() + 60_000);
+    const late = await jobs.enqueue(jobs.a, 'k', {}, { deadline: new Date(Date.now() - 60_000) });
+    expect(await explain(late)).toMatchObject({
+      obstacles: [{ cause: 'deadline' }],
+      sentence: 'Its deadline has passed: the worker that takes it fails it unrun.',
+    });
+    expect(await causes(await jobs.enqueue(jobs.a, 'k', {}, { deadline, delayMs: 120_000 }))).toEqual(['deadline', 'scheduled']);
+    expect(await causes(await jobs.enqueue(jobs.a, 'k', {}, { deadline }))).toEqual([]);
+  });
+
   test('it depends on a job that has not ended', async () => {
     const first = await jobs.enqueue(jobs.a, 'k');
     const id = await jobs.enqueue(jobs.a, 'k', {}, { dependsOn: [first] });
@@ -146,7 +174,9 @@ test('a job that runs or is over is told of as well; those of others are not fou
   await jobs.falls('w');
   expect((await explain(id)).sentence).toMatch(/no sign of life/);
   await jobs.settle(job, 'completed');
-  expect(await explain(id)).toMatchObject({ status: 'completed', sentence: 'It has completed.' });
+  const told = await explain(id);
+  expect(told).toMatchObject({ status: 'completed', sentence: 'It has completed.' });
+  expect(told.ahead).toBeUndefined();
   expect(await errorCode(jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query('select plinth.explain_job($1)', [id])))).toBe('jobs_job_not_found');
 });
 

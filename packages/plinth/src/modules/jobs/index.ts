@@ -15,7 +15,7 @@ export type { ScheduleInput } from './schedules.ts';
 export { putSchedule, runDueSchedules, SYSTEM_TENANT, syncCardSchedules } from './schedules.ts';
 export type { JobSight, JobState, LoggedLine, Watched } from './watch.ts';
 export { isOver, JOB_WATCH_SIGNAL, readJobState, readLogs, readWatched } from './watch.ts';
-export type { ClaimedJob, HeldRun, LaneTurn, Settlement } from './work.ts';
+export type { ClaimedJob, HeldRun, LaneTurn, Settlement, WorkerEntry } from './work.ts';
 export {
   announceKinds,
   beatWorker,

@@ -80,7 +80,7 @@ const explanation = z.object({
   sentence: z.string(),
   obstacles: z.array(
     z.object({
-      cause: z.enum(['dependency', 'scheduled', 'backoff', 'paused', 'cap', 'rate', 'no_worker']),
+      cause: z.enum(['deadline', 'dependency', 'scheduled', 'backoff', 'paused', 'cap', 'rate', 'no_worker']),
       sentence: z.string(),
       until: z.string().optional(),
       detail: z.record(z.string(), z.unknown()).optional(),

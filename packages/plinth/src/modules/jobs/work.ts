@@ -242,13 +242,26 @@ export async function beatWorker(tx: Queryable, worker: string): Promise<{ cance
   return row ?? { cancelled: [], deaths: false };
 }
 
-/** Makes a worker known. `sessionLock`: key of the advisory lock that its session holds, by which its death is noticed at once. */
-export async function registerWorker(tx: Queryable, worker: { id: string; name: string; leaseMs: number; sessionLock?: bigint | undefined }): Promise<void> {
-  await tx.query(`select plinth_jobs.register_worker($1, $2, $3 * interval '1 millisecond', $4)`, [
+export interface WorkerEntry {
+  id: string;
+  name: string;
+  leaseMs: number;
+  /** Key of the advisory lock that its session holds, by which its death is noticed at once. */
+  sessionLock?: bigint | undefined;
+  /** What it takes; undefined: any. For `plinth.explain_job`. */
+  kinds?: readonly string[] | undefined;
+  queues?: readonly string[] | undefined;
+}
+
+/** Makes a worker known. */
+export async function registerWorker(tx: Queryable, worker: WorkerEntry): Promise<void> {
+  await tx.query(`select plinth_jobs.register_worker($1, $2, $3 * interval '1 millisecond', $4, $5, $6)`, [
     worker.id,
     worker.name,
     worker.leaseMs,
     worker.sessionLock ?? null,
+    worker.kinds ?? null,
+    worker.queues ?? null,
   ]);
 }
 

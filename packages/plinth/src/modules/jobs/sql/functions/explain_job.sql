@@ -35,12 +35,18 @@ begin
     select w.beat_at, w.beat_at + w.lease into _beat_at, _lease_ends_at from plinth_jobs.workers w where w.id = _job.worker;
     _sentence := case when _job.cancel_requested_at is not null then 'It runs and was told to stop.' when _lease_ends_at >= clock_timestamp() then 'It runs.'
       else 'It runs on a worker that gives no sign of life; when that is noticed, it is taken back.' end;
-  else
+  elsif _job.status = 'failed' and _job.linked then
+    select format('It failed with job %s, which it depends on; plinth.retry_job runs that one again, and with p_with_dependents this one after it.', d.id) into _sentence
+    from plinth_jobs.gates g join plinth_jobs.gate_parts p on p.tenant_id = g.tenant_id and p.gate_id = g.id and p.status = 'failed'
+    join plinth_jobs.jobs_failed d on d.tenant_id = p.tenant_id and d.id = p.job_id
+    where g.tenant_id = _tenant and g.id = p_id and g.opens = 'job' and g.on_failure = 'fail' order by d.id limit 1;
+  end if;
+  if _sentence is null then
     _sentence := case _job.status when 'completed' then 'It has completed.' when 'cancelled' then 'It was cancelled.' else 'It failed for good and is a dead letter; plinth.retry_job runs it again.' end;
   end if;
   return jsonb_strip_nulls(jsonb_build_object(
     'id', _job.id, 'status', _job.status, 'sentence', _sentence, 'obstacles', coalesce(_obstacles, '[]'),
-    'ahead', least(_ahead, _most), 'ahead_capped', case when _ahead is not null then _ahead > _most end,
+    'ahead', case when _ahead is not null then least(_ahead, _most) end, 'ahead_capped', case when _ahead is not null then _ahead > _most end,
     -- Known when all that holds it ends by the clock and nothing is in front of it.
     'expected_at', case when _open is false and coalesce(_ahead, 0) = 0 then _until end,
     'attempts', _job.attempts, 'run_at', case when _job.run_at < 'infinity' then _job.run_at end, 'deadline', _job.deadline, 'unique_key', _job.unique_key, 'error', _job.error,
@@ -49,4 +55,4 @@ begin
 end
 $$;
 comment on function plinth.explain_job(uuid) is
-  'Why a job of the tenant does not run: {status, sentence, obstacles: [{cause: dependency | scheduled | backoff | paused | cap | rate | no_worker, sentence, until, detail}], ahead (jobs before it in its lane, counted to 1,000), expected_at where it is known}. Errors: jobs_job_not_found, kernel_tenant_required.';
+  'Why a job of the tenant does not run: {status, sentence, obstacles: [{cause: deadline | dependency | scheduled | backoff | paused | cap | rate | no_worker, sentence, until, detail}], ahead (jobs before it in its lane, counted to 1,000), expected_at where it is known}. Errors: jobs_job_not_found, kernel_tenant_required.';

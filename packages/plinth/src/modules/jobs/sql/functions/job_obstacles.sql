@@ -2,6 +2,11 @@ create or replace function plinth_jobs.job_obstacles(p_job plinth_jobs.jobs) ret
 language plpgsql stable security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 begin
+  if p_job.deadline < clock_timestamp() then
+    return query select 'deadline', 'Its deadline has passed: the worker that takes it fails it unrun.', null::timestamptz, jsonb_build_object('deadline', p_job.deadline);
+  elsif p_job.status = 'scheduled' and p_job.run_at < 'infinity' and p_job.deadline < p_job.run_at then
+    return query select 'deadline', 'Its deadline comes before its time: it will fail unrun.', null::timestamptz, jsonb_build_object('deadline', p_job.deadline);
+  end if;
   if p_job.status = 'scheduled' then
     if to_regclass('plinth_jobs.gates') is not null then
       return query
@@ -42,8 +47,13 @@ begin
   elsif not exists (select from plinth_jobs.workers w where w.beat_at + w.lease >= clock_timestamp()) then
     return query select 'no_worker', 'No worker is alive.', null::timestamptz,
       jsonb_build_object('kind', p_job.kind, 'last_beat_at', (select max(w.beat_at) from plinth_jobs.workers w), 'kind_announced_at', (select k.seen_at from plinth_jobs.kinds k where k.kind = p_job.kind));
+  elsif not exists (select from plinth_jobs.workers w where w.beat_at + w.lease >= clock_timestamp() and (w.kinds is null or p_job.kind = any (w.kinds)) and (w.queues is null or p_job.queue = any (w.queues))) then
+    return query select 'no_worker', case
+        when exists (select from plinth_jobs.workers w where w.beat_at + w.lease >= clock_timestamp() and p_job.kind = any (w.kinds)) then format('No worker that handles %s and is alive takes jobs of queue %s.', p_job.kind, p_job.queue)
+        else format('No worker that is alive has a handler for %s.', p_job.kind) end, null::timestamptz,
+      jsonb_build_object('kind', p_job.kind, 'queue', p_job.queue, 'kind_announced_at', (select k.seen_at from plinth_jobs.kinds k where k.kind = p_job.kind));
   end if;
 end
 $$;
 comment on function plinth_jobs.job_obstacles(plinth_jobs.jobs) is
-  'What keeps a waiting job from starting, in the order in which it is looked at: dependency, scheduled or backoff, paused, cap, rate, no_worker.';
+  'What keeps a waiting job from starting, in the order in which it is looked at: deadline, dependency, scheduled or backoff, paused, cap, rate, no_worker.';

@@ -22,6 +22,7 @@ begin
       when r.unique_until not in ('done', 'started') then 'unique_until is done or started'
       when r.on_duplicate not in ('keep', 'reject', 'replace', 'debounce') then 'on_duplicate is keep, reject, replace or debounce'
       when r.on_duplicate = 'debounce' and r.run_at is null and r.delay_ms is null then 'debounce needs run_at or delay_ms'
+      when r.run_at in ('infinity', '-infinity') then 'run_at is a finite time'
       when r.unique_key is null and coalesce(r.on_duplicate, r.unique_until, r.unique_for_ms::text) is not null then 'on_duplicate, unique_until and unique_for_ms need a unique_key'
       when r.unique_for_ms not between 1 and 31622400000 or r.max_wait_ms not between 1 and 31622400000 then 'unique_for_ms and max_wait_ms are ms, of a year at most'
       when r.on_dependency_failure not in ('fail', 'ignore', 'run') then 'on_dependency_failure is fail, ignore or run'

@@ -145,6 +145,9 @@ create table plinth_jobs.workers (
   lease interval not null default '15 seconds',
   -- Key of the advisory lock that its session holds while it lives; null: only the heartbeat tells.
   session_lock bigint,
+  -- Null: it did not say, and may take any.
+  kinds text[],
+  queues text[],
   started_at timestamptz not null default clock_timestamp()
 );
 comment on table plinth_jobs.workers is 'Processes that claim jobs. One that dies loses its jobs: at once when its session lock is free, else when its lease ends.';
