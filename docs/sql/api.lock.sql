@@ -54,7 +54,7 @@ function plinth.reset_retention_policy(p_kind text, p_reason text DEFAULT NULL::
 function plinth.resume_consumer(p_consumer text, p_reason text DEFAULT NULL::text) returns void;
 function plinth.resume_jobs(p_id uuid, p_reason text DEFAULT NULL::text) returns void;
 function plinth.resume_subscription(p_subscription_id uuid, p_mode text DEFAULT 'continue'::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) returns TABLE(waiting integer, dropped integer, replay_id uuid);
-function plinth.retry_job(p_id uuid, p_more_attempts integer DEFAULT 3, p_payload jsonb DEFAULT NULL::jsonb, p_run_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns uuid;
+function plinth.retry_job(p_id uuid, p_more_attempts integer DEFAULT 3, p_payload jsonb DEFAULT NULL::jsonb, p_run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_with_dependents boolean DEFAULT false) returns uuid;
 function plinth.retry_parked_events(p_consumer text DEFAULT NULL::text, p_id uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 1000) returns integer;
 function plinth.revoke_portal_links(p_reason text DEFAULT NULL::text) returns integer;
 function plinth.rewind_consumer(p_consumer text, p_reason text, p_to text DEFAULT NULL::text, p_position bigint DEFAULT NULL::bigint, p_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns TABLE(shard smallint, after_position bigint);

@@ -92,14 +92,22 @@ export const api = {
     }),
 
   retry: procedure({ rest: 'POST /jobs/{id}/retry', permission: 'jobs.retry', summary: 'Runs a dead letter again' })
-    .input(id.extend({ more_attempts: maxAttempts.default(3), payload: json.optional().meta({ description: 'Another payload' }), run_at: moment.optional() }))
+    .input(
+      id.extend({
+        more_attempts: maxAttempts.default(3),
+        payload: json.optional().meta({ description: 'Another payload' }),
+        run_at: moment.optional(),
+        with_dependents: z.boolean().default(false).meta({ description: 'Also those that failed because of it, after it' }),
+      }),
+    )
     .output(id)
     .mutation(async ({ ctx, input }) => {
-      await ctx.tx.query('select plinth.retry_job($1, $2, $3, $4)', [
+      await ctx.tx.query('select plinth.retry_job($1, $2, $3, $4, $5)', [
         input.id,
         input.more_attempts,
         input.payload === undefined ? null : JSON.stringify(input.payload),
         input.run_at ?? null,
+        input.with_dependents,
       ]);
       ctx.tx.signal(JOB_SIGNALS.enqueued);
       return { id: input.id };

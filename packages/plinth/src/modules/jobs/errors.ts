@@ -21,6 +21,11 @@ export const errors = {
     title: 'There is no such job to depend on',
     wayOut: 'Enqueue a dependency before its dependents, in the same transaction or an earlier one of the tenant; jobs that ended are kept for 7 days.',
   },
+  dependency_failed: {
+    status: 409,
+    title: 'The job depends on one that failed or was cancelled',
+    wayOut: 'Run that one again, with its dependents, or enqueue this one anew without it.',
+  },
   filter_invalid: { status: 422, title: 'Dead letters are not filtered by that', wayOut: 'Use kind, queue, error, failed_after and failed_before.' },
   batch_not_found: {
     status: 404,

@@ -145,6 +145,88 @@ function model(plan: readonly Plan[]): string[] {
   return ends;
 }
 
+describe('a dead letter of a flow that runs again', () => {
+  const query = <Row = Record<string, unknown>>(text: string, values: unknown[] = []) =>
+    jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query<Row>(text, values));
+  const retry = (id: string, withDependents = false) => query('select plinth.retry_job($1, p_with_dependents := $2)', [id, withDependents]);
+  const redrive = async () => (await query('select redriven::int, skipped::int from plinth.redrive_jobs()'))[0];
+  const fail = async (id: string): Promise<void> => {
+    const job = await jobs.claimOne();
+    expect(job.id).toBe(id);
+    await jobs.settle(job, 'failed', { error: 'no', final: true });
+  };
+  const complete = async (id: string): Promise<void> => {
+    const job = await jobs.claimOne();
+    expect(job.id).toBe(id);
+    await jobs.settle(job, 'completed');
+  };
+  const sentence = async (id: string) => (await query<{ e: { sentence: string } }>('select plinth.explain_job($1) as e', [id]))[0]?.e.sentence;
+
+  test('waits again for what it depends on, also for what had failed before it was enqueued', async () => {
+    const first = await jobs.enqueue(jobs.a, 'k');
+    const second = await after([first]);
+    await fail(first);
+    const third = await after([second, first]);
+    expect(await redrive()).toEqual({ redriven: 3, skipped: 0 });
+    expect(await Promise.all([first, second, third].map(status))).toEqual(['pending', 'scheduled', 'scheduled']);
+    await complete(first);
+    await complete(second);
+    await complete(third);
+    expect(await waiting()).toBe(0);
+  });
+
+  test('is not run before a dependency that is still a dead letter, and says which', async () => {
+    const first = await jobs.enqueue(jobs.a, 'k');
+    const second = await after([first]);
+    await fail(first);
+    expect(await sentence(second)).toMatch(`It failed with job ${first}, which it depends on`);
+    expect(await errorCode(retry(second))).toBe('jobs_dependency_failed');
+    expect(await status(second)).toBe('failed');
+    await retry(first);
+    await complete(first);
+    expect(await status(second)).toBe('failed');
+    expect(await sentence(second)).toMatch('plinth.retry_job runs it again');
+    await retry(second);
+    await complete(second);
+  });
+
+  test('takes along those that failed because of it, in their order, but for those that others hold back', async () => {
+    const [first, other] = [await jobs.enqueue(jobs.a, 'k', {}, { priority: 1 }), await jobs.enqueue(jobs.a, 'k')];
+    const second = await after([first]);
+    const third = await after([first, second], { uniqueKey: 'u' });
+    const held = await after([first, other]);
+    const ignores = await after([first], { onDependencyFailure: 'ignore' });
+    await fail(first);
+    await fail(other);
+    await complete(ignores);
+    await retry(first, true);
+    expect(await Promise.all([first, second, third, held].map(status))).toEqual(['pending', 'scheduled', 'scheduled', 'failed']);
+    await complete(first);
+    await complete(second);
+    await complete(third);
+    expect(await errorCode(retry(held))).toBe('jobs_dependency_failed');
+    await retry(other, true);
+    await complete(other);
+    await complete(held);
+  });
+
+  test('fails once more with it, keeps its time, and is not put off for ever', async () => {
+    const first = await jobs.enqueue(jobs.a, 'k');
+    const second = await after([first]);
+    await fail(first);
+    await retry(first, true);
+    await fail(first);
+    expect(await jobs.read(jobs.a, second)).toMatchObject({ status: 'failed', error: `job ${first}, which it depends on, failed` });
+    await retry(first);
+    await query(`select plinth.retry_job($1, p_run_at := clock_timestamp() + interval '1 hour')`, [second]);
+    await complete(first);
+    expect((await jobs.read(jobs.a, second))?.waits_s).toBeGreaterThan(3500);
+    expect(await errorCode(query(`select plinth.retry_job($1, p_run_at := 'infinity')`, [second]))).toBe('jobs_job_invalid');
+    expect(await errorCode(query(`select plinth.redrive_jobs(p_run_at := 'infinity')`))).toBe('jobs_job_invalid');
+    expect(await errorCode(query(`select plinth.schedule_job('k', p_run_at := 'infinity')`))).toBe('jobs_job_invalid');
+  });
+});
+
 test('any flow ends as its model does: workers at once, dependents that come while their dependencies end', async () => {
   await fc.assert(
     fc.asyncProperty(plans, async (plan) => {
