@@ -1657,6 +1657,7 @@ export interface QueueGroupedTable {
   id: string;
   receives: Generated<number>;
   forgiven: Generated<number>;
+  since: string | null;
 }
 
 /** Messages that nobody may receive before visible_at: in flight, delayed or released. */
@@ -1670,6 +1671,7 @@ export interface QueueHiddenTable {
   held: Generated<boolean>;
   group_no: string | null;
   error: string | null;
+  since: string | null;
 }
 
 /** What was sent: written once, never changed. Where a message stands is in ready, grouped, hidden, dead and done. */
@@ -1713,6 +1715,7 @@ export interface QueueReadyTable {
   id: string;
   receives: Generated<number>;
   forgiven: Generated<number>;
+  since: string | null;
 }
 
 /** What was appended, one row an append. JSON is kept as the values of the append, joined by commas. */
@@ -2231,7 +2234,7 @@ export const sqlFunctions = {
   /** What a schema would break of the newest version of an event type of the tenant, as JSON Pointers into the schema, at most 100; nothing for a type that is new. p_compatibility: backward, forward, full or none; default that of the type. */
   checkEventType: (tx: Queryable, args: { name: string; schema: unknown; compatibility?: string | null | undefined }): Promise<{ direction: string | null; pointer: string | null; problem: string | null }[]> =>
     call(tx, 'plinth.check_event_type', { name: ['p_name', 'text'], schema: ['p_schema', 'jsonb'], compatibility: ['p_compatibility', 'text'] }, args, 'rows') as Promise<{ direction: string | null; pointer: string | null; problem: string | null }[]>,
-  /** Makes or changes a queue of the tenant; null leaves a setting as it is. p_visibility: how long a received message is hidden (30 seconds). p_max_receives: then it is a dead letter (5). p_retention: then it expires (4 days; at most 14). p_max_payload_bytes: 256 KiB, at most 1 MiB. p_deduplication_window: 5 minutes. p_fifo: every message must name a group. Returns the id. Errors: kernel_tenant_required, queue_settings_invalid. */
+  /** Makes or changes a queue of the tenant; null leaves a setting as it is. p_visibility: how long a received message is hidden (30 seconds). p_max_receives: then it is a dead letter (5). p_retention: so long after it was sent, after the end of its delay or after its redrive it expires (4 days; at most 14). p_max_payload_bytes: 256 KiB, at most 1 MiB. p_deduplication_window: 5 minutes. p_fifo: every message must name a group. Returns the id. Errors: kernel_tenant_required, queue_settings_invalid. */
   configureQueue: (tx: Queryable, args: { queue: string; visibility?: string | null | undefined; maxReceives?: number | null | undefined; retention?: string | null | undefined; maxPayloadBytes?: number | null | undefined; deduplicationWindow?: string | null | undefined; fifo?: boolean | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.configure_queue', { queue: ['p_queue', 'text'], visibility: ['p_visibility', 'interval'], maxReceives: ['p_max_receives', 'integer'], retention: ['p_retention', 'interval'], maxPayloadBytes: ['p_max_payload_bytes', 'integer'], deduplicationWindow: ['p_deduplication_window', 'interval'], fifo: ['p_fifo', 'boolean'] }, args, 'value') as Promise<string | null>,
   /** Creates a stream at a path: p_ttl_s seconds after the last use, or at p_expires_at, it ends; p_forked_from begins it with what another holds up to position p_fork_at. JSON is given as values joined by commas. Errors: streams_stream_exists, streams_path_held, streams_stream_not_found, streams_source_gone, streams_content_type_mismatch, streams_fork_invalid. */
@@ -2318,13 +2321,13 @@ export const sqlFunctions = {
   /** Runs dead letters again that meet p_filter {kind, queue, error, failed_after, failed_before}, a page of at most 1,000 in the order of their ids; call it again with p_after := last_id and p_run_at := next_run_at while more is true, each page in a transaction of its own. p_per_second spreads them over time, p_payload is another payload for all of them, p_cancel cancels them instead. One that depends on others waits for those of them that live again. skipped: another job holds the unique key, a job that it depends on failed and does not live again, or somebody else was first. Each page is an audit entry. Errors: jobs_filter_invalid, jobs_job_invalid. */
   redriveJobs: (tx: Queryable, args: { filter?: unknown | null | undefined; limit?: number | null | undefined; after?: string | null | undefined; moreAttempts?: number | null | undefined; payload?: unknown | null | undefined; runAt?: Date | null | undefined; perSecond?: number | null | undefined; cancel?: boolean | null | undefined } = {}): Promise<{ redriven: string | null; skipped: string | null; last_id: string | null; next_run_at: Date | null; more: boolean | null }[]> =>
     call(tx, 'plinth.redrive_jobs', { filter: ['p_filter', 'jsonb'], limit: ['p_limit', 'integer'], after: ['p_after', 'uuid'], moreAttempts: ['p_more_attempts', 'integer'], payload: ['p_payload', 'jsonb'], runAt: ['p_run_at', 'timestamp with time zone'], perSecond: ['p_per_second', 'double precision'], cancel: ['p_cancel', 'boolean'] }, args, 'rows') as Promise<{ redriven: string | null; skipped: string | null; last_id: string | null; next_run_at: Date | null; more: boolean | null }[]>,
-  /** Puts dead letters of a queue (those with p_ids, or the p_limit oldest) back to its end, to be received as often again. Returns their ids. Errors: kernel_tenant_required. */
+  /** Puts dead letters of a queue (those with p_ids, or the p_limit oldest) back to its end, to be received as often again; their retention counts from now. Returns their ids; a message that was sent 30 days ago is not there any more. Errors: kernel_tenant_required. */
   redriveMessages: (tx: Queryable, args: { queue: string; ids?: string[] | null | undefined; limit?: number | null | undefined }): Promise<(string | null)[]> =>
     call(tx, 'plinth.redrive_messages', { queue: ['p_queue', 'text'], ids: ['p_ids', 'uuid[]'], limit: ['p_limit', 'integer'] }, args, 'values') as Promise<(string | null)[]>,
   /** Ends a legal hold of the tenant of the transaction; its rows follow the policies again. Recorded in the audit log. Errors: maintenance_hold_unknown, maintenance_hold_invalid, kernel_tenant_required. */
   releaseLegalHold: (tx: Queryable, args: { holdId: string; reason: string }): Promise<void> =>
     call(tx, 'plinth.release_legal_hold', { holdId: ['p_hold_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
-  /** Gives a received message back: it may be received again after p_delay (0 to 14 days). p_error: why, for people. p_dead: it becomes a dead letter at once; so it does when it was received as often as its queue allows. p_counted false: this receive does not count, for a receiver that shuts down. Returns the status: pending, scheduled or failed. Errors: kernel_tenant_required, queue_receipt_invalid, queue_receipt_lost, queue_receive_invalid. */
+  /** Gives a received message back: it may be received again after p_delay (0 to 14 days), and its retention counts from then. p_error: why, for people. p_dead: it becomes a dead letter at once; so it does when it was received as often as its queue allows. p_counted false: this receive does not count, for a receiver that shuts down. Returns the status: pending, scheduled or failed. Errors: kernel_tenant_required, queue_receipt_invalid, queue_receipt_lost, queue_receive_invalid. */
   releaseMessage: (tx: Queryable, args: { receipt: string; delay?: string | null | undefined; error?: string | null | undefined; dead?: boolean | null | undefined; counted?: boolean | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.release_message', { receipt: ['p_receipt', 'text'], delay: ['p_delay', 'interval'], error: ['p_error', 'text'], dead: ['p_dead', 'boolean'], counted: ['p_counted', 'boolean'] }, args, 'value') as Promise<string | null>,
   /** Forgets an inbound source and its secrets; its address answers 404 from then on. Error: webhooks_source_not_found. */

@@ -322,13 +322,62 @@ describe('a queue', () => {
     expect(await rows('select distinct status from plinth.message_queue')).toEqual([{ status: 'purged' }]);
   });
 
+  /** An id as of a message that was sent so long ago. */
+  const aged = async (ago: string): Promise<string> =>
+    (
+      await rows<{ id: string }>(
+        `select overlay(plinth_kernel.uuid_v7()::text placing left(plinth_kernel.v7_floor(clock_timestamp() - $1::interval)::text, 13) from 1 for 13)::uuid as id`,
+        [ago],
+      )
+    )[0]?.id ?? '';
+  const sentAgo = async (ago: string, more: Record<string, unknown> = {}): Promise<string> => {
+    const id = await aged(ago);
+    await rows('select plinth_queue.write_effects($1)', [JSON.stringify([{ id, queue: 'q', payload: {}, ...more }])]);
+    return id;
+  };
+  const keepFor = (retention: string) => rows('select plinth.configure_queue($1, p_retention => $2::interval, p_max_receives => 9)', ['q', retention]);
+  const idsOf = (messages: readonly ReceivedMessage[]): string[] => messages.map(({ id }) => id).sort();
+
   test('lets go of messages that are older than its retention', async () => {
-    const old = `overlay(plinth_kernel.uuid_v7()::text placing left(plinth_kernel.v7_floor(clock_timestamp() - interval '2 hours')::text, 13) from 1 for 13)::uuid`;
-    await rows(`select plinth.configure_queue('q', p_retention => '1 hour')`);
-    const [made] = await rows<{ id: string }>(`select ${old} as id`);
-    await rows('select plinth_queue.write_effects($1)', [JSON.stringify([{ id: made?.id, queue: 'q', payload: {} }])]);
+    await keepFor('1 hour');
+    const id = await sentAgo('2 hours');
     expect(await take()).toEqual([]);
-    expect(await statusOf(made?.id ?? '')).toBe('expired');
+    expect(await statusOf(id)).toBe('expired');
+  });
+
+  test('counts the retention from the end of a delay and from a redrive', async () => {
+    await keepFor('1 day');
+    const ids = [await sentAgo('2 hours'), await sentAgo('2 hours', { group_key: 'g' }), await sentAgo('2 hours')];
+    const released = ids[2];
+    for (const { id, receipt } of await take()) await as((tx) => release(tx, receipt, id === released ? { delayMs: 60_000 } : { dead: true }));
+    ids.push(await sentAgo('2 hours', { delay_ms: 60_000 }));
+    await runOff();
+    await keepFor('1 hour');
+    expect(await rows('select redrive_messages as id from plinth.redrive_messages($1)', ['q'])).toHaveLength(2);
+    expect(idsOf(await take())).toEqual(ids.sort());
+    await runOff();
+    expect(idsOf(await take())).toEqual(ids);
+    await database.admin.query(`update plinth_queue.hidden set since = plinth_kernel.v7_floor(clock_timestamp() - interval '2 hours')`);
+    await runOff();
+    expect(await take()).toEqual([]);
+    for (const id of ids) expect(await statusOf(id)).toBe('expired');
+  });
+
+  test('keeps nothing for longer than 30 days: neither released nor redriven', async () => {
+    const [old, gone] = [await aged('29 days'), await aged('40 days')];
+    await database.admin.query(`insert into plinth_queue.hidden (tenant_id, id, queue, visible_at, receives, held) values ($1, $2, 'q', 'infinity', 1, true)`, [
+      a,
+      old,
+    ]);
+    expect(await errorCode(as((tx) => release(tx, `${old}.1`, { delayMs: 172_800_000 })))).toBe('queue_receive_invalid');
+    await database.admin.query(`insert into plinth_queue.dead (tenant_id, id, queue) values ($1, $2, 'q')`, [a, gone]);
+    expect(await rows('select plinth.redrive_messages($1)', ['q'])).toEqual([]);
+    await database.admin.query(`insert into plinth_queue.ready (tenant_id, queue, position, id) values ($1, 'q', nextval('plinth_queue.positions'), $2)`, [
+      a,
+      gone,
+    ]);
+    const id = await send({ n: 1 });
+    expect(await take()).toMatchObject([{ id }]);
   });
 
   test('gives a worker the messages of all tenants, each its share', async () => {

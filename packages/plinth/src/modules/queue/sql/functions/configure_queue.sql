@@ -35,4 +35,4 @@ begin
 end
 $$;
 comment on function plinth.configure_queue(text, interval, integer, interval, integer, interval, boolean) is
-  'Makes or changes a queue of the tenant; null leaves a setting as it is. p_visibility: how long a received message is hidden (30 seconds). p_max_receives: then it is a dead letter (5). p_retention: then it expires (4 days; at most 14). p_max_payload_bytes: 256 KiB, at most 1 MiB. p_deduplication_window: 5 minutes. p_fifo: every message must name a group. Returns the id. Errors: kernel_tenant_required, queue_settings_invalid.';
+  'Makes or changes a queue of the tenant; null leaves a setting as it is. p_visibility: how long a received message is hidden (30 seconds). p_max_receives: then it is a dead letter (5). p_retention: so long after it was sent, after the end of its delay or after its redrive it expires (4 days; at most 14). p_max_payload_bytes: 256 KiB, at most 1 MiB. p_deduplication_window: 5 minutes. p_fifo: every message must name a group. Returns the id. Errors: kernel_tenant_required, queue_settings_invalid.';

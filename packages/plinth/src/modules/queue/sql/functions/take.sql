@@ -22,7 +22,7 @@ begin
   select c.position, c.due_at, c.moved_at into _cursor from plinth_queue.cursors c where c.tenant_id = p_tenant and c.queue = p_queue;
 
   select array_agg(t.id) as ids, array_agg(t.receives) as receives, array_agg(t.visible_at) as until into _more
-  from plinth_queue.take_late(p_tenant, p_queue, coalesce(_cursor.due_at, '-infinity'), p_limit, _visibility, _settings.max_receives, _settings.oldest) t;
+  from plinth_queue.take_late(p_tenant, p_queue, coalesce(_cursor.due_at, '-infinity'), p_limit, _visibility, _settings.max_receives, _settings.oldest, _settings.gone) t;
   if _more.ids is not null then
     _ids := _more.ids; _receives := _more.receives; _until := _more.until;
   end if;
@@ -32,20 +32,20 @@ begin
     _start := hashtextextended(random()::text, 0);
     for _more in
       select array_agg(t.id) as ids, array_agg(t.receives) as receives, array_agg(t.visible_at) as until
-      from plinth_queue.take_groups(p_tenant, p_queue, _start, 9223372036854775807, p_limit - cardinality(_ids), _visibility, _settings.oldest) t
+      from plinth_queue.take_groups(p_tenant, p_queue, _start, 9223372036854775807, p_limit - cardinality(_ids), _visibility, _settings.oldest, _settings.gone) t
     loop
       _ids := _ids || _more.ids; _receives := _receives || _more.receives; _until := _until || _more.until;
     end loop;
     if cardinality(_ids) < p_limit then
       select array_agg(t.id) as ids, array_agg(t.receives) as receives, array_agg(t.visible_at) as until into _more
-      from plinth_queue.take_groups(p_tenant, p_queue, (-9223372036854775808)::bigint, _start, p_limit - cardinality(_ids), _visibility, _settings.oldest) t;
+      from plinth_queue.take_groups(p_tenant, p_queue, (-9223372036854775808)::bigint, _start, p_limit - cardinality(_ids), _visibility, _settings.oldest, _settings.gone) t;
       _ids := _ids || _more.ids; _receives := _receives || _more.receives; _until := _until || _more.until;
     end if;
   end if;
 
   if cardinality(_ids) < p_limit then
     select array_agg(t.id) as ids, array_agg(t.receives) as receives, array_agg(t.visible_at) as until into _more
-    from plinth_queue.take_ready(p_tenant, p_queue, coalesce(_cursor.position, 0), p_limit - cardinality(_ids), _visibility, _settings.oldest) t;
+    from plinth_queue.take_ready(p_tenant, p_queue, coalesce(_cursor.position, 0), p_limit - cardinality(_ids), _visibility, _settings.oldest, _settings.gone) t;
     _ids := _ids || _more.ids; _receives := _receives || _more.receives; _until := _until || _more.until;
   end if;
 

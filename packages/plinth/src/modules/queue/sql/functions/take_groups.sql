@@ -1,7 +1,7 @@
 -- One message of each group that has none in flight: the walk makes one step of the index a group, whatever their backlog, and the row is
 -- locked by its whole key, so that a receiver that comes too late gets nothing and never the message after it. What looks roundabout (lateral, limit,
 -- places) keeps every step a probe of an index, whatever the planner believes of the tables' size.
-create or replace function plinth_queue.take_groups(p_tenant uuid, p_queue text, p_from bigint, p_to bigint, p_limit integer, p_visibility interval, p_oldest uuid)
+create or replace function plinth_queue.take_groups(p_tenant uuid, p_queue text, p_from bigint, p_to bigint, p_limit integer, p_visibility interval, p_oldest uuid, p_gone uuid)
 returns table (id uuid, receives integer, visible_at timestamptz)
 language sql volatile security invoker set search_path = ''
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
@@ -29,11 +29,11 @@ as $$
     where g.ctid = l.place
     returning g.*
   ), expired as (
-    insert into plinth_queue.done (tenant_id, id, outcome, receives) select t.tenant_id, t.id, 'expired', t.receives from taken t where t.id < p_oldest
+    insert into plinth_queue.done (tenant_id, id, outcome, receives) select t.tenant_id, t.id, 'expired', t.receives from taken t where coalesce(t.since, t.id) < p_oldest and t.id >= p_gone
   )
-  insert into plinth_queue.hidden (tenant_id, id, queue, visible_at, receives, forgiven, held, group_no)
-  select t.tenant_id, t.id, t.queue, clock_timestamp() + p_visibility, t.receives + 1, t.forgiven, true, t.group_no from taken t where t.id >= p_oldest
+  insert into plinth_queue.hidden (tenant_id, id, queue, visible_at, receives, forgiven, held, group_no, since)
+  select t.tenant_id, t.id, t.queue, clock_timestamp() + p_visibility, t.receives + 1, t.forgiven, true, t.group_no, t.since from taken t where coalesce(t.since, t.id) >= p_oldest and t.id >= p_gone
   returning id, receives, visible_at
 $$;
-comment on function plinth_queue.take_groups(uuid, text, bigint, bigint, integer, interval, uuid) is
+comment on function plinth_queue.take_groups(uuid, text, bigint, bigint, integer, interval, uuid, uuid) is
   'Receives the first message of groups between two group numbers that have no message in flight.';

@@ -24,8 +24,9 @@ begin
       g.actor_type, g.actor_id, g.correlation_id, g.causation_id
     from given g left join plinth_queue.queues q on q.tenant_id = g.tenant_id and q.name = g.queue
   ), delayed as (
-    insert into plinth_queue.hidden (tenant_id, id, queue, visible_at)
-    select g.tenant_id, g.id, g.queue, pg_catalog.clock_timestamp() + g.delay_ms * interval '1 millisecond' from given g where g.delay_ms > 0
+    insert into plinth_queue.hidden (tenant_id, id, queue, visible_at, since)
+    select g.tenant_id, g.id, g.queue, v.at, plinth_kernel.v7_floor(v.at)
+    from given g cross join lateral (select pg_catalog.clock_timestamp() + g.delay_ms * interval '1 millisecond' as at) v where g.delay_ms > 0
   ), in_groups as (
     insert into plinth_queue.grouped (tenant_id, queue, group_no, position, id)
     select s.tenant_id, s.queue, pg_catalog.hashtextextended(s.group_key, 0), pg_catalog.nextval('plinth_queue.positions'), s.id

@@ -65,6 +65,8 @@ create table plinth_queue.ready (
   id uuid not null,
   receives integer not null default 0,
   forgiven integer not null default 0,
+  -- From when its retention counts, as the least id of that moment: the end of its last delay, or its redrive. Null: from when it was sent.
+  since uuid,
   primary key (tenant_id, queue, position)
 );
 comment on table plinth_queue.ready is 'Messages that may be received, in the order of their queue. A receiver deletes the row. Written by functions only.';
@@ -77,6 +79,7 @@ create table plinth_queue.grouped (
   id uuid not null,
   receives integer not null default 0,
   forgiven integer not null default 0,
+  since uuid,
   primary key (tenant_id, queue, group_no, position)
 );
 comment on table plinth_queue.grouped is 'Messages with a group key that wait for their turn. Only the first of a group may be received, while none of its group is hidden.';
@@ -93,6 +96,7 @@ create table plinth_queue.hidden (
   held boolean not null default false,
   group_no bigint,
   error text,
+  since uuid,
   primary key (tenant_id, id)
 );
 create index hidden_by_time on plinth_queue.hidden (tenant_id, queue, visible_at);
