@@ -14,10 +14,10 @@ begin
     delete from plinth_jobs.jobs_scheduled j where j.tenant_id = p_gate.tenant_id and j.id = p_gate.id and j.run_at = 'infinity' returning j.*
   ), arrived as (
     insert into plinth_jobs.jobs (tenant_id, id, kind, name, queue, status, priority, slot, concurrency_key, payload, error, attempts, max_attempts, unique_key, linked, run_id,
-      run_at, deadline, finished_at, actor_type, actor_id, correlation_id, causation_id, xact, created_at)
+      run_at, deadline, finished_at, worker, actor_type, actor_id, correlation_id, causation_id, xact, created_at)
     select g.tenant_id, g.id, g.kind, g.name, g.queue, case when _reason is not null then 'failed' when p_gate.run_at > _now then 'scheduled' else 'pending' end, g.priority,
       (select s.last_value from plinth_jobs.open_slot s), g.concurrency_key, g.payload, coalesce(_reason, g.error), g.attempts, g.max_attempts, g.unique_key, g.linked, g.run_id,
-      greatest(p_gate.run_at, _now), g.deadline, case when _reason is not null then _now end, g.actor_type, g.actor_id, g.correlation_id, g.causation_id, g.xact, g.created_at
+      greatest(p_gate.run_at, _now), g.deadline, case when _reason is not null then _now end, case when _reason is not null then '#' end, g.actor_type, g.actor_id, g.correlation_id, g.causation_id, g.xact, g.created_at
     from gone g
   )
   select jsonb_build_object('tenant_id', g.tenant_id, 'id', g.id, 'kind', g.kind, 'unique_key', g.unique_key, 'status', 'failed') into _ended from gone g where _reason is not null;

@@ -53,6 +53,7 @@ begin
     perform pg_catalog.setval('plinth_jobs.open_slot', _free);
     _did := _did || ('opened ' || _free);
   end if;
+  perform plinth_jobs.settle_by_hand();
   perform plinth_jobs.tidy_limits();
   return pg_catalog.array_to_string(_did, ', ');
 end

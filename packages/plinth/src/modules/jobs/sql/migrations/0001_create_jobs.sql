@@ -92,6 +92,9 @@ create index jobs_scheduled_due on plinth_jobs.jobs_scheduled (run_at);
 create index jobs_scheduled_by_correlation on plinth_jobs.jobs_scheduled (tenant_id, correlation_id, id);
 create index jobs_failed_by_correlation on plinth_jobs.jobs_failed (tenant_id, correlation_id, id);
 create index jobs_failed_by_end on plinth_jobs.jobs_failed (finished_at);
+-- What was ended by UPDATE of plinth.background_jobs and still holds something (plinth_jobs.settle_by_hand). Claims and completions never enter it.
+create index jobs_run_by_hand on plinth_jobs.jobs_run (tenant_id, id) where worker is null and linked;
+create index jobs_failed_by_hand on plinth_jobs.jobs_failed (tenant_id, id) where worker is null and linked;
 -- Ids of correlations are made in order of time, as the rows are: a block range index finds them and costs an insert nothing.
 create index jobs_run_by_correlation on plinth_jobs.jobs_run using brin (correlation_id uuid_minmax_multi_ops, id uuid_minmax_multi_ops) with (pages_per_range = 32, autosummarize = on);
 

@@ -3,7 +3,7 @@
 create or replace view plinth.background_jobs with (security_invoker = true) as
 select j.id, j.tenant_id, j.kind as job_type, j.name as job_name, j.queue, j.status, j.priority, j.payload, j.result, j.error, j.attempts,
   coalesce(j.max_attempts, (select k.max_attempts from plinth_jobs.kinds k where k.kind = j.kind), 3)::smallint as max_attempts,
-  j.progress, j.progress_note, j.unique_key, j.concurrency_key, j.run_at, j.deadline, j.run_id, split_part(j.worker, '#', 1) as worker, j.cancel_requested_at, j.started_at, j.finished_at, j.created_at,
+  j.progress, j.progress_note, j.unique_key, j.concurrency_key, j.run_at, j.deadline, j.run_id, nullif(split_part(j.worker, '#', 1), '') as worker, j.cancel_requested_at, j.started_at, j.finished_at, j.created_at,
   j.actor_type, j.actor_id, j.correlation_id, j.causation_id
 from plinth_jobs.jobs j;
 comment on view plinth.background_jobs is

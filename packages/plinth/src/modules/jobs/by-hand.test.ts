@@ -1,0 +1,64 @@
+/** Jobs that a program takes and ends by UPDATE of plinth.background_jobs, as SQL of long ago does. */
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { JobsFixture, Options } from './jobs.fixture.ts';
+import { jobsFixture } from './jobs.fixture.ts';
+
+let jobs: JobsFixture;
+beforeAll(async () => {
+  jobs = await jobsFixture('job_by_hand');
+});
+afterAll(() => jobs.database.drop());
+beforeEach(() => jobs.clear());
+
+const put = (options: Options = {}) => jobs.enqueue(jobs.a, 'k', {}, options);
+const query = (text: string, values: unknown[] = []) => jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query(text, values));
+const take = (id: string) => query(`update plinth.background_jobs set status = 'processing', started_at = now() where id = $1`, [id]);
+const end = (id: string, status: string) => query('update plinth.background_jobs set status = $2, finished_at = now() where id = $1', [id, status]);
+const turn = () => jobs.plinth.asWorker({}, (tx) => tx.query('select plinth_jobs.rotate()'));
+const status = async (id: string) => (await jobs.read(jobs.a, id))?.status;
+
+test.each(['completed', 'cancelled', 'failed'])('one that was %s gives up its unique key when a worker turns the ring', async (outcome) => {
+  const first = await put({ uniqueKey: 'u' });
+  await take(first);
+  await turn();
+  expect(await status(await put({ uniqueKey: 'u' }))).toBeUndefined();
+  await end(first, outcome);
+  await turn();
+  const second = await put({ uniqueKey: 'u' });
+  expect(await status(second)).toBe('pending');
+  await turn();
+  expect(await status(await put({ uniqueKey: 'u' }))).toBeUndefined();
+  expect(await jobs.read(jobs.a, first)).toMatchObject({ status: outcome, worker: null });
+});
+
+test('its batch finishes, and what depends on it runs or fails with it', async () => {
+  let part = '';
+  await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => {
+    tx.jobs.batch({ onComplete: { kind: 'on.complete' } }, (add) => {
+      part = add('k');
+    });
+  });
+  const [good, bad] = [await put(), await put()];
+  const [runs, fails] = [await put({ dependsOn: [good] }), await put({ dependsOn: [bad] })];
+  const last = await put({ dependsOn: [fails] });
+  for (const id of [part, good]) await end(id, 'completed');
+  await take(bad);
+  await end(bad, 'failed');
+  await turn();
+  await jobs.checkGates();
+  expect((await query(`select 1 from plinth.background_jobs where job_type = 'on.complete'`)).length).toBe(1);
+  expect(await Promise.all([runs, fails, last].map(status))).toEqual(['pending', 'failed', 'failed']);
+});
+
+test('only what no worker claimed is looked at, once', async () => {
+  await put({ uniqueKey: 'u' });
+  const [first, second] = [await put(), await put()];
+  await put({ dependsOn: [first, second] });
+  for (const [n, job] of (await jobs.claim(10)).entries()) await jobs.settle(job, n === 0 ? 'completed' : 'failed', { error: 'no', final: true });
+  const settled = async () => (await jobs.plinth.asWorker({}, (tx) => tx.query<{ n: number }>('select plinth_jobs.settle_by_hand()::int as n')))[0]?.n;
+  expect(await settled()).toBe(0);
+  const byHand = await put({ uniqueKey: 'v' });
+  await end(byHand, 'completed');
+  expect(await settled()).toBe(1);
+  expect(await settled()).toBe(0);
+});
