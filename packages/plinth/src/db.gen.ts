@@ -1435,12 +1435,13 @@ export interface KernelFeedCursorsTable {
   updated_at: Generated<Date>;
 }
 
-/** Spans of a log within which transaction ids can be compared. A new one begins when a dump was restored into another cluster. Rows are never updated: their own xmin tells when they arrived. */
+/** Spans of a log within which transaction ids can be compared. A new one begins when a dump was restored into another cluster. Only plinth_kernel.feed_epoch writes here: the xmin of a row tells how it arrived. */
 export interface KernelFeedEpochsTable {
   feed: string;
   epoch: number;
   after_position: string;
   system_identifier: string;
+  written_by: string | null;
   started_at: Generated<Date>;
 }
 

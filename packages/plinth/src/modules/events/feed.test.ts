@@ -278,6 +278,36 @@ describe('the log', () => {
     expect(await holds()).toEqual([]);
   });
 
+  test('that was copied into another cluster by pg_upgrade keeps its epoch, also a second time, and while others write', async () => {
+    const others = await held(b);
+    await append(others, 'open meanwhile');
+    await publish(a, 'read before the upgrade');
+    await drain('test.upgraded', { ...collect, from: 'beginning' });
+    const epoch = () =>
+      database.admin.query<{ epoch: number; moved: boolean }>(
+        'select epoch, system_identifier = 42 as moved from plinth_kernel.feed_epochs where feed = $1 order by epoch desc limit 1',
+        [FEED],
+      );
+    const before = (await epoch()).rows;
+    seen = [];
+    for (let upgrades = 0; upgrades < 2; upgrades++) {
+      // As after pg_upgrade: another cluster, and every row as it was written.
+      await database.admin.query(`update plinth_kernel.feed_epochs set system_identifier = 42, written_by = pg_current_xact_id()::xid where feed = $1`, [FEED]);
+      await publish(a, `unread ${upgrades}`);
+      await plinth.asWorker({}, async (tx) => {
+        await tx.query('savepoint before');
+        expect(await tx.query('select plinth_kernel.feed_epoch($1) as epoch', [FEED])).toMatchObject([{ epoch: before[0]?.epoch }]);
+      });
+      expect((await epoch()).rows).toEqual(before);
+      // What the next upgrade goes by.
+      expect(
+        (await database.admin.query('select xmin = written_by as kept from plinth_kernel.feed_epochs where feed = $1 order by epoch desc limit 1', [FEED]))
+          .rows,
+      ).toEqual([{ kept: true }]);
+    }
+    expect(await drain('test.upgraded')).toEqual(['unread 0', 'unread 1']);
+  });
+
   test('that was restored into another cluster is read on without loss or repetition', async () => {
     await drain('test.restored');
     await publish(a, 'read before the dump');
@@ -291,7 +321,11 @@ describe('the log', () => {
       from regexp_split_to_table(regexp_replace(s1::text, '([:,])', ' \\1 ', 'g'), ' ') with ordinality as p (part, nth))::pg_snapshot where consumer = 'test.restored'`);
     await database.admin.query(`alter table plinth_events.events enable trigger append_only`);
     await database.admin.query('delete from plinth_kernel.feed_epochs');
-    await database.admin.query(`insert into plinth_kernel.feed_epochs (feed, epoch, after_position, system_identifier) values ($1, 1, 0, 42)`, [FEED]);
+    // By accident it even has the xmin that it had: upgrade.test.ts has the common case.
+    await database.admin.query(
+      `insert into plinth_kernel.feed_epochs (feed, epoch, after_position, system_identifier, written_by) values ($1, 1, 0, 42, pg_current_xact_id()::xid)`,
+      [FEED],
+    );
     await publish(a, 'written before the first reader came');
     expect((await database.admin.query('select plinth_kernel.feed_epoch($1) as epoch', [FEED])).rows).toEqual([{ epoch: 2 }]);
     await publish(a, 'written after');

@@ -12,12 +12,14 @@ create table plinth_kernel.feed_epochs (
   epoch integer not null,
   -- Rows up to this position belong to older epochs.
   after_position bigint not null,
-  -- Cluster in which the epoch began. A dump that is restored elsewhere brings rows with the transaction ids of another cluster.
+  -- Cluster in which the log is read. A dump that is restored elsewhere brings rows with the transaction ids of another cluster.
   system_identifier bigint not null,
+  -- xmin of this row when it was written. pg_upgrade copies tables as they are and lets transaction ids go on: then xmin is still the same.
+  written_by xid,
   started_at timestamptz not null default clock_timestamp(),
   primary key (feed, epoch)
 );
-comment on table plinth_kernel.feed_epochs is 'Spans of a log within which transaction ids can be compared. A new one begins when a dump was restored into another cluster. Rows are never updated: their own xmin tells when they arrived.';
+comment on table plinth_kernel.feed_epochs is 'Spans of a log within which transaction ids can be compared. A new one begins when a dump was restored into another cluster. Only plinth_kernel.feed_epoch writes here: the xmin of a row tells how it arrived.';
 
 create table plinth_kernel.feed_cursors (
   feed text not null,
