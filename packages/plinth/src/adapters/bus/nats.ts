@@ -24,6 +24,7 @@ interface Opened {
   client: JetStreamClient;
 }
 
+const HEADERS_BYTES = 1_024;
 const NANOSECONDS = 1_000_000;
 const STREAM_NOT_FOUND = 10_059;
 
@@ -41,7 +42,24 @@ const load = async () => {
   }
 };
 
-const down = (cause: unknown) => fail('unavailable', { message: `NATS did not take events: ${cause instanceof Error ? cause.message : String(cause)}`, cause });
+const down = (cause: unknown, why = cause instanceof Error ? cause.message : String(cause)) =>
+  fail('unavailable', { message: `NATS did not take events: ${why}`, cause });
+
+/** Nobody answers a message when its stream is gone; the client takes it for a server without JetStream. */
+const isUnanswered = (error: unknown): error is Error => error instanceof Error && error.name === 'JetStreamNotEnabled';
+
+/**
+ * What fits: an event that is too large goes as a reference to it (`dataref`, the claim check of CloudEvents), in its place. Errors: a RangeError that
+ * blames the event where even that is too large.
+ */
+function bodyOf({ id, cloudEvent }: RelayMessage, mostBytes: number): Uint8Array {
+  const whole = new TextEncoder().encode(JSON.stringify(cloudEvent));
+  if (whole.byteLength <= mostBytes) return whole;
+  const { data: _data, datacontenttype: _type, ...attributes } = cloudEvent;
+  const reference = new TextEncoder().encode(JSON.stringify({ ...attributes, dataref: `/api/v1/events/${id}` }));
+  if (reference.byteLength <= mostBytes) return reference;
+  throw new RangeError(`Event ${id} has ${reference.byteLength} bytes without its data, and this NATS takes at most ${mostBytes}`);
+}
 
 /** The JetStream stream for the subjects, made when there is none. */
 async function ensureStream({ connection }: Opened, name: string, subjects: string[], duplicateWindowMs: number): Promise<void> {
@@ -82,15 +100,13 @@ export function natsBus(options: NatsOptions): EventBus {
   };
 
   const send = async ({ client, connection }: Opened, message: RelayMessage, headersOf: () => import('@nats-io/transport-node').MsgHdrs): Promise<void> => {
-    const body = new TextEncoder().encode(JSON.stringify(message.cloudEvent));
-    const most = connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
     // The headers count as well; a kibibyte is more than they take.
-    if (body.byteLength + 1_024 > most)
-      throw new RangeError(`Event ${message.id} has ${body.byteLength} bytes as a message, and this NATS takes at most ${most}`);
+    const body = bodyOf(message, (connection.info?.max_payload ?? Number.POSITIVE_INFINITY) - HEADERS_BYTES);
+    const subject = `${prefix}.${message.tenantId}.${message.type}`;
     const headers = headersOf();
     headers.set('content-type', 'application/cloudevents+json');
-    await client.publish(`${prefix}.${message.tenantId}.${message.type}`, body, { msgID: message.id, timeout, headers }).catch((error: unknown) => {
-      throw down(error);
+    await client.publish(subject, body, { msgID: message.id, timeout, headers }).catch((error: unknown) => {
+      throw isUnanswered(error) ? down(error, `no JetStream stream takes ${subject}`) : down(error);
     });
   };
 
@@ -105,7 +121,10 @@ export function natsBus(options: NatsOptions): EventBus {
         const results = await Promise.allSettled(wave.map((message) => send(to, message, headers)));
         // All have ended before the first failure is told: nothing is on its way when the caller sends again.
         const failed = results.find((result) => result.status === 'rejected');
-        if (failed) throw failed.reason;
+        if (!failed) continue;
+        // The next try connects anew, which makes the stream.
+        if (isUnanswered((failed.reason as Error).cause)) await to.connection.close();
+        throw failed.reason;
       }
     },
     async close() {

@@ -203,6 +203,56 @@ describe.each(brokers.filter(({ available }) => available))('$name', ({ name, se
   }, 240_000);
 });
 
+describe.runIf(nats.available)('NATS JetStream', () => {
+  const opened = testDatabase('relay nats only');
+  afterAll(async () => (await opened).drop());
+
+  test('gets its stream made again when somebody has deleted it', async () => {
+    const { plinth, tenantA } = await opened;
+    await using broker = await natsServer(nats.at);
+    const bus = natsBus({ servers: `127.0.0.1:${broker.port}`, ackMs: 2_000 });
+    const publish = () => plinth.transaction({ tenantId: tenantA }, async (tx) => tx.events.publish('order.noted', {}));
+    const relay = () => consumeOnce(plinth, 'relay.deleted', relayTo(bus));
+    try {
+      await publish();
+      expect(await relay()).toBe(1);
+      const connection = await connect({ servers: `127.0.0.1:${broker.port}` });
+      await (await jetstreamManager(connection)).streams.delete('PLINTH_EVENTS');
+      await connection.close();
+      const id = await publish();
+      const message = expect.stringContaining('no JetStream stream takes plinth.events.');
+      await expect(relay()).rejects.toMatchObject({ code: 'kernel_unavailable', message });
+      expect(await relay()).toBe(1);
+      expect(idsOf((await inNats(broker.port)).get(tenantA))).toEqual([id]);
+    } finally {
+      await bus.close();
+    }
+  }, 60_000);
+
+  test('gets a reference to an event that is too large for it, in its place', async () => {
+    const { plinth, tenantB } = await opened;
+    await using broker = await natsServer(nats.at);
+    const bus = natsBus({ servers: `127.0.0.1:${broker.port}`, ackMs: 2_000 });
+    try {
+      const publish = (text: string) =>
+        plinth.transaction({ tenantId: tenantB }, async (tx) => tx.events.publish('order.noted', { text }, { stream: { type: 'order', id: '1' } }));
+      const ids = [await publish('small'), await publish('x'.repeat(1_048_000)), await publish('behind')];
+      while ((await consumeOnce(plinth, 'relay.large', relayTo(bus))) > 0);
+      const held = (await inNats(broker.port)).get(tenantB) ?? [];
+      expect(idsOf(held)).toEqual(ids);
+      expect(held.map(({ data, dataref }) => ({ data, dataref }))).toEqual([
+        { data: { text: 'small' } },
+        { dataref: `/api/v1/events/${ids[1]}` },
+        { data: { text: 'behind' } },
+      ]);
+      const tiny: CloudEvent = { specversion: '1.0', id: 'i', source: 's'.repeat(2_000_000), type: 't' };
+      await expect(bus.publish([{ id: 'i', tenantId: tenantB, type: 't', streamId: null, cloudEvent: tiny }])).rejects.toThrow('without its data');
+    } finally {
+      await bus.close();
+    }
+  }, 60_000);
+});
+
 test.runIf(redis.available)('a Redis stream can be kept short', async () => {
   await using broker = await redisServer(redisCommand);
   const bus = redisStreamsBus({ url: `redis://127.0.0.1:${broker.port}`, maxLength: 100, duplicateWindowS: 0 });
