@@ -136,7 +136,7 @@ export interface BatchJobsView {
   finished_at: Date | null;
 }
 
-/** Consumers of the feed, for operators and the application itself: how many events wait (at most 1,000 a shard are counted), since when, what fails, what is paused and why. status: paused, failing, behind, current. */
+/** Consumers of the feed, for operators and the application itself: how many events wait (at most 1,000 a shard are counted), since when, what fails, what is paused and why. status: paused, failing, behind, current. Failing without failures: nobody is to blame, what its handler needs cannot be reached. */
 export interface ConsumersView {
   id: string | null;
   tenant_id: string | null;
@@ -148,6 +148,7 @@ export interface ConsumersView {
   lag_s: number | null;
   handled: string | null;
   failures: number | null;
+  failing_since: Date | null;
   last_error: string | null;
   retry_at: Date | null;
   failing_shards: number[] | null;
@@ -1429,6 +1430,10 @@ export interface KernelFeedCursorsTable {
   last: Generated<string>;
   handled: Generated<string>;
   failures: Generated<number>;
+  /** How far the batch that failed reached: until there one event at a time is read. */
+  failed_to: string | null;
+  /** When the first of the tries in a row failed, with last_error. Without failures nobody was to blame: what the handler needs could not be reached. */
+  failing_since: Date | null;
   last_error: string | null;
   /** After a failure: not read again before this moment. */
   retry_at: Date | null;

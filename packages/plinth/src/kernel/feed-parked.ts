@@ -57,7 +57,7 @@ export async function retryParked<Modules extends ModuleMap>(
   feed: Feed,
   name: string,
   consumer: Consumer,
-  timeoutMs: number,
+  limits: { timeoutMs: number; idleMs: number },
 ): Promise<'none' | 'handled' | 'gone' | 'failed'> {
   let due: Due | undefined;
   const end = (tx: AnyTransaction, row: Due, status: 'handled' | 'gone'): Promise<unknown> =>
@@ -67,7 +67,7 @@ export async function retryParked<Modules extends ModuleMap>(
       status,
     ]);
   try {
-    return await plinth.asWorker({ timeoutMs }, async (tx) => {
+    return await plinth.asWorker(limits, async (tx) => {
       [due] = await tx.query<Due>(dueSql(feed), [feed.name, name]);
       if (!due) return 'none';
       const [event] = await tx.query<FeedEvent>(`select ${feed.select} from ${feed.name} as e where e.shard = $1 and e.position = $2`, [

@@ -137,7 +137,7 @@ const eventOf = ({ shard: _shard, at: _at, ...event }: Row): FeedEvent => event;
 
 /**
  * Claims free cursors of a consumer for this transaction (role plinth_worker, read committed) and reads one batch, at most
- * `batchSize` events (default 500; one while a shard recovers from a failure). No claims means that others hold all of them, or a pause.
+ * `batchSize` events (default 500; one until a shard is past a batch that failed). No claims means that others hold all of them, or a pause.
  */
 export async function readBatch(tx: AnyTransaction, feed: Feed, input: { consumer: string; batchSize?: number; until?: string }): Promise<Batch> {
   const claims = await tx.query<Claim>('select * from plinth_kernel.feed_claim($1, $2, $3)', [feed.name, input.consumer, input.until ?? null]);

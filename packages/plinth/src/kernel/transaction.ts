@@ -45,6 +45,11 @@ export interface TransactionInput extends ContextInput {
   isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined;
   /** Longest run of one statement, ms. Default: the server's. */
   timeoutMs?: number | undefined;
+  /**
+   * Longest pause between its statements, ms: then the server ends the connection, which rolls back, and `body` is not waited for any more. So nothing
+   * stays locked by a process that hangs or stands still. Default: the server's, and `body` is waited for.
+   */
+  idleMs?: number | undefined;
   /** False: COMMIT does not wait for the disk (synchronous_commit off); a crash of the server may undo it. Default true: the server's setting. */
   durable?: boolean | undefined;
   /** Aborting ends the connection, which rolls the transaction back. */
@@ -148,13 +153,15 @@ export async function runTransaction<Modules extends ModuleMap, T>(
     client.release(true);
   };
   input.signal?.addEventListener('abort', abort, { once: true });
+  const loss = input.idleMs ? lossOf(client) : undefined;
   const send = async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> =>
     (await beginning.before(() => client.query(text, values as unknown[] | undefined))).rows as Row[];
   const sendPrepared = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> =>
     (await beginning.before(() => client.query({ name: statementName(text), text, values: values as unknown[] }))).rows as Row[];
   const { tx, buffer, signals, committed } = scope(deps, context, send, deps.writeEffects ? sendPrepared : send);
   try {
-    const result = await corked(stream, () => runInContext(context, () => body(tx as Transaction<Modules>)));
+    const run = (): Promise<T> => runInContext(context, () => body(tx as Transaction<Modules>));
+    const result = await corked(stream, () => (loss ? Promise.race([run(), loss.lost]) : run()));
     committed(await commit(deps, client, beginning, tx, buffer, signals));
     return result;
   } catch (error) {
@@ -163,8 +170,17 @@ export async function runTransaction<Modules extends ModuleMap, T>(
     throw toFailure(broken && input.signal?.aborted ? broken : error);
   } finally {
     input.signal?.removeEventListener('abort', abort);
+    loss?.forget();
     if (!input.signal?.aborted) client.release(Boolean(broken));
   }
+}
+
+/** Rejects when the connection is ended between two statements. */
+function lossOf(client: pg.PoolClient): { lost: Promise<never>; forget(): void } {
+  const { promise: lost, reject } = Promise.withResolvers<never>();
+  lost.catch(() => {});
+  client.once('error', reject);
+  return { lost, forget: () => void client.off('error', reject) };
 }
 
 /** Runs `start` up to its first wait and then lets go what it wrote. */

@@ -140,6 +140,11 @@ export interface Consumer {
   durable?: boolean;
   /** Tries of one event before it is parked. Default 5, which takes about 8 s. */
   attempts?: number;
+  /**
+   * Longest pause of the handler between its statements, ms, also while it waits for something else: then its batch is given up, which counts as a failure,
+   * and other processes get it. Default 60,000.
+   */
+  idleMs?: number;
   /** Events come with `details`. Default false. */
   details?: boolean;
   /** Events come as they are stored: what is encrypted stays so. Default false. */

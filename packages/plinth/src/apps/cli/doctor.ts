@@ -153,7 +153,15 @@ function consumerFindings(one: ConsumerFacts): Finding[] {
       ? [warning(check, `paused: ${one.pause_reason}; ${waits}`, 'Let it go on with plinth.resume_consumer(...) when the reason is gone.')]
       : []),
     ...(one.status === 'failing'
-      ? [warning(check, `fails: ${one.last_error}; ${waits}`, 'Correct its handler, or put the event aside with plinth.park_next_event(...).')]
+      ? [
+          warning(
+            check,
+            `fails: ${one.last_error}; ${waits}`,
+            one.failures > 0
+              ? 'Correct its handler, or put the event aside with plinth.park_next_event(...).'
+              : 'It goes on by itself when what it needs can be reached again.',
+          ),
+        ]
       : []),
     ...(one.status === 'behind' && one.lag_s > LONG_LAG_S ? [warning(check, waits, 'See whether a worker with its module runs, and start more of them.')] : []),
     ...(one.parked > 0

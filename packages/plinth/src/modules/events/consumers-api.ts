@@ -16,6 +16,10 @@ const consumer = z.object({
   lag_s: z.number().meta({ description: 'Age of the oldest unread event; 0 when there is none' }),
   handled: count,
   failures: z.number().meta({ description: 'Tries in a row that failed, of the shard with the most' }),
+  failing_since: z
+    .date()
+    .nullable()
+    .meta({ description: 'When the first of its tries in a row failed; without failures nobody is to blame: what it needs cannot be reached' }),
   failing_shards: z.array(z.number()),
   last_error: z.string().nullable(),
   retry_at: z.date().nullable(),
@@ -27,7 +31,7 @@ const consumer = z.object({
   rewound_at: z.date().nullable(),
 });
 type Consumer = z.infer<typeof consumer>;
-const CONSUMERS = `select consumer, status, waiting, waiting_capped, oldest_waiting_at, lag_s, handled, failures, failing_shards, last_error, retry_at, parked, paused_at, paused_until,
+const CONSUMERS = `select consumer, status, waiting, waiting_capped, oldest_waiting_at, lag_s, handled, failures, failing_since, failing_shards, last_error, retry_at, parked, paused_at, paused_until,
   pause_reason, paused_by, rewound_at from plinth.consumers`;
 
 const done = z.object({ id: z.string() });

@@ -4,7 +4,7 @@ export const consumersLists = {
   consumers: {
     title: 'Consumers',
     view: 'consumers',
-    columns: ['consumer', 'status', 'waiting', 'lag_s', 'oldest_waiting_at', 'handled', 'failures', 'parked', 'last_error', 'pause_reason'],
+    columns: ['consumer', 'status', 'waiting', 'lag_s', 'oldest_waiting_at', 'handled', 'failures', 'failing_since', 'parked', 'last_error', 'pause_reason'],
     filters: ['consumer', 'status'],
     empty: 'No consumer reads the events. A module puts one on its card; they belong to the installation and are shown to operators.',
     actions: [

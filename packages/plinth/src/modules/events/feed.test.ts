@@ -225,6 +225,38 @@ describe('a handler that fails', () => {
   });
 });
 
+describe('a handler that fails once', () => {
+  test('gets the events of that batch one by one, and whole batches behind it', async () => {
+    await drain('test.hiccup');
+    await plinth.transaction({ tenantId: a }, async (tx) => {
+      for (let n = 0; n < 35; n++) tx.events.publish('feed.tested', { note: String(n) });
+    });
+    const sizes: number[] = [];
+    let thrown = false;
+    const hiccup: Consumer = {
+      ...collect,
+      batchSize: 10,
+      handle: async (_tx, events) => {
+        if (sizes.length === 1 && !thrown) {
+          thrown = true;
+          throw new Error('for a moment');
+        }
+        sizes.push(events.length);
+        seen.push(...events);
+      },
+    };
+    await consumeOnce(plinth, 'test.hiccup', hiccup);
+    await expect(consumeOnce(plinth, 'test.hiccup', hiccup)).rejects.toThrow('for a moment');
+    const notes = await drain('test.hiccup', hiccup);
+    expect(notes).toEqual(Array.from({ length: 35 }, (_, n) => String(n)));
+    expect(sizes).toEqual([10, ...Array.from({ length: 10 }, () => 1), 10, 5]);
+    const { rows } = await database.admin.query(`select from plinth_kernel.feed_status($1, 'test.hiccup') where failures > 0 or failing_since is not null`, [
+      FEED,
+    ]);
+    expect(rows).toEqual([]);
+  });
+});
+
 describe('an event that nobody can handle', () => {
   test('can be passed over, and only it', async () => {
     await drain('test.skip');

@@ -63,6 +63,8 @@ export const relayTo = (bus: EventBus, options: { from?: 'beginning' | 'now' | u
   batchSize: options.batchSize ?? 1_000,
   details: true,
   stored: true,
+  // Confirmations of a long stream are waited for one by one.
+  idleMs: 300_000,
   handle: (_tx, events) => bus.publish(events.map(messageOf)),
 });
 

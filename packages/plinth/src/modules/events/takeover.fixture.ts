@@ -1,14 +1,18 @@
-/** A process that takes a batch and never finishes it. Run by takeover.test.ts, which kills it. */
+/** A process that takes a batch and does not finish it until it is told to go on. Run by takeover.test.ts, which kills it, or stops it for a while. */
+import { once } from 'node:events';
 import { consumeOnce } from '#kernel/feed.ts';
 import { createPlinth } from '../../index.ts';
 
 const plinth = createPlinth({ database: { url: process.env.PLINTH_DATABASE_URL ?? '' } });
-await consumeOnce(plinth, 'test.taken', {
+const outcome = await consumeOnce(plinth, process.env.CONSUMER ?? '', {
   summary: 'writes, and holds on',
   from: 'beginning',
+  idleMs: Number(process.env.IDLE_MS),
   handle: async (tx, events) => {
-    for (const event of events) await tx.query('insert into takeover.effects (event_id, by) values ($1, $2)', [event.id, 'killed']);
+    for (const event of events) await tx.query('insert into takeover.effects (event_id, by) values ($1, $2)', [event.id, 'first']);
     process.stdout.write('holding\n');
-    await new Promise(() => setInterval(() => undefined, 60_000));
+    await once(process.stdin, 'data');
   },
-});
+}).catch((error: unknown) => (error as { code?: unknown }).code);
+process.stdout.write(`${outcome}\n`);
+process.exit();

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { consumeOnce } from '#kernel/feed.ts';
@@ -14,26 +15,73 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-test('what a process was handling when it was killed is handled by another at once, and once', { timeout: 60_000 }, async () => {
+/** A process that handles two events of two tenants and holds on; and another that would handle them. */
+async function holding(consumer: string, idleMs: number) {
   const { plinth, tenantA, tenantB, admin } = database;
+  await admin.query('delete from takeover.effects');
   for (const tenantId of [tenantA, tenantB]) await plinth.transaction({ tenantId }, async (tx) => void tx.events.publish('takeover.tested', {}));
   const child = spawn(process.execPath, [fileURLToPath(new URL('takeover.fixture.ts', import.meta.url))], {
-    env: { ...process.env, PLINTH_DATABASE_URL: database.serverUrl },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, PLINTH_DATABASE_URL: database.serverUrl, CONSUMER: consumer, IDLE_MS: String(idleMs) },
+    stdio: ['pipe', 'pipe', 'inherit'],
   });
-  const ended = once(child, 'exit');
-  await once(child.stdout, 'data');
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  expect((await lines.next()).value).toBe('holding');
   const take = () =>
-    consumeOnce(plinth, 'test.taken', {
+    consumeOnce(plinth, consumer, {
       summary: 'writes',
       handle: async (tx, events) => {
         for (const event of events) await tx.query('insert into takeover.effects (event_id, by) values ($1, $2)', [event.id, 'heir']);
       },
     });
+  const effects = async () => (await admin.query('select by, count(*)::int as n from takeover.effects group by by')).rows;
+  return { child, lines, take, effects };
+}
+
+test('what a process was handling when it was killed is handled by another at once, and once', { timeout: 60_000 }, async () => {
+  const { child, take, effects } = await holding('test.killed', 60_000);
+  const ended = once(child, 'exit');
   // As long as the other lives, it holds the cursors.
   expect(await take()).toBe(0);
   child.kill('SIGKILL');
   await ended;
   await expect.poll(take, { timeout: 30_000, interval: 50 }).toBe(2);
-  expect((await admin.query('select distinct by from takeover.effects')).rows).toEqual([{ by: 'heir' }]);
+  expect(await effects()).toEqual([{ by: 'heir', n: 2 }]);
+});
+
+test('what a process was handling when it was stopped is handled by another soon, and the stopped one changes nothing when it comes back', {
+  timeout: 60_000,
+}, async () => {
+  const { child, lines, take, effects } = await holding('test.stopped', 2_000);
+  child.kill('SIGSTOP');
+  await expect.poll(take, { timeout: 30_000, interval: 50 }).toBe(4);
+  child.kill('SIGCONT');
+  child.stdin.write('go on\n');
+  expect((await lines.next()).value).toBe('25P03');
+  expect(await effects()).toEqual([{ by: 'heir', n: 4 }]);
+  const { rows } = await database.admin.query(`select status, failures, last_error from plinth.consumers where consumer = 'test.stopped'`);
+  expect(rows).toEqual([{ status: 'current', failures: 0, last_error: null }]);
+});
+
+test('a handler that hangs outside of the database is given up, and plinth.consumers says so', { timeout: 60_000 }, async () => {
+  const { plinth, tenantA, admin } = database;
+  await plinth.transaction({ tenantId: tenantA }, async (tx) => void tx.events.publish('takeover.tested', {}));
+  let after: Promise<unknown> | undefined;
+  let wake = (): void => undefined;
+  const hanging = new Promise<void>((resolve) => (wake = resolve));
+  const consumer = { summary: 'hangs', idleMs: 200 };
+  const hang = consumeOnce(plinth, 'test.hangs', { ...consumer, handle: (tx) => (after = hanging.then(() => tx.query('select 1'))).then(() => undefined) });
+  await expect(hang).rejects.toMatchObject({ code: '25P03' });
+  const status = async () =>
+    (await admin.query(`select status, failures, failing_since, last_error from plinth.consumers where consumer = 'test.hangs'`)).rows[0];
+  expect(await status()).toEqual({
+    status: 'failing',
+    failures: 1,
+    failing_since: expect.any(Date),
+    last_error: expect.stringContaining('idle-in-transaction'),
+  });
+  // The connection is not that of the next transaction.
+  wake();
+  await expect(after).rejects.toThrow();
+  while ((await consumeOnce(plinth, 'test.hangs', { ...consumer, handle: async () => {} })) > 0);
+  expect(await status()).toEqual({ status: 'current', failures: 0, failing_since: null, last_error: null });
 });

@@ -19,7 +19,7 @@ begin
     return null;
   end if;
   if _next is not null then
-    update plinth_kernel.feed_cursors as f set s2 = _s2, last = _next, failures = 0, last_error = null, retry_at = null, updated_at = pg_catalog.clock_timestamp()
+    update plinth_kernel.feed_cursors as f set s2 = _s2, last = _next, failures = 0, failed_to = null, failing_since = null, last_error = null, retry_at = null, updated_at = pg_catalog.clock_timestamp()
     where f.feed = p_feed and f.consumer = p_consumer and f.shard = p_shard;
   end if;
   return _next;

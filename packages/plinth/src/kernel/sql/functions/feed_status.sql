@@ -3,7 +3,7 @@
 -- the planner to the index of transactions, see feed-read.ts). Definer rights for the reason of feed_windows: it tells numbers, and error texts,
 -- which are the installation's.
 create or replace function plinth_kernel.feed_status(p_feed text, p_consumer text default null)
-returns table (consumer text, shard smallint, waiting bigint, oldest timestamptz, handled bigint, failures integer, last_error text, retry_at timestamptz, moved_at timestamptz)
+returns table (consumer text, shard smallint, waiting bigint, oldest timestamptz, handled bigint, failures integer, failing_since timestamptz, last_error text, retry_at timestamptz, moved_at timestamptz)
 language plpgsql stable security definer set search_path = ''
 as $$
 #variable_conflict use_column
@@ -11,7 +11,7 @@ declare
   _cursor record;
 begin
   for _cursor in
-    select w.*, c.handled, c.last_error, c.updated_at from plinth_kernel.feed_windows(p_feed) as w
+    select w.*, c.handled, c.failing_since, c.last_error, c.updated_at from plinth_kernel.feed_windows(p_feed) as w
     join plinth_kernel.feed_cursors as c on c.feed = p_feed and c.consumer = w.consumer and c.shard = w.shard
     where p_consumer is null or w.consumer = p_consumer
   loop
@@ -19,6 +19,7 @@ begin
     shard := _cursor.shard;
     handled := _cursor.handled;
     failures := _cursor.failures;
+    failing_since := _cursor.failing_since;
     last_error := _cursor.last_error;
     retry_at := _cursor.retry_at;
     moved_at := _cursor.updated_at;

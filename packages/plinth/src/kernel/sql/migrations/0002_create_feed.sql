@@ -32,6 +32,8 @@ create table plinth_kernel.feed_cursors (
   last bigint not null default 0,
   handled bigint not null default 0,
   failures integer not null default 0,
+  failed_to bigint,
+  failing_since timestamptz,
   last_error text,
   retry_at timestamptz,
   updated_at timestamptz not null default clock_timestamp(),
@@ -39,4 +41,6 @@ create table plinth_kernel.feed_cursors (
   constraint between_batches_nothing_is_half_read check (s2 is not null or last = 0)
 ) with (fillfactor = 50);
 comment on table plinth_kernel.feed_cursors is 'How far a consumer has read a shard of a log: everything visible in s1, and what s2 adds to it up to position last. The lock on a row is the membership of its consumer group.';
+comment on column plinth_kernel.feed_cursors.failed_to is 'How far the batch that failed reached: until there one event at a time is read.';
+comment on column plinth_kernel.feed_cursors.failing_since is 'When the first of the tries in a row failed, with last_error. Without failures nobody was to blame: what the handler needs could not be reached.';
 comment on column plinth_kernel.feed_cursors.retry_at is 'After a failure: not read again before this moment.';
