@@ -60,6 +60,7 @@ export type {
   StateDifference,
   Stream,
   StreamEvent,
+  UpcastEvent,
   Upcaster,
   UpcasterChains,
   Upcasters,

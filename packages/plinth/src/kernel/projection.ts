@@ -22,6 +22,8 @@ export interface Projection<Tables extends string = string> {
   revision: string | number;
   /** `{ totals: 'shop.order_totals' }`: name in `handle` -> schema.table. */
   tables: Readonly<Record<Tables, string>>;
+  /** `defineUpcasters(...)`: `handle` gets events of every old version in the newest. A change of them is a change of `revision`. */
+  upcasters?: { upcast<Event extends FeedEvent>(event: Event): Event };
   /** Only events of these types. Default: all. An inline projection has to name them. */
   types?: readonly string[];
   /** Columns that may differ when the same events are handled again, such as times of the clock: they are not compared. */
@@ -60,8 +62,10 @@ export const quoted = (table: string): string => table.split('.').map(identifier
 export const liveTables = (projection: Projection): ProjectionTables =>
   Object.fromEntries(Object.entries(projection.tables).map(([name, table]) => [name, quoted(table)]));
 
-export const eventsFor = (projection: Projection, events: readonly FeedEvent[]): readonly FeedEvent[] =>
-  projection.types ? events.filter((event) => projection.types?.includes(event.type)) : events;
+export function eventsFor({ types, upcasters }: Projection, events: readonly FeedEvent[]): readonly FeedEvent[] {
+  const own = types ? events.filter((event) => types.includes(event.type)) : events;
+  return upcasters ? own.map((event) => upcasters.upcast(event)) : own;
+}
 
 /** The reader that writes a projection, to its live tables or others. Its commits need not wait for the disk: what a crash undoes is handled again. */
 export const projectionConsumer = (projection: Projection, tables: ProjectionTables = liveTables(projection)): Consumer => ({

@@ -109,6 +109,8 @@ export interface FeedEvent {
   id: string;
   position: string;
   type: string;
+  /** Version of the event type that `data` has; after upcasting the newest. 1 for types that were not registered. */
+  schemaVersion: number;
   streamId: string | null;
   data: Record<string, unknown>;
   correlationId: string | null;

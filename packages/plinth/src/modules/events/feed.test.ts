@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { consumeOnce } from '#kernel/feed.ts';
 import { checkpoint, feedOf, peek, readBatch } from '#kernel/feed-read.ts';
 import { lookIn } from '#kernel/look.ts';
+import { defineProjection, projectionConsumer } from '#kernel/projection.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { Consumer, FeedEvent } from '#kernel/work.ts';
 import type { TestDatabase } from '#testing/database.ts';
@@ -11,6 +12,7 @@ import { testDatabase } from '#testing/database.ts';
 import type { Plinth } from '../../index.ts';
 import { asIfPlinth, explaining } from './explaining.fixture.ts';
 import { readLivePage, readLogState, readTenantPage } from './live.ts';
+import { defineUpcasters } from './upcast.ts';
 
 const FEED = 'plinth_events.events';
 let database: TestDatabase;
@@ -86,6 +88,7 @@ describe('a consumer', () => {
         id,
         tenantId: a,
         type: 'feed.tested',
+        schemaVersion: 1,
         streamId: 'order:7',
         data: { note: 'x' },
         correlationId: '018f0000-0000-7000-8000-0000000000c1',
@@ -93,6 +96,38 @@ describe('a consumer', () => {
         position: expect.stringMatching(/^\d+$/),
         createdAt: expect.any(Date),
       },
+    ]);
+  });
+
+  test('gets the version of the event type, and a projection all versions in the newest by its upcasters', async () => {
+    await drain('test.versions');
+    const projected: FeedEvent[] = [];
+    const projection = projectionConsumer(
+      defineProjection({
+        summary: 'cents',
+        revision: 1,
+        tables: { totals: 'shop.totals' },
+        upcasters: defineUpcasters({ 'account.moved': { 1: ({ amount, ...rest }) => ({ ...rest, cents: Number(amount) * 100 }) } }),
+        handle: async (_tx, events) => void projected.push(...events),
+      }),
+    );
+    await drain('test.projected', { ...projection, from: 'now' });
+    for (const data of [{ amount: 5 }, { cents: 700 }])
+      await plinth.transaction({ tenantId: a }, async (tx) => {
+        const schema = { type: 'object', required: Object.keys(data) };
+        await tx.query(`select plinth.define_event_type('account.moved', $1, 'reject', p_compatibility := 'none')`, [JSON.stringify(schema)]);
+        await tx.query(`select plinth.publish_event('account.moved', $1)`, [JSON.stringify(data)]);
+      });
+    await drain('test.versions');
+    await drain('test.projected', { ...projection, from: 'now' });
+    const shown = (events: readonly FeedEvent[]) => events.map(({ schemaVersion, data }) => ({ schemaVersion, data }));
+    expect(shown(seen)).toEqual([
+      { schemaVersion: 1, data: { amount: 5 } },
+      { schemaVersion: 2, data: { cents: 700 } },
+    ]);
+    expect(shown(projected)).toEqual([
+      { schemaVersion: 2, data: { cents: 500 } },
+      { schemaVersion: 2, data: { cents: 700 } },
     ]);
   });
 

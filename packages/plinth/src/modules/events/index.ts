@@ -26,5 +26,5 @@ export type { ReadOptions, StreamEvent } from './stream.ts';
 export { readStream } from './stream.ts';
 export type { Erasure } from './subjects.ts';
 export { eraseSubject, rewrapSubjectKeys } from './subjects.ts';
-export type { Fossil, Upcaster, UpcasterChains, Upcasters } from './upcast.ts';
+export type { Fossil, UpcastEvent, Upcaster, UpcasterChains, Upcasters } from './upcast.ts';
 export { defineUpcasters, fossilFaults } from './upcast.ts';

@@ -71,7 +71,7 @@ export default defineModule({
     parked: 'parked',
     open: openEvents,
     details: `jsonb_build_object('typeVersion', e.type_version, 'streamType', e.aggregate_type, 'streamId', e.aggregate_id, 'version', e.version, 'metadata', e.metadata, 'occurredAt', e.occurred_at)`,
-    columns: { streamId: `e.aggregate_type || ':' || e.aggregate_id`, data: 'e.payload' },
+    columns: { schemaVersion: 'coalesce(e.type_version, 1)', streamId: `e.aggregate_type || ':' || e.aggregate_id`, data: 'e.payload' },
   },
   effects: eventsEffects,
   effectInsert: eventInsert,

@@ -4,15 +4,18 @@ import { fail } from './row.ts';
 import { compileSchema } from './schema.ts';
 import type { StreamEvent } from './stream.ts';
 
+/** What an upcaster may know of an event, whether it comes from a stream or from the log. */
+export type UpcastEvent = Pick<StreamEvent, 'id' | 'type' | 'schemaVersion' | 'data' | 'correlationId' | 'causationId' | 'createdAt'>;
+
 /** Turns the data of one version of an event type into those of the next. It must not change what it is given. */
-export type Upcaster = (data: Record<string, unknown>, event: StreamEvent) => Record<string, unknown>;
+export type Upcaster = (data: Record<string, unknown>, event: UpcastEvent) => Record<string, unknown>;
 
 /** By event type, by the version that an upcaster turns into the next: `{ 'order.created': { 1: addCurrency, 2: splitName } }`. */
 export type UpcasterChains = Record<string, Record<number, Upcaster>>;
 
 export interface Upcasters {
   /** The event in the newest form of its type. An event of a type without a chain, or newer than it, is given back as it is. Error events_upcast_failed. */
-  upcast(event: StreamEvent): StreamEvent;
+  upcast<Event extends UpcastEvent>(event: Event): Event;
   /** By event type, the version that the chain ends in. */
   readonly newest: ReadonlyMap<string, number>;
   /** Changes with the code of the chains, so that states made by other code can be told apart. */
@@ -50,7 +53,7 @@ export function defineUpcasters(chains: UpcasterChains): Upcasters {
   };
 }
 
-function applied(upcaster: Upcaster, data: Record<string, unknown>, event: StreamEvent): Record<string, unknown> {
+function applied(upcaster: Upcaster, data: Record<string, unknown>, event: UpcastEvent): Record<string, unknown> {
   const about = { event_id: event.id, type: event.type, schema_version: event.schemaVersion };
   try {
     const next = upcaster(data, event);
