@@ -106,7 +106,7 @@ $body$`;
 
 const COMMENTS = [
   `comment on procedure plinth.write_effects(jsonb) is 'Writes the effects that a transaction collected, {"<module>": [rows]}, in one call. Used by the TypeScript kernel.'`,
-  `comment on function plinth.trace(uuid) is 'Everything recorded under one correlation id, over all modules, oldest first, at most 10,000 rows. Rows with the same xact were committed together.'`,
+  `comment on function plinth.trace(uuid) is 'Everything recorded under one correlation id, over all modules, oldest first, at most 10,000 rows. Rows with the same xact were committed together; null says nothing about it.'`,
 ];
 
 /** Schemas and functions: who may reach them. Tables are granted one by one, from the cards. */

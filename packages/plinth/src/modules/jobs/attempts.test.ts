@@ -322,12 +322,17 @@ test('a trace shows the job and its attempts below it', async () => {
   await jobs.makeDue(id);
   await jobs.settle(await jobs.claimOne(), 'completed');
   const trace = await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) =>
-    tx.query('select kind, id, title, status, parent_id, attempt, ended_at is not null as ended from plinth.trace($1)', [correlationId]),
+    tx.query('select kind, id, title, status, parent_id, attempt, xact, ended_at is not null as ended from plinth.trace($1)', [correlationId]),
   );
   expect(trace).toMatchObject([
     { kind: 'job', id, title: 'k: Traced', status: 'completed', attempt: 2, ended: true },
     { kind: 'attempt', title: 'k attempt 1', status: 'failed', parent_id: id, attempt: 1, ended: true },
     { kind: 'attempt', title: 'k attempt 2', status: 'completed', parent_id: id, attempt: 2, ended: true },
   ]);
+  const [enqueued, failed, completed] = trace;
+  expect(enqueued?.xact).toMatch(/^\d+$/);
+  expect(failed?.xact, 'an attempt commits after the job was enqueued').toMatch(/^\d+$/);
+  expect(failed?.xact).not.toBe(enqueued?.xact);
+  expect(completed?.xact, 'which transaction ended a job is not kept').toBeNull();
   expect(await jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query('select * from plinth.trace($1)', [correlationId]))).toEqual([]);
 });
