@@ -14,7 +14,9 @@ import { torture } from './torture/torture.ts';
 async function peers(context: BenchContext, seed: number, events: number): Promise<Record<'position' | 'horizon', TortureResult>> {
   const one = async (cursor: 'position' | 'horizon'): Promise<TortureResult> => {
     await context.admin.query('drop schema if exists torture cascade');
-    await context.admin.query('truncate plinth_events.events, plinth_events.streams, plinth_events.dedup');
+    await context.admin.query(
+      'begin; set local session_replication_role = replica; truncate plinth_events.events, plinth_events.streams, plinth_events.dedup; commit',
+    );
     return torture({ adminUrl: context.url, serverUrl: context.serverUrl, tenants: [context.tenantId, context.otherTenantId], events, seed, cursor });
   };
   return { position: await one('position'), horizon: await one('horizon') };

@@ -29,7 +29,7 @@ async function connected(url: string, setup?: string): Promise<pg.Client> {
 /** One tenant, so that there is one shard and everything could stand in the way of everything. */
 export async function plinthLog({ admin, url, serverUrl, tenantId }: BenchContext): Promise<OpenLog> {
   await admin.query('drop schema if exists torture cascade');
-  await admin.query('truncate plinth_events.events, plinth_events.streams, plinth_events.dedup');
+  await admin.query('begin; set local session_replication_role = replica; truncate plinth_events.events, plinth_events.streams, plinth_events.dedup; commit');
   await admin.query(
     `${EFFECTS}; grant usage on schema torture to plinth_app, plinth_worker; grant insert on torture.work to plinth_app; grant insert on torture.effects to plinth_worker`,
   );

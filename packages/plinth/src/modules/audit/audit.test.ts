@@ -66,9 +66,18 @@ describe('the log is append only', () => {
     },
   );
 
-  test.each([`update plinth_audit.entries set action = 'x'`, 'delete from plinth_audit.entries'])('%s is refused even to a superuser', async (text) => {
+  const refused = [`update plinth_audit.entries set action = 'x'`, 'delete from plinth_audit.entries', 'truncate plinth_audit.entries'];
+  test.each(refused)('%s is refused even to a superuser', async (text) => {
     await expect(admin.query(text)).rejects.toMatchObject({ code: 'PL403', detail: '{"code":"audit_append_only"}' });
     expect(await rows(`action = 'kept'`)).toHaveLength(1);
+  });
+
+  test('so is every partition, also one that is made later', async () => {
+    await admin.query(`select plinth_kernel.partition_make('plinth_audit.entries', 'month', now() + interval '2 years')`);
+    const { rows: partitions } = await admin.query(`select name from plinth_kernel.partition_list('plinth_audit.entries')`);
+    expect(partitions.length).toBeGreaterThan(2);
+    for (const { name } of partitions)
+      await expect(admin.query(`truncate ${name}`), name).rejects.toMatchObject({ code: 'PL403', detail: '{"code":"audit_append_only"}' });
   });
 });
 

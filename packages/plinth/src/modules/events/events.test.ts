@@ -102,6 +102,11 @@ describe('publish', () => {
     const id = await asTenant(a, async (tx) => tx.events.publish('order.created', {}));
     expect(await errorCode(database.admin.query(`update plinth_events.events set type = 'x' where id = $1`, [id]))).toBe('events_append_only');
     expect(await errorCode(asTenant(a, (tx) => tx.query('delete from plinth_events.events')))).toBe('42501');
+    const { rows } = await database.admin.query(
+      `select 'plinth_events.events' as name union all select name from plinth_kernel.partition_list('plinth_events.events')`,
+    );
+    expect(rows.length).toBeGreaterThan(2);
+    for (const { name } of rows) expect(await errorCode(database.admin.query(`truncate ${name}`)), name).toBe('events_append_only');
   });
 });
 

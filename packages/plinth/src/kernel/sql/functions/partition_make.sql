@@ -12,6 +12,7 @@ declare
   _to timestamptz := (pg_catalog.date_trunc(p_every, p_at at time zone 'UTC') + _step) at time zone 'UTC';
   _child text;
   _fillfactor smallint;
+  _trigger record;
 begin
   if p_every not in ('month', 'day') then
     raise exception 'partitions are made by month or by day, not by %', p_every using errcode = 'PL400', detail = '{"code":"kernel_invalid_input"}', hint = 'Use month or day.';
@@ -34,6 +35,10 @@ begin
   end if;
   execute pg_catalog.format('alter table %I.%I enable row level security, force row level security', _schema, _child);
   execute pg_catalog.format('create policy owner on %I.%I to plinth_owner using (true) with check (true)', _schema, _child);
+  -- Triggers for each row come with ATTACH, those before TRUNCATE (bits 2 and 32 of tgtype) do not: one of a partition would go round them.
+  for _trigger in select t.tgname, t.tgfoid::regprocedure as call from pg_catalog.pg_trigger t where t.tgrelid = p_table and not t.tgisinternal and t.tgtype & 34 = 34 loop
+    execute pg_catalog.format('create trigger %I before truncate on %I.%I for each statement execute function %s', _trigger.tgname, _schema, _child, _trigger.call);
+  end loop;
   execute pg_catalog.format('alter table %I.%I attach partition %I.%I for values from (%L) to (%L)', _schema, _name, _schema, _child,
     plinth_kernel.v7_floor(_from), plinth_kernel.v7_floor(_to));
   return true;

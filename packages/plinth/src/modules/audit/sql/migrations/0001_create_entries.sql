@@ -55,3 +55,4 @@ comment on function plinth_audit.refuse_change() is 'Keeps audit entries append 
 -- Grants already refuse changes to every role that serves; this refuses them to a superuser with a slip of the hand as well.
 create trigger append_only before update or delete on plinth_audit.entries
   for each row execute function plinth_audit.refuse_change();
+create trigger append_only_truncate before truncate on plinth_audit.entries for each statement execute function plinth_audit.refuse_change();

@@ -48,6 +48,7 @@ comment on column plinth_events.events.occurred_at is 'When it happened, where t
 create function plinth_events.refuse_change() returns trigger language plpgsql set search_path = '' as $$ begin return null; end $$;
 comment on function plinth_events.refuse_change() is 'Keeps events append only.';
 create trigger append_only before update or delete on plinth_events.events for each row execute function plinth_events.refuse_change();
+create trigger append_only_truncate before truncate on plinth_events.events for each statement execute function plinth_events.refuse_change();
 
 create table plinth_events.streams (
   tenant_id uuid not null,
