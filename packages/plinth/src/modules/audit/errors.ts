@@ -11,6 +11,11 @@ export const errors = {
     title: 'Audit entries cannot be changed or deleted',
     wayOut: 'Write a new entry that corrects the old one; old entries leave by the retention policy.',
   },
+  redaction_lost: {
+    status: 409,
+    title: 'A column that the audit log must not show was renamed or dropped',
+    wayOut: 'Call plinth.audit_table again with the columns to redact, in the transaction that renames or drops one.',
+  },
   table_unsupported: {
     status: 422,
     title: 'This table cannot be captured',

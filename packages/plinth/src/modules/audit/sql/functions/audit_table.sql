@@ -1,6 +1,7 @@
 -- Captures the row changes of a table with statement triggers and transition tables: one insert for all rows of a statement.
 -- The trigger function is written for the table, with its columns in it, because a generic one that builds its SQL at run time
--- plans it again on every statement. It lives beside the table and belongs to who calls this, who must own the table.
+-- plans it again on every statement. It lives beside the table and belongs to who calls this, who must own the table. Its name is drawn
+-- anew on every call: names of tables are cut off and change, and oids do not survive a restore. Triggers know their function by its oid.
 create or replace function plinth.audit_table(p_table regclass, p_redact text[] default '{}', p_entity_type text default null, p_tenant_column text default 'tenant_id')
 returns void
 language plpgsql volatile security invoker set search_path = ''
@@ -12,6 +13,7 @@ declare
   _keys text[];
   _missing text;
   _has_tenant boolean;
+  _function text;
 begin
   select n.nspname, c.relname, c.relkind into _schema, _name, _kind
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = p_table;
@@ -28,15 +30,15 @@ begin
     raise exception '% has no column %', p_table, _missing using errcode = 'PL422', detail = '{"code":"audit_table_unsupported"}', hint = 'Redact columns that exist.';
   end if;
   select exists (select from pg_catalog.pg_attribute where attrelid = p_table and attname = p_tenant_column and atttypid = 'uuid'::regtype and not attisdropped) into _has_tenant;
-  execute plinth_audit.capture_function(_schema, _name, _keys, p_redact, coalesce(p_entity_type, _name), case when _has_tenant then p_tenant_column end);
-  execute format('comment on function %I.%I() is %L', _schema, 'plinth_capture_' || _name,
-    jsonb_build_object('entity_type', coalesce(p_entity_type, _name), 'redacted', p_redact));
-  execute format('drop trigger if exists plinth_capture_insert on %s; drop trigger if exists plinth_capture_update on %1$s; drop trigger if exists plinth_capture_delete on %1$s; drop trigger if exists plinth_capture_truncate on %1$s', p_table);
-  execute format('create trigger plinth_capture_insert after insert on %s referencing new table as plinth_new for each statement execute function %I.%I()', p_table, _schema, 'plinth_capture_' || _name);
-  execute format('create trigger plinth_capture_update after update on %s referencing old table as plinth_old new table as plinth_new for each statement execute function %I.%I()', p_table, _schema, 'plinth_capture_' || _name);
-  execute format('create trigger plinth_capture_delete after delete on %s referencing old table as plinth_old for each statement execute function %I.%I()', p_table, _schema, 'plinth_capture_' || _name);
-  execute format('create trigger plinth_capture_truncate after truncate on %s for each statement execute function %I.%I()', p_table, _schema, 'plinth_capture_' || _name);
+  perform plinth.unaudit_table(p_table);
+  _function := format('%I.%I()', _schema, 'plinth_capture_' || replace(plinth_kernel.uuid_v7()::text, '-', ''));
+  execute plinth_audit.capture_function(_function, p_table, _keys, p_redact, coalesce(p_entity_type, _name), case when _has_tenant then p_tenant_column end);
+  execute format('comment on function %s is %L', _function, jsonb_build_object('entity_type', coalesce(p_entity_type, _name), 'redacted', p_redact));
+  execute format('create trigger plinth_capture_insert after insert on %s referencing new table as plinth_new for each statement execute function %s', p_table, _function);
+  execute format('create trigger plinth_capture_update after update on %s referencing old table as plinth_old new table as plinth_new for each statement execute function %s', p_table, _function);
+  execute format('create trigger plinth_capture_delete after delete on %s referencing old table as plinth_old for each statement execute function %s', p_table, _function);
+  execute format('create trigger plinth_capture_truncate after truncate on %s for each statement execute function %s', p_table, _function);
 end
 $$;
 comment on function plinth.audit_table(regclass, text[], text, text) is
-  'Captures every insert, update, delete and truncate of a table as audit entries in the same transaction. p_redact: columns whose values are kept as [redacted]. p_entity_type: default the table name. p_tenant_column: uuid column that holds the tenant; where the table has none the transaction''s tenant is used. Call it again after adding redactions. Errors: audit_table_unsupported.';
+  'Captures every insert, update, delete and truncate of a table as audit entries in the same transaction. p_redact: columns whose values are kept as [redacted]. p_entity_type: default the table name. p_tenant_column: uuid column that holds the tenant; where the table has none the transaction''s tenant is used. Call it again with other redactions, and in the transaction that renames or drops a redacted column: until then writes are refused with audit_redaction_lost. Errors: audit_table_unsupported.';

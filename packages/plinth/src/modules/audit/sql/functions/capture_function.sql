@@ -1,7 +1,7 @@
 -- Text of the trigger function for one table. Whole images are stored and the difference is computed on read. Each operation is one
 -- INSERT ... SELECT over its transition tables; an update joins them by primary key, so a changed key shows as a delete and an insert.
 -- The aliases are long on purpose: a table may well have a column called n.
-create or replace function plinth_audit.capture_function(p_schema text, p_name text, p_keys text[], p_redact text[], p_entity_type text, p_tenant_column text)
+create or replace function plinth_audit.capture_function(p_function text, p_table oid, p_keys text[], p_redact text[], p_entity_type text, p_tenant_column text)
 returns text
 language plpgsql stable set search_path = ''
 as $$
@@ -10,29 +10,33 @@ declare
   _context text := case when p_tenant_column is null then 'plinth_kernel.current_context()' else 'plinth_kernel.open_context()' end;
   _mask text := (select coalesce(' || ' || quote_literal(jsonb_object_agg(r, '[redacted]')) || '::jsonb', '') from unnest(p_redact) as r);
   _same_key text := (select string_agg(format('plinth_new.%1$I = plinth_old.%1$I', k), ' and ') from unnest(p_keys) as k);
+  _redacted jsonb := (select jsonb_object_agg(a.attname, a.attnum) from pg_catalog.pg_attribute as a where a.attrelid = p_table and a.attname = any (p_redact) and a.attnum > 0);
   _branches text := '';
   _case record;
 begin
   for _case in
     select * from (values
-      ('INSERT', 'plinth_new', quote_literal(p_entity_type || '.inserted'), 'null', 'to_jsonb(plinth_new)' || _mask, ''),
-      ('DELETE', 'plinth_old', quote_literal(p_entity_type || '.deleted'), 'to_jsonb(plinth_old)' || _mask, 'null', ''),
-      ('UPDATE', format('(plinth_new full join plinth_old on %s)', _same_key),
+      ('INSERT', 'plinth_new', 'plinth_new', quote_literal(p_entity_type || '.inserted'), 'null', 'to_jsonb(plinth_new)' || _mask, ''),
+      ('DELETE', 'plinth_old', 'plinth_old', quote_literal(p_entity_type || '.deleted'), 'to_jsonb(plinth_old)' || _mask, 'null', ''),
+      ('UPDATE', 'plinth_new', format('(plinth_new full join plinth_old on %s)', _same_key),
         format('case when plinth_old is null then %L when plinth_new is null then %L else %L end', p_entity_type || '.inserted', p_entity_type || '.deleted', p_entity_type || '.updated'),
         'to_jsonb(plinth_old)' || _mask, 'to_jsonb(plinth_new)' || _mask, 'where to_jsonb(plinth_old) is distinct from to_jsonb(plinth_new)')
-    ) as v (op, rows_from, action, before, after, condition)
+    ) as v (op, sample, rows_from, action, before, after, condition)
   loop
     _branches := _branches || format($branch$
-  if tg_op = %L then
+  if tg_op = %L then%s
     insert into plinth_audit.entries (%s)
     select %s, plinth_kernel.uuid_v7_nth(plinth_base, row_number() over ()), %s, %L, %s, plinth_context.actor_type, plinth_context.actor_id, %s, %s, 'info', plinth_context.reason, plinth_context.ip, plinth_context.user_agent, 'capture', plinth_context.correlation_id, plinth_context.causation_id, plinth_context.request_id, now()
     from %s as plinth_context cross join %s %s;
   end if;$branch$,
-      _case.op, _columns, plinth_audit.capture_value(p_tenant_column, _case.op, 'plinth_context.tenant_id'), _case.action, p_entity_type,
+      _case.op,
+      case when _redacted is not null then
+        format(E'\n    perform plinth_audit.check_redactions(tg_relid, to_jsonb(%1$s), %2$s, %3$L) from %1$s limit 1;', _case.sample, p_table, _redacted) end,
+      _columns, plinth_audit.capture_value(p_tenant_column, _case.op, 'plinth_context.tenant_id'), _case.action, p_entity_type,
       (select string_agg(plinth_audit.capture_value(k, _case.op, 'null') || '::text', ' || '','' || ' order by i) from unnest(p_keys) with ordinality as u (k, i)),
       _case.before, _case.after, _context, _case.rows_from, _case.condition);
   end loop;
-  return format($text$create or replace function %I.%I() returns trigger language plpgsql set search_path = '' as $capture$
+  return format($text$create function %s returns trigger language plpgsql set search_path = '' as $capture$
 declare
   plinth_base uuid := plinth_kernel.uuid_v7();
 begin%s
@@ -42,7 +46,7 @@ begin%s
   return null;
 end
 $capture$
-$text$, p_schema, 'plinth_capture_' || p_name, _branches, p_entity_type || '.truncated', p_entity_type);
+$text$, p_function, _branches, p_entity_type || '.truncated', p_entity_type);
 end
 $$;
-comment on function plinth_audit.capture_function(text, text, text[], text[], text, text) is 'The create function statement of a table''s capture trigger.';
+comment on function plinth_audit.capture_function(text, oid, text[], text[], text, text) is 'The create function statement of a table''s capture trigger.';
