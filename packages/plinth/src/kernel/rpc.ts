@@ -56,12 +56,15 @@ export interface Call {
   operator: boolean;
   /** False when no tenant's records are shown or changed: an operator then needs no reason. */
   records: boolean;
+  /** See RouteOptions. */
+  exactJson: boolean;
 }
 
 export interface CallMeta extends OpenApiMeta {
   /** Undefined: any valid credential. */
   permission?: string | undefined;
   operator?: boolean;
+  exactJson?: boolean;
 }
 
 const t = initTRPC
@@ -148,6 +151,7 @@ const guarded = (options: RouteOptions) =>
       secretFields: options.secretFields ?? [],
       operator: options.operator ?? false,
       records: options.records ?? !options.operator,
+      exactJson: options.exactJson ?? false,
     };
     const inside = async (tx: AnyTransaction) => {
       const result = await next({ ctx: { tx, principal, adapters } });
@@ -194,6 +198,11 @@ interface RouteOptions {
   records?: boolean;
   /** Fields of the answer that are told once: an idempotent replay gives null for them. */
   secretFields?: readonly string[];
+  /**
+   * Numbers in json and jsonb that JavaScript would round come from ctx.tx as raw JSON and go out digit by digit. For procedures that show stored JSON
+   * as it is: raw JSON cannot be reckoned with. Default false. In what a body sent they are raw JSON everywhere.
+   */
+  exactJson?: boolean;
   /** Long polling: what the call waits for. Gets the input as it was sent; undefined means not at all. */
   waitFor?: (input: unknown, tenantId: string | undefined) => Waiting | undefined;
 }
@@ -208,6 +217,7 @@ export const procedure = (options: RouteOptions) => {
   const made = guarded(options).meta({
     permission: options.permission,
     operator: options.operator ?? false,
+    exactJson: options.exactJson ?? false,
     openapi: {
       method,
       path,

@@ -9,6 +9,7 @@ import type { EffectWriter } from './effect-statements.ts';
 import type { Effect, EffectCheck, EffectFollower, Offer } from './effects.ts';
 import { EffectBuffer, effectsDocument } from './effects.ts';
 import { fail, isLostConnection, kernelErrors, PlinthError, toPlinthError } from './errors.ts';
+import { exactTypes } from './exact-json.ts';
 import type { IdSource } from './ids.ts';
 import type { KeyRing } from './keys.ts';
 import type { EffectsOf, ModuleMap } from './module.ts';
@@ -43,6 +44,8 @@ export interface TransactionInput extends ContextInput {
   readOnly?: boolean | undefined;
   /** Default `read committed`, whatever the database's own default is: claims, feeds and cursors look again after they have waited. */
   isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined;
+  /** Numbers in json and jsonb that JavaScript would round come as raw JSON, to be passed on as they are (exact-json.ts). Default false. */
+  exactJson?: boolean | undefined;
   /** Longest run of one statement, ms. Default: the server's. */
   timeoutMs?: number | undefined;
   /**
@@ -154,10 +157,11 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   };
   input.signal?.addEventListener('abort', abort, { once: true });
   const loss = input.idleMs ? lossOf(client) : undefined;
+  const types = input.exactJson ? { types: exactTypes(client) } : undefined;
   const send = async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> =>
-    (await beginning.before(() => client.query(text, values as unknown[] | undefined))).rows as Row[];
+    (await beginning.before(() => client.query(types ? { text, ...types } : text, values as unknown[] | undefined))).rows as Row[];
   const sendPrepared = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> =>
-    (await beginning.before(() => client.query({ name: statementName(text), text, values: values as unknown[] }))).rows as Row[];
+    (await beginning.before(() => client.query({ name: statementName(text), text, values: values as unknown[], ...types }))).rows as Row[];
   const { tx, buffer, signals, committed } = scope(deps, context, send, deps.writeEffects ? sendPrepared : send);
   try {
     const run = (): Promise<T> => runInContext(context, () => body(tx as Transaction<Modules>));

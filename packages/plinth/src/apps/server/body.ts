@@ -1,4 +1,5 @@
 import { fail } from '#kernel/errors.ts';
+import { parseExactJson } from '#kernel/exact-json.ts';
 
 export const DEEPEST_JSON = 64;
 
@@ -28,7 +29,7 @@ export function checkText(text: string): void {
   if (!text.isWellFormed()) throw fail('forbidden_text', { message: 'The request holds half a surrogate pair' });
 }
 
-/** JSON that may be worked with. Errors: kernel_malformed_body, and those of checkJson. */
+/** JSON that may be worked with; numbers that JavaScript would round are raw JSON (kernel/exact-json.ts). Errors: kernel_malformed_body, and those of checkJson. */
 export function parseJson(text: string): unknown {
   let value: unknown;
   try {
@@ -37,7 +38,8 @@ export function parseJson(text: string): unknown {
     throw fail('malformed_body', { cause: error });
   }
   checkJson(value);
-  return value;
+  // Looked at first: reading exactly takes the stack as deep as the text is nested.
+  return parseExactJson(text);
 }
 
 /**

@@ -113,7 +113,7 @@ const inputOf = (host: CallHost, facts: CallFacts, principal: Principal, readOnl
 
 /** In a tenant as plinth_app; an operator outside every tenant reads as plinth_reader and changes as plinth_worker. */
 function open(host: CallHost, facts: CallFacts, principal: Principal, call: Call) {
-  const input = inputOf(host, facts, principal, call.type === 'query');
+  const input = { ...inputOf(host, facts, principal, call.type === 'query'), exactJson: call.exactJson };
   const outside = principal.operator && (call.operator || !principal.tenantId);
   return <T>(body: (tx: AnyTransaction) => Promise<T>): Promise<T> => {
     if (!outside) return host.plinth.transaction({ ...input, tenantId: principal.tenantId }, body);

@@ -41,7 +41,10 @@ export interface ExportAsk {
 
 /** Runs a read in the name of the caller, as any query of theirs: same transaction, same record of operator access. */
 const read = <T>(host: Host, facts: CallFacts, body: (tx: AnyTransaction) => Promise<T>): Promise<T> =>
-  callContext(host.calls, facts).run({ type: 'query', path: 'export', input: undefined, secretFields: [], operator: false, records: true }, body) as Promise<T>;
+  callContext(host.calls, facts).run(
+    { type: 'query', path: 'export', input: undefined, secretFields: [], operator: false, records: true, exactJson: true },
+    body,
+  ) as Promise<T>;
 
 /**
  * A whole list under its filter, as it is read: 1,000 rows in memory, each page in a transaction of its own, so that a slow reader holds no

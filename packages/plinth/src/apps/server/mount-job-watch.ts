@@ -31,7 +31,7 @@ async function allowed(host: Host, request: Request, exchange: Exchange, jobId: 
   if (!allows(principal.scopes, 'jobs.read'))
     throw fail('forbidden', { message: 'The credential lacks the permission jobs.read', detail: { permission: 'jobs.read' } });
   if (!principal.tenantId) throw fail('tenant_required');
-  const call = { type: 'query', path: 'system.jobs.watch', input: { id: jobId }, secretFields: [], operator: false, records: true } as const;
+  const call = { type: 'query', path: 'system.jobs.watch', input: { id: jobId }, secretFields: [], operator: false, records: true, exactJson: false } as const;
   const state = await callContext(host.calls, facts).run(call, (tx) => readJobState(tx, jobId));
   if (!state) throw failJobs('job_not_found', { message: `There is no job ${jobId}` });
   return principal.tenantId;

@@ -38,7 +38,15 @@ async function inCall<T>(
   if (!principal) throw fail('unauthenticated');
   if (!allows(principal.scopes, permission)) throw fail('forbidden', { message: `The credential lacks the permission ${permission}`, detail: { permission } });
   if (!principal.tenantId) throw fail('tenant_required');
-  const call = { type: 'mutation', path: `durable.${permission}`, input: undefined, secretFields: [], operator: false, records: true } as const;
+  const call = {
+    type: 'mutation',
+    path: `durable.${permission}`,
+    input: undefined,
+    secretFields: [],
+    operator: false,
+    records: true,
+    exactJson: false,
+  } as const;
   return (await callContext(host.calls, facts).run(call, (tx) => body(tx, principal.scopes))) as T;
 }
 

@@ -75,6 +75,7 @@ export const recordsApi = (records: Records): ApiRecord => ({
     page: procedure({
       rest: 'GET /lists/{module}/{list}',
       permission: undefined,
+      exactJson: true,
       tenant: false,
       summary: 'A page of a list, newest first',
       description: FILTER_HELP,
@@ -94,7 +95,13 @@ export const recordsApi = (records: Records): ApiRecord => ({
         mustRead(ctx.principal, module);
         return records.page(ctx.tx, module, list, ask);
       }),
-    item: procedure({ rest: 'GET /lists/{module}/{list}/{id}', permission: undefined, tenant: false, summary: 'One record of a list, with all its columns' })
+    item: procedure({
+      rest: 'GET /lists/{module}/{list}/{id}',
+      permission: undefined,
+      exactJson: true,
+      tenant: false,
+      summary: 'One record of a list, with all its columns',
+    })
       .input(z.object({ module: name, list: name, id: z.string().min(1).max(200) }))
       .output(row)
       .query(async ({ ctx, input }) => {
@@ -117,6 +124,7 @@ export const recordsApi = (records: Records): ApiRecord => ({
     get: procedure({
       rest: 'GET /traces/{id}',
       permission: undefined,
+      exactJson: true,
       tenant: false,
       summary: 'Everything recorded under one correlation id, oldest first, at most 10,000 records',
     })

@@ -43,8 +43,11 @@ async function checked(call: TrpcCall): Promise<Request> {
   if (request.method !== 'POST') throw fail('method_not_allowed', { detail: { allow: 'GET, POST' } });
   const text = await readText(request, call.bodyBytes);
   if (text !== '' && !/^application\/json\s*(;|$)/i.test(request.headers.get('content-type') ?? '')) throw fail('unsupported_media_type');
-  if (text !== '') parseJson(text);
-  return new Request(request.url, { method: 'POST', headers: request.headers, body: text });
+  const passed = new Request(request.url, { method: 'POST', headers: request.headers, body: text });
+  if (text === '') return passed;
+  const value = parseJson(text);
+  // tRPC takes the body by json(), which would round numbers that parseJson keeps.
+  return Object.assign(passed, { json: () => Promise.resolve(value) });
 }
 
 export async function answerTrpc(router: AnyRouter, call: TrpcCall): Promise<Response> {

@@ -32,7 +32,7 @@ async function recordIn(tx: AccessTransaction, tenantId: string, entry: AuditEnt
   await tx.query('set local role plinth_worker');
 }
 
-const list = procedure({ rest: 'GET /tenants', permission: 'tenants.read', operator: true, summary: 'All tenants, newest first' })
+const list = procedure({ rest: 'GET /tenants', permission: 'tenants.read', exactJson: true, operator: true, summary: 'All tenants, newest first' })
   .input(z.object({ cursor: z.uuid().optional(), limit: z.number().int().min(1).max(200).default(50) }))
   .output(z.object({ tenants: z.array(tenant), next_cursor: z.uuid().nullable() }))
   .query(async ({ ctx, input }) => {
@@ -44,7 +44,7 @@ const list = procedure({ rest: 'GET /tenants', permission: 'tenants.read', opera
     return { tenants: page, next_cursor: tenants.length > input.limit ? (page.at(-1)?.id ?? null) : null };
   });
 
-const create = procedure({ rest: 'POST /tenants', permission: 'tenants.write', operator: true, summary: 'Adds a tenant' })
+const create = procedure({ rest: 'POST /tenants', permission: 'tenants.write', exactJson: true, operator: true, summary: 'Adds a tenant' })
   .input(z.object({ id: z.uuid().optional(), slug, name: z.string().min(1).max(200), attributes: z.record(z.string(), z.unknown()).default({}) }))
   .output(tenant)
   .mutation(async ({ ctx, input }) => {
@@ -67,6 +67,7 @@ const create = procedure({ rest: 'POST /tenants', permission: 'tenants.write', o
 const update = procedure({
   rest: 'PATCH /tenants/{id}',
   permission: 'tenants.write',
+  exactJson: true,
   operator: true,
   summary: 'Renames, suspends, closes or activates a tenant',
 })

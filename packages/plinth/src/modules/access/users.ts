@@ -71,7 +71,7 @@ async function one(tx: AccessTransaction, id: string, lock: boolean): Promise<Us
 
 const exists = (error: unknown): unknown => ((error as { code?: unknown }).code === '23505' ? fail('user_exists') : error);
 
-const list = procedure({ rest: 'GET /users', permission: 'access.read', summary: 'Members of the tenant, by id' })
+const list = procedure({ rest: 'GET /users', permission: 'access.read', exactJson: true, summary: 'Members of the tenant, by id' })
   .input(z.object({ cursor: z.string().max(200).optional(), limit: z.number().int().min(1).max(200).default(50) }))
   .output(z.object({ users: z.array(user), next_cursor: z.string().nullable() }))
   .query(async ({ ctx, input }) => {
@@ -83,7 +83,7 @@ const list = procedure({ rest: 'GET /users', permission: 'access.read', summary:
     return { users: page, next_cursor: users.length > input.limit ? (page.at(-1)?.id ?? null) : null };
   });
 
-const get = procedure({ rest: 'GET /users/{id}', permission: 'access.read', summary: 'One member' })
+const get = procedure({ rest: 'GET /users/{id}', permission: 'access.read', exactJson: true, summary: 'One member' })
   .input(z.object({ id: userId }))
   .output(user)
   .query(({ ctx, input }) => one(ctx.tx as AccessTransaction, input.id, false));
@@ -91,6 +91,7 @@ const get = procedure({ rest: 'GET /users/{id}', permission: 'access.read', summ
 const create = procedure({
   rest: 'POST /users',
   permission: 'access.admin',
+  exactJson: true,
   summary: 'Adds a member',
   description: "Ids are the application's own; without one a uuid is made.",
 })
@@ -121,7 +122,7 @@ const create = procedure({
     return made;
   });
 
-const update = procedure({ rest: 'PATCH /users/{id}', permission: 'access.admin', summary: 'Changes the fields of a member that are given' })
+const update = procedure({ rest: 'PATCH /users/{id}', permission: 'access.admin', exactJson: true, summary: 'Changes the fields of a member that are given' })
   .input(changes.extend({ id: userId }))
   .output(user)
   .mutation(async ({ ctx, input }) => {

@@ -88,7 +88,7 @@ export const api = {
       return { id };
     }),
 
-  get: procedure({ rest: 'GET /audit/entries/{id}', permission: 'audit.read', summary: 'One audit entry, with its difference' })
+  get: procedure({ rest: 'GET /audit/entries/{id}', permission: 'audit.read', exactJson: true, summary: 'One audit entry, with its difference' })
     .input(z.object({ id: z.uuid() }))
     .output(entry)
     .query(async ({ ctx, input }) => {
@@ -97,7 +97,12 @@ export const api = {
       return row;
     }),
 
-  children: procedure({ rest: 'GET /audit/entries/{id}/children', permission: 'audit.read', summary: 'Entries that are a part of this one, newest first' })
+  children: procedure({
+    rest: 'GET /audit/entries/{id}/children',
+    permission: 'audit.read',
+    exactJson: true,
+    summary: 'Entries that are a part of this one, newest first',
+  })
     .input(z.object({ id: z.uuid(), ...paging }))
     .output(page)
     .query(async ({ ctx, input }) => {
@@ -108,7 +113,12 @@ export const api = {
       return pageOf(rows, input.limit);
     }),
 
-  history: procedure({ rest: 'GET /audit/history/{entity_type}/{entity_id}', permission: 'audit.read', summary: 'History of one entity, newest first' })
+  history: procedure({
+    rest: 'GET /audit/history/{entity_type}/{entity_id}',
+    permission: 'audit.read',
+    exactJson: true,
+    summary: 'History of one entity, newest first',
+  })
     .input(z.object({ entity_type: text(500), entity_id: text(500), ...paging }))
     .output(page)
     .query(async ({ ctx, input }) => {

@@ -46,7 +46,7 @@ export const api = {
       return { id: first ?? id, duplicate: first !== undefined && first !== id, ...told };
     }),
 
-  get: procedure({ rest: 'GET /events/{id}', permission: 'events.read', summary: 'One event' })
+  get: procedure({ rest: 'GET /events/{id}', permission: 'events.read', exactJson: true, summary: 'One event' })
     .input(z.object({ id: z.uuid() }))
     .output(event)
     .query(async ({ ctx, input }) => {

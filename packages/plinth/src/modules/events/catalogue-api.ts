@@ -13,6 +13,7 @@ export const catalogueApi = {
   asyncApi: procedure({
     rest: 'GET /events/catalogue/asyncapi',
     permission: 'events.read',
+    exactJson: true,
     summary: 'The event types as an AsyncAPI 3.1 document',
     description: 'Newest versions; internal=true also those that are not for subscribers. The same types give the same document.',
   })
@@ -23,6 +24,7 @@ export const catalogueApi = {
   openApiWebhooks: procedure({
     rest: 'GET /events/catalogue/openapi',
     permission: 'events.read',
+    exactJson: true,
     summary: 'The event types as webhooks of an OpenAPI 3.1 document',
     description: 'Newest versions; internal=true also those that are not for subscribers. The same types give the same document.',
   })

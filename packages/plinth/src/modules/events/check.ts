@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Queryable } from '#kernel/database.ts';
 import type { Effect, EffectCheck } from '#kernel/effects.ts';
 import { raiser } from '#kernel/errors.ts';
+import { parseExactJson } from '#kernel/exact-json.ts';
 import type { Wake } from '#kernel/wake.ts';
 import { errors } from './errors.ts';
 import type { Unsealed } from './personal.ts';
@@ -123,13 +124,14 @@ function complete(effect: Effect, type: KnownType | null): Unsealed | undefined 
   }
   row.type_version = type.version;
   // What JSON makes of it is what will be stored: dates become text, undefined members vanish.
-  const payload = type.check || type.personal.length > 0 ? (JSON.parse(JSON.stringify(row.payload)) as Record<string, unknown>) : {};
-  const fault = type.check?.(payload);
+  const text = type.check || type.personal.length > 0 ? JSON.stringify(row.payload) : '{}';
+  const fault = type.check?.(JSON.parse(text));
   if (fault !== undefined && type.mode === 'warn') row.warnings = [fault];
   else if (fault !== undefined) throw rejected(effect, type, fault);
   if (type.personal.length === 0) return undefined;
   if (typeof type.personal === 'string') throw rejected(effect, type, type.personal);
   // The caller's own object stays as it is.
+  const payload = parseExactJson(text) as Record<string, unknown>;
   row.payload = payload;
   return { label, fields: type.personal, payload };
 }

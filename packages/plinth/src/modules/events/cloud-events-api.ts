@@ -71,6 +71,7 @@ export const cloudEventsApi = {
   exportCloudEvents: procedure({
     rest: 'GET /events/cloudevents',
     permission: 'events.read',
+    exactJson: true,
     summary: 'Events as CloudEvents 1.0, in the order of their ids',
     description:
       'With Accept: application/cloudevents-batch+json the answer is a batch, and the next page is in the header Link. Not a feed: an event of a transaction that commits late may come before `after`.',

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseExactJson } from '#kernel/exact-json.ts';
 import { consumeOnce } from '#kernel/feed.ts';
 import { createKeyRing } from '#kernel/keys.ts';
 import type { CallContext } from '#kernel/rpc.ts';
@@ -13,7 +14,7 @@ import type { Fold } from './aggregate.ts';
 import { loadAggregate } from './aggregate.ts';
 import { api } from './api.ts';
 import { appendNow } from './append.ts';
-import { revealText } from './personal.ts';
+import { reveal, revealText } from './personal.ts';
 import type { RelayMessage } from './relay.ts';
 import { relayTo } from './relay.ts';
 import { readStream } from './stream.ts';
@@ -193,6 +194,31 @@ test('the text of a document is shown with its fields readable, and left as it i
   expect(JSON.parse(await show(plinth, body))).toEqual({ type: 'order.placed', data: { customer_id: 'text', total: 5, name: 'Text "ü"' } });
   expect(JSON.parse(await show(plinth, body, true))).toEqual(JSON.parse(body));
   for (const text of ['{"n": 12345678901234567890}', '{"$encrypted": "no", "n": 12345678901234567890}']) expect(await show(plinth, text)).toBe(text);
+});
+
+test('numbers keep every digit, in encrypted fields, beside them and as the name of a subject', async () => {
+  const digits = '9007199254740993';
+  const data = parseExactJson(`{"customer_id":"digits","address":{"no":${digits}},"n":[${digits}],"friend_id":"f","friends":[{"mail":${digits}}]}`);
+  const id = await place(plinth, tenantA, 'digits', data as Record<string, unknown>);
+  const { rows } = await admin.query<{ text: string }>('select payload::text as text from plinth_events.events where id = $1', [id]);
+  const text = rows[0]?.text ?? '';
+  expect(text.split(digits)).toHaveLength(2);
+  const shown = await plinth.transaction({ tenantId: tenantA }, (tx) => revealText(tx, tenantA, text));
+  expect(shown.split(digits)).toHaveLength(4);
+  const [seen] = await plinth.transaction({ tenantId: tenantA }, (tx) => reveal(tx, [{ tenantId: tenantA, value: JSON.parse(text) as object }]));
+  expect(seen, 'plain numbers to the application').toMatchObject({ address: { no: Number(digits) } });
+});
+
+test('two subjects whose numbers JavaScript takes for one have a key each', async () => {
+  const numbered = { ...schema, properties: { ...schema.properties, customer_id: { type: 'integer' } } };
+  const subjects = ['9007199254740993', '9007199254740992'];
+  const sealed = await plinth.transaction({ tenantId: tenantA }, async (tx) => {
+    await tx.query(`select plinth.define_event_type('order.numbered', $1)`, [JSON.stringify(numbered)]);
+    for (const subject of subjects) tx.events.publish('order.numbered', parseExactJson(`{"customer_id":${subject},"name":"x"}`) as Record<string, unknown>);
+    await tx.flush();
+    return tx.query<{ name: string }>(`select payload #>> '{name,$encrypted}' as name from plinth_events.events where type = 'order.numbered'`);
+  });
+  expect(new Set(sealed.map(({ name }) => name.split('.')[1])).size).toBe(2);
 });
 
 describe('erasing a subject', () => {

@@ -1,5 +1,6 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { Queryable } from '#kernel/database.ts';
+import { exactDigits, parseExactJson } from '#kernel/exact-json.ts';
 import type { KeyRing } from '#kernel/keys.ts';
 import { derivedKey, openWith, sealWith } from '#kernel/keys.ts';
 import type { PersonalField } from './personal-schema.ts';
@@ -42,8 +43,8 @@ function encrypted(key: Buffer, tenantId: string, keyId: string, value: unknown)
   return `1.${keyId}.${sealWith(derivedKey(key, keyId, 'plinth personal field'), iv, text, contextOf(tenantId, keyId)).toString('base64url')}`;
 }
 
-const opened = (key: Buffer, tenantId: string, keyId: string, sealed: string): unknown =>
-  JSON.parse(openWith(derivedKey(key, keyId, 'plinth personal field'), Buffer.from(sealed, 'base64url'), contextOf(tenantId, keyId)).toString('utf8'));
+const opened = (key: Buffer, tenantId: string, keyId: string, sealed: string): string =>
+  openWith(derivedKey(key, keyId, 'plinth personal field'), Buffer.from(sealed, 'base64url'), contextOf(tenantId, keyId)).toString('utf8');
 
 function unwrapped(keys: KeyRing, row: SubjectKey): Buffer {
   const key = keys.unwrap(row.tenant_id, row.id, row.wrapped ?? Buffer.alloc(0), row.master ?? '');
@@ -105,7 +106,8 @@ export async function seal(tx: KeyedTransaction, newId: () => string, tenantId: 
       // Null says that there is nothing, and hides nothing.
       const found = placesOf(payload, path).filter(({ holder, key }) => holder[key] !== null && holder[key] !== undefined);
       if (found.length === 0) return [];
-      const subject = valueAt(payload, pointer);
+      const named = valueAt(payload, pointer);
+      const subject = exactDigits(named) ?? named;
       if ((typeof subject !== 'string' || subject === '') && typeof subject !== 'number')
         throw fail('subject_missing', { message: `${label}: ${pointer} names nobody whose the personal fields are`, detail: { effect: label, pointer } });
       return found.map((place) => ({ ...place, subject: String(subject) }));
@@ -156,13 +158,21 @@ export interface Sealed<Value> {
   value: Value;
 }
 
+export interface RevealOptions {
+  /** Nothing is decrypted. */
+  closed?: boolean | undefined;
+  /** What is decrypted is read by parseExactJson, to be passed on. */
+  exact?: boolean | undefined;
+}
+
 /**
  * Values with their personal fields readable, and the tombstone `{"$shredded": true}` for those whose subject was erased. `closed: true`, or no master key
  * in the process: only the tombstone, what can be read stays as it is stored, `{"$encrypted": ...}`. Errors: events_key_missing when
  * it is encrypted under a master key that the process does not have.
  */
-export async function reveal<Value>(tx: KeyedTransaction, sealed: readonly Sealed<Value>[], options: { closed?: boolean } = {}): Promise<Value[]> {
+export async function reveal<Value>(tx: KeyedTransaction, sealed: readonly Sealed<Value>[], options: RevealOptions = {}): Promise<Value[]> {
   const keys = options.closed ? undefined : tx.keys;
+  const parse = options.exact ? parseExactJson : (text: string): unknown => JSON.parse(text);
   const ids = new Set<string>();
   for (const { value } of sealed) keyIdsIn(value, ids);
   if (ids.size === 0) return sealed.map(({ value }) => value);
@@ -174,7 +184,7 @@ export async function reveal<Value>(tx: KeyedTransaction, sealed: readonly Seale
   const byId = new Map(rows.map((row) => [`${row.tenant_id} ${row.id}`, row]));
   const plain = new Map<string, Buffer>();
   const shown = (tenantId: string, node: unknown): unknown => {
-    if (typeof node !== 'object' || node === null) return node;
+    if (typeof node !== 'object' || node === null || exactDigits(node) !== undefined) return node;
     const [, id, text] = sealedText(node) ?? [];
     if (id === undefined || text === undefined)
       return Array.isArray(node)
@@ -188,7 +198,7 @@ export async function reveal<Value>(tx: KeyedTransaction, sealed: readonly Seale
     const key = plain.get(row.id) ?? unwrapped(keys, row);
     plain.set(row.id, key);
     try {
-      return opened(key, tenantId, id, text);
+      return parse(opened(key, tenantId, id, text));
     } catch {
       return node;
     }
@@ -197,12 +207,12 @@ export async function reveal<Value>(tx: KeyedTransaction, sealed: readonly Seale
 }
 
 /**
- * The text of a JSON document of one tenant, such as the body of a webhook, as `reveal` shows it. Text without encrypted fields stays byte for byte; in
- * other text numbers that do not fit a JavaScript number are rounded.
+ * The text of a JSON document of one tenant, such as the body of a webhook, as `reveal` shows it. Text without encrypted fields stays byte for byte, and
+ * in other text every number keeps its digits.
  */
-export async function revealText(tx: KeyedTransaction, tenantId: string, text: string, options: { closed?: boolean } = {}): Promise<string> {
+export async function revealText(tx: KeyedTransaction, tenantId: string, text: string, options: Pick<RevealOptions, 'closed'> = {}): Promise<string> {
   if (!text.includes('"$encrypted"')) return text;
-  const value: unknown = JSON.parse(text);
-  const [shown] = await reveal(tx, [{ tenantId, value }], options);
+  const value = parseExactJson(text);
+  const [shown] = await reveal(tx, [{ tenantId, value }], { ...options, exact: true });
   return isSealed(value) ? JSON.stringify(shown) : text;
 }

@@ -25,7 +25,13 @@ const PROJECTIONS = `select name, kind, status, revision, declared_revision, reb
 
 /** Seen and cancelled here; a rebuild is started where the owner of the tables is at hand: `plinth projections rebuild`. */
 export const projectionsApi = {
-  projections: procedure({ rest: 'GET /events/projections', permission: 'events.read', operator: true, summary: 'Projections, their revisions and rebuilds' })
+  projections: procedure({
+    rest: 'GET /events/projections',
+    permission: 'events.read',
+    exactJson: true,
+    operator: true,
+    summary: 'Projections, their revisions and rebuilds',
+  })
     .output(z.object({ projections: z.array(projection) }))
     .query(async ({ ctx }) => ({ projections: await ctx.tx.query<Projection>(`${PROJECTIONS} order by name limit 1000`) })),
 

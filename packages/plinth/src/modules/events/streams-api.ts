@@ -78,6 +78,7 @@ export const streamsApi = {
   stream: procedure({
     rest: 'GET /events/streams/{type}/{id}',
     permission: 'events.read',
+    exactJson: true,
     summary: 'Events of one stream, oldest or newest first',
     description: 'next_version is the from_version of the next page; null on the last.',
   })

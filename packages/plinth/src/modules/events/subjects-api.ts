@@ -13,7 +13,7 @@ export async function shownTo<Row extends { payload: Record<string, unknown> }>(
   const payloads = await reveal(
     ctx.tx,
     rows.map((row) => ({ tenantId: ctx.tx.context.tenantId ?? '', value: row.payload })),
-    { closed: !allows(ctx.principal.scopes, 'events.personal') },
+    { closed: !allows(ctx.principal.scopes, 'events.personal'), exact: true },
   );
   return rows.map((row, index) => ({ ...row, payload: payloads[index] ?? row.payload }));
 }

@@ -61,7 +61,7 @@ const changed = (tx: AnyTransaction): void => {
 
 /** Event types over the API. */
 export const typesApi = {
-  types: procedure({ rest: 'GET /event-types', permission: 'events.read', summary: 'Registered event types, newest versions' })
+  types: procedure({ rest: 'GET /event-types', permission: 'events.read', exactJson: true, summary: 'Registered event types, newest versions' })
     .input(
       z.object({
         after: z.string().max(LONGEST_TYPE).default(''),
@@ -81,7 +81,7 @@ export const typesApi = {
       return { types, next: types.length === input.limit ? (types.at(-1)?.name ?? null) : null };
     }),
 
-  type: procedure({ rest: 'GET /event-types/{name}', permission: 'events.read', summary: 'All versions of one event type, newest first' })
+  type: procedure({ rest: 'GET /event-types/{name}', permission: 'events.read', exactJson: true, summary: 'All versions of one event type, newest first' })
     .input(z.object({ name: typeName }))
     .output(z.object({ versions: z.array(eventType) }))
     .query(async ({ ctx, input }) => {

@@ -20,6 +20,7 @@ export const api = {
   check: procedure({
     rest: 'GET /idempotency/check',
     permission: 'idempotency.read',
+    exactJson: true,
     summary: 'What became of the newest call under an idempotency key, or null when there was none',
   })
     .input(z.object({ key: z.string().min(1).max(255), scope: z.string().min(1).max(300).optional() }))

@@ -48,7 +48,7 @@ const attempt = z.object({
 });
 
 export const api = {
-  get: procedure({ rest: 'GET /jobs/{id}', permission: 'jobs.read', summary: 'One job with its attempts' })
+  get: procedure({ rest: 'GET /jobs/{id}', permission: 'jobs.read', exactJson: true, summary: 'One job with its attempts' })
     .input(id)
     .output(z.object({ job, attempts: z.array(attempt) }))
     .query(async ({ ctx, input }) => {

@@ -68,7 +68,12 @@ export const flowsApi = {
       return { id: input.id };
     }),
 
-  dependencies: procedure({ rest: 'GET /jobs/{id}/dependencies', permission: 'jobs.read', summary: 'The jobs that a job waits for, and their results' })
+  dependencies: procedure({
+    rest: 'GET /jobs/{id}/dependencies',
+    permission: 'jobs.read',
+    exactJson: true,
+    summary: 'The jobs that a job waits for, and their results',
+  })
     .input(id)
     .output(
       z.object({
@@ -149,6 +154,7 @@ export const flowsApi = {
   previewRedrive: procedure({
     rest: 'GET /jobs/redrive',
     permission: 'jobs.read',
+    exactJson: true,
     summary: 'Which dead letters a redrive would take: their number and some of them',
   })
     .input(filter)

@@ -128,7 +128,7 @@ async function inTenant<T>(tx: AnyTransaction, tenantId: string | undefined, bod
 }
 
 export const limitsApi = {
-  explain: procedure({ rest: 'GET /jobs/{id}/explain', permission: 'jobs.read', summary: 'Why a job does not run, and when it will' })
+  explain: procedure({ rest: 'GET /jobs/{id}/explain', permission: 'jobs.read', exactJson: true, summary: 'Why a job does not run, and when it will' })
     .input(id)
     .output(explanation)
     .query(async ({ ctx, input }) => {

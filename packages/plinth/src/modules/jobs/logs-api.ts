@@ -17,7 +17,13 @@ const line = z.object({
 
 /** Procedures for what jobs tell while they run. GET /jobs/{id}/watch, a stream, is the server's own. */
 export const logsApi = {
-  logs: procedure({ rest: 'GET /jobs/{id}/logs', permission: 'jobs.read', summary: 'Lines that a job kept, oldest first', description: 'Kept for 7 days.' })
+  logs: procedure({
+    rest: 'GET /jobs/{id}/logs',
+    permission: 'jobs.read',
+    exactJson: true,
+    summary: 'Lines that a job kept, oldest first',
+    description: 'Kept for 7 days.',
+  })
     .input(
       z.object({
         id: z.uuid(),

@@ -228,11 +228,17 @@ const installation = {
 };
 
 const runs = {
-  list: procedure({ rest: 'GET /maintenance/runs', permission: 'maintenance.read', operator: true, summary: 'Runs of maintenance, newest first' })
+  list: procedure({
+    rest: 'GET /maintenance/runs',
+    permission: 'maintenance.read',
+    exactJson: true,
+    operator: true,
+    summary: 'Runs of maintenance, newest first',
+  })
     .input(z.object({ limit: z.coerce.number().int().min(1).max(1000).default(50) }))
     .output(z.object({ runs: z.array(run) }))
     .query(async ({ ctx, input }) => ({ runs: await ctx.tx.query<Run>(`${RUN} order by id desc limit $1`, [input.limit]) })),
-  get: procedure({ rest: 'GET /maintenance/runs/{id}', permission: 'maintenance.read', operator: true, summary: 'One run with its steps' })
+  get: procedure({ rest: 'GET /maintenance/runs/{id}', permission: 'maintenance.read', exactJson: true, operator: true, summary: 'One run with its steps' })
     .input(z.object({ id: z.uuid() }))
     .output(z.object({ run, steps: z.array(step) }))
     .query(async ({ ctx, input }) => {

@@ -142,12 +142,17 @@ const subscribe = procedure({
     return made;
   });
 
-const get = procedure({ rest: 'GET /webhooks/subscriptions/{id}', permission: READ, summary: 'One subscription' })
+const get = procedure({ rest: 'GET /webhooks/subscriptions/{id}', permission: READ, exactJson: true, summary: 'One subscription' })
   .input(id)
   .output(subscription)
   .query(({ ctx, input }) => subscriptionOf(ctx.tx, input.id));
 
-const update = procedure({ rest: 'PATCH /webhooks/subscriptions/{id}', permission: WRITE, summary: 'Change a subscription; what is left out stays' })
+const update = procedure({
+  rest: 'PATCH /webhooks/subscriptions/{id}',
+  permission: WRITE,
+  exactJson: true,
+  summary: 'Change a subscription; what is left out stays',
+})
   .input(
     id.extend({
       name: name.optional(),
@@ -205,7 +210,12 @@ const enable = procedure({ rest: 'POST /webhooks/subscriptions/{id}/enable', per
     return { waiting: result?.waiting ?? 0 };
   });
 
-const disable = procedure({ rest: 'POST /webhooks/subscriptions/{id}/disable', permission: WRITE, summary: 'Stop sending; what is waiting stays' })
+const disable = procedure({
+  rest: 'POST /webhooks/subscriptions/{id}/disable',
+  permission: WRITE,
+  exactJson: true,
+  summary: 'Stop sending; what is waiting stays',
+})
   .input(id.extend({ reason: z.string().max(500).optional() }))
   .output(subscription)
   .mutation(async ({ ctx, input }) => {
@@ -232,7 +242,11 @@ const sendTest = procedure({
   .output(z.object({ delivery_id: z.uuid() }))
   .mutation(({ ctx, input }) => sendTestEvent(ctx.tx, input.id));
 
-const resend = procedure({ rest: 'POST /webhooks/deliveries/{id}/resend', permission: 'webhooks.retry', summary: 'Send a delivery again that was given up' })
+const resend = procedure({
+  rest: 'POST /webhooks/deliveries/{id}/resend',
+  permission: 'webhooks.retry',
+  summary: 'Send a delivery again that was given up',
+})
   .input(id)
   .output(z.object({ delivery_id: z.uuid() }))
   .mutation(async ({ ctx, input }) => {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { fail } from '#kernel/errors.ts';
+import { parseExactJson } from '#kernel/exact-json.ts';
 import type { Principal } from '#kernel/rpc.ts';
 import { allows } from '#kernel/rpc.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
@@ -40,9 +41,9 @@ export async function revealBodies<Row extends SealedBody>(
   rows: readonly Row[],
   onFailure: (row: Row, error: unknown) => Row,
 ): Promise<Row[]> {
-  const values = rows.map((row) => ({ tenantId: row.tenant_id, value: JSON.parse(row.body.slice(splitAt(row))) as unknown }));
+  const values = rows.map((row) => ({ tenantId: row.tenant_id, value: parseExactJson(row.body.slice(splitAt(row))) }));
   try {
-    const shown = await reveal(tx, values);
+    const shown = await reveal(tx, values, { exact: true });
     return rows.map((row, nth) => ({ ...row, body: row.body.slice(0, splitAt(row)) + JSON.stringify(shown[nth]) }));
   } catch {
     const each: Row[] = [];

@@ -1,5 +1,6 @@
 /** Verifying webhooks that come in, in the forms of those who send them. */
 import { createHash } from 'node:crypto';
+import { parseExactJson } from '#kernel/exact-json.ts';
 import { fail } from './errors.ts';
 import { slackDigest, stripeDigest, textDigest } from './profiles.ts';
 import type { HeaderFields, Verification } from './sign.ts';
@@ -44,7 +45,7 @@ const textOf = (body: Uint8Array | string): string => (typeof body === 'string' 
 /** The body as a JSON object; undefined when it is anything else. */
 export function objectOf(body: Uint8Array | string): Record<string, unknown> | undefined {
   try {
-    const value: unknown = JSON.parse(textOf(body));
+    const value = parseExactJson(textOf(body));
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
   } catch {
     return undefined;

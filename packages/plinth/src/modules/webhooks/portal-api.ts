@@ -22,7 +22,12 @@ const eventType = z.object({
   successor: z.string().nullable(),
 });
 
-const eventTypes = procedure({ rest: 'GET /webhooks/portal/event-types', permission: PORTAL_READ, summary: 'Public event types, newest versions, by name' })
+const eventTypes = procedure({
+  rest: 'GET /webhooks/portal/event-types',
+  permission: PORTAL_READ,
+  exactJson: true,
+  summary: 'Public event types, newest versions, by name',
+})
   .input(z.object({ cursor: z.string().max(200).default(''), limit: z.coerce.number().int().min(1).max(200).default(50) }))
   .output(z.object({ types: z.array(eventType), next_cursor: z.string().nullable() }))
   .query(async ({ ctx, input }) => {
@@ -78,6 +83,7 @@ const attempts = procedure({ rest: 'GET /webhooks/portal/attempts', permission: 
 const attemptOf = procedure({
   rest: 'GET /webhooks/portal/attempts/{id}',
   permission: PORTAL_READ,
+  exactJson: true,
   summary: 'One attempt with request, answer and the time of each phase',
 })
   .input(id)

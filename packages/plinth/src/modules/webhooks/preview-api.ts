@@ -66,6 +66,7 @@ const version = z.object({
 const transforms = procedure({
   rest: 'GET /webhooks/subscriptions/{id}/transforms',
   permission: READ,
+  exactJson: true,
   summary: 'Every version of the transform of a subscription, newest first',
 })
   .input(z.object({ id: z.uuid() }))
