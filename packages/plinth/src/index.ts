@@ -14,6 +14,9 @@ export interface Plinth extends KernelPlinth<Modules> {
    * Joins a transaction that you opened with pg, postgres.js, Kysely, Drizzle or Prisma: what `body` asks for is written in
    * it, and commits or rolls back with it. The role of that connection must be a member of plinth_app.
    *
+   * The context (tenant, actor, reason, ...) holds for `body` alone: afterwards the settings `plinth.*` are what they were before, also when `body` throws. After a
+   * statement that failed PostgreSQL sets them back itself, with your rollback to the start or to a savepoint from before the join.
+   *
    * @example
    * await db.transaction().execute(async (trx) => {
    *   await trx.insertInto('orders').values({ id: 42 }).execute();

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import { testDatabase } from '#testing/database.ts';
+import { createPlinth } from '../index.ts';
 import { currentContext, makeContext } from './context.ts';
 import { uuidV7 } from './ids.ts';
 
@@ -35,6 +36,9 @@ test.each([
   ['a tenant that is no UUID', { tenantId: 'acme' }, /tenantId is not a UUID/],
   ['a correlation id that is no UUID', { correlationId: `x' or true` }, /correlationId is not a UUID/],
   ['a NUL byte', { actor: { type: 'user' as const, id: 'a\0b' } }, /NUL byte/],
+  ['an actor of an unknown type', { actor: { type: 'martian' as 'user', id: 'x' } }, /actor.type is not one of user, .*"martian"/],
+  ['an actor without an id', { actor: { type: 'user' } as { type: 'user'; id: string } }, /actor.id/],
+  ['an actor whose id is empty', { actor: { type: 'user' as const, id: '' } }, /actor.id/],
   ['a novel as reason', { reason: 'x'.repeat(1001) }, /longer than 1000/],
 ])('%s is refused before anything is sent', async (_, input, message) => {
   await expect(plinth.transaction(input, (tx) => tx.query('select 1'))).rejects.toMatchObject({
@@ -54,6 +58,21 @@ test('the correlation id goes with the asynchronous flow and into nested transac
   });
   expect(currentContext()).toBeUndefined();
   expect(makeContext({}, uuidV7).actor).toEqual({ type: 'system', id: 'plinth' });
+});
+
+test('a tenant that somebody set for the session is not that of later transactions', async () => {
+  const one = createPlinth({ database: { url: database.serverUrl, max: 1 } });
+  try {
+    await one.transaction({ tenantId: tenantA }, async (tx) => {
+      tx.audit.record({ action: 'session.tenant' });
+      await tx.query(`select set_config('plinth.tenant_id', $1, false)`, [tenantA]);
+    });
+    const seen = `select plinth_kernel.tenant_id() as tenant, (select count(*)::int from plinth.audit_logs) as entries`;
+    expect(await one.transaction({}, (tx) => tx.query(seen))).toEqual([{ tenant: null, entries: 0 }]);
+    await expect(one.transaction({}, async (tx) => void tx.audit.record({ action: 'session.tenant' }))).rejects.toMatchObject({ status: 400 });
+  } finally {
+    await one.close();
+  }
 });
 
 /** Every connection of the pool, once: what would the next borrower see? */

@@ -1,11 +1,15 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { literal } from './database.ts';
 import { fail } from './errors.ts';
 import type { IdSource } from './ids.ts';
 import { isUuid } from './ids.ts';
 
+const ACTOR_TYPES = ['user', 'service', 'system', 'operator', 'api_key', 'portal'] as const;
+
 /** Who acts. `operator` is a person of the team that runs Plinth; `api_key` a key whose id is the actor; `portal` a link given to a customer, by its id. */
 export interface Actor {
-  type: 'user' | 'service' | 'system' | 'operator' | 'api_key' | 'portal';
+  type: (typeof ACTOR_TYPES)[number];
+  /** 1 to 1000 characters. */
   id: string;
 }
 
@@ -53,28 +57,37 @@ const uuid = (name: string, value: string): string => {
   return value.toLowerCase();
 };
 
+/** An actor without an id would be recorded as the login role of the connection. */
+function checkedActor({ type, id }: Actor): Actor {
+  if (!ACTOR_TYPES.includes(type))
+    throw fail('context_invalid', { message: `actor.type is not one of ${ACTOR_TYPES.join(', ')}: ${JSON.stringify(String(type).slice(0, 60))}` });
+  if (typeof id !== 'string' || id === '') throw fail('context_invalid', { message: 'actor.id is not a text of 1 character or more' });
+  return { type, id: clean('actor.id', id) };
+}
+
 /** Completes and checks a context. Errors: `kernel_context_invalid`. */
 export function makeContext(input: ContextInput, newId: IdSource): Context {
   const outer = currentContext();
-  const actor = input.actor ?? outer?.actor ?? SYSTEM;
   return {
     ...input,
     ...(input.tenantId === undefined ? {} : { tenantId: uuid('tenantId', input.tenantId) }),
-    actor: { type: actor.type, id: clean('actor.id', actor.id) },
+    actor: input.actor ? checkedActor(input.actor) : (outer?.actor ?? SYSTEM),
     correlationId: uuid('correlationId', input.correlationId ?? outer?.correlationId ?? newId()),
   };
 }
 
-const literal = (text: string): string =>
-  text.includes('\\') ? ` E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'` : `'${text.replaceAll("'", "''")}'`;
+type Settings = [name: string, value: string][];
 
-/** The context as settings of the transaction, each checked, in one order; what is not given is left out. */
-export function contextSettings(context: Context): [name: string, value: string][] {
-  const settings: [string, string][] = [];
-  const set = (name: string, value: string | undefined): void => {
-    if (value) settings.push([`plinth.${name}`, clean(name, value)]);
+/**
+ * The context as settings of the transaction, each checked, in one order. What is not given is left out, but for the tenant: a tenant that somebody set for
+ * the session must not be seen. `every` sends all of them, for a transaction that may hold another context already.
+ */
+export function contextSettings(context: Context, every = false): Settings {
+  const settings: Settings = [];
+  const set = (name: string, value = '', always = every): void => {
+    if (value || always) settings.push([`plinth.${name}`, clean(name, value)]);
   };
-  set('tenant_id', context.tenantId);
+  set('tenant_id', context.tenantId, true);
   set('actor_type', context.actor.type);
   set('actor_id', context.actor.id);
   set('correlation_id', context.correlationId);
@@ -93,3 +106,12 @@ export function contextSettings(context: Context): [name: string, value: string]
  */
 export const contextStatements = (settings: readonly [name: string, value: string][]): string[] =>
   settings.map(([name, value]) => `set local ${name} = ${literal(value)}`);
+
+const NAMES = contextSettings({ actor: SYSTEM, correlationId: '' }, true).map(([name]) => name);
+
+/** Answers with the statements that bring the settings of now back; one that was never set comes back empty, which is the same to all who read it. */
+export const SURROUNDING_STATEMENTS = `select pg_catalog.string_agg(pg_catalog.format('set local %s = %L', name, coalesce(pg_catalog.current_setting(name, true), '')), ';')
+  as statements from pg_catalog.unnest('{${NAMES.join()}}'::text[]) as name`;
+
+/** Statements as one, because most ORMs send prepared statements, which hold one command each. */
+export const oneStatement = (statements: string): string => `do ${literal(`begin ${statements}; end`)}`;

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { effectWriter } from './effect-statements.ts';
 import type { Effect, EffectInsert } from './effects.ts';
+import { JsonText } from './effects.ts';
 
 const context = { tenantId: 't', actor: { type: 'user', id: 'ana' }, correlationId: 'c' } as const;
 const effect = (module: string, n: number, more: Record<string, unknown> = {}): Effect => ({ module, label: `${module} ${n}`, row: { n, ...more } });
@@ -40,6 +41,11 @@ test('what has no insert, is odd or many goes by the document, all of its module
       values: [JSON.stringify({ b: [{ n: 2 }, { n: 3, odd: true }], c: five.map(({ row }) => row), d: [{ n: 9 }] })],
     },
   ]);
+});
+
+test('what is JSON text already is written as it is, in rows of a row as well', () => {
+  const [statement] = write(context, [{ ...effect('a', 1, { data: new JsonText('{"x" :1}'), left: undefined }), rows: [{ data: new JsonText('[ ]') }, {}] }]);
+  expect(statement?.values).toEqual(['{"a":[{"n":1,"data":{"x" :1},"rows":[{"data":[ ]},{}]}]}']);
 });
 
 test('a name that PostgreSQL would cut off is not made', () => {

@@ -70,7 +70,7 @@ function byModule(effects: readonly Effect[]): Map<string, Effect[]> {
 
 /** The effects of one module as rows of its INSERT; undefined where write_effects has to write them. */
 function rowsOf(module: string, own: readonly Effect[], insert: EffectInsert | undefined, context: Context): Row[] | undefined {
-  if (!insert || own.length > MOST_INSERTS) return undefined;
+  if (!insert || own.length > MOST_INSERTS || own.some(({ rows }) => rows)) return undefined;
   const [only] = own;
   const alone = own.length === 1 && only ? insert.alone?.values(only.row, context) : undefined;
   if (insert.alone && alone) return [{ key: `${module}_alone`, insert: insert.alone, values: alone }];

@@ -1,13 +1,18 @@
 import type { Context } from './context.ts';
+import { fail } from './errors.ts';
 import type { ModuleMap } from './module.ts';
 import type { AnyTransaction } from './transaction.ts';
 
-/** One row that a module wants written by its `plinth_<module>.write_effects(jsonb)`. */
+type Row = Record<string, unknown>;
+
+/** One row that a module wants written by its `plinth_<module>.write_effects(jsonb)`. What was an object in it is JsonText, a date its ISO text. */
 export interface Effect {
   module: string;
   /** What the caller called, for the error message: `audit.record('order.created')`. */
   label: string;
-  row: Record<string, unknown>;
+  row: Row;
+  /** Where one effect is several rows: they stand in the row under `rows`. */
+  rows?: readonly Row[] | undefined;
 }
 
 /** What a module's `effects` factory gets. */
@@ -16,7 +21,8 @@ export interface EffectSink {
   /** Id made in the client (uuid v7), known before the row is written. */
   newId(): string;
   now(): Date;
-  push(label: string, row: Record<string, unknown>): void;
+  /** Takes the row as it is now: what becomes of the objects in it later changes nothing. Errors: kernel_effect_invalid, kernel_transaction_ended. */
+  push(label: string, row: Row, rows?: readonly Row[]): void;
   /** Runs after COMMIT; never inside the transaction (design.md 4.7). */
   afterCommit(signal: string): void;
 }
@@ -58,7 +64,45 @@ export const textParameter = (value: unknown): string | null =>
   value === undefined || value === null ? null : typeof value === 'string' ? value : JSON.stringify(value);
 
 /** A value as a parameter of type jsonb. */
-export const jsonParameter = (value: unknown): string | null => (value === undefined || value === null ? null : JSON.stringify(value));
+export const jsonParameter = (value: unknown): string | null =>
+  value instanceof JsonText ? value.text : value === undefined || value === null ? null : JSON.stringify(value);
+
+/** JSON as the text that it was when its effect was asked for: made once, and both ways of writing take it as it is. */
+export class JsonText {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  toJSON(): unknown {
+    return JSON.parse(this.text);
+  }
+}
+
+/** The text of a value; undefined where JSON leaves the value out. Errors: kernel_effect_invalid, which names the effect and the field. */
+export function jsonText(label: string, field: string, value: unknown): JsonText | undefined {
+  if (value instanceof JsonText) return value;
+  try {
+    const text = JSON.stringify(value) as string | undefined;
+    return text === undefined ? undefined : new JsonText(text);
+  } catch (error) {
+    const [reason] = String((error as Error | null)?.message).split('\n');
+    throw fail('effect_invalid', { message: `${label}: JSON cannot hold its ${field}: ${reason}`, detail: { effect: label, field }, cause: error });
+  }
+}
+
+/** A row that no longer shares anything with the caller. */
+export function rowAsAsked(label: string, row: Row): Row {
+  const asked: Row = {};
+  for (const name of Object.keys(row)) {
+    const value = row[name];
+    if (value instanceof Date) asked[name] = value.toJSON();
+    else if ((typeof value === 'object' && value !== null) || typeof value === 'bigint') asked[name] = jsonText(label, name, value);
+    else if (value !== undefined) asked[name] = value;
+  }
+  return asked;
+}
 
 /** Bounds what a transaction may hold back in memory; callers flush earlier. */
 export const MOST_EFFECTS = 50_000;
@@ -66,10 +110,12 @@ export const MOST_EFFECTS = 50_000;
 /** The effects of one transaction, in the order in which they were asked for. */
 export class EffectBuffer {
   #effects: Effect[] = [];
+  #closed = false;
 
-  add(effect: Effect): void {
+  add(module: string, label: string, row: Row, rows?: readonly Row[]): void {
+    this.requireOpen();
     if (this.#effects.length >= MOST_EFFECTS) throw new RangeError(`more than ${MOST_EFFECTS} effects are waiting: await tx.flush() in between`);
-    this.#effects.push(effect);
+    this.#effects.push({ module, label, row: rowAsAsked(label, row), rows: rows?.map((one) => rowAsAsked(label, one)) });
   }
 
   /** Everything collected so far. */
@@ -79,20 +125,44 @@ export class EffectBuffer {
 
   /** Everything collected so far, and forgets it. */
   take(): Effect[] {
+    this.requireOpen();
     const taken = this.#effects;
     this.#effects = [];
     return taken;
+  }
+
+  /** As `take`, and nothing is added from then on. */
+  last(): Effect[] {
+    this.#closed = true;
+    return this.#effects;
+  }
+
+  /** Errors: kernel_transaction_ended. */
+  requireOpen(): void {
+    if (this.#closed) throw fail('transaction_ended');
   }
 }
 
 /** The one parameter of plinth.write_effects: rows by module. */
 export function effectsDocument(effects: readonly Effect[]): string {
-  const byModule: Record<string, Record<string, unknown>[]> = {};
-  for (const effect of effects) {
-    byModule[effect.module] ??= [];
-    byModule[effect.module]?.push(effect.row);
+  const byModule: Record<string, string[]> = {};
+  for (const { module, row, rows } of effects) {
+    byModule[module] ??= [];
+    byModule[module]?.push(objectText(rows ? { ...row, rows: new JsonText(`[${rows.map(objectText).join()}]`) } : row));
   }
-  return JSON.stringify(byModule);
+  const members = Object.entries(byModule).map(([module, texts]) => `${JSON.stringify(module)}:[${texts.join()}]`);
+  return `{${members.join()}}`;
+}
+
+/** As JSON.stringify, which would read and write anew what is text already. */
+function objectText(row: Row): string {
+  let members = '';
+  for (const name of Object.keys(row)) {
+    const value = row[name];
+    const text = value instanceof JsonText ? value.text : (JSON.stringify(value) as string | undefined);
+    if (text !== undefined) members += `${members ? ',' : ''}${JSON.stringify(name)}:${text}`;
+  }
+  return `{${members}}`;
 }
 
 /** An object that offers what the modules' effects offer, each made when it is first used. */

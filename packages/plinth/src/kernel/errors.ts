@@ -86,11 +86,25 @@ export const kernelErrors = {
   serialization: { status: 409, title: 'Another transaction got there first', wayOut: 'Run the whole transaction again.' },
   timeout: { status: 504, title: 'It took too long and was stopped', wayOut: 'Try again, with a smaller page or a longer limit.' },
   unavailable: { status: 503, title: 'The database cannot be reached', wayOut: 'Try again; plinth doctor tells what is wrong.' },
-  context_invalid: { status: 400, title: 'The transaction context is not valid', wayOut: 'Pass a tenant id that is a UUID and text without NUL bytes.' },
+  context_invalid: {
+    status: 400,
+    title: 'The transaction context is not valid',
+    wayOut: 'Pass a tenant id that is a UUID, an actor with a known type and an id, and text without NUL bytes.',
+  },
   effect_failed: {
     status: 422,
     title: 'An effect of the transaction could not be written',
     wayOut: 'Correct the effect that is named; the whole transaction was rolled back.',
+  },
+  effect_invalid: {
+    status: 400,
+    title: 'An effect holds a value that JSON cannot',
+    wayOut: 'Give values that JSON can hold, such as text instead of a BigInt, and no object that holds itself.',
+  },
+  transaction_ended: {
+    status: 500,
+    title: 'The transaction has ended',
+    wayOut: 'Await everything inside the callback: its transaction serves until the callback has returned.',
   },
   no_partition: {
     status: 422,
@@ -166,6 +180,14 @@ export const kernelErrors = {
 export type KernelErrorName = keyof typeof kernelErrors;
 export const fail = raiser('kernel', kernelErrors);
 
+/** A statement had failed, the caller went on, and PostgreSQL refuses everything but ROLLBACK. */
+export const failedBefore = (cause?: unknown): PlinthError =>
+  fail('conflict', {
+    message: 'The transaction had failed before its end and was rolled back',
+    wayOut: 'Let the error of the failed statement reach the end of the transaction.',
+    cause,
+  });
+
 interface DatabaseFault {
   code: string;
   message: string;
@@ -235,6 +257,7 @@ export function toPlinthError(error: unknown): PlinthError {
     );
   }
   if (error.code === '23514' && /no partition of relation/.test(error.message)) return fail('no_partition', { cause: error });
+  if (error.code === '25P02') return failedBefore(error);
   const name = BY_STATE[error.code] ?? BY_CLASS[error.code.slice(0, 2)];
   if (!name) return fail('internal', { cause: error });
   return fail(name, { cause: error, detail: error.constraint ? { constraint: error.constraint } : {} });

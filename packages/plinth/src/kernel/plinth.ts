@@ -10,6 +10,8 @@ import { offerOf } from './effects.ts';
 import type { IdSource } from './ids.ts';
 import { uuidV7Source } from './ids.ts';
 import type { KeyRing } from './keys.ts';
+import type { Log } from './log.ts';
+import { createLog } from './log.ts';
 import type { Look } from './look.ts';
 import { lookIn, runLook } from './look.ts';
 import type { ModuleMap } from './module.ts';
@@ -29,6 +31,8 @@ export interface KernelOptions<Modules extends ModuleMap> {
   newId?: IdSource;
   /** Role of ordinary transactions; a group role of yours that is a member of plinth_app and owns rights on your tables. Default plinth_app. */
   appRole?: string | null;
+  /** Hears what hooks after COMMIT throw. Default: lines of JSON on standard error. */
+  log?: Pick<Log, 'error'>;
 }
 
 /** The system layer, bound to one database. */
@@ -84,6 +88,7 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
     writeEffects: isPool(options.database) || options.database.prepare === false ? undefined : effectWriter(insertsOf(options.modules)),
     onSignal: (signals, ridden) => wake.signal(signals, ridden),
     ride: (signals) => wake.ride(signals),
+    log: options.log ?? createLog(),
   };
   const appRole = options.appRole === undefined ? 'plinth_app' : options.appRole;
   const run = <T>(role: string | null, input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T> =>

@@ -2,20 +2,24 @@ import type pg from 'pg';
 import { Beginning, beginText, COMMIT, streamOf } from './begin.ts';
 import type { Clock } from './clock.ts';
 import type { Context, ContextInput } from './context.ts';
-import { contextSettings, contextStatements, makeContext, runInContext } from './context.ts';
+import { contextSettings, contextStatements, makeContext, oneStatement, runInContext, SURROUNDING_STATEMENTS } from './context.ts';
 import type { Queryable } from './database.ts';
 import { literal } from './database.ts';
 import type { EffectWriter } from './effect-statements.ts';
 import type { Effect, EffectCheck, EffectFollower, Offer } from './effects.ts';
 import { EffectBuffer, effectsDocument } from './effects.ts';
-import { fail, isLostConnection, kernelErrors, PlinthError, toPlinthError } from './errors.ts';
+import { fail, failedBefore, isLostConnection, kernelErrors, PlinthError, toPlinthError } from './errors.ts';
 import { exactTypes } from './exact-json.ts';
 import type { IdSource } from './ids.ts';
 import type { KeyRing } from './keys.ts';
+import type { Log } from './log.ts';
 import type { EffectsOf, ModuleMap } from './module.ts';
 import { isOutdated, runPrepared, statementName } from './prepared.ts';
 
-/** A transaction as every module sees it. */
+/**
+ * A transaction as every module sees it. It serves until its callback has returned; what is asked of it afterwards, by a call that nobody awaited, throws
+ * kernel_transaction_ended.
+ */
 export interface AnyTransaction extends Queryable {
   readonly context: Context;
   /** Keys that are not in the database; undefined when the process was given none. */
@@ -29,7 +33,7 @@ export interface AnyTransaction extends Queryable {
   now(): Date;
   /** Writes the effects collected so far. Called before COMMIT anyway; call it before a read that needs them. */
   flush(): Promise<void>;
-  /** Runs after a successful COMMIT of a transaction that Plinth opened; for a joined one, after its callback. */
+  /** Runs after a successful COMMIT of a transaction that Plinth opened; for a joined one, after its callback. What it throws is logged and changes nothing. */
   afterCommit(hook: () => void): void;
   /** Wakes those who wait for this name, here and in other processes, after COMMIT. A hint: they poll as well. */
   signal(name: string): void;
@@ -76,6 +80,8 @@ export interface TransactionDeps {
   followers: ReadonlyMap<string, EffectFollower>;
   /** Writes effects by prepared statements. Undefined: nothing may stay prepared on a connection. */
   writeEffects: EffectWriter | undefined;
+  /** Hears what went wrong after COMMIT. */
+  log: Pick<Log, 'error'>;
 }
 
 // By way of text: postgres.js would encode a string for a jsonb parameter once more.
@@ -86,34 +92,66 @@ function scope(deps: TransactionDeps, context: Context, send: Queryable['query']
   const buffer = new EffectBuffer();
   const signals = new Set<string>();
   const hooks: (() => void)[] = [];
+  let ended = false;
+  const whileItLasts =
+    (sending: Queryable['query']): Queryable['query'] =>
+    (text, values) =>
+      ended ? Promise.reject(fail('transaction_ended')) : sending(text, values);
   const now = (): Date => new Date(deps.clock.now());
-  const afterCommit = (signal: string): void => void signals.add(signal);
-  const offered = new deps.offer((module) => ({ context, newId: deps.newId, now, push: (label, row) => buffer.add({ module, label, row }), afterCommit }));
+  const afterCommit = (signal: string): void => {
+    buffer.requireOpen();
+    signals.add(signal);
+  };
+  const offered = new deps.offer((module) => ({
+    context,
+    newId: deps.newId,
+    now,
+    push: (label, row, rows) => buffer.add(module, label, row, rows),
+    afterCommit,
+  }));
   const tx: AnyTransaction = Object.assign(offered, {
     context,
     keys: deps.keys,
     newId: deps.newId,
     now,
-    query: send,
-    queryPrepared: sendPrepared,
-    flush: async () => {
-      const effects = buffer.take();
-      if (effects.length === 0) return;
-      await checked(deps, tx, effects);
-      await send(WRITE, [effectsDocument(effects)]).catch((error: unknown) => explain(deps, context, effects, error));
-      for (const [module, follower] of deps.followers) {
-        const own = effects.filter((effect) => effect.module === module);
-        if (own.length > 0 && follower.follows(own)) await follower.run(tx, own);
-      }
+    query: whileItLasts(send),
+    queryPrepared: whileItLasts(sendPrepared),
+    flush: async () => flush(deps, tx, buffer.take()),
+    afterCommit: (hook: () => void) => {
+      buffer.requireOpen();
+      hooks.push(hook);
     },
-    afterCommit: (hook: () => void) => void hooks.push(hook),
     signal: afterCommit,
   });
-  const committed = (ridden = false): void => {
-    if (signals.size > 0) deps.onSignal(signals, ridden);
-    for (const hook of hooks) hook();
+  /** Nothing more on a connection that is about to serve others. */
+  const end = (): void => {
+    buffer.last();
+    ended = true;
   };
-  return { tx, buffer, signals, committed };
+  return { tx, buffer, signals, end, committed: (ridden = false) => committed(deps, context, signals, hooks, ridden) };
+}
+
+async function flush(deps: TransactionDeps, tx: AnyTransaction, effects: readonly Effect[]): Promise<void> {
+  if (effects.length === 0) return;
+  const checking = checked(deps, tx, effects);
+  if (checking) await checking;
+  await tx.query(WRITE, [effectsDocument(effects)]).catch((error: unknown) => explain(deps, tx.context, effects, error));
+  for (const [module, follower] of deps.followers) {
+    const own = effects.filter((effect) => effect.module === module);
+    if (own.length > 0 && follower.follows(own)) await follower.run(tx, own);
+  }
+}
+
+/** Tells signals and hooks. It never throws: the caller would take what is written for rolled back, and do it again. */
+function committed(deps: TransactionDeps, context: Context, signals: ReadonlySet<string>, hooks: readonly (() => void)[], ridden: boolean): void {
+  const failed = (error: unknown): void =>
+    deps.log.error({ error, correlation_id: context.correlationId }, 'What was to run after COMMIT failed; the transaction is committed');
+  try {
+    if (signals.size > 0) deps.onSignal(signals, ridden);
+  } catch (error) {
+    failed(error);
+  }
+  for (const hook of hooks) void (async () => hook())().catch(failed);
 }
 
 /** Lets the modules look at their effects. Returns a promise only where one of them has to wait, so that the others cost no turn of the event loop. */
@@ -162,13 +200,14 @@ export async function runTransaction<Modules extends ModuleMap, T>(
     (await beginning.before(() => client.query(types ? { text, ...types } : text, values as unknown[] | undefined))).rows as Row[];
   const sendPrepared = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> =>
     (await beginning.before(() => client.query({ name: statementName(text), text, values: values as unknown[], ...types }))).rows as Row[];
-  const { tx, buffer, signals, committed } = scope(deps, context, send, deps.writeEffects ? sendPrepared : send);
+  const own = scope(deps, context, send, deps.writeEffects ? sendPrepared : send);
   try {
-    const run = (): Promise<T> => runInContext(context, () => body(tx as Transaction<Modules>));
+    const run = (): Promise<T> => runInContext(context, () => body(own.tx as Transaction<Modules>));
     const result = await corked(stream, () => (loss ? Promise.race([run(), loss.lost]) : run()));
-    committed(await commit(deps, client, beginning, tx, buffer, signals));
+    own.committed(await commit(deps, client, beginning, own));
     return result;
   } catch (error) {
+    own.end();
     if (beginning.sent && !broken) await client.query('rollback').catch((fault: unknown) => (broken = fault));
     if (isOutdated(error)) broken = error;
     throw toFailure(broken && input.signal?.aborted ? broken : error);
@@ -227,34 +266,29 @@ async function sendCommit(
 }
 
 /** Returns whether the hint of its signals has gone with it. */
-async function commit(
-  deps: TransactionDeps,
-  client: pg.PoolClient,
-  beginning: Beginning,
-  tx: AnyTransaction,
-  buffer: EffectBuffer,
-  signals: ReadonlySet<string>,
-): Promise<boolean> {
+async function commit(deps: TransactionDeps, client: pg.PoolClient, beginning: Beginning, own: ReturnType<typeof scope>): Promise<boolean> {
+  const { tx, buffer, signals } = own;
   // What follows on effects has to see them written, and COMMIT has to come after it.
   if (deps.followers.size > 0 && followed(deps, buffer.waiting)) await tx.flush();
-  const effects = buffer.take();
+  // From here on what is asked for would be lost; checks still send statements.
+  const effects = buffer.last();
   const checking = checked(deps, tx, effects);
   if (checking) await checking;
+  own.end();
   const note = signals.size > 0 && effects.length > 0 && deps.writeEffects ? deps.ride(signals) : undefined;
   const last = await sendCommit(deps, client, beginning, tx.context, effects, note).catch((error: unknown) =>
     effects.length > 0 ? explain(deps, tx.context, effects, error, client) : Promise.reject(error),
   );
-  if (last !== 'COMMIT')
-    throw fail('conflict', {
-      message: 'The transaction had failed before its end and was rolled back',
-      wayOut: 'Let the error of the failed statement reach the end of the transaction.',
-    });
+  if (last !== 'COMMIT') throw failedBefore();
   return note !== undefined;
 }
 
 /**
- * Joins a transaction that the caller opened with a driver or ORM of theirs: sets the context on it, runs `body`, writes
- * the effects. COMMIT and ROLLBACK stay the caller's.
+ * Joins a transaction that the caller opened with a driver or ORM of theirs: sets the whole context on it, runs `body`, writes
+ * the effects, and sets back what the context was before, so that neither what follows nor another join sees it. COMMIT and ROLLBACK stay the caller's.
+ *
+ * After an error of `body` the context is set back too, unless a statement had failed: then PostgreSQL takes nothing but a rollback, which sets it back when
+ * it goes to the start or to a savepoint from before the join.
  */
 export async function joinTransaction<Modules extends ModuleMap, T>(
   deps: TransactionDeps,
@@ -263,23 +297,34 @@ export async function joinTransaction<Modules extends ModuleMap, T>(
   body: (tx: Transaction<Modules>) => Promise<T>,
 ): Promise<T> {
   const context = makeContext(input, deps.newId);
-  // One by one: most ORMs send prepared statements, which hold one command each.
-  for (const statement of contextStatements(contextSettings(context))) await joined.query(statement);
-  const { tx, committed } = scope(deps, context, (text, values) => joined.query(text, values));
+  const entering = oneStatement(contextStatements(contextSettings(context, true)).join(';'));
+  const [surrounding] = await joined.query<{ statements: string }>(SURROUNDING_STATEMENTS);
+  const leave = (): Promise<unknown> => joined.query(oneStatement(surrounding?.statements ?? 'null'));
+  await joined.query(entering);
+  const own = scope(deps, context, (text, values) => joined.query(text, values));
   try {
-    const result = await runInContext(context, () => body(tx as Transaction<Modules>));
-    await tx.flush();
-    committed();
+    const result = await runInContext(context, () => body(own.tx as Transaction<Modules>));
+    await own.tx.flush();
+    // What followers asked for while they ran.
+    if (own.buffer.waiting.length > 0) await own.tx.flush();
+    own.end();
+    await leave();
+    own.committed();
     return result;
   } catch (error) {
+    own.end();
+    await leave().catch(() => {});
     throw toFailure(error);
   }
 }
 
-/** Errors that Plinth's SQL raised, and lost connections, become PlinthErrors; those of the caller's own statements stay as the driver threw them. */
+/**
+ * Errors that Plinth's SQL raised, lost connections, and the refusal of statements after one that failed become PlinthErrors; those of the caller's own
+ * statements stay as the driver threw them.
+ */
 export const toFailure = (error: unknown): unknown => {
   const code = (error as { code?: unknown } | null)?.code;
-  return (typeof code === 'string' && /^(PL...|08...|57P..|E[A-Z]{4,})$/.test(code)) || isLostConnection(error) ? toPlinthError(error) : error;
+  return (typeof code === 'string' && /^(PL...|08...|25P02|57P..|E[A-Z]{4,})$/.test(code)) || isLostConnection(error) ? toPlinthError(error) : error;
 };
 
 /**
@@ -288,6 +333,8 @@ export const toFailure = (error: unknown): unknown => {
  */
 async function explain(deps: TransactionDeps, context: Context, effects: readonly Effect[], cause: unknown, own?: pg.PoolClient): Promise<never> {
   const base = toPlinthError(cause);
+  // No effect is to blame for a statement that failed before them, or for a write that came too late.
+  if (cause instanceof PlinthError || (cause as { code?: unknown } | null)?.code === '25P02') throw base;
   // One effect that its module refused needs no search, and so no second connection: a pool whose every transaction fails at flush
   // would wait for itself. An error of the kernel (a deadlock, a lost connection) may have nothing to do with it.
   const only = effects.length === 1 && !base.code.startsWith('kernel_') ? effects[0] : undefined;

@@ -6,11 +6,12 @@ import pg from 'pg';
 import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { testDatabase } from '#testing/database.ts';
+import type { Tx } from '../../index.ts';
 import type { Joinable } from './joined.ts';
 import { toQueryable } from './joined.ts';
 
 const database = await testDatabase('joined');
-const { plinth, tenantA, admin } = database;
+const { plinth, tenantA, tenantB, admin } = database;
 
 /** An application's own login role: owns its tables and is a member of plinth_app. */
 let url: string;
@@ -158,6 +159,45 @@ describe.each(['pg', 'postgres.js', 'Kysely', 'Drizzle over pg', 'Drizzle over p
     expect(await written(base + 2)).toEqual({ orders: 0, entries: 0 });
   });
 
+  test('has the context of a join within it alone, and each join only its own', async () => {
+    const id = '018f0000-0000-7000-8000-0000000000cc';
+    const mine = { tenant: tenantB, actor: '', reason: `the caller's \\ own`, ip: '' };
+    await owner().transact(base + 4, async (transaction) => {
+      const { query } = toQueryable(transaction);
+      await query(`set local plinth.tenant_id = '${tenantB}'`);
+      await query(`set local plinth.reason = E'the caller''s \\\\ own'`);
+      const seen = () =>
+        query(`select current_setting('plinth.tenant_id', true) as tenant, coalesce(current_setting('plinth.actor_id', true), '') as actor,
+          current_setting('plinth.reason', true) as reason, coalesce(current_setting('plinth.ip', true), '') as ip`);
+      const record = async (tx: Tx): Promise<void> => void tx.audit.record({ action: 'joined.twice', entityType: 'order', entityId: String(base + 4) });
+      const ana = {
+        tenantId: tenantA,
+        actor: { type: 'user', id: 'ana' },
+        reason: 'case 77',
+        ip: '10.1.1.1',
+        requestId: 'r-1',
+        causationId: id,
+        userAgent: 'x',
+        roles: ['r'],
+      } as const;
+      await plinth.join(transaction, ana, record);
+      expect(await seen()).toEqual([mine]);
+      await plinth.join(transaction, { tenantId: tenantB, actor: { type: 'user', id: 'bob' } }, record);
+      expect(await seen()).toEqual([mine]);
+      await plinth.join(transaction, {}, async (tx) => expect(await seen()).toMatchObject([{ tenant: '', actor: tx.context.actor.id, reason: '' }]));
+      await expect(plinth.join(transaction, ana, () => Promise.reject(new Error('mine')))).rejects.toThrow('mine');
+      expect(await seen()).toEqual([mine]);
+    });
+    const { rows } = await admin.query(
+      `select tenant_id, actor_id, reason, ip, request_id, causation_id, user_agent from plinth_audit.entries where action = 'joined.twice' and entity_id = $1 order by id`,
+      [String(base + 4)],
+    );
+    expect(rows).toEqual([
+      { tenant_id: tenantA, actor_id: 'ana', reason: 'case 77', ip: '10.1.1.1', request_id: 'r-1', causation_id: id, user_agent: 'x' },
+      { tenant_id: tenantB, actor_id: 'bob', reason: null, ip: null, request_id: null, causation_id: null, user_agent: null },
+    ]);
+  });
+
   test('reads its own effects after a flush, and no other tenant', async () => {
     await owner().transact(base + 3, (transaction) =>
       plinth.join(transaction, { tenantId: tenantA }, async (tx) => {
@@ -168,6 +208,33 @@ describe.each(['pg', 'postgres.js', 'Kysely', 'Drizzle over pg', 'Drizzle over p
       }),
     );
   });
+});
+
+test('a rollback to a savepoint from before a join that failed brings the context back', async () => {
+  const client = new pg.Client(url);
+  await client.connect();
+  try {
+    await client.query(`begin; set local plinth.reason = 'mine'; savepoint before`);
+    const failing = plinth.join(client, { tenantId: tenantA, reason: 'case 77' }, (tx) => tx.query('select 1 / 0'));
+    await expect(failing).rejects.toMatchObject({ code: '22012' });
+    await client.query('rollback to savepoint before');
+    const { rows } = await client.query(`select current_setting('plinth.reason') as reason, nullif(current_setting('plinth.tenant_id', true), '') as tenant`);
+    expect(rows).toEqual([{ reason: 'mine', tenant: null }]);
+  } finally {
+    await client.end();
+  }
+});
+
+test('a join within a transaction of Plinth leaves that its own context', async () => {
+  await plinth.transaction({ tenantId: tenantB, reason: 'outer' }, async (tx) => {
+    tx.audit.record({ action: 'joined.within' });
+    await plinth.join(tx, { tenantId: tenantA, reason: 'inner' }, async (inner) => void inner.audit.record({ action: 'joined.within' }));
+    await tx.flush();
+    tx.audit.record({ action: 'joined.within' });
+  });
+  const { rows } = await admin.query(`select tenant_id, reason from plinth_audit.entries where action = 'joined.within' order by reason`);
+  const outer = { tenant_id: tenantB, reason: 'outer' };
+  expect(rows).toEqual([{ tenant_id: tenantA, reason: 'inner' }, outer, outer]);
 });
 
 test('anything else is refused with a sentence', () => {

@@ -41,10 +41,13 @@ const has = (handle: object, ...names: string[]): boolean => names.every((name) 
 /** SET, CALL and other statements without a result: Prisma has a method of its own for them. */
 const RETURNS_ROWS = /^\s*(select|with|insert|update|delete|values|table|merge|show|explain)\b/i;
 
+/** Also any object with `query` that answers with the rows themselves, such as a transaction of Plinth. */
 const fromPg =
   (handle: PgTransaction): Queryable['query'] =>
-  async <Row>(text: string, values?: readonly unknown[]) =>
-    (await handle.query(text, values as unknown[] | undefined)).rows as Row[];
+  async <Row>(text: string, values?: readonly unknown[]) => {
+    const result = (await handle.query(text, values as unknown[] | undefined)) as { rows: Row[] } | Row[];
+    return Array.isArray(result) ? result : result.rows;
+  };
 
 const fromPostgresJs =
   (handle: PostgresJsTransaction): Queryable['query'] =>

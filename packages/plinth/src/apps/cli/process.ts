@@ -66,6 +66,7 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
     modules,
     database: { url: options.serverUrl, max: 20, applicationName: `plinth ${options.parts.join('+')}` },
     keys: keysOf(environment),
+    log: services.log,
   });
   const { realtimeBackplane } = environment;
   const bus = typeof realtimeBackplane === 'string' ? await openHintBus(realtimeBackplane, services.log) : undefined;

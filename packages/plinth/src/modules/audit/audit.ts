@@ -62,7 +62,7 @@ export const auditInsert: EffectInsert = {
     coalesce($11::text, 'info'), $12::text, $13::text, $14::text, $15::jsonb, $16::uuid, $17::uuid, $18::text)`,
   values(row, context) {
     // Without a tenant write_effects says what is missing; flags are rare and would need the text form of an array.
-    if (!context.tenantId || !context.actor.id || row.compliance_flags) return undefined;
+    if (!context.tenantId || row.compliance_flags) return undefined;
     const { tenantId, actor, correlationId } = context;
     return [
       tenantId,

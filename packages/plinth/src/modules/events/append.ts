@@ -6,6 +6,8 @@ import type { EventsTransaction } from './publish.ts';
 import type { EventOptions, ExpectedVersion, Stream } from './row.ts';
 import { fail, name, refuse, rowOf, streamRow } from './row.ts';
 
+type Row = Record<string, unknown>;
+
 export interface NewEvent extends EventOptions {
   type: string;
   /** Default: `{}`. */
@@ -44,12 +46,12 @@ export const labelOf = (appends: readonly Append[]): string =>
  * The one effect of an append, however many events and streams it has, so that an error names it as a whole. `batch`, the id of its first
  * event, holds together what one idempotency key stands for.
  */
-export function appendEffect(newId: IdSource, appends: readonly Append[], options: AppendOptions): { row: Record<string, unknown>; ids: string[] } {
+export function appendEffect(newId: IdSource, appends: readonly Append[], options: AppendOptions): { row: Row; rows?: Row[]; ids: string[] } {
   const key = options.idempotencyKey === undefined ? undefined : name('idempotencyKey', options.idempotencyKey);
   const count = appends.reduce((sum, { events }) => sum + events.length, 0);
   if (count < 1 || count > MOST_APPENDED) throw refuse('events', `An append has 1 to ${MOST_APPENDED} events, not ${count}`);
   const ids: string[] = [];
-  const rows: Record<string, unknown>[] = [];
+  const rows: Row[] = [];
   for (const { stream, events, expectedVersion } of appends) {
     if (!stream) throw refuse('stream', 'An append names a stream by type and id');
     if (events.length === 0) {
@@ -66,7 +68,7 @@ export function appendEffect(newId: IdSource, appends: readonly Append[], option
   const [only] = rows;
   if (rows.length === 1 && only) return { row: only, ids };
   // The stream beside the rows tells write_effects that this effect is not a plain event.
-  return { row: { aggregate_id: rows[0]?.aggregate_id, rows }, ids };
+  return { row: { aggregate_id: rows[0]?.aggregate_id }, rows, ids };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Queryable } from '#kernel/database.ts';
 import type { Effect, EffectCheck } from '#kernel/effects.ts';
+import { jsonParameter } from '#kernel/effects.ts';
 import { raiser } from '#kernel/errors.ts';
 import { parseExactJson } from '#kernel/exact-json.ts';
 import type { Wake } from '#kernel/wake.ts';
@@ -64,10 +65,7 @@ function personalOf(row: TypeRow, schema: Record<string, unknown>): readonly Per
 }
 
 /** The events of an effect: none where it only checks the version of a stream. */
-const eventsOf = (effect: Effect): Effect[] => {
-  const rows = (effect.row.rows as Effect['row'][] | undefined) ?? [effect.row];
-  return rows.filter((row) => row.type !== undefined).map((row) => ({ ...effect, row }));
-};
+const eventsOf = (effect: Effect): Effect[] => (effect.rows ?? [effect.row]).filter((row) => row.type !== undefined).map((row) => ({ ...effect, row }));
 
 const versionOf = (effect: Effect): number | undefined => effect.row.asked_version as number | undefined;
 
@@ -123,14 +121,13 @@ function complete(effect: Effect, type: KnownType | null): Unsealed | undefined 
     throw fail('type_unknown', { message: `${label}: event type ${String(row.type)} has no version ${versionOf(effect)}`, detail: { effect: label } });
   }
   row.type_version = type.version;
-  // What JSON makes of it is what will be stored: dates become text, undefined members vanish.
-  const text = type.check || type.personal.length > 0 ? JSON.stringify(row.payload) : '{}';
+  // What JSON made of it is what will be stored: dates are text, undefined members have vanished.
+  const text = type.check || type.personal.length > 0 ? (jsonParameter(row.payload) ?? 'null') : '{}';
   const fault = type.check?.(JSON.parse(text));
   if (fault !== undefined && type.mode === 'warn') row.warnings = [fault];
   else if (fault !== undefined) throw rejected(effect, type, fault);
   if (type.personal.length === 0) return undefined;
   if (typeof type.personal === 'string') throw rejected(effect, type, type.personal);
-  // The caller's own object stays as it is.
   const payload = parseExactJson(text) as Record<string, unknown>;
   row.payload = payload;
   return { label, fields: type.personal, payload };

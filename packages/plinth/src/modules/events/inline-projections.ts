@@ -12,7 +12,7 @@ const fail = raiser('events', errors);
 const MOST_INLINE = 1_000;
 const DEFAULT_TIMEOUT_MS = 1_000;
 
-const rowsOf = (effect: Effect): readonly Effect['row'][] => (effect.row.rows as Effect['row'][] | undefined) ?? [effect.row];
+const rowsOf = ({ row, rows }: Effect): readonly Effect['row'][] => rows ?? [row];
 
 /**
  * Runs the inline projections of all cards in the transactions that publish events, after these were written: what an idempotency key kept from being

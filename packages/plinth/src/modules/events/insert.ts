@@ -3,12 +3,12 @@ import type { Effect, EffectInsert } from '#kernel/effects.ts';
 import { jsonParameter, textParameter } from '#kernel/effects.ts';
 
 /** What makes a row more than a row of the log: write_effects writes it and what stands beside it. */
-const BESIDE = ['idempotency_key', 'warnings', 'rows'] as const;
+const BESIDE = ['idempotency_key', 'warnings'] as const;
 
 /** Parameters 1 to 11 of both statements. */
 function valuesOf(row: Effect['row'], context: Context): (string | null)[] | undefined {
   // Without a tenant write_effects says what is missing.
-  if (!context.tenantId || !context.actor.id || BESIDE.some((name) => row[name] !== undefined)) return undefined;
+  if (!context.tenantId || BESIDE.some((name) => row[name] !== undefined)) return undefined;
   return [
     context.tenantId,
     textParameter(row.id),

@@ -36,8 +36,8 @@ export const eventsEffects = (sink: EffectSink) => ({
    * An idempotency key stands for all of them together.
    */
   appendAll(appends: readonly Append[], options: AppendOptions = {}): string[] {
-    const { row, ids } = appendEffect(sink.newId, appends, options);
-    sink.push(labelOf(appends), row);
+    const { row, rows, ids } = appendEffect(sink.newId, appends, options);
+    sink.push(labelOf(appends), row, rows);
     sink.afterCommit(FEED_SIGNAL);
     return ids;
   },

@@ -1,4 +1,4 @@
-import type { EffectSink } from '#kernel/effects.ts';
+import type { EffectSink, JsonText } from '#kernel/effects.ts';
 import { raiser } from '#kernel/errors.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { batchEffects } from './batches.ts';
@@ -30,7 +30,7 @@ export const addsToBatch = (tx: AnyTransaction): boolean => adding.has(tx.contex
 
 /** `tx.jobs`: jobs are enqueued with the transaction, or not at all. */
 export function jobEffects(sink: EffectSink) {
-  const push = (kind: string, payload: Record<string, unknown>, options: EnqueueOptions): string => {
+  const push = (kind: string, payload: JsonText | undefined, options: EnqueueOptions): string => {
     const id = sink.newId();
     if (options.batchId !== undefined) adding.add(sink.context);
     sink.push(`jobs.enqueue(${JSON.stringify(kind)})`, { id, kind, payload, ...optionColumns(options) });
@@ -46,8 +46,9 @@ export function jobEffects(sink: EffectSink) {
     sink.afterCommit(JOB_SIGNALS.enqueued);
     const of = (n: number): string => ` (job ${n + 1} of ${count})`;
     if (typeof first !== 'string') {
-      for (const [n, { kind, payload = {}, ...rest }] of first.entries()) checkJob(kind, payload, rest, of(n));
-      return first.map(({ kind, payload = {}, ...rest }) => push(kind, payload, rest));
+      // All of them before the first is taken.
+      const checked = first.map(({ kind, payload = {}, ...rest }, n) => ({ kind, payload: checkJob(kind, payload, rest, of(n)), rest }));
+      return checked.map(({ kind, payload, rest }) => push(kind, payload, rest));
     }
     if (options.uniqueKey !== undefined) throw fail('job_invalid', { message: 'Many jobs cannot share one unique key: give rows, each with its own' });
     checkJob(first, {}, options);
@@ -63,11 +64,10 @@ export function jobEffects(sink: EffectSink) {
   const enqueuer = {
     /**
      * Enqueues one job and returns its id at once; the row is written before COMMIT and workers are woken after it.
-     * Errors: jobs_job_invalid, jobs_payload_too_large; when it is written jobs_duplicate, jobs_dependency_not_found, jobs_batch_finished.
+     * Errors: jobs_job_invalid, jobs_payload_too_large, kernel_effect_invalid; when it is written jobs_duplicate, jobs_dependency_not_found, jobs_batch_finished.
      */
     enqueue(kind: string, payload: Record<string, unknown> = {}, options: EnqueueOptions = {}): string {
-      checkJob(kind, payload, options);
-      const id = push(kind, payload, options);
+      const id = push(kind, checkJob(kind, payload, options), options);
       sink.afterCommit(JOB_SIGNALS.enqueued);
       return id;
     },

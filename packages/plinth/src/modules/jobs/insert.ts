@@ -14,7 +14,7 @@ export const jobInsert: EffectInsert = {
     $9::smallint, $10::timestamptz, $11::text, $12::text, $13::uuid, $14::uuid)`,
   values(row, context) {
     // Without a tenant write_effects says what is missing.
-    if (!context.tenantId || !context.actor.id || row.more !== undefined) return undefined;
+    if (!context.tenantId || row.more !== undefined) return undefined;
     return [
       context.tenantId,
       textParameter(row.id),
@@ -25,7 +25,7 @@ export const jobInsert: EffectInsert = {
       textParameter(row.concurrency_key),
       jsonParameter(row.payload),
       textParameter(row.max_attempts),
-      row.deadline instanceof Date ? row.deadline.toISOString() : textParameter(row.deadline),
+      textParameter(row.deadline),
       context.actor.type,
       context.actor.id,
       context.correlationId,

@@ -1,3 +1,5 @@
+import type { JsonText } from '#kernel/effects.ts';
+import { jsonText } from '#kernel/effects.ts';
 import { raiser } from '#kernel/errors.ts';
 import { errors } from './errors.ts';
 
@@ -71,6 +73,7 @@ function faultOf(kind: string, options: EnqueueOptions): string | undefined {
   if (longerThan(options.concurrencyKey, 200)) return 'The concurrency key of a job has at most 200 characters';
   if (options.uniqueKey !== undefined && (options.uniqueKey.length < 1 || options.uniqueKey.length > 500))
     return 'The unique key of a job has 1 to 500 characters';
+  for (const name of ['runAt', 'deadline'] as const) if (Number.isNaN(options[name]?.getTime())) return `${name} is not a valid date`;
   for (const name of ['uniqueForMs', 'maxWaitMs'] as const) if (!within(options[name], 1, YEAR_MS)) return `${name} is a whole number of ms, of a year at most`;
   if (options.onDuplicate === 'debounce' && options.runAt === undefined && options.delayMs === undefined) return 'onDuplicate debounce needs delayMs or runAt';
   if (options.uniqueKey === undefined && (options.onDuplicate ?? options.uniqueUntil ?? options.uniqueForMs) !== undefined)
@@ -83,21 +86,23 @@ function faultOf(kind: string, options: EnqueueOptions): string | undefined {
   return undefined;
 }
 
-/** Errors: jobs_job_invalid, jobs_payload_too_large. `which` names the row of a bulk call. */
-export function checkJob(kind: string, payload: Record<string, unknown>, options: EnqueueOptions, which = ''): void {
+/** Returns the payload as it will be stored. `which` names the row of a bulk call. Errors: jobs_job_invalid, jobs_payload_too_large, kernel_effect_invalid. */
+export function checkJob(kind: string, payload: Record<string, unknown>, options: EnqueueOptions, which = ''): JsonText | undefined {
   const fault = faultOf(kind, options);
   if (fault) throw fail('job_invalid', { message: `${fault}${which}`, detail: { kind: kind.slice(0, 200) } });
-  checkPayload(kind, payload, which);
+  return checkPayload(kind, payload, which);
 }
 
-export function checkPayload(kind: string, payload: Record<string, unknown>, which = ''): void {
-  const sizeBytes = Buffer.byteLength(JSON.stringify(payload));
+export function checkPayload(kind: string, payload: Record<string, unknown>, which = ''): JsonText | undefined {
+  const json = jsonText(`jobs.enqueue(${JSON.stringify(kind)})${which}`, 'payload', payload);
+  const sizeBytes = Buffer.byteLength(json?.text ?? '');
   if (sizeBytes > MOST_PAYLOAD_BYTES) {
     throw fail('payload_too_large', {
       message: `The payload of job ${JSON.stringify(kind)}${which} has ${sizeBytes} bytes; the limit is ${MOST_PAYLOAD_BYTES}`,
       detail: { limit_bytes: MOST_PAYLOAD_BYTES, size_bytes: sizeBytes },
     });
   }
+  return json;
 }
 
 /** As plinth_jobs.backoff_of reads it. */

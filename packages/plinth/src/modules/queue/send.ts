@@ -1,4 +1,5 @@
-import type { EffectSink } from '#kernel/effects.ts';
+import type { EffectSink, JsonText } from '#kernel/effects.ts';
+import { jsonText } from '#kernel/effects.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { fail } from './errors.ts';
 
@@ -24,32 +25,36 @@ export interface SendOptions {
 /** The hint that receivers of a queue wait for (kernel/wake.ts). */
 export const queueSignal = (tenantId: string | undefined, queue: string): string => `queue:${tenantId ?? ''}:${queue}`;
 
-function check(queue: string, payload: unknown): void {
+const labelOf = (queue: string): string => `queue.send(${JSON.stringify(queue)})`;
+
+/** Returns the payload as it will be stored. */
+function check(queue: string, payload: unknown): JsonText {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/.test(queue))
     throw fail('message_invalid', {
       message: 'A queue is named by 1 to 100 letters, digits, dots, dashes and underscores',
       detail: { queue: queue.slice(0, 100) },
     });
-  const text = JSON.stringify(payload);
-  if (text === undefined || text === 'null') throw fail('message_invalid', { message: `A message to queue ${queue} needs a payload` });
-  const sizeBytes = Buffer.byteLength(text);
+  const json = jsonText(labelOf(queue), 'payload', payload);
+  if (json === undefined || json.text === 'null') throw fail('message_invalid', { message: `A message to queue ${queue} needs a payload` });
+  const sizeBytes = Buffer.byteLength(json.text);
   // The limit of the queue is looked at in the database, where PostgreSQL's text of it is measured.
   if (sizeBytes > MOST_PAYLOAD_BYTES)
     throw fail('payload_too_large', {
       message: `A message to queue ${queue} has ${sizeBytes} bytes; no queue takes more than ${MOST_PAYLOAD_BYTES}`,
       detail: { limit_bytes: MOST_PAYLOAD_BYTES, size_bytes: sizeBytes },
     });
+  return json;
 }
 
 /** `tx.queue`: messages are sent with the transaction, or not at all. */
 export const queueEffects = (sink: EffectSink) => {
   const send = (queue: string, payload: Payload, options: SendOptions = {}): string => {
-    check(queue, payload);
+    const json = check(queue, payload);
     const id = sink.newId();
-    sink.push(`queue.send(${JSON.stringify(queue)})`, {
+    sink.push(labelOf(queue), {
       id,
       queue,
-      payload,
+      payload: json,
       headers: options.headers,
       group_key: options.groupKey,
       deduplication_key: options.deduplicationKey,
@@ -62,7 +67,7 @@ export const queueEffects = (sink: EffectSink) => {
   return {
     /**
      * Sends one message and returns its id at once; the row is written before COMMIT and receivers are woken after it.
-     * Errors: queue_message_invalid, queue_payload_too_large.
+     * Errors: queue_message_invalid, queue_payload_too_large, kernel_effect_invalid.
      */
     send,
     /** Sends many to one queue, in this order; they are written by one statement. Errors: as send. */
