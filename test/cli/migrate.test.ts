@@ -68,6 +68,23 @@ describe('plinth migrate, from an empty database on', { timeout: 120_000 }, () =
     expect(rows).toEqual([{ view: 'audit_logs', function: 'append_event' }]);
   });
 
+  test('names that the application has in public are told, with the way out', async () => {
+    const clash = await emptyDatabase('cli migrate clash');
+    try {
+      await clash.admin.query('create table public.users (id int)');
+      const up = (...more: string[]) => command(['migrate', 'up', '--expose', 'public', ...more], { PLINTH_DATABASE_URL: clash.url });
+      const refused = await up();
+      expect(refused.code).toBe(1);
+      expect(refused.stderr).toContain('Schema public has these names already: users (table)');
+      expect(refused.stderr).toContain('--expose-except users');
+      const done = await up('--expose-except', 'users');
+      expect(done).toMatchObject({ code: 0, stderr: '' });
+      expect(done.stdout).toContain('Left out of schema public: users');
+    } finally {
+      await clash.drop();
+    }
+  });
+
   test('sql prints everything without a database', async () => {
     const { code, stdout } = await command(['migrate', 'sql']);
     expect(code).toBe(0);
@@ -82,6 +99,7 @@ describe('plinth migrate, called wrongly', { timeout: 120_000 }, () => {
     ['no action', ['migrate'], 1, 'ACTION'],
     ['no database', ['migrate', 'up'], 2, 'No database is named.'],
     ['a schema that is not public', ['migrate', 'up', '--url', 'postgres://u@127.0.0.1:1/x', '--expose', 'elsewhere'], 2, 'only public can be exposed to'],
+    ['names to leave out of nothing', ['migrate', 'up', '--url', 'postgres://u@127.0.0.1:1/x', '--expose-except', 'users'], 2, 'give both'],
     ['a database that does not answer', ['migrate', 'status', '--url', 'postgres://u@127.0.0.1:1/x'], 1, 'ECONNREFUSED'],
   ])('%s', async (_, args, code, sentence) => {
     const ended = await command(args);

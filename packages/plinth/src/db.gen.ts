@@ -1406,6 +1406,12 @@ export interface JobsWorkersTable {
   started_at: Generated<Date>;
 }
 
+/** Has a row when schema public shows functions and views of schema plinth, with the names that were left out. */
+export interface KernelExposureTable {
+  only_row: Generated<boolean>;
+  except_names: string[];
+}
+
 /** Consumers of a log. A table of its own, and not columns of the cursors: a pause must not wait for the batches that hold those. */
 export interface KernelFeedConsumersTable {
   feed: string;
@@ -1479,9 +1485,9 @@ export interface KernelMigrationsTable {
   took_ms: number;
 }
 
-/** Checksum of the functions, views and derived objects that are installed. */
+/** For each module the checksum of its functions, views and derived objects that are installed. */
 export interface KernelRepeatablesTable {
-  only_row: Generated<boolean>;
+  module: string;
   checksum: string;
   applied_at: Generated<Date>;
 }
@@ -2149,6 +2155,7 @@ export interface Database {
   'plinth_jobs.uptime': JobsUptimeTable;
   'plinth_jobs.weights': JobsWeightsTable;
   'plinth_jobs.workers': JobsWorkersTable;
+  'plinth_kernel.exposure': KernelExposureTable;
   'plinth_kernel.feed_consumers': KernelFeedConsumersTable;
   'plinth_kernel.feed_cursors': KernelFeedCursorsTable;
   'plinth_kernel.feed_epochs': KernelFeedEpochsTable;

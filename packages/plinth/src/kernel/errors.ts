@@ -152,7 +152,31 @@ export const kernelErrors = {
     title: 'The rebuild was cancelled',
     wayOut: 'Start it again when the reason that is named is gone; nothing of it is left.',
   },
-  schema_older: { status: 503, title: 'The database has not been migrated to this version', wayOut: 'Run plinth migrate up.' },
+  schema_older: {
+    status: 503,
+    title: 'The database has not been migrated to this version',
+    wayOut: 'Run plinth migrate up as the role that owns the database.',
+  },
+  schema_diverged: {
+    status: 409,
+    title: 'The database and this Plinth each have migrations that the other does not know',
+    wayOut: 'Migrate with a version that knows both.',
+  },
+  module_not_installed: {
+    status: 503,
+    title: 'The database does not know a module whose effects are to be written',
+    wayOut: 'Migrate the database with all modules of the application.',
+  },
+  object_in_use: {
+    status: 409,
+    title: 'Something that has to be dropped and made again is used by objects that are not of Plinth',
+    wayOut: 'Drop the objects that are named, run plinth migrate up, and make them again.',
+  },
+  expose_taken: {
+    status: 409,
+    title: 'Schema public has objects under names that would be exposed there',
+    wayOut: 'Rename them, or leave their names out: --expose-except.',
+  },
   migration_changed: {
     status: 500,
     title: 'A migration that was already applied has changed',

@@ -110,8 +110,11 @@ export async function openDatabase(environment: Environment, modules: ModuleMap,
     await task(
       'Migrated',
       () => migrateUp({ url: reached.adminUrl, modules }),
-      ({ applied, repeatables }) =>
-        applied.length > 0 ? `Applied ${applied.length} migrations` : repeatables ? 'Applied changed functions and views' : 'Schema is up to date',
+      ({ applied, repeatables, newer }) => {
+        if (newer) return `Schema is of a newer Plinth, with ${newer.join(', ')}, and stays as it is`;
+        if (applied.length > 0) return `Applied ${applied.length} migrations`;
+        return repeatables ? 'Applied changed functions and views' : 'Schema is up to date';
+      },
     );
     await createServerRole({ url: reached.adminUrl, name: SERVER_ROLE, password });
     return { ...reached, serverUrl: as(reached.adminUrl, SERVER_ROLE, password) };

@@ -15,38 +15,63 @@ const urlOf = (given: string | undefined): string => {
   return url;
 };
 
+type Plan = Awaited<ReturnType<typeof migratePlan>>;
+
+function showViews(views: Plan['views']): void {
+  for (const { name, fate, builtOn } of views) {
+    if (fate === 'drop') say(`  ${builtOn.length > 0 ? red('in use') : 'drop'}  ${name} has other columns: it will be dropped and made again.`);
+    else if (builtOn.length > 0) say(`  open  ${name} can be compared only when what is pending is applied; up looks before it changes anything.`);
+    if (builtOn.length > 0) say(`    Built on it: ${builtOn.join(', ')}${fate === 'drop' ? '. Drop that, run plinth migrate up, and make it again.' : ''}`);
+  }
+}
+
+/** What is installed and not of this version. */
+function showStrangers({ unknown, otherModules }: Plan): void {
+  for (const row of unknown) say(`  ${red('unknown here')}  ${row.module}/${row.name}${row.breaking ? '  breaking' : ''}`);
+  if (unknown.length > 0) say('  The database is of a newer Plinth: its functions and views stay as they are.');
+  if (otherModules.length > 0) say(`  Modules unknown here, left as they are: ${otherModules.join(', ')}`);
+}
+
 async function show(url: string, json: boolean, all: boolean): Promise<void> {
   const plan = await migratePlan({ url, modules });
+  const { stale, unknown, otherModules, views } = plan;
   const rows = plan.migrations
     .filter((migration) => all || migration.state !== 'applied')
     .map(({ module, name, state, breaking, appliedAt }) => ({ module, name, state, breaking, appliedAt }));
-  if (json) return say(JSON.stringify({ migrations: rows, repeatablesStale: plan.repeatablesStale, unknown: plan.unknown }));
+  if (json) return say(JSON.stringify({ migrations: rows, repeatablesStale: stale.length > 0, stale, views, unknown, otherModules }));
   for (const row of rows)
     say(
       `  ${row.state === 'changed' ? red(row.state) : row.state === 'applied' ? green(row.state) : row.state}  ${row.module}/${row.name}${row.breaking ? '  breaking' : ''}`,
     );
   if (rows.length === 0) say('  No migration is pending.');
-  say(
-    plan.repeatablesStale
-      ? '  Functions, views and what the cards derive will be applied again.'
-      : '  Functions, views and what the cards derive are up to date.',
-  );
-  for (const row of plan.unknown) say(`  ${red('unknown here')}  ${row.module}/${row.name}${row.breaking ? '  breaking' : ''}`);
+  if (stale.length === 0) say('  Functions, views and what the cards derive are up to date.');
+  else if (unknown.length === 0) say(`  Functions, views and what the cards derive will be applied again; other than here: ${stale.join(', ')}`);
+  showViews(views);
+  showStrangers(plan);
 }
 
-async function up(url: string, json: boolean, expose: string | undefined, serverRole: string | undefined): Promise<void> {
+/** `--expose public --expose-except users,tenants` */
+function exposureOf(expose: string | undefined, except: string | undefined): { except: string[] } | undefined {
   if (expose && expose !== 'public') throw new SettingFault(`--expose ${expose}: only public can be exposed to.`);
+  if (except && !expose) throw new SettingFault('--expose-except leaves names out of what --expose public exposes: give both.');
+  const names = (except ?? '').split(',').map((name) => name.trim());
+  return expose ? { except: names.filter((name) => name !== '') } : undefined;
+}
+
+async function up(url: string, json: boolean, exposePublic: { except: string[] } | undefined, serverRole: string | undefined): Promise<void> {
   const password = process.env.PLINTH_SERVER_PASSWORD;
   if (serverRole && !password) throw new SettingFault('PLINTH_SERVER_PASSWORD is not set: --server-role needs the password that the role is to have.');
   const result = await migrateUp({
     url,
     modules,
-    ...(expose ? { exposePublic: true } : {}),
+    ...(exposePublic ? { exposePublic } : {}),
     onStep: (step, ms) => (json ? undefined : say(`  ${green('✔')} ${step} ${dim(`(${seconds(ms)})`)}`)),
   });
   if (serverRole && password) await createServerRole({ url, name: serverRole, password });
-  if (json) say(JSON.stringify(result));
+  if (json) return say(JSON.stringify(result));
+  if (result.newer) say(`  Nothing was done: the database is of a newer Plinth, which applied ${result.newer.join(', ')}.`);
   else if (result.applied.length === 0 && !result.repeatables) say('  Everything is up to date.');
+  if (result.leftOut) say(`  Left out of schema public: ${result.leftOut.join(', ')}`);
 }
 
 export const migrate = defineCommand({
@@ -55,6 +80,7 @@ export const migrate = defineCommand({
     action: { type: 'positional', required: true, description: 'plan (what up would do), up, status (every migration), sql (print all of it)' },
     url: { type: 'string', description: 'Database URL of a role that may create roles and schemas' },
     expose: { type: 'string', description: 'public: also put the functions and views into schema public' },
+    'expose-except': { type: 'string', description: 'Names to leave out of schema public, with commas between: users,tenants' },
     'server-role': { type: 'string', description: 'Also make this login role, which the server connects as; password from PLINTH_SERVER_PASSWORD' },
     json: { type: 'boolean', description: 'For programs' },
   },
@@ -64,7 +90,7 @@ export const migrate = defineCommand({
       if (!action) throw new SettingFault(`There is no migrate ${args.action}: choose ${ACTIONS.join(', ')}.`);
       if (action === 'sql') return say(migrateSql(modules));
       const url = urlOf(args.url);
-      if (action === 'up') return up(url, args.json === true, args.expose, args['server-role']);
+      if (action === 'up') return up(url, args.json === true, exposureOf(args.expose, args['expose-except']), args['server-role']);
       return show(url, args.json === true, action === 'status');
     })(undefined),
 });

@@ -1,4 +1,5 @@
 import { identifier, literal } from '../database.ts';
+import { kernelErrors } from '../errors.ts';
 import type { AnyModule, Privilege, TableCard, TraceCard } from '../module.ts';
 import { consumersOf } from '../projection.ts';
 import { retentionKinds, retentionSql } from '../retention/kinds.ts';
@@ -55,20 +56,35 @@ export const partitionedTables = (ordered: readonly AnyModule[]): [string, strin
     }),
   );
 
+/** Modules that write effects and modules that can be traced, by name: those of the cards, and others that are installed. */
+export interface Offering {
+  readonly effects: readonly string[];
+  readonly trace: readonly string[];
+}
+
+export const offeringOf = (ordered: readonly AnyModule[]): Offering => ({
+  effects: ordered.filter((card) => card.effects).map((card) => card.name),
+  trace: ordered.filter((card) => branchesOf(card).length > 0).map((card) => card.name),
+});
+
 /**
  * One SQL call writes what all modules collected; a module is asked only when it has rows. A procedure: CALL needs no plan and no
- * result row, which made it 20 us cheaper than SELECT of a function.
+ * result row, which made it 20 us cheaper than SELECT of a function. A key of no module is refused: its rows would be lost without a word.
  */
-export function writeEffects(ordered: readonly AnyModule[]): string {
-  const offering = ordered.filter((card) => card.effects);
-  // Assignments rather than PERFORM: plpgsql evaluates a plain function call in an assignment without starting a query for it.
-  const calls = offering.map(
-    (card) => `  if p_effects ? ${literal(card.name)} then _done := plinth_${card.name}.write_effects(p_effects -> ${literal(card.name)}); end if;`,
-  );
+export function writeEffects(names: readonly string[]): string {
+  const { status, title, wayOut } = kernelErrors.module_not_installed;
+  const detail = literal(JSON.stringify({ code: 'kernel_module_not_installed' }));
+  // Assignments and expressions rather than PERFORM and queries: plpgsql evaluates them without starting a query.
+  const calls = names.map((name) => `  if p_effects ? ${literal(name)} then _done := plinth_${name}.write_effects(p_effects -> ${literal(name)}); end if;`);
   return `create or replace procedure plinth.write_effects(p_effects jsonb) language plpgsql as $body$
 declare
   _done text;
+  _unknown jsonb := p_effects - array[${names.map(literal).join(', ')}]::text[];
 begin
+  if _unknown <> '{}' then
+    raise exception '%: %', ${literal(title)}, (select string_agg(name, ', ') from jsonb_object_keys(_unknown) as name)
+      using errcode = 'PL${status}', detail = ${detail}, hint = ${literal(wayOut)};
+  end if;
 ${calls.join('\n')}
 end
 $body$`;
@@ -86,17 +102,28 @@ const traceBranch = (
     (${trace.attempt ?? 'null'})::integer, (${trace.data ?? 'null'})::jsonb, ${literal(module)}::text
   from plinth_${module}.${trace.from ?? table} where correlation_id = p_correlation_id`;
 
+const branchesOf = (card: AnyModule): string[] =>
+  Object.entries(card.tables).flatMap(([table, tableCard]) => (tableCard.trace ? [traceBranch(card.name, table, tableCard.trace)] : []));
+
+/** plinth_<module>.trace, where plinth.trace finds what the module recorded, whoever installs. No SET, so that the planner puts it into the caller. */
+function moduleTrace(card: AnyModule): string[] {
+  const name = `plinth_${card.name}.trace`;
+  const branches = branchesOf(card);
+  if (branches.length === 0) return [`drop function if exists ${name}(uuid)`];
+  return [
+    `create or replace function ${name}(p_correlation_id uuid) returns table (${TRACE_COLUMNS}) language sql stable as $body$
+${branches.join('\n  union all\n')}
+$body$`,
+    `comment on function ${name}(uuid) is 'What the module ${card.name} adds to plinth.trace.'`,
+  ];
+}
+
 /** plinth.trace: everything that happened under one correlation id, over all modules. At most 10,000 rows, oldest first. */
-export function traceFunction(ordered: readonly AnyModule[]): string {
-  const branches = ordered.flatMap((card) =>
-    Object.entries(card.tables).flatMap(([table, tableCard]) => (tableCard.trace ? [traceBranch(card.name, table, tableCard.trace)] : [])),
-  );
-  const body =
-    branches.length > 0
-      ? branches.join('\n  union all\n')
-      : `  select ${TRACE_COLUMNS.split(', ')
-          .map((column) => `null::${column.split(' ')[1]}`)
-          .join(', ')} where false`;
+export function traceFunction(names: readonly string[]): string {
+  const nothing = `select ${TRACE_COLUMNS.split(', ')
+    .map((column) => `null::${column.split(' ')[1]}`)
+    .join(', ')} where false`;
+  const body = names.length > 0 ? names.map((name) => `  select * from plinth_${name}.trace(p_correlation_id)`).join('\n  union all\n') : nothing;
   return `create or replace function plinth.trace(p_correlation_id uuid) returns table (${TRACE_COLUMNS}) language sql stable set search_path = '' as $body$
   select * from (
 ${body}
@@ -105,7 +132,7 @@ $body$`;
 }
 
 const COMMENTS = [
-  `comment on procedure plinth.write_effects(jsonb) is 'Writes the effects that a transaction collected, {"<module>": [rows]}, in one call. Used by the TypeScript kernel.'`,
+  `comment on procedure plinth.write_effects(jsonb) is 'Writes the effects that a transaction collected, {"<module>": [rows]}, in one call. Used by the TypeScript kernel. Errors: kernel_module_not_installed.'`,
   `comment on function plinth.trace(uuid) is 'Everything recorded under one correlation id, over all modules, oldest first, at most 10,000 rows. Rows with the same xact were committed together; null says nothing about it.'`,
 ];
 
@@ -126,15 +153,20 @@ const readersWriteNothing = (ordered: readonly AnyModule[]): string => `do $$ de
      end loop;
    end $$`;
 
-/** Everything derived, in the order in which it is run, after functions and views. */
-export function derivedSql(ordered: readonly AnyModule[]): string[] {
+/**
+ * Everything derived, in the order in which it is run, after functions and views. What `others` have installed, modules without a card
+ * here, stays a part of it.
+ */
+export function derivedSql(ordered: readonly AnyModule[], others: Offering = { effects: [], trace: [] }): string[] {
+  const own = offeringOf(ordered);
   const tables = ordered.flatMap((card) => Object.entries(card.tables).map(([table, tableCard]) => ({ schema: `plinth_${card.name}`, table, tableCard })));
   return [
     ...tables.flatMap(({ schema, table, tableCard }) => [...tablePolicies(schema, table, tableCard), ...tableGrants(schema, table, tableCard)]),
     retentionKinds(ordered),
     ...partitionedTables(ordered).map(([table, every]) => `select plinth_kernel.ensure_partitions(${literal(table)}::regclass, ${literal(every)})`),
-    writeEffects(ordered),
-    traceFunction(ordered),
+    writeEffects([...own.effects, ...others.effects]),
+    ...ordered.flatMap(moduleTrace),
+    traceFunction([...own.trace, ...others.trace]),
     ...COMMENTS,
     ...schemaGrants(['plinth', 'plinth_kernel', ...ordered.map((card) => `plinth_${card.name}`)]),
     'grant select on all tables in schema plinth to plinth_app, plinth_worker, plinth_reader',

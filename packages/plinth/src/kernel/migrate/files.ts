@@ -63,7 +63,3 @@ export function readSql(ordered: readonly AnyModule[]): { migrations: Migration[
     repeatables: roots.flatMap(([module, root]) => readRepeatables(module, root)),
   };
 }
-
-/** Changes when any repeatable file, or anything that is derived from the cards, changes. */
-export const checksumOf = (repeatables: readonly Repeatable[], derived: readonly string[]): string =>
-  sha256(JSON.stringify([repeatables.map((file) => [file.module, file.kind, file.name, file.text]), derived]));

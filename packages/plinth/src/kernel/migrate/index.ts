@@ -1,44 +1,31 @@
+import { isDeepStrictEqual } from 'node:util';
 import pg from 'pg';
 import { identifier } from '../database.ts';
-import { fail } from '../errors.ts';
-import type { AnyModule, ModuleMap } from '../module.ts';
-import { inOrder } from '../module.ts';
+import { PlinthError } from '../errors.ts';
+import type { ModuleMap } from '../module.ts';
 import { bootstrap } from './bootstrap.ts';
+import type { Grant } from './dependants.ts';
+import { giveAgain } from './dependants.ts';
+import type { Offering } from './derive.ts';
 import { derivedSql } from './derive.ts';
-import { exposePublicSql } from './expose.ts';
-import type { Migration, Repeatable } from './files.ts';
-import { checksumOf, readSql } from './files.ts';
+import type { Exposure } from './expose.ts';
+import { exposePublic, exposureOf, refuseTaken } from './expose.ts';
+import type { Migration } from './files.ts';
+import type { MigrationPlan, Source } from './plan.ts';
+import { checksumsOf, installed, pendingOf, planOf, refuse, refuseDiverged, sourceOf } from './plan.ts';
+import type { ViewOutlook } from './repeatables.ts';
+import { applyRepeatables, refuseUsed, viewOutlook } from './repeatables.ts';
+
+export { assertMigrated, type MigrationPlan, type MigrationState, readPlan } from './plan.ts';
 
 export interface MigrateOptions {
   /** URL of a role that may create roles and schemas (the database owner or a superuser). */
   url: string;
   modules: ModuleMap;
-  /** Also put the public functions and views into schema `public`, under the seeds' names. Default: as it is. */
-  exposePublic?: boolean;
+  /** Also put the public functions and views into schema `public`, under the seeds' names, but for these. Default: as it is. */
+  exposePublic?: boolean | Exposure;
   /** Hears of each step. */
   onStep?: (step: string, tookMs: number) => void;
-}
-
-export interface MigrationState extends Migration {
-  state: 'applied' | 'pending' | 'changed';
-  appliedAt?: Date;
-}
-
-export interface MigrationPlan {
-  migrations: MigrationState[];
-  /** True when functions, views or derived objects differ from what is installed. */
-  repeatablesStale: boolean;
-  /** Applied by a newer Plinth and unknown here. */
-  unknown: { module: string; name: string; breaking: boolean }[];
-}
-
-interface LedgerRow {
-  module: string;
-  number: number;
-  name: string;
-  checksum: string;
-  breaking: boolean;
-  applied_at: Date;
 }
 
 /** One key for all of Plinth in a database: whoever holds it migrates, the others wait and then find nothing to do. */
@@ -55,69 +42,13 @@ async function withClient<T>(url: string, body: (client: pg.Client) => Promise<T
   }
 }
 
-async function ledgerOf(client: pg.Client): Promise<{ rows: LedgerRow[]; checksum: string | undefined }> {
-  const { rows: found } = await client.query<{ ledger: string | null; repeatables: string | null }>(
-    `select to_regclass('plinth_kernel.migrations')::text as ledger, to_regclass('plinth_kernel.repeatables')::text as repeatables`,
-  );
-  const { ledger, repeatables } = found[0] ?? { ledger: null, repeatables: null };
-  const rows = ledger
-    ? (
-        await client.query<LedgerRow>(
-          'select module, number, name, checksum, breaking, applied_at from plinth_kernel.migrations order by applied_at, module, number',
-        )
-      ).rows
-    : [];
-  const checksum = repeatables ? (await client.query<{ checksum: string }>('select checksum from plinth_kernel.repeatables')).rows[0]?.checksum : undefined;
-  return { rows, checksum };
-}
-
-interface Source {
-  ordered: AnyModule[];
-  migrations: Migration[];
-  repeatables: Repeatable[];
-  derived: string[];
-  checksum: string;
-}
-
-function sourceOf(modules: ModuleMap): Source {
-  const ordered = inOrder(modules);
-  const { migrations, repeatables } = readSql(ordered);
-  const derived = derivedSql(ordered);
-  return { ordered, migrations, repeatables, derived, checksum: checksumOf(repeatables, derived) };
-}
-
-function planOf(source: Source, ledger: { rows: LedgerRow[]; checksum: string | undefined }): MigrationPlan {
-  const applied = new Map(ledger.rows.map((row) => [`${row.module}/${row.number}`, row]));
-  const known = new Set(source.migrations.map((migration) => `${migration.module}/${migration.number}`));
-  return {
-    migrations: source.migrations.map((migration) => {
-      const row = applied.get(`${migration.module}/${migration.number}`);
-      if (!row) return { ...migration, state: 'pending' as const };
-      return { ...migration, state: row.checksum === migration.checksum ? ('applied' as const) : ('changed' as const), appliedAt: row.applied_at };
-    }),
-    repeatablesStale: ledger.checksum !== source.checksum,
-    unknown: ledger.rows.filter((row) => !known.has(`${row.module}/${row.number}`)).map(({ module, name, breaking }) => ({ module, name, breaking })),
-  };
-}
-
-const refuse = (plan: MigrationPlan): void => {
-  const newer = plan.unknown.find((row) => row.breaking);
-  if (newer) throw fail('schema_newer', { message: `The database holds ${newer.module}/${newer.name}, a breaking migration that this Plinth does not know` });
-  const changed = plan.migrations.find((migration) => migration.state === 'changed');
-  if (changed) throw fail('migration_changed', { message: `${changed.module}/${changed.name} was applied and has changed since` });
-};
-
 /** What `migrateUp` would do. Touches nothing. */
-export const migratePlan = (options: Pick<MigrateOptions, 'url' | 'modules'>): Promise<MigrationPlan> =>
-  withClient(options.url, async (client) => planOf(sourceOf(options.modules), await ledgerOf(client)));
-
-/** Refuses to serve on a schema this process does not understand. Errors: kernel_schema_newer, kernel_schema_older. */
-export async function assertMigrated(client: pg.Client | pg.Pool, modules: ModuleMap): Promise<void> {
-  const plan = planOf(sourceOf(modules), await ledgerOf(client as pg.Client));
-  refuse(plan);
-  const pending = plan.migrations.filter((migration) => migration.state === 'pending');
-  if (pending.length > 0) throw fail('schema_older', { message: `${pending.length} migrations are pending, first ${pending[0]?.module}/${pending[0]?.name}` });
-}
+export const migratePlan = (options: Pick<MigrateOptions, 'url' | 'modules'>): Promise<MigrationPlan & { views: ViewOutlook[] }> =>
+  withClient(options.url, async (client) => {
+    const source = sourceOf(options.modules);
+    const plan = planOf(source, await installed(client, source));
+    return { ...plan, views: plan.stale.length > 0 ? await viewOutlook(client, source.repeatables) : [] };
+  });
 
 /** Every statement that a fresh database would be given, for a DBA to read. */
 export function migrateSql(modules: ModuleMap): string {
@@ -126,7 +57,7 @@ export function migrateSql(modules: ModuleMap): string {
   return [
     ...source.migrations.map((migration) => part(`${migration.module}/${migration.name}`, migration.text)),
     ...source.repeatables.map((file) => part(`${file.module}/${file.kind}s/${file.name}`, file.text)),
-    ...source.derived.map((text) => part('derived', text)),
+    ...derivedSql(source.ordered).map((text) => part('derived', text)),
   ].join('\n');
 }
 
@@ -155,92 +86,127 @@ async function applyMigration(client: pg.Client, migration: Migration): Promise<
   }
 }
 
-/** Missing function, table, column or type: the file needs one that is applied after it. */
-const NEEDS_ANOTHER = new Set(['42883', '42P01', '42704', '42703']);
-
-/**
- * Applies every function and view. They may stand in any order: what fails for want of another is tried again until a
- * round brings nothing new. Views are dropped first, because `create or replace view` cannot change columns.
- */
-async function applyRepeatables(client: pg.Client, repeatables: readonly Repeatable[]): Promise<void> {
-  const { rows: views } = await client.query<{ name: string }>(
-    `select format('%I.%I', n.nspname, c.relname) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'v' and n.nspname = 'plinth'`,
-  );
-  for (const view of views) await client.query(`drop view if exists ${view.name} cascade`);
-  let waiting = [...repeatables];
-  while (waiting.length > 0) {
-    const failed: { file: Repeatable; error: Error }[] = [];
-    for (const file of waiting) {
-      await client.query('savepoint one_file');
-      try {
-        await client.query(file.text);
-        await client.query('release savepoint one_file');
-      } catch (error) {
-        await client.query('rollback to savepoint one_file');
-        const wrapped = new Error(`${file.module}/${file.kind}s/${file.name}.sql: ${(error as Error).message}`, { cause: error });
-        if (!NEEDS_ANOTHER.has((error as { code?: string }).code ?? '')) throw wrapped;
-        failed.push({ file, error: wrapped });
-      }
-    }
-    if (failed.length === waiting.length) throw failed[0]?.error ?? new Error('no repeatable could be applied');
-    waiting = failed.map(({ file }) => file);
-  }
-}
-
-async function applyRepeatablesAndDerived(client: pg.Client, source: Source, exposePublic: boolean): Promise<void> {
+/** Everything that is applied again, in one transaction. Exposing stands behind a savepoint: row security never depends on its success. */
+async function applyDerived(client: pg.Client, source: Source, others: Offering, exposure: Exposure | undefined): Promise<string[]> {
+  let leftOut: string[] = [];
+  let notExposed: unknown;
   await client.query('begin; set local role plinth_owner');
   try {
-    await applyRepeatables(client, source.repeatables);
-    for (const statement of source.derived) await client.query(statement);
+    const grants = await applyRepeatables(client, source.repeatables);
+    for (const statement of derivedSql(source.ordered, others)) await client.query(statement);
     await client.query(
-      'insert into plinth_kernel.repeatables (checksum) values ($1) on conflict (only_row) do update set checksum = excluded.checksum, applied_at = now()',
-      [source.checksum],
+      `insert into plinth_kernel.repeatables (module, checksum) select * from unnest($1::text[], $2::text[])
+       on conflict (module) do update set checksum = excluded.checksum, applied_at = now() where repeatables.checksum <> excluded.checksum`,
+      unzip(checksumsOf(source, others)),
     );
-    await client.query('reset role');
-    if (exposePublic) for (const statement of await exposePublicSql(client)) await client.query(statement);
+    if (exposure) {
+      await client.query('savepoint exposing');
+      try {
+        leftOut = await expose(client, exposure, grants);
+      } catch (error) {
+        // The next run is to try again, although nothing else is left to do.
+        await client.query(`rollback to savepoint exposing; update plinth_kernel.repeatables set checksum = '' where module = 'kernel'`);
+        notExposed = error;
+      }
+    }
+    await giveAgain(client, grants);
     await client.query('commit');
   } catch (error) {
     await client.query('rollback');
     throw error;
   }
+  if (notExposed) throw notExposed;
+  return leftOut;
 }
 
-const isExposed = async (client: pg.Client): Promise<boolean> =>
-  (
-    await client.query(
-      `select 1 from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'public' and obj_description(p.oid, 'pg_proc') like 'Plinth:%' limit 1`,
-    )
-  ).rowCount === 1;
+const unzip = (map: ReadonlyMap<string, string>): [string[], string[]] => [[...map.keys()], [...map.values()]];
+
+/** As the role that installs: plinth_owner may not create in schema public. */
+async function expose(client: pg.Client, exposure: Exposure, grants: Grant[]): Promise<string[]> {
+  await client.query(
+    'insert into plinth_kernel.exposure (except_names) values ($1) on conflict (only_row) do update set except_names = excluded.except_names',
+    [exposure.except],
+  );
+  await client.query('set local role none');
+  const exposed = await exposePublic(client, exposure);
+  grants.push(...exposed.grants);
+  return exposed.leftOut;
+}
+
+/**
+ * A view that others built on and that has to be dropped is told before anything is changed. Whether it has to be may show only when the
+ * pending migrations are applied: then they are rehearsed, in a transaction that is rolled back.
+ */
+async function refuseUsedViews(client: pg.Client, source: Source, pending: readonly Migration[]): Promise<void> {
+  const outlook = await viewOutlook(client, source.repeatables);
+  refuseUsed(outlook);
+  if (!outlook.some((view) => view.fate === 'open' && view.builtOn.length > 0)) return;
+  await client.query('begin; set local role plinth_owner');
+  try {
+    for (const migration of pending) if (migration.inTransaction) await client.query(migration.text);
+    await applyRepeatables(client, source.repeatables);
+  } catch (error) {
+    // Anything else is told by the run itself, where it happens.
+    if (error instanceof PlinthError) throw error;
+  } finally {
+    await client.query('rollback');
+  }
+}
+
+export interface Migrated {
+  applied: string[];
+  /** True when functions, views and what the cards derive were applied. */
+  repeatables: boolean;
+  /** Names that were not exposed in schema public. */
+  leftOut?: string[];
+  /** Migrations of a newer Plinth that the database holds. Its functions and views are left as they are. */
+  newer?: string[];
+}
 
 /**
  * Brings a database to this version: roles and schemas, pending migrations each in its own transaction, then functions,
- * views and what the cards derive in one. Safe to run from any number of processes at once. Returns what was applied.
+ * views and what the cards derive in one. Safe to run from any number of processes at once. A database of a newer version, and
+ * what modules that are unknown here have in it, is left as it is. Returns what was applied.
+ * Errors: kernel_schema_newer, kernel_schema_diverged, kernel_migration_changed, kernel_object_in_use, kernel_expose_taken.
  */
-export async function migrateUp(options: MigrateOptions): Promise<{ applied: string[]; repeatables: boolean }> {
+export async function migrateUp(options: MigrateOptions): Promise<Migrated> {
   const source = sourceOf(options.modules);
   return withClient(options.url, async (client) => {
     await client.query(LOCK);
     try {
-      const plan = planOf(source, await ledgerOf(client));
-      refuse(plan);
-      const pending = plan.migrations.filter((migration) => migration.state === 'pending');
-      const expose = options.exposePublic ?? (await isExposed(client));
-      const exposing = options.exposePublic === true && !(await isExposed(client));
-      if (pending.length === 0 && !plan.repeatablesStale && !exposing) return { applied: [], repeatables: false };
-      await timed(options, 'roles and schemas', () => bootstrap(client, ['plinth', 'plinth_kernel', ...source.ordered.map((card) => `plinth_${card.name}`)]));
-      for (const migration of pending) await timed(options, `${migration.module}/${migration.name}`, () => applyMigration(client, migration));
-      await timed(options, 'functions, views, row security', () => applyRepeatablesAndDerived(client, source, expose));
-      return { applied: pending.map((migration) => `${migration.module}/${migration.name}`), repeatables: true };
+      return await migrateLocked(client, source, options);
     } finally {
       await client.query(UNLOCK);
     }
   });
 }
 
-async function timed(options: MigrateOptions, step: string, run: () => Promise<void>): Promise<void> {
+const asked = ({ exposePublic: value }: MigrateOptions): Exposure | undefined => (value === true ? { except: [] } : value || undefined);
+
+async function migrateLocked(client: pg.Client, source: Source, options: MigrateOptions): Promise<Migrated> {
+  const before = await installed(client, source);
+  const plan = planOf(source, before);
+  refuse(plan);
+  refuseDiverged(plan);
+  if (plan.unknown.length > 0) return { applied: [], repeatables: false, newer: plan.unknown.map((row) => `${row.module}/${row.name}`) };
+  const pending = pendingOf(plan);
+  const exposed = await exposureOf(client);
+  const wanted = asked(options);
+  const exposing = wanted !== undefined && !isDeepStrictEqual([...wanted.except].sort(), exposed && [...exposed.except].sort());
+  if (pending.length === 0 && plan.stale.length === 0 && !exposing) return { applied: [], repeatables: false };
+  if (wanted) await refuseTaken(client, source.repeatables, wanted);
+  await refuseUsedViews(client, source, pending);
+  await timed(options, 'roles and schemas', () => bootstrap(client, ['plinth', 'plinth_kernel', ...source.ordered.map((card) => `plinth_${card.name}`)]));
+  for (const migration of pending) await timed(options, `${migration.module}/${migration.name}`, () => applyMigration(client, migration));
+  const leftOut = await timed(options, 'functions, views, row security', () => applyDerived(client, source, before.others, wanted ?? exposed));
+  return { applied: pending.map((migration) => `${migration.module}/${migration.name}`), repeatables: true, ...(leftOut.length > 0 ? { leftOut } : {}) };
+}
+
+async function timed<T>(options: MigrateOptions, step: string, run: () => Promise<T>): Promise<T> {
   const started = performance.now();
-  await run();
+  const result = await run();
   options.onStep?.(step, performance.now() - started);
+  return result;
 }
 
 /**

@@ -1,13 +1,10 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import pg from 'pg';
 import { afterAll, describe, expect, test } from 'vitest';
 import { modules } from '#registry';
 import { emptyDatabase } from '#testing/database.ts';
 import { defineModule, inOrder } from '../module.ts';
 import { assertMigrated, migratePlan, migrateSql, migrateUp } from './index.ts';
+import { scratchModule, THINGS } from './scratch.fixture.ts';
 
 const databases: Awaited<ReturnType<typeof emptyDatabase>>[] = [];
 const empty = async (name: string) => {
@@ -16,27 +13,6 @@ const empty = async (name: string) => {
   return database;
 };
 afterAll(() => Promise.all(databases.map((database) => database.drop())));
-
-/** A module whose SQL stands in a folder of the test. */
-function scratchModule(files: Record<string, string>) {
-  const root = mkdtempSync(join(tmpdir(), 'plinth-migrate-'));
-  for (const folder of ['migrations', 'functions', 'views']) mkdirSync(join(root, folder));
-  const write = (path: string, text: string): void => writeFileSync(join(root, path), text);
-  for (const [path, text] of Object.entries(files)) write(path, text);
-  const card = defineModule({
-    name: 'scratch',
-    summary: 'A module of a test.',
-    tables: { things: { tenancy: 'tenant', keep: 'forever' } },
-    sql: pathToFileURL(`${root}/`),
-  });
-  return { modules: { scratch: card }, write };
-}
-
-const THINGS = `-- why: test
--- locks: none
--- breaking: no
-create table plinth_scratch.things (tenant_id uuid not null, id uuid not null default plinth_kernel.uuid_v7(), name text, primary key (tenant_id, id));
-comment on table plinth_scratch.things is 'Things.';`;
 
 describe('migrateUp', () => {
   test('20 installers at once: one migrates, the others wait and find nothing to do', async () => {
@@ -108,7 +84,10 @@ describe('migrateUp', () => {
     const { url } = await empty('never');
     const client = new pg.Client({ connectionString: url });
     await client.connect();
-    await expect(assertMigrated(client, modules)).rejects.toMatchObject({ code: 'kernel_schema_older', wayOut: 'Run plinth migrate up.' });
+    await expect(assertMigrated(client, modules)).rejects.toMatchObject({
+      code: 'kernel_schema_older',
+      wayOut: 'Run plinth migrate up as the role that owns the database.',
+    });
     await client.end();
   });
 

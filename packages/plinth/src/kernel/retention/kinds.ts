@@ -64,10 +64,14 @@ const guard = (table: string): string[] => [
   `create policy reader on ${table} for select to plinth_reader using (true)`,
 ];
 
-/** What the cards say of the life of their rows, for SQL to judge by without asking a worker; partitions are made by it. */
+/**
+ * What the cards say of the life of their rows, for SQL to judge by without asking a worker; partitions are made by it. Tables of modules
+ * that have no card here stay as they are, until they are dropped.
+ */
 export const retentionKinds = (ordered: readonly AnyModule[]): string =>
   `with cards as (select * from jsonb_populate_recordset(null::plinth_kernel.retention_kinds, ${literal(JSON.stringify(kindsOf(ordered)))})),
-     gone as (delete from plinth_kernel.retention_kinds where kind not in (select kind from cards))
+     gone as (delete from plinth_kernel.retention_kinds where kind not in (select kind from cards)
+       and (split_part(kind, '.', 1) = any (array[${ordered.map((card) => literal(card.name)).join(', ')}]::text[]) or to_regclass(table_name) is null))
    insert into plinth_kernel.retention_kinds select kind, table_name, tenancy, method, keep, every, coalesce(archive, false), age_column, condition, entity, fillfactor from cards
    on conflict (kind) do update set table_name = excluded.table_name, tenancy = excluded.tenancy, method = excluded.method, keep = excluded.keep, every = excluded.every,
      archive = excluded.archive, age_column = excluded.age_column, condition = excluded.condition, entity = excluded.entity, fillfactor = excluded.fillfactor`;

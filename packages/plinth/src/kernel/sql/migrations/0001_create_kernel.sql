@@ -61,8 +61,14 @@ create table plinth_kernel.tenants (
 comment on table plinth_kernel.tenants is 'The customers of the application: every other row belongs to one of them.';
 
 create table plinth_kernel.repeatables (
-  only_row boolean primary key default true check (only_row),
+  module text primary key,
   checksum text not null,
   applied_at timestamptz not null default now()
 );
-comment on table plinth_kernel.repeatables is 'Checksum of the functions, views and derived objects that are installed.';
+comment on table plinth_kernel.repeatables is 'For each module the checksum of its functions, views and derived objects that are installed.';
+
+create table plinth_kernel.exposure (
+  only_row boolean primary key default true check (only_row),
+  except_names text[] not null
+);
+comment on table plinth_kernel.exposure is 'Has a row when schema public shows functions and views of schema plinth, with the names that were left out.';
