@@ -26,6 +26,8 @@ export interface Running {
   line(pattern: RegExp): Promise<RegExpExecArray>;
   /** Sends a signal and resolves when it is gone, with the time that took. */
   stop(signal: NodeJS.Signals): Promise<Ended & { ms: number }>;
+  /** Closes the pipe that it prints into, as `head` does when it has seen enough. */
+  hangUp(): void;
   readonly ended: Promise<Ended>;
 }
 
@@ -83,7 +85,7 @@ export function startCommand(args: readonly string[], own: Variables = {}): Runn
     const result = await ended;
     return { ...result, ms: performance.now() - asked };
   };
-  return { pid: child.pid ?? 0, startedAt, printed, line, stop, ended };
+  return { pid: child.pid ?? 0, startedAt, printed, line, stop, hangUp: () => void child.stdout.destroy(), ended };
 }
 
 /** Runs `plinth <args>` to its end. */

@@ -1,6 +1,9 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type EmptyDatabase, emptyDatabase, type TestDatabase, testDatabase } from '../../packages/plinth/src/testing/database.ts';
-import { command, json } from './command.ts';
+import { command, json, startCommand } from './command.ts';
 
 interface Report {
   ok: boolean;
@@ -84,6 +87,55 @@ test('a database that was not migrated is a fault that names plinth migrate', { 
   const { seen = '', wayOut = '' } = report.findings.find(({ check }) => check === 'oltp: migrated') ?? {};
   expect(`${seen} ${wayOut}`).toContain('plinth migrate');
   expect(ended.code).toBe(1);
+});
+
+test('an installation that broke off is one fault, which names the way out; the role is judged by itself', { timeout }, async () => {
+  await using broken = await testDatabase('cli doctor broken');
+  await broken.admin.query(`alter database ${broken.name} set synchronous_commit = on; revoke usage on schema plinth_kernel from plinth_app`);
+  const report = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: broken.serverUrl, ...key }));
+  expect(report.findings.filter(({ check }) => check.startsWith('oltp'))).toEqual([
+    { check: 'oltp: database', state: 'ok', seen: 'as it should be' },
+    {
+      check: 'oltp: migrated',
+      state: 'fault',
+      seen: 'The list of applied migrations cannot be read: the installation did not reach its end',
+      wayOut: 'Run plinth migrate up as the role that owns the database.',
+    },
+    { check: 'oltp: role', state: 'ok', seen: 'as it should be' },
+  ]);
+});
+
+test('functions of another version are a warning', { timeout }, async () => {
+  await using other = await testDatabase('cli doctor version');
+  await other.admin.query(`update plinth_kernel.repeatables set checksum = 'of another version' where module in ('audit', 'jobs')`);
+  const report = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: other.serverUrl, ...key }));
+  expect(report.findings.find(({ check }) => check === 'functions and views')).toEqual({
+    check: 'functions and views',
+    state: 'warning',
+    seen: 'of another version than here: audit, jobs',
+    wayOut: 'Run plinth migrate up with the version that is to serve.',
+  });
+  expect(faults(report)).toEqual([]);
+});
+
+test('a reader that has seen enough ends it without a word, with the code that it has anyway', { timeout }, async () => {
+  const left = startCommand(['doctor'], { PLINTH_DATABASE_URL: database.url, ...key });
+  left.hangUp();
+  expect(await left.ended).toEqual({ code: 1, stdout: '', stderr: '' });
+});
+
+test('the master key of plinth dev is found in its folder', { timeout }, async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'plinth-doctor-'));
+  try {
+    const seen = async (): Promise<string | undefined> =>
+      json<Report>(await command(['doctor', '--json'], { PLINTH_DATA_DIR: folder })).findings.find(({ check }) => check === 'master key')?.seen;
+    await writeFile(join(folder, 'dev.json'), JSON.stringify({ pid: 1, origin: '', adminKey: '', adminUrl: database.url }));
+    expect(await seen()).toContain('not set');
+    await writeFile(join(folder, 'secrets.json'), JSON.stringify({ masterKey: key.PLINTH_MASTER_KEY }));
+    expect(await seen()).toBe('that of plinth dev, in secrets.json of the data folder');
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });
 
 test('a database that does not answer, and keys that are too short', { timeout }, async () => {

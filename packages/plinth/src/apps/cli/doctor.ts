@@ -3,11 +3,16 @@ import { defineCommand } from 'citty';
 import pg from 'pg';
 import { openHintBus } from '#adapters/bus/hints.ts';
 import { readiness } from '#apps/server/index.ts';
+import type { MigrationPlan } from '#kernel/migrate/index.ts';
+import { readPlan } from '#kernel/migrate/index.ts';
+import type { ModuleMap } from '#kernel/module.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import { modules } from '#registry';
+import { withExamples } from './dev.ts';
 import type { Environment } from './environment.ts';
 import { readEnvironment, SettingFault } from './environment.ts';
 import { dim, green, red, say, told } from './output.ts';
+import { keptSecrets } from './secrets.ts';
 import { devState } from './trace.ts';
 
 interface Finding {
@@ -103,21 +108,23 @@ async function backplane({ realtimeBackplane: url }: Environment): Promise<Findi
   }
 }
 
-function keys(environment: Environment, development: boolean): Finding[] {
-  const master = environment.masterKey;
+const MASTER_KEY_BYTES = 32;
+
+function masterKeyFinding(given: string | undefined, development: boolean, kept: string | undefined): Finding {
+  const check = 'master key';
+  if (given !== undefined)
+    return Buffer.from(given, 'base64').length >= MASTER_KEY_BYTES
+      ? ok(check, 'set')
+      : fault(check, 'shorter than 32 bytes', 'Set PLINTH_MASTER_KEY to 32 random bytes in base64: openssl rand -base64 32.');
+  if (!development)
+    return warning(check, 'not set', 'Set PLINTH_MASTER_KEY to 32 random bytes in base64 (openssl rand -base64 32); modules that encrypt will need it.');
+  return ok(check, kept === undefined ? 'not set; plinth dev makes one at its first start' : 'that of plinth dev, in secrets.json of the data folder');
+}
+
+function keys(environment: Environment, development: boolean, kept: string | undefined): Finding[] {
   const jwt = environment.jwtSecret;
   return [
-    master === undefined
-      ? (development
-          ? ok
-          : (check: string, seen: string) =>
-              warning(check, seen, 'Set PLINTH_MASTER_KEY to 32 random bytes in base64 (openssl rand -base64 32); modules that encrypt will need it.'))(
-          'master key',
-          'not set',
-        )
-      : Buffer.from(master, 'base64').length >= 32
-        ? ok('master key', 'set')
-        : fault('master key', 'shorter than 32 bytes', 'Set PLINTH_MASTER_KEY to 32 random bytes in base64: openssl rand -base64 32.'),
+    masterKeyFinding(environment.masterKey, development, kept),
     ...(jwt !== undefined && Buffer.byteLength(jwt) < 32 ? [fault('JWT secret', 'shorter than 32 bytes', 'Set PLINTH_JWT_SECRET to at least 32 bytes.')] : []),
     ...(['PLINTH_CONTENT_URL', 'PLINTH_OLAP_URL', 'PLINTH_QUEUE_URL', 'PLINTH_NOTIFICATIONS_URL'] as const).flatMap((name) =>
       process.env[name]
@@ -188,15 +195,43 @@ const readyFindings = (tiers: Awaited<ReturnType<typeof readiness>>['tiers'], de
     }),
   );
 
-/** What readiness looks at (reachable, migrated, role, partitions), and the consumers of the feed, as findings. */
+/** Functions and views of another version serve; which is right only people know. */
+function versionFinding({ stale, unknown, otherModules }: MigrationPlan): Finding {
+  const check = 'functions and views';
+  const others = otherModules.length > 0 ? `; modules unknown here: ${otherModules.join(', ')}` : '';
+  if (stale.length === 0) return ok(check, `of this version${others}`);
+  return warning(
+    check,
+    `of another version than here: ${stale.join(', ')}${others}`,
+    unknown.length > 0
+      ? `The database is of a newer Plinth, which applied ${unknown.map((row) => `${row.module}/${row.name}`).join(', ')}: upgrade this one.`
+      : 'Run plinth migrate up with the version that is to serve.',
+  );
+}
+
+/** What readiness looks at (reachable, migrated, role, partitions), the version, and the consumers of the feed, as findings. */
 async function served(url: string, development: boolean): Promise<Finding[]> {
-  const plinth = createKernel({ modules, database: { url, max: 2, applicationName: 'plinth doctor' } });
+  const all = development ? await withExamples() : modules;
+  const plinth = createKernel({ modules: all, database: { url, max: 2, applicationName: 'plinth doctor' } });
   try {
     const state = await readiness(plinth as never, {});
+    const migrated = Object.values(state.tiers).some(({ checks }) => checks.some((one) => one.name === 'migrated' && one.ok));
+    const version = migrated ? [versionFinding(await planAsReader(url, all))] : [];
     const consumers = state.ready ? await plinth.asReader({ timeoutMs: 10_000 }, (tx) => tx.query<ConsumerFacts>(CONSUMERS)) : [];
-    return [...readyFindings(state.tiers, development), ...consumers.flatMap(consumerFindings)];
+    return [...readyFindings(state.tiers, development), ...version, ...consumers.flatMap(consumerFindings)];
   } finally {
     await plinth.close();
+  }
+}
+
+async function planAsReader(url: string, all: ModuleMap): Promise<MigrationPlan> {
+  const client = new pg.Client({ connectionString: url, application_name: 'plinth doctor' });
+  await client.connect();
+  try {
+    await client.query('begin read only; set local role plinth_reader');
+    return await readPlan(client, all);
+  } finally {
+    await client.end();
   }
 }
 
@@ -206,7 +241,8 @@ async function examine(environment: Environment): Promise<Finding[]> {
   if (!url) throw new SettingFault('There is no database to look at: set PLINTH_DATABASE_URL, or start plinth dev in this folder.');
   const development = environment.databaseUrl === undefined;
   const client = new pg.Client({ connectionString: url, application_name: 'plinth doctor', connectionTimeoutMillis: 5_000 });
-  const local = [await disk(environment.dataDir), ...keys(environment, development), await backplane(environment)];
+  const kept = development ? (await keptSecrets(environment.dataDir))?.masterKey : undefined;
+  const local = [await disk(environment.dataDir), ...keys(environment, development, kept), await backplane(environment)];
   try {
     await client.connect();
   } catch (error) {

@@ -19,4 +19,19 @@ const main = defineCommand({
   },
 });
 
+/**
+ * A reader that has seen enough (`plinth trace <id> | head`) is no fault: what is left goes nowhere, and the command ends as it would
+ * have. What runs until it is stopped stops in order.
+ */
+function endWithReader(): void {
+  let told = false;
+  const heard = (error: NodeJS.ErrnoException): void => {
+    if (error.code !== 'EPIPE') throw error;
+    if (!told && process.listenerCount('SIGTERM') > 0) process.emit('SIGTERM');
+    told = true;
+  };
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', heard);
+}
+
+endWithReader();
 await runMain(main);

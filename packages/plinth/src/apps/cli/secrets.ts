@@ -15,11 +15,16 @@ export interface DevSecrets {
 
 const fileIn = (dataDir: string): string => join(dataDir, 'secrets.json');
 
+/** What `plinth dev` made here before; undefined where it never ran. */
+export async function keptSecrets(dataDir: string): Promise<Partial<DevSecrets> | undefined> {
+  const text = await readFile(fileIn(dataDir), 'utf8').catch(() => undefined);
+  return text ? (JSON.parse(text) as DevSecrets) : undefined;
+}
+
 export async function readSecrets(dataDir: string): Promise<DevSecrets> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const text = await readFile(fileIn(dataDir), 'utf8').catch(() => undefined);
   const masterKey = randomBytes(32).toString('base64');
-  const kept = text ? (JSON.parse(text) as DevSecrets) : undefined;
+  const kept = (await keptSecrets(dataDir)) as DevSecrets | undefined;
   if (kept?.masterKey) return kept;
   const made: DevSecrets = {
     serverPassword: randomBytes(24).toString('base64url'),

@@ -52,23 +52,48 @@ async function partitionFault(client: pg.PoolClient, modules: ModuleMap): Promis
   return rows.length > 0 ? `partitions ahead are missing for ${[...new Set(rows.map((row) => row.table))].join(', ')}; run plinth maintain` : undefined;
 }
 
+/** Installed and served by different hands: what misses before the first question can be asked, and the way out. */
+const roleMissing = (error: unknown): string | undefined => {
+  const { code, message } = error as { code?: string; message?: string };
+  return code === '22023' || code === '42501'
+    ? `${message}; run plinth migrate up, with --server-role for this role, as the role that owns the database`
+    : undefined;
+};
+
+const begin = (client: pg.PoolClient) => client.query(`begin read only; set local role plinth_app; set local statement_timeout = ${CHECK_MS}`);
+
 async function mainChecks(plinth: Plinth<ModuleMap>): Promise<Check[]> {
   let client: pg.PoolClient | undefined;
   const reached = await check('database', async () => {
     client = await plinth.pool.connect();
-    await client.query(`begin read only; set local role plinth_app; set local statement_timeout = ${CHECK_MS}`);
-    return undefined;
+    return begin(client).then(
+      () => undefined,
+      (error: unknown) => {
+        const missing = roleMissing(error);
+        if (missing) return missing;
+        throw error;
+      },
+    );
   });
   const open = client;
   if (!open || !reached.ok) {
     open?.release(true);
     return [{ ...reached, ...(reached.ok ? {} : { fault: `the database cannot be used: ${reached.fault ?? ''}` }) }];
   }
+  // A statement that fails ends the transaction: the check after it begins another and answers for itself.
+  const alone = async (name: string, run: () => Promise<string | undefined>): Promise<Check> => {
+    const answer = await check(name, run);
+    if (!answer.ok) {
+      await open.query('rollback');
+      await begin(open);
+    }
+    return answer;
+  };
   let broken = false;
   try {
-    const migrated = await check('migrated', async () => void (await assertMigrated(open as unknown as pg.Client, plinth.modules)));
-    const role = await check('role', () => roleFault(open));
-    const partitions = migrated.ok ? [await check('partitions', () => partitionFault(open, plinth.modules))] : [];
+    const migrated = await alone('migrated', () => assertMigrated(open, plinth.modules).then(() => undefined));
+    const role = await alone('role', () => roleFault(open));
+    const partitions = migrated.ok ? [await alone('partitions', () => partitionFault(open, plinth.modules))] : [];
     return [reached, migrated, role, ...partitions];
   } finally {
     await open.query('rollback').catch(() => {
