@@ -183,6 +183,48 @@ describe('operators', () => {
     const race = await Promise.all(Array.from({ length: 5 }, () => ensureAdminKey(server.database.plinth, newSecretOnce)));
     expect(race.filter(({ created }) => created)).toHaveLength(1);
   });
+
+  test('a revoked or expired PLINTH_ADMIN_KEY stays so at the next start', async () => {
+    const { plinth } = server.database;
+    for (const [name, change] of [
+      ['revoked', 'revoked_at = now()'],
+      ['expired', `expires_at = now() - interval '1 second'`],
+    ] as const) {
+      const own = newSecret('operator');
+      const { id } = await ensureAdminKey(plinth, own);
+      await server.database.admin.query(`update plinth_access.operator_keys set ${change} where id = $1`, [id]);
+      await expect(ensureAdminKey(plinth, own)).rejects.toMatchObject({ code: `access_admin_key_${name}`, status: 409 });
+      await expect(ensureAdminKey(plinth, own)).rejects.not.toThrow(own);
+      expect((await whoAmI(own)).body).toMatchObject({ status: 401, code: `access_key_${name}` });
+    }
+  });
+
+  test('making and revoking operator keys is in the audit log, with the reason where one is given; operators across all tenants see it', async () => {
+    const entriesOf = async (id: string) => {
+      const headers = { 'x-plinth-reason': 'who made this key?' };
+      const found = await server.call(`/api/v1/lists/audit/entries?q=entity_type:operator_key%20entity_id:${id}`, { key: server.operator, headers });
+      expect((await server.call(`/api/v1/lists/audit/entries?q=entity_id:${id}`, { key: server.keyA })).body).toMatchObject({ rows: [] });
+      return (found.body as { rows: object[] }).rows;
+    };
+    const { principal } = (await whoAmI(server.operator)).body as { principal: { actor: { id: string } } };
+    const why = { 'x-plinth-reason': 'ticket 7' };
+    const made = await server.call('/api/v1/operators/keys', {
+      method: 'POST',
+      key: server.operator,
+      headers: why,
+      body: { name: 'night shift', scopes: ['*'] },
+    });
+    const { id, secret } = made.body as { id: string; secret: string };
+    for (const _twice of [1, 2]) await server.call(`/api/v1/operators/keys/${id}`, { method: 'DELETE', key: server.operator });
+    const entries = await entriesOf(id);
+    expect(entries).toMatchObject([
+      { action: 'operator_key.revoked', actor_type: 'operator', actor_id: principal.actor.id, reason: null },
+      { action: 'operator_key.created', actor_type: 'operator', actor_id: principal.actor.id, reason: 'ticket 7' },
+    ]);
+    expect(JSON.stringify(entries)).not.toContain(secret);
+    const own = await ensureAdminKey(server.database.plinth, newSecret('operator'));
+    expect(await entriesOf(own.id)).toMatchObject([{ action: 'operator_key.created', actor_type: 'system', actor_id: 'plinth' }]);
+  });
 });
 const newSecretOnce = newSecret('operator');
 

@@ -29,13 +29,27 @@ export const errors = {
   link_invalid: {
     status: 401,
     title: 'The login link is unknown, used or expired',
-    wayOut: 'Start plinth dev again for a new link, or sign in with a key; a link works once and for 15 minutes.',
+    wayOut: 'plinth login prints a new link; a link works once and for 15 minutes. Or sign in with a key.',
   },
-  session_invalid: { status: 401, title: 'The console session is not valid any more', wayOut: 'Open a new login link.' },
+  session_invalid: {
+    status: 401,
+    title: 'The console session is not valid any more',
+    wayOut: 'Open a new login link (plinth login prints one), or sign in with a key.',
+  },
   cross_site: { status: 403, title: 'A console session was used from another site', wayOut: 'Call from the console itself, or use an API key.' },
   admin_key_malformed: {
     status: 400,
     title: 'PLINTH_ADMIN_KEY is not a Plinth key',
     wayOut: 'Leave it unset to have one made, or set a key made by plinth: plk_operator_...',
+  },
+  admin_key_revoked: {
+    status: 409,
+    title: 'PLINTH_ADMIN_KEY was revoked',
+    wayOut: 'Give another operator key (POST /api/v1/operators/keys makes one), or leave it unset.',
+  },
+  admin_key_expired: {
+    status: 409,
+    title: 'PLINTH_ADMIN_KEY has expired',
+    wayOut: 'Give another operator key (POST /api/v1/operators/keys makes one), or leave it unset.',
   },
 } as const satisfies ErrorCatalogue;

@@ -1,10 +1,9 @@
 import { z } from 'zod';
-import { literal } from '#kernel/database.ts';
 import { raiser } from '#kernel/errors.ts';
 import { procedure } from '#kernel/rpc.ts';
-import type { AuditEntry } from '#modules/audit';
 import { errors } from './errors.ts';
 import type { AccessTransaction } from './transaction.ts';
+import { NO_TENANT, recordIn } from './transaction.ts';
 
 const fail = raiser('access', errors);
 
@@ -22,16 +21,6 @@ type Tenant = z.infer<typeof tenant>;
 const COLUMNS = 'id, slug, name, status, attributes, created_at, updated_at';
 const slug = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'lower-case letters, digits, _ and -');
 
-/** Writes an entry to the audit log of a tenant from a transaction that stands outside every tenant. */
-async function recordIn(tx: AccessTransaction, tenantId: string, entry: AuditEntry): Promise<void> {
-  await tx.query('set local role plinth_app');
-  await tx.query(`set local plinth.tenant_id = ${literal(tenantId)}`);
-  tx.audit.record(entry);
-  await tx.flush();
-  await tx.query(`set local plinth.tenant_id = ''`);
-  await tx.query('set local role plinth_worker');
-}
-
 const list = procedure({ rest: 'GET /tenants', permission: 'tenants.read', exactJson: true, operator: true, summary: 'All tenants, newest first' })
   .input(z.object({ cursor: z.uuid().optional(), limit: z.number().int().min(1).max(200).default(50) }))
   .output(z.object({ tenants: z.array(tenant), next_cursor: z.uuid().nullable() }))
@@ -45,7 +34,17 @@ const list = procedure({ rest: 'GET /tenants', permission: 'tenants.read', exact
   });
 
 const create = procedure({ rest: 'POST /tenants', permission: 'tenants.write', exactJson: true, operator: true, summary: 'Adds a tenant' })
-  .input(z.object({ id: z.uuid().optional(), slug, name: z.string().min(1).max(200), attributes: z.record(z.string(), z.unknown()).default({}) }))
+  .input(
+    z.object({
+      id: z
+        .uuid()
+        .refine((id) => id !== NO_TENANT, 'stands for the whole installation')
+        .optional(),
+      slug,
+      name: z.string().min(1).max(200),
+      attributes: z.record(z.string(), z.unknown()).default({}),
+    }),
+  )
   .output(tenant)
   .mutation(async ({ ctx, input }) => {
     const tx = ctx.tx as AccessTransaction;
