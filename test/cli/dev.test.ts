@@ -150,6 +150,19 @@ describe('plinth dev with PLINTH_DATABASE_URL', { timeout }, () => {
     expect((await database.admin.query(`select slug from plinth_kernel.tenants where slug = 'theirs'`)).rows).toEqual([{ slug: 'theirs' }]);
   });
 
+  test('its own admin key was revoked: the next start makes a new one and says so, the old one stays refused', async () => {
+    await database.admin.query('update plinth_access.operator_keys set revoked_at = now()');
+    const { adminKey: old } = JSON.parse(await readFile(join(own, 'secrets.json'), 'utf8')) as State;
+    const running = dev({ PLINTH_DATA_DIR: own, PLINTH_DATABASE_URL: database.url });
+    await running.line(/The admin key of the last start was revoked; this start made a new one/);
+    await running.line(/Ready in /);
+    const state = await stateOf(own);
+    expect(state.adminKey).not.toBe(old);
+    expect(await post(state, '/tenants', { slug: 'later', name: 'Later' })).toBe(200);
+    expect(await post({ ...state, adminKey: old }, '/tenants', { slug: 'never', name: 'Never' })).toBe(401);
+    expect((await running.stop('SIGINT')).code).toBe(0);
+  });
+
   test('a database that does not answer ends it with a sentence and exit code 1', async () => {
     const { code, stderr } = await dev({ PLINTH_DATA_DIR: own, PLINTH_DATABASE_URL: 'postgres://u@127.0.0.1:1/x' }).ended;
     expect(stderr).toContain('ECONNREFUSED');

@@ -66,6 +66,18 @@ test('a realtime backplane that does not answer is a warning that says what it c
   ]);
 });
 
+test('a key set without an audience, and no session secret, are warnings', { timeout }, async () => {
+  const env = { PLINTH_DATABASE_URL: database.serverUrl, PLINTH_JWKS_URL: 'https://id.test/keys', ...key };
+  const bound = { ...env, PLINTH_JWT_AUDIENCE: 'plinth', PLINTH_SESSION_SECRET: 'a secret of a test that is longer than 32 bytes' };
+  const [open, set] = (await Promise.all([command(['doctor', '--json'], env), command(['doctor', '--json'], bound)])).map((ended) => json<Report>(ended));
+  const found = (report: Report | undefined) => report?.findings.filter(({ check }) => ['JWT audience', 'session secret'].includes(check));
+  expect(found(open)).toMatchObject([
+    { check: 'JWT audience', state: 'warning', wayOut: expect.stringContaining('PLINTH_JWT_AUDIENCE') },
+    { check: 'session secret', state: 'warning', wayOut: expect.stringContaining('PLINTH_SESSION_SECRET') },
+  ]);
+  expect(found(set)).toEqual([]);
+});
+
 test('a superuser is refused, with the way out, and the exit code is 1', { timeout }, async () => {
   const [ended, text] = await Promise.all([
     command(['doctor', '--json'], { PLINTH_DATABASE_URL: database.url, ...key }),

@@ -1,6 +1,11 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { newSecret } from '../../packages/plinth/src/kernel/secret-text.ts';
 import { type TestDatabase, testDatabase } from '../../packages/plinth/src/testing/database.ts';
-import { command, startCommand, stretched } from './command.ts';
+import { command, json, startCommand, stretched } from './command.ts';
 
 const timeout = 120_000;
 const ROLES = { bypassrls: 'plinth_cli_test_bypass', owner: 'plinth_cli_test_owner' } as const;
@@ -73,5 +78,110 @@ describe('plinth start and plinth worker as a proper role', () => {
     const { code, ms } = await running.stop('SIGTERM');
     expect(code).toBe(0);
     expect(ms).toBeLessThan(stretched(5_000));
+  });
+});
+
+interface Login {
+  link: string;
+  operator_key_id: string;
+  secret: string | null;
+}
+
+describe('plinth start in production', () => {
+  let folder: string;
+  const secrets = {
+    PLINTH_ADMIN_KEY: newSecret('operator'),
+    PLINTH_JWT_SECRET: randomBytes(32).toString('hex'),
+    PLINTH_SESSION_SECRET: randomBytes(32).toString('hex'),
+  };
+  const settings = () => ({
+    ...secrets,
+    PLINTH_DATABASE_URL: database.serverUrl,
+    PLINTH_PORT: '0',
+    PLINTH_CONSOLE_DIR: folder,
+    PLINTH_PUBLIC_URL: 'https://plinth.example.org',
+    PLINTH_TRUST_PROXY: 'true',
+    PLINTH_JWT_ISSUER: 'https://id.test',
+    PLINTH_JWT_AUDIENCE: 'plinth',
+    PLINTH_JWT_CLAIM_TENANT: 'org.id',
+  });
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'plinth-cli-start-'));
+    await writeFile(join(folder, 'index.html'), '<!doctype html><title>console</title>');
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  const login = async (origin: string, link: string): Promise<Response> => {
+    const token = new URLSearchParams(new URL(link).hash.slice(1)).get('token');
+    const headers = { 'content-type': 'application/json', origin, 'x-forwarded-proto': 'https' };
+    return fetch(`${origin}/api/v1/console/login`, { method: 'POST', headers, body: JSON.stringify({ token }) });
+  };
+
+  test('the console is served, plinth login signs in at every server process, tokens are bound to issuer and audience, the proxy is believed', {
+    timeout,
+  }, async () => {
+    const both = [startCommand(['start'], settings()), startCommand(['start'], settings())];
+    const [origin = '', other = ''] = await Promise.all(both.map(async (one) => (await one.line(/Serving on (\S+)/))[1] ?? ''));
+    await Promise.all(both.map((one) => one.line(/Console at https:\/\/plinth\.example\.org\/console; plinth login prints a link that signs in\.$/)));
+    expect(await (await fetch(`${origin}/console`)).text()).toContain('<title>console</title>');
+
+    const { link } = json<Login>(await command(['login', '--json'], settings()));
+    expect(link).toMatch(/^https:\/\/plinth\.example\.org\/console#token=plk_login_/);
+    const signedIn = await login(origin, link);
+    expect(signedIn.status).toBe(200);
+    const cookie = signedIn.headers.get('set-cookie') ?? '';
+    expect(cookie).toMatch(/; Secure$/);
+    const session = { cookie: cookie.split(';')[0] ?? '', 'sec-fetch-site': 'same-origin' };
+    for (const server of [origin, other])
+      expect(await (await fetch(`${server}/api/v1/me`, { headers: session })).json()).toMatchObject({ principal: { operator: true } });
+
+    const proxied = { ...session, 'x-forwarded-for': '203.0.113.9', 'x-plinth-tenant': database.tenantA, 'x-plinth-reason': 'behind a proxy' };
+    expect((await fetch(`${origin}/api/v1/users`, { headers: proxied })).status).toBe(200);
+    expect((await database.admin.query(`select ip from plinth_access.operator_access where reason = 'behind a proxy'`)).rows).toEqual([{ ip: '203.0.113.9' }]);
+
+    const ask = async (claims: object): Promise<number> => {
+      const exp = Math.floor(Date.now() / 1000) + 300;
+      const payload = { iss: 'https://id.test', aud: 'plinth', sub: 'ada', org: { id: database.tenantA }, exp, ...claims };
+      const signed = [{ alg: 'HS256' }, payload].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+      const bearer = `${signed}.${createHmac('sha256', secrets.PLINTH_JWT_SECRET).update(signed).digest('base64url')}`;
+      return (await fetch(`${origin}/api/v1/me`, { headers: { authorization: `Bearer ${bearer}` } })).status;
+    };
+    expect(await ask({})).toBe(200);
+    for (const wrong of [{ aud: 'other' }, { iss: 'https://evil.test' }, { org: {}, tenant_id: database.tenantA }]) expect(await ask(wrong)).toBe(401);
+    for (const running of both) {
+      for (const secret of Object.values(secrets)) expect(running.printed()).not.toContain(secret);
+      expect((await running.stop('SIGTERM')).code).toBe(0);
+    }
+  });
+
+  test('a PLINTH_ADMIN_KEY that was revoked is refused before it listens, and plinth login does not bring it back', { timeout }, async () => {
+    const env = { ...settings(), PLINTH_ADMIN_KEY: newSecret('operator') };
+    const { operator_key_id: id } = json<Login>(await command(['login', '--json'], env));
+    await database.admin.query('update plinth_access.operator_keys set revoked_at = now() where id = $1', [id]);
+    const [started, link, byId] = await Promise.all([command(['start'], env), command(['login'], env), command(['login', '--key', id], env)]);
+    for (const { code, stdout, stderr } of [started, link]) {
+      expect(stderr).toContain('PLINTH_ADMIN_KEY was revoked');
+      expect(stderr).toContain('Give another operator key');
+      expect(stdout).toBe('');
+      expect(stderr).not.toContain(env.PLINTH_ADMIN_KEY);
+      expect(code).toBe(1);
+    }
+    expect(byId).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('The API key was revoked') });
+  });
+
+  test('without PLINTH_ADMIN_KEY, plinth login makes the first operator key and tells it once', { timeout }, async () => {
+    await database.admin.query('update plinth_access.operator_keys set revoked_at = now() where revoked_at is null');
+    const env = { PLINTH_DATABASE_URL: database.serverUrl };
+    const first = await command(['login'], env);
+    expect(first.stdout).toMatch(/^http:\/\/127\.0\.0\.1:4400\/console#token=plk_login_\S+$/m);
+    expect(first.stdout).toMatch(/is not told again: plk_operator_\S+$/m);
+    expect((await command(['login'], env)).stdout).not.toContain('plk_operator_');
+    expect(await command(['login', '--key', 'mine'], env)).toMatchObject({ code: 2, stderr: expect.stringContaining('--key is not the id of a key') });
+  });
+
+  test('a folder without a console is refused', { timeout }, async () => {
+    const { code, stderr } = await command(['start'], { ...settings(), PLINTH_CONSOLE_DIR: tmpdir() });
+    expect(stderr).toContain('has no index.html: node apps/console/build.ts');
+    expect(code).toBe(2);
   });
 });

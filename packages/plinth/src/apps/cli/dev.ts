@@ -3,8 +3,11 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defineCommand } from 'citty';
 import { createLoginLink, ensureAdminKey } from '#apps/server/index.ts';
+import { PlinthError } from '#kernel/errors.ts';
 import type { ModuleMap } from '#kernel/module.ts';
+import { newSecret } from '#kernel/secret-text.ts';
 import { modules } from '#registry';
+import { CLONE, freshConsole } from './console.ts';
 import type { OpenDatabase } from './database.ts';
 import { openDatabase } from './database.ts';
 import type { Environment } from './environment.ts';
@@ -15,9 +18,6 @@ import { runParts } from './process.ts';
 import type { DevSecrets } from './secrets.ts';
 import { readSecrets, writeSecrets } from './secrets.ts';
 import { untilStopped } from './until-stopped.ts';
-
-/** Root of the clone that this file stands in; undefined where Plinth is installed as a package. */
-const CLONE = new URL('../../../../../', import.meta.url);
 
 /** The example modules of a clone: `demo` and `github`, written like anybody's own. */
 export async function withExamples(): Promise<ModuleMap> {
@@ -45,20 +45,23 @@ async function startDemo(running: RunningParts, secrets: DevSecrets): Promise<De
   );
 }
 
-async function consoleDirectory(): Promise<string | undefined> {
-  const file = new URL('apps/console/build.ts', CLONE);
-  if (!existsSync(file)) return undefined;
-  const { consoleDist } = (await import(file.href)) as { consoleDist: () => Promise<string> };
-  return task('Built the console', consoleDist, () => 'Console is built');
-}
+const GONE: readonly string[] = ['access_admin_key_revoked', 'access_admin_key_expired'];
 
-/** The operator key, made once and kept in the data folder so that every start can show it. */
+/** The operator key, made once and kept in the data folder so that every start can show it; a new one when that was revoked or has expired. */
 async function adminKey(environment: Environment, secrets: DevSecrets, running: RunningParts): Promise<{ id: string; key: string }> {
-  const given = environment.adminKey ?? secrets.adminKey;
-  const made = await ensureAdminKey(running.plinth, given);
-  const key = made.secret ?? given ?? '';
-  if (!environment.adminKey && key !== secrets.adminKey) await writeSecrets(environment.dataDir, { ...secrets, adminKey: key });
-  return { id: made.id, key };
+  const ensure = async (key: string) => ({ id: (await ensureAdminKey(running.plinth, key)).id, key });
+  const fresh = async () => {
+    const key = newSecret('operator');
+    await writeSecrets(environment.dataDir, { ...secrets, adminKey: key });
+    return ensure(key);
+  };
+  if (environment.adminKey) return ensure(environment.adminKey);
+  if (!secrets.adminKey) return fresh();
+  return ensure(secrets.adminKey).catch((error: unknown) => {
+    if (!(error instanceof PlinthError) || !GONE.includes(error.code)) throw error;
+    say(`  ! The admin key of the last start ${error.code === GONE[0] ? 'was revoked' : 'has expired'}; this start made a new one.`);
+    return fresh();
+  });
 }
 
 /** What other commands (`plinth replay`, `plinth trace`) need to find this process. */
@@ -100,18 +103,21 @@ async function run(environment: Environment): Promise<void> {
   let running: RunningParts | undefined;
   let demo: Demo | undefined;
   try {
-    const directory = await consoleDirectory();
+    const consoleDirectory = await freshConsole(environment);
     running = await task(
       'Started the API and the worker',
       () =>
         runParts({
-          environment: { ...environment, masterKey: environment.masterKey ?? secrets.masterKey },
+          environment: {
+            ...environment,
+            masterKey: environment.masterKey ?? secrets.masterKey,
+            sessionSecret: environment.sessionSecret ?? secrets.sessionSecret,
+          },
           modules: all,
           serverUrl: database.serverUrl,
           maintenanceUrl: environment.maintenanceUrl ?? database.adminUrl,
           parts: ['server', 'worker'],
-          sessionSecret: secrets.sessionSecret,
-          consoleDirectory: directory,
+          consoleDirectory,
           development: true,
         }),
       ({ serving }) => `Serving on ${serving?.origin}${serving?.taken ? `, because port ${serving.taken} is taken` : ''}`,

@@ -122,10 +122,28 @@ function masterKeyFinding(given: string | undefined, development: boolean, kept:
 }
 
 function keys(environment: Environment, development: boolean, kept: string | undefined): Finding[] {
-  const jwt = environment.jwtSecret;
+  const { jwt, sessionSecret } = environment;
   return [
     masterKeyFinding(environment.masterKey, development, kept),
-    ...(jwt !== undefined && Buffer.byteLength(jwt) < 32 ? [fault('JWT secret', 'shorter than 32 bytes', 'Set PLINTH_JWT_SECRET to at least 32 bytes.')] : []),
+    ...(jwt?.secret && Buffer.byteLength(jwt.secret) < 32 ? [fault('JWT secret', 'shorter than 32 bytes', 'Set PLINTH_JWT_SECRET to at least 32 bytes.')] : []),
+    ...(jwt?.jwksUrl && !jwt.audience
+      ? [
+          warning(
+            'JWT audience',
+            'not set',
+            'Any token of this identity provider that names a tenant is taken, whatever it was made for: set PLINTH_JWT_AUDIENCE.',
+          ),
+        ]
+      : []),
+    ...(sessionSecret || development
+      ? []
+      : [
+          warning(
+            'session secret',
+            'not set',
+            'Sign-ins to the console end with the process and hold at that process only: set PLINTH_SESSION_SECRET (openssl rand -base64 32).',
+          ),
+        ]),
     ...(['PLINTH_CONTENT_URL', 'PLINTH_OLAP_URL', 'PLINTH_QUEUE_URL', 'PLINTH_NOTIFICATIONS_URL'] as const).flatMap((name) =>
       process.env[name]
         ? [warning('tiers', `${name} is set`, 'Tiers in databases of their own are not served by this version yet; everything stays in the main database.')]

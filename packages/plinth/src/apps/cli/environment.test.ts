@@ -1,6 +1,10 @@
-/** What the environment may say of the backplane, and what is refused with the way out. */
+/** What the environment may say, and what is refused with the way out. */
+import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { readEnvironment, SettingFault } from './environment.ts';
+
+const SECRET = 'a secret of a test that is longer than 32 bytes';
+const JWKS = 'https://id.test/keys';
 
 describe('PLINTH_REALTIME_BACKPLANE', () => {
   test.each([
@@ -27,4 +31,67 @@ describe('PLINTH_REALTIME_BACKPLANE', () => {
       expect.not.objectContaining({ message: expect.stringContaining('secret') }),
     );
   });
+});
+
+describe('PLINTH_JWT_*', () => {
+  test('without a secret and a key set no token is taken, whatever else is set', () => {
+    expect(readEnvironment({ PLINTH_JWT_ISSUER: 'https://id.test', PLINTH_JWT_AUDIENCE: 'plinth' }).jwt).toBeUndefined();
+  });
+
+  test('issuer, audience and claims go to the verifier', () => {
+    const claims = {
+      PLINTH_JWT_CLAIM_TENANT: 'https://app.test/tenant, app.tenant',
+      PLINTH_JWT_CLAIM_USER: 'email',
+      PLINTH_JWT_CLAIM_ROLES: 'realm_access.roles',
+    };
+    expect(readEnvironment({ PLINTH_JWKS_URL: JWKS, PLINTH_JWT_ISSUER: 'https://id.test', PLINTH_JWT_AUDIENCE: 'plinth', ...claims }).jwt).toEqual({
+      jwksUrl: JWKS,
+      issuer: 'https://id.test',
+      audience: 'plinth',
+      claims: { tenant: ['https://app.test/tenant', 'app.tenant'], user: ['email'], roles: ['realm_access.roles'] },
+    });
+    expect(readEnvironment({ PLINTH_JWT_SECRET: SECRET }).jwt).toEqual({ secret: SECRET, claims: {} });
+  });
+
+  test('a secret beside a key set, and a key set without an address, are refused; the secret is not repeated', () => {
+    const both = () => readEnvironment({ PLINTH_JWT_SECRET: SECRET, PLINTH_JWKS_URL: JWKS });
+    expect(both).toThrow(SettingFault);
+    expect(both).toThrow(expect.not.objectContaining({ message: expect.stringContaining(SECRET) }));
+    expect(() => readEnvironment({ PLINTH_JWKS_URL: 'id.test' })).toThrow(/PLINTH_JWKS_URL is no URL/);
+  });
+});
+
+describe('PLINTH_TRUST_PROXY', () => {
+  test.each([
+    [undefined, false],
+    ['', false],
+    ['false', false],
+    ['0', false],
+    ['true', true],
+    ['1', true],
+  ])('%j is %s', (PLINTH_TRUST_PROXY, expected) => expect(readEnvironment({ PLINTH_TRUST_PROXY }).trustProxy).toBe(expected));
+
+  test('anything else is refused: nobody believes a header by a slip', () => {
+    expect(() => readEnvironment({ PLINTH_TRUST_PROXY: '10.0.0.0/8' })).toThrow(/is "10.0.0.0\/8": give true or false/);
+  });
+});
+
+test('a session secret that is too short is refused and not repeated', () => {
+  const read = () => readEnvironment({ PLINTH_SESSION_SECRET: 'hunter2' });
+  expect(read).toThrow(SettingFault);
+  expect(read).toThrow(/^PLINTH_SESSION_SECRET is shorter than 32 bytes/);
+  expect(read).toThrow(expect.not.objectContaining({ message: expect.stringContaining('hunter2') }));
+  expect(readEnvironment({ PLINTH_SESSION_SECRET: SECRET }).sessionSecret).toBe(SECRET);
+});
+
+test('docs/environment.md tells of every variable that is read, and of no other', async () => {
+  const [code, docs] = await Promise.all(
+    [new URL('environment.ts', import.meta.url), new URL('../../../../../docs/environment.md', import.meta.url)].map((file) => readFile(file, 'utf8')),
+  );
+  const read = (code ?? '').matchAll(/'(PLINTH_[A-Z_]+)'/g);
+  const rows = (docs ?? '').split('\n').filter((line) => line.startsWith('| `PLINTH_'));
+  const told = rows.flatMap((row) => [...(row.split(' | ')[0] ?? '').matchAll(/`(PLINTH_[A-Z_]+)`/g)]);
+  const names = (found: Iterable<RegExpMatchArray>) => [...new Set([...found].map(([, name]) => name))].sort();
+  expect(names(told).length).toBeGreaterThan(20);
+  expect(names(told)).toEqual(names(read));
 });

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
+import type { JwtOptions } from '#apps/server/index.ts';
 
-/** What the environment says (design.md section 2); read here and nowhere else. */
+/** What the environment says (docs/environment.md); read here and nowhere else. */
 export interface Environment {
   /** Unset: the embedded server. */
   databaseUrl: string | undefined;
@@ -19,8 +20,14 @@ export interface Environment {
   relay: readonly Relayed[];
   /** What brings hints of other processes to /realtime: a URL of NATS or Redis; undefined: PostgreSQL; false: nothing, so that it polls. */
   realtimeBackplane: string | false | undefined;
-  jwtSecret: string | undefined;
-  jwksUrl: string | undefined;
+  /** Undefined: no JWT is taken. */
+  jwt: JwtOptions | undefined;
+  /** Signs sign-ins to the console. */
+  sessionSecret: string | undefined;
+  /** Folder of the built console. Unset: that of the clone. */
+  consoleDir: string | undefined;
+  /** X-Forwarded-For and X-Forwarded-Proto are believed. */
+  trustProxy: boolean;
   /** Origin of this server as others reach it; links that are sent begin with it. */
   publicUrl: string | undefined;
   /** Origins whose pages may embed the customer portal. */
@@ -38,6 +45,19 @@ const portOf = (text: string | undefined): number => {
   return port;
 };
 
+/** Texts with commas between. */
+const listOf = (text: string | undefined): string[] =>
+  (text ?? '')
+    .split(',')
+    .map((one) => one.trim())
+    .filter((one) => one !== '');
+
+function flagOf(name: string, text: string | undefined): boolean {
+  if (text === undefined || text === 'false' || text === '0') return false;
+  if (text === 'true' || text === '1') return true;
+  throw new SettingFault(`${name} is ${JSON.stringify(text)}: give true or false.`);
+}
+
 const LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
 const RELAYED = ['nats', 'redis'] as const;
@@ -45,9 +65,8 @@ export type Relayed = (typeof RELAYED)[number];
 
 /** PLINTH_RELAY: names with commas between. Each needs its URL. */
 function relayed(text: (name: string) => string | undefined): Relayed[] {
-  const names = (text('PLINTH_RELAY') ?? '').split(',').filter((name) => name.trim() !== '');
-  return names.map((name) => {
-    const known = RELAYED.find((one) => one === name.trim());
+  return listOf(text('PLINTH_RELAY')).map((name) => {
+    const known = RELAYED.find((one) => one === name);
     if (!known)
       throw new SettingFault(`PLINTH_RELAY is ${JSON.stringify(text('PLINTH_RELAY'))}: give one of ${RELAYED.join(', ')}, or both with a comma between.`);
     const url = `PLINTH_${known.toUpperCase()}_URL`;
@@ -80,6 +99,31 @@ function originOf(name: string, text: string): string {
   return origin;
 }
 
+/** PLINTH_JWT_*: which tokens are taken, and which of their claims say who is calling. */
+function jwtOf(text: (name: string) => string | undefined): JwtOptions | undefined {
+  const [secret, jwksUrl] = [text('PLINTH_JWT_SECRET'), text('PLINTH_JWKS_URL')];
+  if (secret && jwksUrl) throw new SettingFault('PLINTH_JWT_SECRET and PLINTH_JWKS_URL are both set: give one of them.');
+  if (!secret && !jwksUrl) return undefined;
+  if (jwksUrl && !URL.canParse(jwksUrl)) throw new SettingFault('PLINTH_JWKS_URL is no URL: give one such as https://id.example.com/.well-known/jwks.json.');
+  const claim = (name: string): string[] | undefined => {
+    const names = listOf(text(name));
+    return names.length > 0 ? names : undefined;
+  };
+  return {
+    secret,
+    jwksUrl,
+    issuer: text('PLINTH_JWT_ISSUER'),
+    audience: text('PLINTH_JWT_AUDIENCE'),
+    claims: { tenant: claim('PLINTH_JWT_CLAIM_TENANT'), user: claim('PLINTH_JWT_CLAIM_USER'), roles: claim('PLINTH_JWT_CLAIM_ROLES') },
+  };
+}
+
+function sessionSecretOf(text: string | undefined): string | undefined {
+  if (text !== undefined && Buffer.byteLength(text) < 32)
+    throw new SettingFault('PLINTH_SESSION_SECRET is shorter than 32 bytes: openssl rand -base64 32 makes one.');
+  return text;
+}
+
 export function readEnvironment(env: Record<string, string | undefined> = process.env): Environment {
   const text = (name: string): string | undefined => env[name] || undefined;
   const level = text('PLINTH_LOG_LEVEL');
@@ -93,18 +137,17 @@ export function readEnvironment(env: Record<string, string | undefined> = proces
     host: text('PLINTH_HOST') ?? '127.0.0.1',
     adminKey: text('PLINTH_ADMIN_KEY'),
     masterKey: text('PLINTH_MASTER_KEY'),
-    masterKeysOld: (text('PLINTH_MASTER_KEY_OLD') ?? '').split(',').filter((key) => key.trim() !== ''),
+    masterKeysOld: listOf(text('PLINTH_MASTER_KEY_OLD')),
     natsUrl: text('PLINTH_NATS_URL'),
     redisUrl: text('PLINTH_REDIS_URL'),
     relay: relayed(text),
     realtimeBackplane: backplaneOf(text),
-    jwtSecret: text('PLINTH_JWT_SECRET'),
-    jwksUrl: text('PLINTH_JWKS_URL'),
+    jwt: jwtOf(text),
+    sessionSecret: sessionSecretOf(text('PLINTH_SESSION_SECRET')),
+    consoleDir: text('PLINTH_CONSOLE_DIR'),
+    trustProxy: flagOf('PLINTH_TRUST_PROXY', text('PLINTH_TRUST_PROXY')),
     publicUrl: text('PLINTH_PUBLIC_URL') && originOf('PLINTH_PUBLIC_URL', text('PLINTH_PUBLIC_URL') ?? ''),
-    portalOrigins: (text('PLINTH_PORTAL_ORIGINS') ?? '')
-      .split(',')
-      .filter((origin) => origin.trim() !== '')
-      .map((origin) => originOf('PLINTH_PORTAL_ORIGINS', origin.trim())),
+    portalOrigins: listOf(text('PLINTH_PORTAL_ORIGINS')).map((origin) => originOf('PLINTH_PORTAL_ORIGINS', origin)),
     logLevel: level as Environment['logLevel'],
   };
 }

@@ -7,6 +7,7 @@ const main = defineCommand({
     dev: () => import('./dev.ts').then((file) => file.dev),
     start: () => import('./serve.ts').then((file) => file.start),
     worker: () => import('./serve.ts').then((file) => file.worker),
+    login: () => import('./login.ts').then((file) => file.login),
     migrate: () => import('./migrate.ts').then((file) => file.migrate),
     doctor: () => import('./doctor.ts').then((file) => file.doctor),
     maintain: () => import('./maintain.ts').then((file) => file.maintain),

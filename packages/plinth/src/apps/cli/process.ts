@@ -23,7 +23,6 @@ export interface RunOptions {
   maintenanceUrl?: string | undefined;
   /** Which parts this process is. */
   parts: readonly ('server' | 'worker')[];
-  sessionSecret?: string | undefined;
   consoleDirectory?: string | undefined;
   /** Webhooks and other calls may reach loopback and plain http: development only. */
   development?: boolean;
@@ -77,10 +76,8 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
         plinth,
         services,
         metrics: prometheusMetrics({ pool: plinth.pool }),
-        auth: {
-          sessionSecret: options.sessionSecret,
-          ...(environment.jwtSecret ? { jwt: { secret: environment.jwtSecret } } : environment.jwksUrl ? { jwt: { jwksUrl: environment.jwksUrl } } : {}),
-        },
+        auth: { sessionSecret: environment.sessionSecret, jwt: environment.jwt },
+        trustProxy: environment.trustProxy,
         ...(realtimeBackplane === undefined ? {} : { realtime: { backplane: bus?.backplane ?? false } }),
         portal: { origins: environment.portalOrigins, publicUrl: environment.publicUrl },
         ...(options.consoleDirectory ? { console: { directory: options.consoleDirectory } } : {}),

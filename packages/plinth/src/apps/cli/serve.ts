@@ -2,23 +2,35 @@ import { defineCommand } from 'citty';
 import { ensureAdminKey, readiness } from '#apps/server/index.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import { modules } from '#registry';
+import { builtConsole } from './console.ts';
 import type { Environment } from './environment.ts';
 import { readEnvironment, SettingFault } from './environment.ts';
-import { say, told } from './output.ts';
+import { dim, say, told } from './output.ts';
 import { runParts } from './process.ts';
 import { untilStopped } from './until-stopped.ts';
 
-/** Looks before anything listens or works: a role that row security does not bind must not answer a single call. */
-async function assertReady(url: string): Promise<void> {
+/**
+ * Looks before anything listens or works: a role that row security does not bind must not answer a single call, nor a server whose
+ * PLINTH_ADMIN_KEY was revoked.
+ */
+async function prepare(url: string, adminKey: string | undefined): Promise<void> {
   const plinth = createKernel({ modules, database: { url, max: 1, applicationName: 'plinth start' } });
   try {
     const { tiers } = await readiness(plinth as never, {});
     const faults = Object.values(tiers).flatMap(({ checks }) => checks.filter((check) => !check.ok).map((check) => check.fault ?? check.name));
     if (faults.length > 0)
       throw Object.assign(new Error(`Not ready to serve: ${faults.join('; ')}`), { wayOut: 'plinth doctor looks at everything and names the way out.' });
+    if (adminKey) await ensureAdminKey(plinth, adminKey);
   } finally {
     await plinth.close();
   }
+}
+
+/** What there is to know of the console, in a line. */
+function consoleNote({ publicUrl, sessionSecret }: Environment, directory: string | undefined, origin: string): string {
+  if (!directory) return 'The console is not built: node apps/console/build.ts builds it, or name a folder with it in PLINTH_CONSOLE_DIR.';
+  const lasts = sessionSecret ? '' : '; sign-ins end with this process, because PLINTH_SESSION_SECRET is not set';
+  return `Console at ${publicUrl ?? origin}/console; plinth login prints a link that signs in${lasts}.`;
 }
 
 /** Serving a database that somebody else runs: nothing is created, and a role that row security does not bind is refused. */
@@ -26,13 +38,17 @@ async function serveParts(environment: Environment, parts: readonly ('server' | 
   if (!environment.databaseUrl)
     throw new SettingFault('PLINTH_DATABASE_URL is not set. Give the URL of the serving role, or use plinth dev for an embedded database.');
   const stopped = untilStopped(new Promise(() => {}));
-  await assertReady(environment.databaseUrl);
-  const running = await runParts({ environment, modules, serverUrl: environment.databaseUrl, maintenanceUrl: environment.maintenanceUrl, parts });
+  const serves = parts.includes('server');
+  const consoleDirectory = serves ? builtConsole(environment) : undefined;
+  await prepare(environment.databaseUrl, serves ? environment.adminKey : undefined);
+  const { databaseUrl: serverUrl, maintenanceUrl } = environment;
+  const running = await runParts({ environment, modules, serverUrl, maintenanceUrl, parts, consoleDirectory });
   try {
-    if (environment.adminKey) await ensureAdminKey(running.plinth, environment.adminKey);
     const { serving } = running;
-    if (serving) say(`Serving on ${serving.origin}${serving.taken ? `, because port ${serving.taken} is taken` : ''}`);
-    else say('Working');
+    if (serving) {
+      say(`Serving on ${serving.origin}${serving.taken ? `, because port ${serving.taken} is taken` : ''}`);
+      say(dim(`  ${consoleNote(environment, consoleDirectory, serving.origin)}`));
+    } else say('Working');
     await stopped;
   } finally {
     await running.stop();
@@ -40,7 +56,7 @@ async function serveParts(environment: Environment, parts: readonly ('server' | 
 }
 
 export const start = defineCommand({
-  meta: { name: 'start', description: 'Serve the API (and, unless --no-worker, work) on the database of PLINTH_DATABASE_URL.' },
+  meta: { name: 'start', description: 'Serve the API and the console (and, unless --no-worker, work) on the database of PLINTH_DATABASE_URL.' },
   args: { worker: { type: 'boolean', default: true, description: 'Also run jobs, deliveries and schedules in this process' } },
   run: ({ args }) => told(() => serveParts(readEnvironment(), args.worker ? ['server', 'worker'] : ['server']))(undefined).then(() => process.exit()),
 });

@@ -42,7 +42,7 @@ export async function fileIn(directory: string, path: string): Promise<BuiltFile
 export const noConsole = (): PlinthError =>
   fail('unknown_route', {
     message: 'The console is not part of this installation',
-    wayOut: 'Build it with node apps/console/build.ts, or give its folder to createHandler.',
+    wayOut: 'Build it with node apps/console/build.ts and start again, or give its folder: PLINTH_CONSOLE_DIR, or console in createHandler.',
   });
 
 /** `lasting`: the name of the file changes with what is in it. */

@@ -6,7 +6,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import { measured } from '#kernel/telemetry.ts';
 import { finish, problem } from './answer.ts';
 import type { Exchange, Host, Server } from './host.ts';
-import { createHost } from './host.ts';
+import { createHost, isSecure } from './host.ts';
 import { mountApi } from './mount-api.ts';
 import { mountCloudEvents } from './mount-cloud-events.ts';
 import { mountConsole } from './mount-console.ts';
@@ -91,9 +91,6 @@ async function answer(host: Host, app: Server, request: Request, peer: Peer): Pr
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 /** A caller may invent methods; a metric must not have as many series. */
 const methodLabel = (method: string): string => (METHODS.has(method) ? method : 'other');
-
-const isSecure = (host: Host, request: Request): boolean =>
-  request.url.startsWith('https:') || (host.trustProxy && request.headers.get('x-forwarded-proto')?.split(',')[0]?.trim() === 'https');
 
 /** The answer, or 504 when there is none in time: a body that never ends must not hold its place for ever. */
 async function inTime(host: Host, exchange: Exchange, run: () => Promise<Response>): Promise<Response> {

@@ -90,6 +90,10 @@ export function createHost(options: ServerOptions): Host {
   };
 }
 
+/** True when the caller speaks TLS, to this process or to the trusted proxy in front of it. */
+export const isSecure = (host: Host, request: Request): boolean =>
+  request.url.startsWith('https:') || (host.trustProxy && request.headers.get('x-forwarded-proto')?.split(',')[0]?.trim() === 'https');
+
 /** A route for one method; every other method on its address is answered with 405 and the way out. */
 export function only(app: Server, method: 'GET' | 'POST', path: string, route: Route): void {
   const run: Route = (c) => {

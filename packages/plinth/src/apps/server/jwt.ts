@@ -16,7 +16,7 @@ export interface JwtOptions {
   /** Default: HS256 with a secret; RS256, PS256, ES256, ES384, EdDSA with a JWK set. Those of the other family are never taken. */
   algorithms?: readonly string[] | undefined;
   /** Where tenant, user and roles stand: claim names, with dots for claims in claims; several are tried in turn. Default tenant_id, sub, roles. */
-  claims?: { tenant?: string | readonly string[]; user?: string | readonly string[]; roles?: string | readonly string[] } | undefined;
+  claims?: Partial<Record<'tenant' | 'user' | 'roles', string | readonly string[] | undefined>> | undefined;
   /** How the JWK set is fetched; give the egress guard. Default: global fetch. */
   fetch?: typeof fetch | undefined;
 }

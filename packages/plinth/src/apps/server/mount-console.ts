@@ -5,7 +5,7 @@ import { json } from './answer.ts';
 import { readJsonBody } from './body.ts';
 import { fileAnswer, fileIn, filePage, noConsole, PAGE_POLICY } from './console-files.ts';
 import type { Exchange, Host, Server } from './host.ts';
-import { only } from './host.ts';
+import { isSecure, only } from './host.ts';
 import type { SessionKey } from './session.ts';
 
 async function page(host: Host, path: string): Promise<Response> {
@@ -38,7 +38,6 @@ async function keyFor(host: Host, given: z.infer<typeof credential>, exchange: E
 /** /console with its files, and the two calls that open and end its sessions. */
 export function mountConsole(app: Server, host: Host): void {
   const { sessions } = host.calls.authenticator;
-  const isSecure = (request: Request): boolean => request.url.startsWith('https:') || (host.trustProxy && request.headers.get('x-forwarded-proto') === 'https');
   only(app, 'POST', '/api/v1/console/login', async (c) => {
     sessions.checkOrigin(c.req.raw);
     const given = credential.safeParse(await readJsonBody(c.req.raw, 4096));
@@ -48,11 +47,11 @@ export function mountConsole(app: Server, host: Host): void {
         detail: { issues: [{ field: 'token', message: 'required, or key' }] },
       });
     const key = await keyFor(host, given.data, c.env);
-    return json({ signedIn: true }, 200, { 'set-cookie': await sessions.open(key, isSecure(c.req.raw)) });
+    return json({ signedIn: true }, 200, { 'set-cookie': await sessions.open(key, isSecure(host, c.req.raw)) });
   });
   only(app, 'POST', '/api/v1/console/logout', (c) => {
     sessions.checkOrigin(c.req.raw);
-    return json({ signedIn: false }, 200, { 'set-cookie': sessions.close(isSecure(c.req.raw)), 'clear-site-data': '"cache"' });
+    return json({ signedIn: false }, 200, { 'set-cookie': sessions.close(isSecure(host, c.req.raw)), 'clear-site-data': '"cache"' });
   });
   only(app, 'GET', '/console', (c) => page(host, new URL(c.req.url).pathname.slice('/console'.length)));
   only(app, 'GET', '/console/*', (c) => page(host, new URL(c.req.url).pathname.slice('/console'.length)));

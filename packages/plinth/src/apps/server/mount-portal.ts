@@ -2,7 +2,7 @@ import { PlinthError } from '#kernel/errors.ts';
 import { json } from './answer.ts';
 import { filePage, PAGE_POLICY } from './console-files.ts';
 import type { Host, Route, Server } from './host.ts';
-import { only } from './host.ts';
+import { isSecure, only } from './host.ts';
 import { PORTAL_API } from './portal-sessions.ts';
 
 /** Codes of failures that the page explains; anything else it is not told. */
@@ -51,7 +51,6 @@ export function mountPortal(app: Server, host: Host): void {
   const { portal } = host.calls.authenticator;
   const origins = portalOrigins(host.options.portal?.origins ?? []);
   const policy = origins.length === 0 ? PAGE_POLICY : PAGE_POLICY.replace("frame-ancestors 'none'", `frame-ancestors ${origins.join(' ')}`);
-  const isSecure = (request: Request): boolean => request.url.startsWith('https:') || (host.trustProxy && request.headers.get('x-forwarded-proto') === 'https');
   mountCors(app, origins);
 
   only(app, 'GET', '/portal', () => filePage(host.options.console?.directory, 'portal.html', policy));
@@ -61,7 +60,7 @@ export function mountPortal(app: Server, host: Host): void {
     try {
       const grant = await portal.grantOf(token);
       const framed = origins.length > 0 && c.req.header('sec-fetch-dest') === 'iframe';
-      const cookie = portal.open(token, grant, { secure: isSecure(c.req.raw), framed });
+      const cookie = portal.open(token, grant, { secure: isSecure(host, c.req.raw), framed });
       return new Response(null, { status: 303, headers: { location: `/portal#${grant.id}`, 'set-cookie': cookie, 'content-security-policy': policy } });
     } catch (error) {
       const code = told(error);
