@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { discardPostgres } from 'plinth-embedded';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type EmptyDatabase, emptyDatabase } from '../../packages/plinth/src/testing/database.ts';
-import { type Running, startCommand, stretched } from './command.ts';
+import { command, type Running, startCommand, stretched } from './command.ts';
 
 const timeout = 240_000;
 
@@ -160,6 +160,23 @@ describe('plinth dev with PLINTH_DATABASE_URL', { timeout }, () => {
     expect(state.adminKey).not.toBe(old);
     expect(await post(state, '/tenants', { slug: 'later', name: 'Later' })).toBe(200);
     expect(await post({ ...state, adminKey: old }, '/tenants', { slug: 'never', name: 'Never' })).toBe(401);
+    expect((await running.stop('SIGINT')).code).toBe(0);
+  });
+
+  test('the links that plinth replay prints name the tenant that has the story', async () => {
+    const running = dev({ PLINTH_DATA_DIR: own, PLINTH_DATABASE_URL: database.url });
+    await running.line(/Ready in /);
+    const { origin, adminKey } = await stateOf(own);
+    const { code, stdout, stderr } = await command(['replay', 'github', '--rate', '0', '--limit', '20'], { PLINTH_DATA_DIR: own });
+    expect(code, `${stdout}${stderr}`).toBe(0);
+    const links = [...stdout.matchAll(/^ {2}(\S+)\/console\/trace\/([\w-]+)\?tenant=([\w-]+)$/gm)];
+    expect(links.length).toBeGreaterThan(0);
+    for (const [, at, id, tenant = ''] of links) {
+      expect(at).toBe(origin);
+      const headers = { authorization: `Bearer ${adminKey}`, 'x-plinth-tenant': tenant, 'x-plinth-reason': 'test' };
+      const { rows } = (await (await fetch(`${origin}/api/v1/traces/${id}`, { headers })).json()) as { rows: unknown[] };
+      expect(rows.length).toBeGreaterThan(0);
+    }
     expect((await running.stop('SIGINT')).code).toBe(0);
   });
 

@@ -29,6 +29,16 @@ describe.runIf(browserAt.available)('signing in', { timeout: 90_000 }, () => {
     await browser.close();
   });
 
+  test('who has chosen no tenant starts in the oldest customer, however many came later', async () => {
+    await world.plinth.asWorker({}, (tx) => tx.query(`insert into plinth_kernel.tenants (slug, name) values ('replay-1', 'Replay 1')`));
+    const { page } = await world.open((await world.link()).slice(world.origin.length));
+    await page.getByRole('heading', { name: 'Overview' }).waitFor();
+    const oldest = await world.plinth.asWorker({}, (tx) =>
+      tx.query<{ name: string }>(`select name from plinth_kernel.tenants where slug <> 'plinth-system' order by id limit 1`),
+    );
+    expect(await page.getByRole('button', { name: /^Tenant: / }).textContent()).toBe(`Tenant: ${oldest[0]?.name}`);
+  });
+
   test('a key signs in on the page that was asked for, and signing out ends it', async () => {
     const { page, context, faults } = await world.visit('/');
     await page.getByRole('button', { name: 'Sign out' }).click();

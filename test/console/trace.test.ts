@@ -43,6 +43,18 @@ describe.runIf(browserAt.available)('the story of the demo order', { timeout: 90
     expect(seen).toEqual([]);
   });
 
+  test('a link that names another tenant, or none, leads to the tenant where the story is', async () => {
+    const { page, faults } = await world.visit(`${story}?tenant=${world.tenantB}`);
+    await page.getByRole('heading', { name: 'Nothing under this correlation id' }).waitFor();
+    await page.getByRole('link', { name: 'It is in tenant Tenant A' }).click();
+    await page.getByRole('region', { name: 'What happened' }).waitFor();
+    expect(new URL(page.url()).searchParams.get('tenant')).toBe(world.tenantA);
+    const { page: nowhere } = await world.visit(`/trace/${crypto.randomUUID()}`);
+    await nowhere.getByRole('heading', { name: 'Nothing under this correlation id' }).waitFor();
+    expect(await nowhere.getByRole('link', { name: /It is in tenant/ }).count()).toBe(0);
+    expect(faults).toEqual([]);
+  });
+
   test('what committed together stands in one band', async () => {
     const { page } = await world.visit(story);
     const band = page

@@ -37,6 +37,12 @@ export const meQuery = queryOptions({
 /** What stands for all tenants in the URL. */
 export const allTenants = 'all';
 
+/** Plinth's own jobs run in it; nobody's records are there. */
+const systemSlug = 'plinth-system';
+
+/** Where somebody starts who has chosen nothing: the oldest customer. In development that is the demo's, also after a replay made others. */
+export const homeTenant = (tenants: readonly Tenant[]): Tenant | undefined => tenants.findLast(({ slug }) => slug !== systemSlug) ?? tenants[0];
+
 const chooseTenant = (tenants: readonly Tenant[], asked: string | undefined): Tenant | undefined => {
   for (const id of [asked, stored('tenant')]) {
     if (id === allTenants) return undefined;
@@ -45,7 +51,7 @@ const chooseTenant = (tenants: readonly Tenant[], asked: string | undefined): Te
     // An operator may follow a link into a tenant beyond those that were listed.
     if (id && id === asked) return { id, name: id };
   }
-  return tenants[0];
+  return homeTenant(tenants);
 };
 
 interface SessionProviderProps extends Me {
@@ -133,6 +139,23 @@ export function useTrace(id: string, again: (trace: Trace) => number | false) {
     },
     refetchInterval: (query) => (query.state.data ? again(query.state.data) : false),
   });
+}
+
+/**
+ * Tenants with records of a story that is not in the chosen one; empty for those who cannot look across tenants. Asked once: it reads every
+ * tenant's part of the log, and is written down as such.
+ */
+export function useElsewhere(id: string): readonly Tenant[] {
+  const { principal, tenant, tenants, access } = useSession();
+  const { data } = useQuery({
+    queryKey: ['elsewhere', id],
+    queryFn: ({ signal }) => api<Untitled>({ ...access, tenant: undefined }, `/traces/${encodeURIComponent(id)}`, { signal }),
+    enabled: principal.operator && tenant !== undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+    retry: false,
+  });
+  const ids = new Set(data?.rows.map((row) => row.tenant_id));
+  return [...ids].filter((each) => each !== tenant?.id).map((each) => tenants.find((known) => known.id === each) ?? { id: each, name: each });
 }
 
 /** After a mutation everything on screen may be old. */

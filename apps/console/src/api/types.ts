@@ -2,6 +2,8 @@
 
 export interface Tenant {
   id: string;
+  /** Undefined for one that a link names and that was not listed. */
+  slug?: string;
   name: string;
 }
 

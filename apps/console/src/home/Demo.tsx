@@ -5,7 +5,7 @@ import { api } from '../api/client.ts';
 import { Problem } from '../api/problem.ts';
 import { Icon } from '../parts/icons.tsx';
 import { Trouble } from '../parts/Trouble.tsx';
-import { useSession } from '../session.tsx';
+import { homeTenant, useSession } from '../session.tsx';
 
 /** Where the demo is not part of the installation, the card says how to get a first trace without it. */
 function NoDemo(): ReactNode {
@@ -25,7 +25,8 @@ export function Demo(): ReactNode {
   const { access, tenants } = useSession();
   const navigate = useNavigate();
   const run = useMutation({
-    mutationFn: () => api<{ correlationId: string }>({ ...access, tenant: access.tenant ?? tenants[0]?.id }, '/demo/orders', { method: 'POST', body: {} }),
+    mutationFn: () =>
+      api<{ correlationId: string }>({ ...access, tenant: access.tenant ?? homeTenant(tenants)?.id }, '/demo/orders', { method: 'POST', body: {} }),
     onSuccess: ({ correlationId }) => navigate({ to: '/trace/$id', params: { id: correlationId } }),
   });
   const missing = run.error instanceof Problem && run.error.status === 404;

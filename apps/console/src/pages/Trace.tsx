@@ -1,4 +1,4 @@
-import { useNavigate, useParams, useSearch } from '@tanstack/react-router';
+import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { type ReactNode, useCallback, useMemo } from 'react';
 import type { Trace } from '../api/types.ts';
 import { duration, plural, shortId } from '../format.ts';
@@ -8,7 +8,7 @@ import { Icon } from '../parts/icons.tsx';
 import { Time } from '../parts/Time.tsx';
 import { Trouble } from '../parts/Trouble.tsx';
 import { useToast } from '../parts/toast.tsx';
-import { useTrace } from '../session.tsx';
+import { useElsewhere, useTrace } from '../session.tsx';
 import { useShortcut } from '../shortcuts.ts';
 import { useTitle } from '../title.ts';
 import { KindFilter } from '../trace/KindFilter.tsx';
@@ -84,6 +84,7 @@ function Loaded({ trace, now }: { trace: Trace; now: number }): ReactNode {
 
 function Waiting({ id }: { id: string }): ReactNode {
   useTitle(`Trace ${shortId(id)}`);
+  const elsewhere = useElsewhere(id);
   return (
     <div className="mx-auto max-w-xl py-16 text-center">
       <h1 className="text-lg font-semibold">Nothing under this correlation id</h1>
@@ -91,6 +92,13 @@ function Waiting({ id }: { id: string }): ReactNode {
       <p className="mt-2 text-soft">
         Either nothing was written under it in this tenant, or what was written has been retired by its retention policy. This page keeps looking.
       </p>
+      {elsewhere.map((tenant) => (
+        <p key={tenant.id} className="mt-2 font-medium">
+          <Link to="/trace/$id" params={{ id }} search={{ tenant: tenant.id }} className="link underline">
+            It is in tenant {tenant.name}
+          </Link>
+        </p>
+      ))}
     </div>
   );
 }

@@ -59,8 +59,8 @@ function report({ verdict, kills, sentAgain, sendingMs, wallMs }: ReplayResult, 
         .join(', ')} (seed ${options.seed})`,
     );
   say(`  Wall time ${seconds(wallMs)}; sending ${seconds(sendingMs)}, ${Math.round(verdict.payloads / (sendingMs / 1000)).toLocaleString('en')} payloads/s`);
-  if (!options.crash && origin) for (const id of verdict.traces) say(`  ${origin}/console/trace/${id}`);
-  else for (const id of verdict.traces) say(`  trace ${id}`);
+  for (const { correlationId, tenantId } of verdict.traces)
+    say(!options.crash && origin ? `  ${origin}/console/trace/${correlationId}?tenant=${tenantId}` : `  trace ${correlationId}`);
   say(`\n  ${addsUp(verdict) ? green('✔ Everything adds up.') : red('✘ Something does not add up.')}`);
 }
 

@@ -9,7 +9,7 @@ import type { Payload } from './payloads.ts';
 import { isSubscribed, readPayloads } from './payloads.ts';
 import { startChild } from './processes.ts';
 import type { Stack } from './stack.ts';
-import type { Verdict } from './verdict.ts';
+import type { Acknowledged, Verdict } from './verdict.ts';
 import { judge, readReceived, unfinished } from './verdict.ts';
 
 export interface ReplayOptions {
@@ -85,7 +85,7 @@ async function defineTypes(stack: Stack, tenants: readonly Tenant[], payloads: r
 }
 
 async function sendAll(stack: Stack, tenants: readonly Tenant[], payloads: readonly Payload[], options: ReplayOptions, kills: () => number) {
-  const acknowledged = new Map<string, string>();
+  const acknowledged = new Map<string, Acknowledged>();
   let sentAgain = 0;
   let next = 0;
   const started = performance.now();
@@ -94,11 +94,11 @@ async function sendAll(stack: Stack, tenants: readonly Tenant[], payloads: reado
       const { id, event, payload: body, tenant } = payload;
       const due = options.rate > 0 ? started + ((next - 1) / options.rate) * 1000 : 0;
       if (due > performance.now()) await pause(due - performance.now());
-      const key = tenants[tenant]?.key ?? '';
+      const { id: tenantId = '', key = '' } = tenants[tenant] ?? {};
       const { result, tries } = await untilAcknowledged(() =>
         call<{ correlationId: string }>(stack, 'POST', '/github/deliveries', { key, idempotencyKey: id, body: { id, event, payload: body } }),
       );
-      acknowledged.set(id, result.correlationId);
+      acknowledged.set(id, { correlationId: result.correlationId, tenantId });
       sentAgain += tries - 1;
       options.onProgress({ acknowledged: acknowledged.size, of: payloads.length, kills: kills(), phase: 'sending' });
     }
@@ -108,7 +108,7 @@ async function sendAll(stack: Stack, tenants: readonly Tenant[], payloads: reado
 }
 
 /** Waits until every job took effect and every webhook that is due was received. */
-async function settle(stack: Stack, notes: string, payloads: readonly Payload[], acknowledged: ReadonlyMap<string, string>, limitMs: number): Promise<void> {
+async function settle(stack: Stack, notes: string, payloads: readonly Payload[], acknowledged: ReadonlyMap<string, unknown>, limitMs: number): Promise<void> {
   const wanted = payloads.filter((payload) => isSubscribed(payload) && acknowledged.has(payload.id));
   const end = performance.now() + limitMs;
   while (performance.now() < end) {

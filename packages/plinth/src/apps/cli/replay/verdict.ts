@@ -24,7 +24,14 @@ export interface Verdict {
   /** Payloads whose job took effect in the database more or less than once. */
   notOnce: number;
   badSignatures: number;
-  traces: string[];
+  /** Stories to look at. */
+  traces: Acknowledged[];
+}
+
+/** What came back for a payload. */
+export interface Acknowledged {
+  correlationId: string;
+  tenantId: string;
 }
 
 const COUNTS = `
@@ -79,7 +86,7 @@ export const readReceived = async (notes: string): Promise<Received[]> =>
     .map((line) => JSON.parse(line) as Received);
 
 /** Counts everything of the run, in the database and at the receiver. */
-export async function judge(adminUrl: string, notes: string, payloads: readonly Payload[], acknowledged: ReadonlyMap<string, string>): Promise<Verdict> {
+export async function judge(adminUrl: string, notes: string, payloads: readonly Payload[], acknowledged: ReadonlyMap<string, Acknowledged>): Promise<Verdict> {
   const ids = payloads.map(({ id }) => id);
   const received = await readReceived(notes);
   const webhookIds = new Map<string, Set<string>>();
