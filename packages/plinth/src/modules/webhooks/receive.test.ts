@@ -85,6 +85,20 @@ test('a body that the database cannot hold as JSON is published as text', async 
   }
 });
 
+test('numbers are published as they were signed', async () => {
+  const text = '{"type":"a.b","id":12345678901234567890,"cents":1.10,"n":[-7,0.5,{"deep":9007199254740993}]}';
+  const timestampSeconds = Math.floor(database.plinth.clock.now() / 1000);
+  const headers = signAs('slack', [SECRET], { id: 'm', type: '', timestampSeconds, body: text });
+  const { eventId } = await database.plinth.transaction({ tenantId: database.tenantA }, (tx) =>
+    receiveWebhook(tx, { source: 'numbers', profile: 'slack', secrets: [SECRET], headers, body: Buffer.from(text), publish: true }),
+  );
+  const { rows } = await database.admin.query<{ same: boolean; type: string }>(
+    'select payload::jsonb = $3::jsonb as same, type from plinth_events.events where tenant_id = $1 and id = $2',
+    [database.tenantA, eventId, text],
+  );
+  expect(rows).toEqual([{ same: true, type: 'numbers.a.b' }]);
+});
+
 test('from SQL the first receipt is told from a repetition; ids without a form are refused', async () => {
   const first = (id: unknown, source: unknown = 'sql') =>
     database.plinth.transaction({ tenantId: database.tenantA }, (tx) =>
