@@ -14,14 +14,14 @@ const retrySchedule = z.enum(['standard', 'short', 'long', 'none', 'custom']);
 
 const policyFields = {
   ordering: z.enum(['parallel', 'fifo', 'fifo_by_key']),
-  order_key: z.string().max(500).describe('jsonpath into the payload, for fifo_by_key; empty: the stream of the event'),
+  order_key: z.string().max(500).describe('path into the payload such as $.customer.id, for fifo_by_key; empty: the stream of the event'),
   poison: z.enum(['skip', 'block']),
   retry_schedule: retrySchedule,
   retry_seconds: retrySeconds,
   max_in_flight: z.number().int().min(1).max(1000),
   rate_per_second: z.number().min(0).max(100_000).describe('0: no limit'),
-  disable_after_failures: z.number().int().min(1),
-  disable_after_seconds: z.number().int().min(0),
+  disable_after_failures: z.number().int().min(1).max(1_000_000),
+  disable_after_seconds: z.number().int().min(0).max(31_536_000),
 };
 type PolicyField = keyof typeof policyFields;
 
@@ -95,7 +95,8 @@ const what = replayInput.extend({
 const preview = procedure({
   rest: 'POST /webhooks/subscriptions/{id}/replays/preview',
   permission: RETRY,
-  summary: 'How many deliveries a replay would add',
+  summary: 'How many deliveries a replay would add at most',
+  description: 'Counted to the first 100,000 events; the filter is judged of the first 10,000, and what waits anyway is counted.',
 })
   .input(what)
   .output(z.object({ total: z.number().int() }))
@@ -105,9 +106,10 @@ const replay = procedure({
   rest: 'POST /webhooks/subscriptions/{id}/replays',
   permission: RETRY,
   summary: 'Send again: a range of time, some ids, or what was given up',
-  description: 'What was sent before has its webhook-id again. GET /lists/webhooks/replays shows how far it is.',
+  description:
+    'What was sent before has its webhook-id again. GET /lists/webhooks/replays shows how far it is: added, and left_out by the filter or because it waits anyway.',
 })
-  .input(what.extend({ rate_per_second: z.number().positive().max(100_000).optional() }))
+  .input(what.extend({ rate_per_second: z.number().min(0.1).max(100_000).optional() }))
   .output(z.object({ replay_id: z.uuid() }))
   .mutation(({ ctx, input }) => startReplay(ctx.tx, input));
 

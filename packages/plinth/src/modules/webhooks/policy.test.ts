@@ -183,6 +183,10 @@ describe('policies', () => {
       'p_max_in_flight => 0',
       `p_rate_per_second => -1`,
       'p_disable_after_failures => 0',
+      'p_disable_after_failures => 1000001',
+      `p_disable_after => '-1 second'`,
+      `p_disable_after => '365 days 1 second'`,
+      `p_disable_after => '6000000000000 seconds'`,
       `p_order_key => 'not a path ('`,
       `p_order_key => '$ ? (@ like_regex "a")'`,
     ])
@@ -380,6 +384,7 @@ describe('over the API', () => {
     expect(await call.setLimits({ rate_per_second: 5, max_in_flight: null })).toEqual({ rate_per_second: 5, max_in_flight: null });
     await call.setLimits({ rate_per_second: null, max_in_flight: null });
     expect(await call.previewSchedule({ schedule: 'short' })).toHaveLength(6);
+    await expect(call.setPolicy({ id, disable_after_seconds: 9_000_000_000_000_000 })).rejects.toThrow(/disable_after_seconds/);
     await happen(a, [{ type: 'order.created', n: 1 }]);
     expect(await call.resume({ id })).toEqual({ waiting: 1, dropped: 0, replay_id: null });
     expect((await call.previewReplay({ id, since: new Date(Date.now() - 3_600_000).toISOString() })).total).toBeGreaterThan(0);

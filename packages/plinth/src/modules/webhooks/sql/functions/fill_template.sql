@@ -1,3 +1,4 @@
+-- What holds no value is not called for: a template may have a thousand constants.
 create or replace function plinth_webhooks.fill_template(p_template jsonb, p_document jsonb) returns jsonb
 language plpgsql immutable set search_path = ''
 as $$
@@ -6,12 +7,15 @@ declare
   _result text := '';
   _part text;
 begin
-  if jsonb_typeof(p_template) = 'object' then
-    return coalesce((select jsonb_object_agg(n.key, n.value) from (select e.key, plinth_webhooks.fill_template(e.value, p_document) as value from jsonb_each(p_template) e) n where n.value is not null), '{}');
-  elsif jsonb_typeof(p_template) = 'array' then
-    return coalesce((select jsonb_agg(coalesce(plinth_webhooks.fill_template(e.value, p_document), 'null') order by e.place) from jsonb_array_elements(p_template) with ordinality as e (value, place)), '[]');
-  elsif jsonb_typeof(p_template) <> 'string' or strpos(p_template #>> '{}', '{{') = 0 then
+  if strpos(p_template::text, '{{') = 0 then
     return p_template;
+  elsif jsonb_typeof(p_template) = 'object' then
+    return coalesce((select jsonb_object_agg(n.key, n.value) from (
+      select e.key, case when strpos(e.value::text, '{{') = 0 then e.value else plinth_webhooks.fill_template(e.value, p_document) end as value from jsonb_each(p_template) e) n
+      where n.value is not null), '{}');
+  elsif jsonb_typeof(p_template) = 'array' then
+    return coalesce((select jsonb_agg(case when strpos(e.value::text, '{{') = 0 then e.value else coalesce(plinth_webhooks.fill_template(e.value, p_document), 'null') end order by e.place)
+      from jsonb_array_elements(p_template) with ordinality as e (value, place)), '[]');
   end if;
   _text := p_template #>> '{}';
   if _text ~ '^\{\{[^{}]*\}\}$' then

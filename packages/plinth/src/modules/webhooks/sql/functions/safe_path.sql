@@ -1,11 +1,13 @@
 -- The fan-out evaluates filters of every tenant, on payloads that the tenant may choose as well, so what could take more than a few passes
 -- over the payload is refused: regular expressions; ** and key-value pairs, which multiply; lists of subscripts, which multiply when they are
--- chained; comparisons of two paths and the root inside a condition, which are quadratic; multiplication, whose numbers grow. Judged on
--- the text that PostgreSQL makes of the parsed path, where keys and strings are always quoted.
+-- chained; comparisons of two paths and the root inside a condition, which are quadratic; multiplication, whose numbers grow. So is what
+-- raises although it is evaluated silently: variables, and methods of times and decimal(). Judged on the text that PostgreSQL makes of the
+-- parsed path, where keys and strings are always quoted.
 create or replace function plinth_webhooks.safe_path(p_text text) returns text
 language plpgsql immutable set search_path = ''
 as $$
 declare
+  _refused constant text := '\.((?!(?:type|size|abs|floor|ceiling|double|number|integer|bigint|boolean|string)\()[a-z_]+\()';
   _given jsonb := to_jsonb(p_text);
   _path text;
   _bare text;
@@ -22,8 +24,10 @@ begin
   _bare := regexp_replace(_path, '"(\\.|[^"\\])*"', '""', 'g');
   if _bare ~ 'like_regex' then
     return plinth_webhooks.refuse_filter('like_regex is not allowed: use starts with, or the filters prefix and suffix', _given);
-  elsif _bare ~ '\*\*' or _bare ~ 'keyvalue' or _bare ~ '\[[^]]*,' then
-    return plinth_webhooks.refuse_filter('**, keyvalue() and lists of subscripts are not allowed: name the way to the value', _given);
+  elsif _bare ~ '\*\*' or _bare ~ '\[[^]]*,' then
+    return plinth_webhooks.refuse_filter('** and lists of subscripts are not allowed: name the way to the value', _given);
+  elsif _bare ~ _refused then
+    return plinth_webhooks.refuse_filter(substring(_bare from _refused) || ') is not allowed: the methods are type, size, abs, floor, ceiling, double, number, integer, bigint, boolean and string', _given);
   elsif _bare ~ ' [*/%] ' then
     return plinth_webhooks.refuse_filter('multiplication and division are not allowed', _given);
   elsif _bare ~ '^strict ' or _bare ~ '\$""' then

@@ -18,8 +18,8 @@ create table plinth_webhooks.subscriptions (
   retry_seconds integer[],
   max_in_flight integer not null default 10 check (max_in_flight between 1 and 1000),
   rate_per_second double precision check (rate_per_second > 0 and rate_per_second <= 100000),
-  disable_after_failures integer not null default 20 check (disable_after_failures >= 1),
-  disable_after interval not null default interval '5 days' check (disable_after >= interval '0'),
+  disable_after_failures integer not null default 20 check (disable_after_failures between 1 and 1000000),
+  disable_after interval not null default interval '5 days' check (disable_after between interval '0' and interval '365 days'),
   disabled_at timestamptz,
   disabled_reason text,
   created_by text not null,
@@ -37,7 +37,7 @@ create index subscriptions_ordered on plinth_webhooks.subscriptions (tenant_id, 
 -- and a dispatcher that started before the first delivery would go through all rows of a tenant for each lookup until the next ANALYZE.
 alter table plinth_webhooks.subscriptions add primary key (tenant_id, id);
 comment on table plinth_webhooks.subscriptions is 'Which events of a tenant go to which URL. Secrets are elsewhere, where no tenant role can read.';
-comment on column plinth_webhooks.subscriptions.order_key is 'jsonpath into the payload that gives the key of fifo_by_key; null: the stream of the event.';
+comment on column plinth_webhooks.subscriptions.order_key is 'Plain path into the payload ($.customer.id) that gives the key of fifo_by_key; null: the stream of the event.';
 comment on column plinth_webhooks.subscriptions.poison is 'What an ordered lane does when the schedule of its first delivery is over: skip it, or stop there (block).';
 comment on column plinth_webhooks.subscriptions.disable_after is 'Disabled when it has failed without a success for this long and at least disable_after_failures times.';
 

@@ -1,0 +1,135 @@
+/** What one tenant stores can neither stop the fan-out of the others nor hold it for long. */
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { consumeOnce } from '#kernel/feed.ts';
+import type { TestDatabase } from '#testing/database.ts';
+import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
+import { fanOut } from './consumer.ts';
+
+let database: TestDatabase;
+let a: string;
+let b: string;
+beforeAll(async () => {
+  database = await testDatabase('webhooks_isolation');
+  a = database.tenantA;
+  b = database.tenantB;
+});
+afterAll(() => database.drop());
+beforeEach(() => database.admin.query('truncate plinth_webhooks.subscriptions cascade'));
+
+const as = <Row>(tenantId: string, text: string, values: unknown[] = []) =>
+  database.plinth.transaction({ tenantId, actor: { type: 'user', id: 'ada' } }, (tx) => tx.query<Row>(text, values));
+async function subscribe(tenantId: string, name: string, more = ''): Promise<string> {
+  const [made] = await as<{ id: string }>(
+    tenantId,
+    `select subscription_id as id from plinth.subscribe($1, '{order.#}', 'https://example.com/'${more && `, ${more}`})`,
+    [name],
+  );
+  return made?.id ?? '';
+}
+const store = (id: string, what: string) => database.admin.query(`update plinth_webhooks.subscriptions set ${what} where id = $1`, [id]);
+const happen = (tenantId: string, payloads: unknown[], type = 'order.created') =>
+  database.plinth.transaction({ tenantId }, async (tx) => {
+    for (const payload of payloads) await tx.query('select plinth.publish_event($1, $2)', [type, JSON.stringify(payload)]);
+  });
+async function readFeed(): Promise<void> {
+  while ((await consumeOnce(database.plinth, 'webhooks.fan-out', fanOut)) > 0);
+}
+interface Waiting {
+  name: string;
+  status: string;
+  key: string | null;
+  body: { data: unknown; transform_error?: string };
+  last_error: string | null;
+}
+const waiting = async (): Promise<Waiting[]> =>
+  (
+    await database.admin.query<Waiting>(
+      'select s.name, d.status, d.lane_key as key, d.body::jsonb as body, d.last_error from plinth_webhooks.deliveries d join plinth_webhooks.subscriptions s on s.id = d.subscription_id order by d.seq',
+    )
+  ).rows;
+
+test.each(['$customer.id', '$.data.a.timestamp_tz()', '$.**.**.**.**.**.** ? (@ == "zz")', '$.a[*].b', '$.a.size()', '$', 'a', `$.${'a'.repeat(500)}`])(
+  'an order key is a plain path: %s is refused',
+  async (key) => {
+    const id = await subscribe(a, 'one');
+    expect(await errorCode(as(a, `select plinth.set_delivery_policy($1, p_ordering => 'fifo_by_key', p_order_key => $2)`, [id, key]))).toBe(
+      'webhooks_policy_invalid',
+    );
+  },
+);
+
+test.each([
+  ['$.customer.id', 'c1'],
+  ['$."a b"[1]."x.y"', '2'],
+  ['$.lines[0].sku', 's'],
+  ['$.missing', ''],
+])('an order key %s gives %s', async (path, key) => {
+  const id = await subscribe(a, 'one');
+  await as(a, `select plinth.set_delivery_policy($1, p_ordering => 'fifo_by_key', p_order_key => $2)`, [id, path]);
+  await happen(a, [{ customer: { id: 'c1' }, 'a b': [1, { 'x.y': 2 }], lines: [{ sku: 's' }] }]);
+  await readFeed();
+  expect(await waiting()).toMatchObject([{ key }]);
+});
+
+test.each(['timestamp_tz', 'time_tz', 'datetime', 'date', 'time', 'timestamp', 'decimal', 'keyvalue'])('a filter with %s() is refused', async (method) => {
+  expect(await errorCode(subscribe(a, 'one', `p_filter => '"$.data.a.${method}() == 1"'`))).toBe('webhooks_filter_invalid');
+});
+
+test('what raises is found: the events of others and of other subscriptions go out, and the tenant reads what it was', async () => {
+  await subscribe(b, 'neighbour');
+  await subscribe(a, 'well');
+  // Kept from a time when these could be stored.
+  await store(await subscribe(a, 'bad filter', `p_filter => '"$.data.n > 0"'`), `filter_path = '$customer.id == 1'`);
+  await store(await subscribe(a, 'bad transform', `p_transform => '{}'`), `transform = '{"omit": 1}'`);
+  await store(await subscribe(a, 'bad key'), `ordering = 'fifo_by_key', order_key = '$customer.id'`);
+  await store(await subscribe(a, 'bad cloud event', `p_transform => '{}', p_format => 'cloudevents-structured'`), `transform = '{"omit": 1}'`);
+  await happen(b, [{ n: 1 }]);
+  await happen(a, [{ n: 2 }, { n: 3 }]);
+  await happen(b, [{ n: 4 }]);
+  await readFeed();
+  const rows = await waiting();
+  const of = (name: string) => rows.filter((row) => row.name === name);
+  expect(of('neighbour').map((row) => row.body.data)).toEqual([{ n: 1 }, { n: 4 }]);
+  expect(of('well').map((row) => row.body.data)).toEqual([{ n: 2 }, { n: 3 }]);
+  expect(of('bad key').map((row) => [row.key, row.body.data])).toEqual([
+    ['', { n: 2 }],
+    ['', { n: 3 }],
+  ]);
+  for (const row of of('bad transform'))
+    expect(row).toMatchObject({ status: 'pending', body: { type: 'order.created', data: { stream: null }, transform_error: 'failed' } });
+  expect(of('bad transform')).toHaveLength(2);
+  for (const row of of('bad cloud event')) expect(row).toMatchObject({ status: 'pending', body: { specversion: '1.0', data: { stream: null } } });
+  expect(of('bad cloud event')).toHaveLength(2);
+  expect(of('bad filter').map((row) => [row.status, row.last_error])).toEqual(
+    [1, 2].map(() => ['failed', 'The filter could not be judged: could not find jsonpath variable "customer"']),
+  );
+  const { rows: cursors } = await database.admin.query(`select from plinth_kernel.feed_cursors where consumer = 'webhooks.fan-out' and failures > 0`);
+  expect(cursors).toEqual([]);
+});
+
+test.each([
+  ['text', { body: { t: '{{ data.x }}'.repeat(50) } }, 'too_large'],
+  ['values', { body: Object.fromEntries(Array.from({ length: 50 }, (_, n) => [`k${n}`, '{{ data }}'])) }, 'too_large'],
+  ['what is set', { set: Object.fromEntries(Array.from({ length: 50 }, (_, n) => [`data.k${n}`, '{{ data }}'])) }, 'too_large'],
+  ['elements', { omit: ['data.a.*.k.*.x'], redact: ['data.a.*.k.*.y'] }, 'too_much'],
+])('%s beyond bounds are not built: the body is thin and says so', async (_what, transform, why) => {
+  await subscribe(a, 'one', `p_transform => '${JSON.stringify(transform)}'`);
+  await happen(a, [{ x: 'x'.repeat(600_000), a: Array.from({ length: 3000 }, () => ({ k: [{ y: 1 }] })) }]);
+  await readFeed();
+  expect(await waiting()).toMatchObject([{ status: 'pending', body: { type: 'order.created', transform_error: why } }]);
+});
+
+test('the transforms of a tenant have a share of the batch, beyond which bodies are thin; those of others are made', async () => {
+  const paths = Array.from({ length: 100 }, (_, n) => `data.n${n}`);
+  for (let n = 0; n < 20; n++) await subscribe(a, `greedy ${n}`, `p_transform => '${JSON.stringify({ omit: paths })}'`);
+  await subscribe(b, 'modest', `p_transform => '{"omit": ["data.n1"]}'`);
+  await happen(a, [{ x: 'x'.repeat(900_000) }]);
+  await happen(b, [{ n1: 1, n2: 2 }]);
+  await readFeed();
+  const rows = await waiting();
+  const greedy = rows.filter((row) => row.name !== 'modest').map((row) => row.body.transform_error);
+  expect(new Set(greedy)).toEqual(new Set([undefined, 'too_much']));
+  expect(greedy).toHaveLength(20);
+  expect(rows.find((row) => row.name === 'modest')?.body.data).toEqual({ n2: 2 });
+});
