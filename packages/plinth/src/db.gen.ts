@@ -810,7 +810,7 @@ export interface WebhookPublicKeysView {
   created_at: Date;
 }
 
-/** Replays: running, done when everything was added to what is to be delivered, or cancelled. total is what there was to add when it began (100,000 stands for that many or more), added is how much was; what was waiting anyway is not added. org_id is tenant_id. */
+/** Replays: running, done when everything was looked at, cancelled, or failed (last_error). total is what there was to add at most when it began (100,000 stands for that many or more), added is how much was; left_out is how much of the types was not, because the filter does not let it through or it was waiting anyway. org_id is tenant_id. */
 export interface WebhookReplaysView {
   id: string;
   tenant_id: string;
@@ -831,6 +831,8 @@ export interface WebhookReplaysView {
   created_by: string;
   reason: string | null;
   correlation_id: string | null;
+  left_out: number;
+  last_error: string | null;
 }
 
 /** API keys of tenants. Only the SHA-256 of a key is stored. */
@@ -1968,8 +1970,11 @@ export interface WebhooksReplaysTable {
   status: Generated<string>;
   total: number;
   added: Generated<number>;
+  left_out: Generated<number>;
   done_to: string;
   worked_at: Date | null;
+  looked_at: Date | null;
+  last_error: string | null;
   finished_at: Date | null;
   created_by: string;
   reason: string | null;
@@ -2016,7 +2021,7 @@ export interface WebhooksSubscriptionsTable {
   enabled: Generated<boolean>;
   description: string | null;
   ordering: Generated<string>;
-  /** jsonpath into the payload that gives the key of fifo_by_key; null: the stream of the event. */
+  /** Plain path into the payload ($.customer.id) that gives the key of fifo_by_key; null: the stream of the event. */
   order_key: string | null;
   /** What an ordered lane does when the schedule of its first delivery is over: skip it, or stop there (block). */
   poison: Generated<string>;
@@ -2310,7 +2315,7 @@ export const sqlFunctions = {
   /** What plinth.redrive_jobs would take: how many dead letters meet the filter (counted to 10,000, then capped is true) and p_sample of them. Error: jobs_filter_invalid. */
   previewRedrive: (tx: Queryable, args: { filter?: unknown | null | undefined; sample?: number | null | undefined } = {}): Promise<{ matching: string | null; capped: boolean | null; sample: unknown }[]> =>
     call(tx, 'plinth.preview_redrive', { filter: ['p_filter', 'jsonb'], sample: ['p_sample', 'integer'] }, args, 'rows') as Promise<{ matching: string | null; capped: boolean | null; sample: unknown }[]>,
-  /** How many deliveries plinth.start_replay with the same arguments would add, counted to the first 100,000 events of the range; filters on the payload are not judged. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid. */
+  /** How many deliveries plinth.start_replay with the same arguments would add at most, counted to the first 100,000 events of the range; the filter is judged of the first 10,000, and what waits anyway is counted. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid. */
   previewReplay: (tx: Queryable, args: { subscriptionId: string; since?: Date | null | undefined; until?: Date | null | undefined; patterns?: string[] | null | undefined; ids?: string[] | null | undefined; onlyFailed?: boolean | null | undefined }): Promise<number | null> =>
     call(tx, 'plinth.preview_replay', { subscriptionId: ['p_subscription_id', 'uuid'], since: ['p_since', 'timestamp with time zone'], until: ['p_until', 'timestamp with time zone'], patterns: ['p_patterns', 'text[]'], ids: ['p_ids', 'uuid[]'], onlyFailed: ['p_only_failed', 'boolean'] }, args, 'value') as Promise<number | null>,
   /** The times at which a delivery that keeps failing would be tried, in seconds after the first attempt: by the schedule, and at the earliest and latest that the jitter allows. An open breaker or Retry-After makes them later. */
@@ -2364,7 +2369,7 @@ export const sqlFunctions = {
   /** Ends a pause of the tenant of the transaction; by plinth_worker without one: of the installation. Recorded in the audit log. Errors: jobs_pause_not_found, kernel_tenant_required. */
   resumeJobs: (tx: Queryable, args: { id: string; reason?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.resume_jobs', { id: ['p_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
-  /** Sends to a subscription again that is disabled or whose breaker is open: continue with what waits, skip what waits, or replay: what waits, and every event since p_since (plinth.start_replay). Tells how many wait, how many were dropped and which replay was begun. The first attempt is a probe when the breaker was open. Errors: webhooks_subscription_not_found, webhooks_resume_invalid, webhooks_replay_invalid. */
+  /** Sends to a subscription again that is disabled or whose breaker is open: continue with what waits, skip what waits, or replay: what waits, and every event since p_since (plinth.start_replay). Tells how many wait, how many were dropped and which replay was begun. The first attempt is a probe when the breaker was open. Errors: webhooks_subscription_not_found, webhooks_resume_invalid, webhooks_replay_invalid, webhooks_replays_busy. */
   resumeSubscription: (tx: Queryable, args: { subscriptionId: string; mode?: string | null | undefined; since?: Date | null | undefined }): Promise<{ waiting: number | null; dropped: number | null; replay_id: string | null }[]> =>
     call(tx, 'plinth.resume_subscription', { subscriptionId: ['p_subscription_id', 'uuid'], mode: ['p_mode', 'text'], since: ['p_since', 'timestamp with time zone'] }, args, 'rows') as Promise<{ waiting: number | null; dropped: number | null; replay_id: string | null }[]>,
   /** Runs a dead letter again, under its old id, with p_more_attempts more attempts; p_payload: another payload; p_run_at: not before; p_with_dependents: so do those that failed because of it, after it. A job that depends on others waits for those of them that live again. Returns the id. Errors: jobs_job_not_found, jobs_not_failed, jobs_job_invalid, jobs_duplicate, jobs_dependency_failed, jobs_payload_too_large. */
@@ -2406,7 +2411,7 @@ export const sqlFunctions = {
   /** Limits what is sent for the tenant over all its subscriptions: attempts a second, and attempts at a time. Null: no limit. Errors: webhooks_policy_invalid, kernel_tenant_required. */
   setDeliveryLimits: (tx: Queryable, args: { ratePerSecond?: number | null | undefined; maxInFlight?: number | null | undefined } = {}): Promise<void> =>
     call(tx, 'plinth.set_delivery_limits', { ratePerSecond: ['p_rate_per_second', 'double precision'], maxInFlight: ['p_max_in_flight', 'integer'] }, args, 'value') as Promise<void>,
-  /** Changes how a subscription is served; what is null stays. p_ordering: parallel, fifo, fifo_by_key (p_order_key: jsonpath into the payload, empty: the stream of the event). p_poison: what an ordered lane does with a delivery whose schedule is over, skip or block. p_retry_schedule: standard, short, long, none, custom (p_retry_seconds: waits, at most 50 of 1 second to 7 days). p_max_in_flight: 1 to 1,000 at a time. p_rate_per_second: up to 100,000, 0 for no limit. What waits is put in the new order. Errors: webhooks_subscription_not_found, webhooks_policy_invalid. */
+  /** Changes how a subscription is served; what is null stays. p_ordering: parallel, fifo, fifo_by_key (p_order_key: path into the payload such as $.customer.id, empty: the stream of the event). p_poison: what an ordered lane does with a delivery whose schedule is over, skip or block. p_retry_schedule: standard, short, long, none, custom (p_retry_seconds: waits, at most 50 of 1 second to 7 days). p_max_in_flight: 1 to 1,000 at a time. p_rate_per_second: up to 100,000, 0 for no limit. p_disable_after: up to 365 days, and p_disable_after_failures: 1 to 1,000,000. What waits is put in the new order. Errors: webhooks_subscription_not_found, webhooks_policy_invalid. */
   setDeliveryPolicy: (tx: Queryable, args: { subscriptionId: string; ordering?: string | null | undefined; orderKey?: string | null | undefined; poison?: string | null | undefined; retrySchedule?: string | null | undefined; retrySeconds?: number[] | null | undefined; maxInFlight?: number | null | undefined; ratePerSecond?: number | null | undefined; disableAfterFailures?: number | null | undefined; disableAfter?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.set_delivery_policy', { subscriptionId: ['p_subscription_id', 'uuid'], ordering: ['p_ordering', 'text'], orderKey: ['p_order_key', 'text'], poison: ['p_poison', 'text'], retrySchedule: ['p_retry_schedule', 'text'], retrySeconds: ['p_retry_seconds', 'integer[]'], maxInFlight: ['p_max_in_flight', 'integer'], ratePerSecond: ['p_rate_per_second', 'double precision'], disableAfterFailures: ['p_disable_after_failures', 'integer'], disableAfter: ['p_disable_after', 'interval'] }, args, 'value') as Promise<void>,
   /** Takes messages of an inbound source, or answers them with 409, so that the provider tries again later. Error: webhooks_source_not_found. */
@@ -2427,7 +2432,7 @@ export const sqlFunctions = {
   /** Gives up the delivery that blocks an ordered lane, so that what is behind it goes out. Errors: webhooks_delivery_not_found, webhooks_delivery_not_blocked. */
   skipDelivery: (tx: Queryable, args: { deliveryId: string }): Promise<string | null> =>
     call(tx, 'plinth.skip_delivery', { deliveryId: ['p_delivery_id', 'uuid'] }, args, 'value') as Promise<string | null>,
-  /** Sends to a subscription again what happened from p_since to p_until (default now), what p_ids name (events, or webhook-ids), or only what was given up (p_only_failed); p_patterns narrows it by type, p_rate_per_second slows it. What was sent before has its webhook-id again; what waits anyway is left alone. It is worked off in the background: plinth.webhook_replays shows how far. Events count by the time in their id. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid. */
+  /** Sends to a subscription again what happened from p_since to p_until (default now), what p_ids name (events, or webhook-ids), or only what was given up (p_only_failed); p_patterns narrows it by type, p_rate_per_second (0.1 to 100,000 deliveries) slows it. What was sent before has its webhook-id again; what waits anyway is left alone. It is worked off in the background: plinth.webhook_replays shows how far. Events count by the time in their id. At most 5 of a subscription and 20 of a tenant run at a time. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_replays_busy, webhooks_pattern_invalid. */
   startReplay: (tx: Queryable, args: { subscriptionId: string; since?: Date | null | undefined; until?: Date | null | undefined; patterns?: string[] | null | undefined; ids?: string[] | null | undefined; onlyFailed?: boolean | null | undefined; ratePerSecond?: number | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.start_replay', { subscriptionId: ['p_subscription_id', 'uuid'], since: ['p_since', 'timestamp with time zone'], until: ['p_until', 'timestamp with time zone'], patterns: ['p_patterns', 'text[]'], ids: ['p_ids', 'uuid[]'], onlyFailed: ['p_only_failed', 'boolean'], ratePerSecond: ['p_rate_per_second', 'double precision'] }, args, 'value') as Promise<string | null>,
   /** Sends the events whose type matches a pattern to a URL, signed by Standard Webhooks. Patterns: order.created exactly, order.* one more segment, order.# order itself and everything below it, # everything. Returns the id and the signing secret, which cannot be read again. p_secret: one that the receiver already has. p_filter: a jsonpath predicate or filters of CloudEvents. p_transform: what becomes of the body. p_signing: v1, v1a (no secret, but a public key), both, stripe, github, slack. p_mode: push, or pull: nothing is sent, and the messages are kept to be read at /api/v1/durable/webhooks/{id}. p_format: standard, cloudevents-structured, cloudevents-binary. p_reveal: personal fields are readable in what is sent (audited). p_public_only: only events of types that are registered and public, whatever the patterns match. Errors: webhooks_mode_invalid, webhooks_format_invalid, webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_secret_invalid, webhooks_filter_invalid, webhooks_transform_invalid, webhooks_signing_invalid, kernel_tenant_required. */

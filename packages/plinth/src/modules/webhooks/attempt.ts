@@ -18,6 +18,8 @@ export interface ClaimedDelivery {
   event_id: string | null;
   event_type: string;
   body: string;
+  /** The body as it is stored, where personal fields in `body` were made readable. */
+  stored?: string;
   /** Of the body; null: standard. */
   format: string | null;
   /** Personal fields are to be sent in readable form. */
@@ -39,6 +41,8 @@ export interface Settlement {
   /** Trying again will not help. */
   permanent?: boolean;
   retry_after_ms?: number | undefined;
+  /** How long ago the attempt began. */
+  age_ms?: number;
   url?: string;
   response_code?: number | undefined;
   response_time_ms?: number;

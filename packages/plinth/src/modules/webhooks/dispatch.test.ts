@@ -393,3 +393,66 @@ describe('secrets', () => {
     expect((await database.admin.query('select secret from plinth_webhooks.secrets')).rows).toEqual([rotated]);
   });
 });
+
+describe('an attempt that ends otherwise', () => {
+  test('is in the log when its subscription was deleted meanwhile', async () => {
+    const { id } = await subscribe(database.tenantA, 'orders', ['#']);
+    let go = (): void => {};
+    receiver.answer = (response) => void (go = () => response.writeHead(200).end('kept'));
+    start();
+    const [event] = await happen(database.tenantA, 'order.created');
+    await receiver.waitFor(1);
+    await inTenant(database.tenantA, 'select plinth.unsubscribe($1)', [id]);
+    go();
+    const [row] = await attemptsLogged(database.tenantA, 1);
+    expect(row).toMatchObject({ status: 'delivered', attempt_number: 1, response_code: 200, response_body: 'kept', event_id: event });
+    expect(row?.request_body).toBe(receiver.received[0]?.body);
+    expect(lines.filter(({ message }) => message.includes('lease'))).toEqual([]);
+  });
+
+  test('is written without its result when the database refuses that, and what it was about is not tried again', async () => {
+    const { id } = await subscribe(database.tenantA, 'orders', ['#']);
+    const { id: other } = await subscribe(database.tenantA, 'neighbour', ['#']);
+    // Kept from a time when it could be stored: a moment so long ago that there is none.
+    await database.admin.query('alter table plinth_webhooks.subscriptions drop constraint subscriptions_disable_after_check');
+    await database.admin.query(
+      `update plinth_webhooks.subscriptions set disable_after = interval '6000000000000 s', disable_after_failures = 1 where id = $1`,
+      [id],
+    );
+    receiver.answer = (response) => response.writeHead(500).end();
+    start();
+    await happen(database.tenantA, 'order.created');
+    const rows = await attemptsLogged(database.tenantA, 2);
+    expect(rows.map((row) => [row.status, row.error_code]).sort()).toEqual([
+      ['failed', 'http_500'],
+      ['failed', 'webhooks_result_refused'],
+    ]);
+    expect((await queue()).map((row) => [row.subscription_id === other, row.status]).sort()).toEqual([
+      [false, 'failed'],
+      [true, 'pending'],
+    ]);
+    const told = await until(async () => lines.find(({ fields }) => fields.code === 'webhooks_result_refused'), 'the operator is told');
+    expect(told.fields).toMatchObject({
+      subscription_id: id,
+      tenant_id: database.tenantA,
+      delivery_id: (await queue()).find((row) => row.subscription_id === id)?.id,
+    });
+  });
+
+  test('and was delivered is not sent again when its result is refused; an ordered lane goes on', async () => {
+    const { id } = await subscribe(database.tenantA, 'orders', ['#']);
+    await inTenant(database.tenantA, `select plinth.set_delivery_policy($1, p_ordering => 'fifo')`, [id]);
+    await database.admin.query('alter table plinth_webhooks.attempts add constraint no_teapot check (response_code <> 218) not valid');
+    receiver.answer = (response, _received, count) => response.writeHead(count === 1 ? 218 : 200).end();
+    start();
+    await happen(database.tenantA, 'order.created', 'order.paid');
+    const rows = await attemptsLogged(database.tenantA, 2);
+    await database.admin.query('alter table plinth_webhooks.attempts drop constraint no_teapot');
+    expect(rows.map((row) => [row.status, row.error_code, row.response_code])).toEqual([
+      ['delivered', 'webhooks_result_refused', null],
+      ['delivered', null, 200],
+    ]);
+    expect(receiver.received).toHaveLength(2);
+    expect(await queue()).toEqual([]);
+  });
+});

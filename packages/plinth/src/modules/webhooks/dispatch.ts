@@ -5,6 +5,7 @@ import type { WorkerPart, WorkerRuntime } from '#kernel/work.ts';
 import type { ClaimedDelivery, Settlement } from './attempt.ts';
 import { attemptDelivery } from './attempt.ts';
 import { DUE } from './consumer.ts';
+import { fail } from './errors.ts';
 import { isSealedBody, revealBodies } from './format.ts';
 import type { HttpSender } from './sender.ts';
 import { senderOf } from './sender.ts';
@@ -44,12 +45,36 @@ const TELL_EVERY_MS = 60_000;
 const CLAIM = `select * from plinth_webhooks.claim($1, $2, $3 * interval '1 millisecond', $4, $5)`;
 const TO_TELL = 'select tenant_id, subscription_id from plinth_webhooks.lanes where warned <> told order by tenant_id, subscription_id limit 100';
 const SETTLE = 'select * from plinth_webhooks.settle($1)';
+const SETTLE_REFUSED = 'select plinth_webhooks.settle_refused($1) as ended';
+const LOG_ATTEMPT = 'select plinth_webhooks.log_attempt($1)';
 
 interface Settled {
   delivery_id: string | null;
   status: string | null;
   to_tell: boolean | null;
 }
+
+/** An attempt that has ended. */
+interface Ended {
+  delivery: ClaimedDelivery;
+  settlement: Settlement;
+  startedAt: number;
+  written: () => void;
+}
+
+const LONGEST_LOGGED = 65_536;
+
+/** An attempt for the log where settle does not write it: the delivery as it was claimed, and how the attempt ended. */
+const loggedRow = ({ delivery }: Ended, settlement: Settlement): string =>
+  JSON.stringify({
+    event_id: delivery.event_id,
+    event_type: delivery.event_type,
+    attempt: delivery.attempt,
+    correlation_id: delivery.correlation_id,
+    format: delivery.format,
+    body: (delivery.stored ?? delivery.body).slice(0, LONGEST_LOGGED).toWellFormed(),
+    ...settlement,
+  });
 
 /** Sends what is due. No transaction is open during an attempt; results are written down many at once. */
 class Dispatcher {
@@ -66,7 +91,7 @@ class Dispatcher {
   #gathered = new AbortController();
   /** Places that came free since the last claim. */
   #freed = 0;
-  #results: { settlement: Settlement; startedAt: number; written: () => void }[] = [];
+  #results: Ended[] = [];
   #flushing: Promise<void> | undefined;
   #telling: Promise<void> | undefined;
   #toldAt = 0;
@@ -148,12 +173,15 @@ class Dispatcher {
       .asWorker({ readOnly: true }, (tx) => revealBodies(tx, sealed, unreadable))
       .catch((error: unknown) => sealed.map((delivery) => unreadable(delivery, error)));
     const byId = new Map(shown.map((delivery) => [delivery.lease_id, delivery]));
-    return claimed.map((delivery) => byId.get(delivery.lease_id) ?? delivery);
+    return claimed.map((delivery) => {
+      const readable = byId.get(delivery.lease_id);
+      return readable ? { ...readable, stored: delivery.body } : delivery;
+    });
   }
 
   #start(delivery: ClaimedDelivery): void {
     const startedAt = this.#runtime.services.clock.now();
-    const attempt = this.#attempt(delivery).then((settlement) => this.#finish(settlement, startedAt));
+    const attempt = this.#attempt(delivery).then((settlement) => this.#finish(delivery, settlement, startedAt));
     const running: Promise<void> = attempt.finally(() => {
       this.#running.delete(running);
       this.#freed += 1;
@@ -204,9 +232,9 @@ class Dispatcher {
   }
 
   /** Resolves when the result is in the database, or was given up: the place of the attempt is free only then. */
-  #finish(settlement: Settlement, startedAt: number): Promise<void> {
+  #finish(delivery: ClaimedDelivery, settlement: Settlement, startedAt: number): Promise<void> {
     return new Promise((written) => {
-      this.#results.push({ settlement, startedAt, written });
+      this.#results.push({ delivery, settlement, startedAt, written });
       this.#flushing ??= this.#flush();
     });
   }
@@ -217,43 +245,75 @@ class Dispatcher {
         await this.#runtime.wake.next([], SETTLE_GATHER_MS, this.#stopping.signal);
       const now = this.#runtime.services.clock.now();
       const ended = this.#results.splice(0, SETTLE_AT_ONCE);
-      await this.#settle(ended.map(({ settlement, startedAt }) => ({ ...settlement, age_ms: now - startedAt })));
+      for (const one of ended) one.settlement.age_ms = now - one.startedAt;
+      await this.#settle(ended);
       for (const { written } of ended) written();
     }
     this.#flushing = undefined;
   }
 
   /** Tries until the lease has run out; then the delivery is due again and will be sent again, under the same webhook-id. */
-  async #settle(asked: Settlement[]): Promise<void> {
+  async #settle(asked: readonly Ended[]): Promise<void> {
     let rows = asked;
     for (let tries = 0; tries < SETTLE_TRIES; tries++) {
       try {
-        const settled = await this.#runtime.plinth.asWorker({}, (tx) => tx.query<Settled>(SETTLE, [JSON.stringify(rows)]));
+        const given = JSON.stringify(rows.map(({ settlement }) => settlement));
+        const settled = await this.#runtime.plinth.asWorker({}, (tx) => tx.query<Settled>(SETTLE, [given]));
         const busy = new Set(settled.flatMap((row) => (row.status === 'busy' ? [row.delivery_id] : [])));
-        this.#account(settled, rows.length);
+        await this.#account(settled, rows);
         if (busy.size === 0) return;
         // Somebody holds the lane, in most cases for no longer than a statement.
-        rows = rows.filter((row) => busy.has(row.id));
+        rows = rows.filter((row) => busy.has(row.settlement.id));
         await this.#runtime.wake.next([], Math.min(BUSY_MS * 2 ** tries, this.#options.pollMs));
       } catch (error) {
         const { code } = toPlinthError(error);
         this.#troubled('could not write results', error);
-        const outage = code === 'kernel_unavailable' || code === 'kernel_serialization' || code === 'kernel_timeout';
-        // One row that the database refuses must not cost the others their result.
-        if (!outage && rows.length > 1) {
-          for (const row of rows) await this.#settle([row]);
-          return;
+        if (code === 'kernel_unavailable' || code === 'kernel_serialization' || code === 'kernel_timeout') {
+          await this.#runtime.wake.next([], this.#options.pollMs);
+          continue;
         }
-        if (!outage) return;
-        await this.#runtime.wake.next([], this.#options.pollMs);
+        // One row that the database refuses must not cost the others their result.
+        if (rows.length > 1) for (const row of rows) await this.#settle([row]);
+        else if (rows[0]) await this.#endRefused(rows[0], error).catch((fault: unknown) => this.#troubled('could not end an attempt', fault));
+        return;
       }
     }
   }
 
-  #account(settled: readonly Settled[], asked: number): void {
+  /** A result that the database refuses would be refused again, after another request: the attempt is written without it, and the delivery ends. */
+  async #endRefused(ended: Ended, cause: unknown): Promise<void> {
+    const { tenant_id, id, lease_id, subscription_id, lane_key, outcome, url = '' } = ended.settlement;
+    if (outcome === 'returned' || toPlinthError(cause).code !== 'kernel_invalid_input') return;
+    const refused = fail('result_refused', { cause });
+    const row = {
+      tenant_id,
+      id,
+      lease_id,
+      subscription_id,
+      lane_key,
+      outcome,
+      url,
+      error_code: refused.code,
+      error_message: `${refused.message}. ${refused.wayOut}`,
+    };
+    await this.#runtime.plinth.asWorker({}, (tx) => tx.query(SETTLE_REFUSED, [loggedRow(ended, row)]));
+    this.#runtime.services.log.error(
+      { module: 'webhooks', tenant_id, subscription_id, delivery_id: id, outcome, code: refused.code, detail: String((cause as Error).cause ?? cause) },
+      'webhooks: the result of an attempt could not be written; its delivery is not tried again',
+    );
+  }
+
+  async #account(settled: readonly Settled[], asked: readonly Ended[]): Promise<void> {
+    const deleted = new Set(settled.flatMap((row) => (row.status === 'deleted' ? [row.delivery_id] : [])));
     const accepted = settled.filter((row) => row.delivery_id !== null).length;
-    if (accepted < asked) this.#runtime.services.log.warn({ module: 'webhooks', lost: asked - accepted }, 'webhooks: results came after the lease had ended');
+    if (accepted < asked.length)
+      this.#runtime.services.log.warn({ module: 'webhooks', lost: asked.length - accepted }, 'webhooks: results came after the lease had ended');
     if (settled.some((row) => row.to_tell)) this.#tell();
+    for (const ended of asked)
+      if (deleted.has(ended.settlement.id))
+        await this.#runtime.plinth
+          .asWorker({}, (tx) => tx.query(LOG_ATTEMPT, [loggedRow(ended, ended.settlement)]))
+          .catch((error: unknown) => this.#troubled('could not log an attempt of a deleted subscription', error));
   }
 
   /** Tells tenants of subscriptions that fail or were disabled: an audit entry and an event, in one transaction with the note that it was done. */

@@ -63,6 +63,16 @@ export const errors = {
     title: 'The replay is not valid',
     wayOut: 'Give a time since which, 1 to 1,000 ids, or only what failed; an end only after its beginning.',
   },
+  replays_busy: {
+    status: 409,
+    title: 'Too many replays are running',
+    wayOut: 'Wait for one to end, or cancel one: 5 of a subscription and 20 of a tenant run at a time.',
+  },
+  result_refused: {
+    status: 500,
+    title: 'The result of the attempt could not be written down',
+    wayOut: 'The operator finds the reason in the log of the worker; the delivery can be sent again.',
+  },
   replay_not_found: { status: 404, title: 'There is no such replay', wayOut: 'Check the id and the tenant; plinth.webhook_replays lists them.' },
   subscription_disabled: { status: 409, title: 'The subscription is disabled', wayOut: 'Enable it first.' },
   secret_invalid: {

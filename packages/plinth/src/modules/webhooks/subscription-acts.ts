@@ -67,13 +67,13 @@ const valuesOf = (wish: ReplayWish): unknown[] => [
   wish.only_failed ?? false,
 ];
 
-/** How many deliveries a replay would add. Errors: those of startReplay. */
+/** How many deliveries a replay would add at most. Errors: those of startReplay. */
 export async function previewReplay(tx: AnyTransaction, wish: ReplayWish): Promise<{ total: number }> {
   const [row] = await tx.query<{ total: number }>('select plinth.preview_replay($1, $2, $3, $4, $5, $6) as total', valuesOf(wish));
   return { total: row?.total ?? 0 };
 }
 
-/** Begins a replay, which the worker works off. Errors: webhooks_subscription_not_found, webhooks_replay_invalid. */
+/** Begins a replay, which the worker works off. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_replays_busy. */
 export async function startReplay(tx: AnyTransaction, wish: ReplayWish): Promise<{ replay_id: string }> {
   const [row] = await tx.query<{ id: string }>('select plinth.start_replay($1, $2, $3, $4, $5, $6, $7) as id', [
     ...valuesOf(wish),

@@ -5,6 +5,7 @@ as $$
 declare
   _of plinth_webhooks.subscriptions := plinth_webhooks.require_subscription(p_subscription_id);
   _replay plinth_webhooks.replays;
+  _unknown integer;
   _fault text := case
     when p_since is null and p_ids is null and not p_only_failed then 'it needs a time since which, ids, or only what failed'
     when p_since >= coalesce(p_until, clock_timestamp()) then 'it ends before it begins'
@@ -25,14 +26,24 @@ begin
   _replay.until := least(coalesce(p_until, clock_timestamp()), clock_timestamp());
   _replay.done_to := case when p_since is null then '00000000-0000-0000-0000-000000000000'::uuid else plinth_kernel.v7_floor(p_since) end;
   if p_ids is not null then
-    select array_agg(distinct x.id) into _replay.event_ids from (
-      select e.id from plinth_events.events e where e.tenant_id = _of.tenant_id and e.id = any (p_ids)
-      union select a.event_id from plinth_webhooks.attempts a where a.tenant_id = _of.tenant_id and a.delivery_id = any (p_ids) and a.subscription_id = _of.id
-      union select d.event_id from plinth_webhooks.deliveries d where d.tenant_id = _of.tenant_id and d.id = any (p_ids) and d.subscription_id = _of.id) x where x.id is not null;
-    _replay.event_ids := coalesce(_replay.event_ids, '{}');
+    with known as materialized (
+      select e.id as given, e.id as event_id from plinth_events.events e where e.tenant_id = _of.tenant_id and e.id = any (p_ids)
+      union select a.delivery_id, a.event_id from plinth_webhooks.attempts a where a.tenant_id = _of.tenant_id and a.delivery_id = any (p_ids) and a.subscription_id = _of.id
+      union select d.id, d.event_id from plinth_webhooks.deliveries d where d.tenant_id = _of.tenant_id and d.id = any (p_ids) and d.subscription_id = _of.id
+    )
+    select (select array_agg(distinct k.event_id) from known k), (select count(*) from (select unnest(p_ids) except select k.given from known k where k.event_id is not null) u)
+    into _replay.event_ids, _unknown;
+    if _unknown > 0 then
+      raise exception 'The replay is not valid: % of the ids are neither events of the tenant nor deliveries of one to the subscription', _unknown using errcode = 'PL400',
+        detail = jsonb_build_object('code', 'webhooks_replay_invalid', 'unknown', _unknown)::text, hint = 'Give ids of events that are kept, or webhook-ids; test events cannot be sent again.';
+    end if;
   end if;
-  select count(*) into _replay.total from plinth_webhooks.replay_candidates(_replay, 100000) c where c.wanted;
+  begin
+    select count(*) into _replay.total from plinth_webhooks.replay_candidates(_replay, 100000, 10000) c where c.wanted;
+  exception when data_exception or undefined_object or feature_not_supported then
+    raise exception 'The replay is not valid: the filter of the subscription could not be judged: %', sqlerrm using errcode = 'PL400', detail = '{"code":"webhooks_replay_invalid"}', hint = 'Correct the filter.';
+  end;
   return _replay;
 end
 $$;
-comment on function plinth_webhooks.replay_window(uuid, timestamptz, timestamptz, text[], uuid[], boolean) is 'What a replay would send, with its total. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid.';
+comment on function plinth_webhooks.replay_window(uuid, timestamptz, timestamptz, text[], uuid[], boolean) is 'What a replay would send, with its total: at most so many, judged by the filter of the subscription among the first 10,000 events of its range, by type alone up to 100,000. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid.';

@@ -36,4 +36,4 @@ begin
 end
 $$;
 comment on function plinth.resume_subscription(uuid, text, timestamptz) is
-  'Sends to a subscription again that is disabled or whose breaker is open: continue with what waits, skip what waits, or replay: what waits, and every event since p_since (plinth.start_replay). Tells how many wait, how many were dropped and which replay was begun. The first attempt is a probe when the breaker was open. Errors: webhooks_subscription_not_found, webhooks_resume_invalid, webhooks_replay_invalid.';
+  'Sends to a subscription again that is disabled or whose breaker is open: continue with what waits, skip what waits, or replay: what waits, and every event since p_since (plinth.start_replay). Tells how many wait, how many were dropped and which replay was begun. The first attempt is a probe when the breaker was open. Errors: webhooks_subscription_not_found, webhooks_resume_invalid, webhooks_replay_invalid, webhooks_replays_busy.';

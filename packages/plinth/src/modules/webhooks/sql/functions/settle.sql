@@ -3,6 +3,7 @@
 --   failed    -> due again by the schedule, not before retry_after_ms; given up when it is permanent or the schedule is over
 --   gone      -> (410) given up, and the subscription is disabled at once
 --   returned  -> may be taken again at once, as if it had not been claimed; nothing is logged
+-- The delivery may be gone, with its subscription: it comes back as deleted, for log_attempt.
 -- Lanes are written only where something failed or a failing one recovers (judge); ordered lanes are locked, because the next of the key is made due.
 -- Lanes that somebody else holds are not waited for: their rows come back as busy, to be settled again. Nearly always everything was delivered
 -- by lanes that are well: then a look at the lanes and one short statement are all.
@@ -18,6 +19,7 @@ declare
   _busy uuid[];
   _ids uuid[];
   _ends text[];
+  _deleted uuid[];
   _flights tid[];
   _delivered tid[];
 begin
@@ -63,12 +65,14 @@ begin
     from ended e where e.outcome <> 'returned'
   )
   select array_agg(e.id), array_agg(case when e.outcome = 'delivered' then 'delivered' else e.now end), (select array_agg(l.place) from landed l),
-    array_agg(e.queued_at) filter (where e.outcome = 'delivered')
-  into _ids, _ends, _flights, _delivered from ended e;
+    array_agg(e.queued_at) filter (where e.outcome = 'delivered'), (select array_agg(l.id) from landed l where l.id not in (select x.id from ended x))
+  into _ids, _ends, _flights, _delivered, _deleted from ended e;
 
   perform plinth_webhooks.remove_settled(_flights, _delivered);
   return query
   select e.id, e.now, null::boolean from unnest(_ids, _ends) as e (id, now)
+  union all
+  select d.id, 'deleted', null from unnest(_deleted) as d (id)
   union all
   select g.id, 'busy', null from jsonb_to_recordset(p_rows) as g (id uuid, subscription_id uuid) where g.subscription_id = any (_busy) and _busy <> '{}';
 
@@ -80,4 +84,4 @@ begin
 end
 $$;
 comment on function plinth_webhooks.settle(jsonb) is
-  'Ends attempts, [{tenant_id, id, subscription_id, lane_key, lease_id, outcome: delivered | failed | gone | returned, permanent, retry_after_ms, age_ms, ...what the log shows}]. Returns a row for each that was accepted, with its new status, or busy when it has to be asked again; and one without id when a tenant is to be told that a subscription fails.';
+  'Ends attempts, [{tenant_id, id, subscription_id, lane_key, lease_id, outcome: delivered | failed | gone | returned, permanent, retry_after_ms, age_ms, ...what the log shows}]. Returns a row for each that was accepted, with its new status, deleted when there is no such delivery any more, or busy when it has to be asked again; and one without id when a tenant is to be told that a subscription fails.';

@@ -6,8 +6,12 @@ as $$
 declare
   _replay plinth_webhooks.replays := plinth_webhooks.replay_window(p_subscription_id, p_since, p_until, p_patterns, p_ids, p_only_failed);
 begin
-  if p_rate_per_second <= 0 or p_rate_per_second > 100000 or p_rate_per_second = 'NaN' then
-    raise exception 'The replay is not valid: a rate is more than 0 and at most 100,000 a second' using errcode = 'PL400', detail = '{"code":"webhooks_replay_invalid"}', hint = 'Leave the rate out for as fast as it goes.';
+  if p_rate_per_second not between 0.1 and 100000 then
+    raise exception 'The replay is not valid: a rate is 0.1 to 100,000 a second' using errcode = 'PL400', detail = '{"code":"webhooks_replay_invalid"}', hint = 'Leave the rate out for as fast as it goes.';
+  end if;
+  if (select count(*) >= 20 or count(*) filter (where r.subscription_id = _replay.subscription_id) >= 5 from plinth_webhooks.replays r where r.tenant_id = _replay.tenant_id and r.status = 'running') then
+    raise exception 'Too many replays are running: 5 of a subscription and 20 of a tenant are the most' using errcode = 'PL409', detail = '{"code":"webhooks_replays_busy"}',
+      hint = 'Wait for one to end, or cancel one; plinth.webhook_replays shows them.';
   end if;
   insert into plinth_webhooks.replays (tenant_id, subscription_id, only_failed, patterns, event_ids, since, until, rate_per_second, total, done_to, created_by, reason)
   values (_replay.tenant_id, _replay.subscription_id, p_only_failed, p_patterns, _replay.event_ids, p_since, _replay.until, p_rate_per_second, _replay.total, _replay.done_to,
@@ -20,4 +24,4 @@ begin
 end
 $$;
 comment on function plinth.start_replay(uuid, timestamptz, timestamptz, text[], uuid[], boolean, double precision) is
-  'Sends to a subscription again what happened from p_since to p_until (default now), what p_ids name (events, or webhook-ids), or only what was given up (p_only_failed); p_patterns narrows it by type, p_rate_per_second slows it. What was sent before has its webhook-id again; what waits anyway is left alone. It is worked off in the background: plinth.webhook_replays shows how far. Events count by the time in their id. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid.';
+  'Sends to a subscription again what happened from p_since to p_until (default now), what p_ids name (events, or webhook-ids), or only what was given up (p_only_failed); p_patterns narrows it by type, p_rate_per_second (0.1 to 100,000 deliveries) slows it. What was sent before has its webhook-id again; what waits anyway is left alone. It is worked off in the background: plinth.webhook_replays shows how far. Events count by the time in their id. At most 5 of a subscription and 20 of a tenant run at a time. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_replays_busy, webhooks_pattern_invalid.';

@@ -11,13 +11,18 @@ create table plinth_webhooks.replays (
   event_ids uuid[],
   since timestamptz,
   until timestamptz not null,
-  rate_per_second double precision check (rate_per_second > 0 and rate_per_second <= 100000),
-  status text not null default 'running' check (status in ('running', 'done', 'cancelled')),
+  rate_per_second double precision check (rate_per_second between 0.1 and 100000),
+  status text not null default 'running' check (status in ('running', 'done', 'cancelled', 'failed')),
   total integer not null,
   added integer not null default 0,
+  -- Of a type that is wanted, but the filter does not let it through, or it waits anyway.
+  left_out integer not null default 0,
   -- Events (deliveries, of a replay of what failed) up to this id have been looked at.
   done_to uuid not null,
+  -- Up to when its rate has been used; looked_at is when it had its turn, whatever came of it.
   worked_at timestamptz,
+  looked_at timestamptz,
+  last_error text,
   finished_at timestamptz,
   created_by text not null,
   reason text,

@@ -1,0 +1,144 @@
+/** Replays side by side: who has a turn, how fast they go, and what is told of what they left out. */
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { consumeOnce } from '#kernel/feed.ts';
+import type { TestDatabase } from '#testing/database.ts';
+import { testDatabase } from '#testing/database.ts';
+import { errorCode } from '#testing/error-code.ts';
+import { fanOut } from './consumer.ts';
+
+let database: TestDatabase;
+let a: string;
+let b: string;
+beforeAll(async () => {
+  database = await testDatabase('webhooks_replays');
+  a = database.tenantA;
+  b = database.tenantB;
+});
+afterAll(() => database.drop());
+beforeEach(() => database.admin.query('truncate plinth_webhooks.subscriptions cascade'));
+
+const as = <Row>(tenantId: string, text: string, values: unknown[] = []) =>
+  database.plinth.transaction({ tenantId, actor: { type: 'user', id: 'ada' } }, (tx) => tx.query<Row>(text, values));
+async function subscribe(tenantId: string, pattern: string, more = ''): Promise<string> {
+  const [made] = await as<{ id: string }>(
+    tenantId,
+    `select subscription_id as id from plinth.subscribe('s' || gen_random_uuid(), array[$1], 'https://example.com/'${more && `, ${more}`})`,
+    [pattern],
+  );
+  return made?.id ?? '';
+}
+const work = () => database.plinth.asWorker({}, (tx) => tx.query('select plinth_webhooks.work_replays()'));
+interface Replay {
+  status: string;
+  total: number;
+  added: number;
+  left_out: number;
+  last_error: string | null;
+}
+async function replayed(id: string): Promise<Replay[]> {
+  const { rows } = await database.admin.query<Replay>(
+    'select status, total, added, left_out, last_error from plinth.webhook_replays where subscription_id = $1 order by id',
+    [id],
+  );
+  return rows;
+}
+/** Events in one transaction, read by the fan-out; no subscription is there yet. */
+async function happen(tenantId: string, type: string, from: number, to: number): Promise<void> {
+  await as(tenantId, `select plinth.publish_event($1, jsonb_build_object('n', n)) from generate_series($2::int, $3::int) n`, [type, from, to]);
+  while ((await consumeOnce(database.plinth, 'webhooks.fan-out', fanOut)) > 0);
+}
+const HOUR = `now() - interval '1 hour'`;
+
+test('replays that cannot go on keep no others waiting', async () => {
+  await happen(a, 'stuck.made', 1, 2);
+  await happen(b, 'wanted.made', 1, 1);
+  for (let lane = 0; lane < 4; lane++) {
+    const stuck = await subscribe(a, 'stuck.*');
+    // At its rate each has sent one and has to wait for the next.
+    for (let n = 0; n < 5; n++) await as(a, `select plinth.start_replay($1, ${HOUR}, p_rate_per_second => 0.1)`, [stuck]);
+  }
+  await work();
+  const free = await subscribe(b, 'wanted.*');
+  await as(b, `select plinth.start_replay($1, ${HOUR})`, [free]);
+  await database.admin.query(`update plinth_webhooks.replays set looked_at = '2020-01-01' where tenant_id = $1`, [a]);
+  await work();
+  expect(await replayed(free)).toMatchObject([{ status: 'done', added: 1 }]);
+});
+
+test('a subscription has 5 running at most, a tenant 20, and another tenant its own', async () => {
+  await happen(a, 'many.made', 1, 1);
+  const start = (tenantId: string, id: string) => as(tenantId, `select plinth.start_replay($1, ${HOUR})`, [id]);
+  for (let lane = 0; lane < 4; lane++) {
+    const id = await subscribe(a, 'many.*');
+    for (let n = 0; n < 5; n++) await start(a, id);
+    expect(await errorCode(start(a, id))).toBe('webhooks_replays_busy');
+  }
+  expect(await errorCode(start(a, await subscribe(a, 'many.*')))).toBe('webhooks_replays_busy');
+  await start(b, await subscribe(b, 'many.*'));
+  const id = await subscribe(b, 'many.*');
+  for (const rate of [0, 0.09, 100_001, 'NaN', '-Infinity'])
+    expect(await errorCode(as(b, `select plinth.start_replay($1, ${HOUR}, p_rate_per_second => $2)`, [id, rate])), String(rate)).toBe(
+      'webhooks_replay_invalid',
+    );
+});
+
+test('what the filter keeps back and what waits anyway is left out, and told', async () => {
+  await happen(a, 'left.made', 1, 4);
+  const nothing = await subscribe(a, 'left.*', `p_filter => '"$.data.n > 9"'`);
+  expect(await as(a, `select plinth.preview_replay($1, ${HOUR}) as n`, [nothing])).toEqual([{ n: 0 }]);
+  await as(a, `select plinth.start_replay($1, ${HOUR})`, [nothing]);
+  const twice = await subscribe(a, 'left.*');
+  await as(a, `select plinth.set_delivery_policy($1, p_ordering => 'fifo')`, [twice]);
+  await as(a, `select plinth.start_replay($1, ${HOUR})`, [twice]);
+  await as(a, `select plinth.start_replay($1, ${HOUR})`, [twice]);
+  await work();
+  expect(await replayed(nothing)).toMatchObject([{ status: 'done', total: 0, added: 0, left_out: 4 }]);
+  expect(await replayed(twice)).toMatchObject([
+    { status: 'done', total: 4, added: 4, left_out: 0 },
+    { status: 'done', total: 4, added: 0, left_out: 4 },
+  ]);
+});
+
+test('ids that nobody knows are refused, with how many', async () => {
+  await happen(a, 'known.made', 1, 1);
+  const id = await subscribe(a, 'known.*');
+  const [event] = await as<{ id: string }>(a, `select id from plinth_events.events where type = 'known.made' limit 1`);
+  const start = (tenantId: string, of: string, ids: unknown[]) => as(tenantId, 'select plinth.start_replay($1, p_ids => $2)', [of, ids]);
+  await start(a, id, [event?.id]);
+  const unknown = [database.plinth.newId(), database.plinth.newId()];
+  await expect(start(a, id, [event?.id, ...unknown])).rejects.toMatchObject({ code: 'webhooks_replay_invalid', status: 400, detail: { unknown: 2 } });
+  expect(await errorCode(start(b, await subscribe(b, 'known.*'), [event?.id])), 'of another tenant').toBe('webhooks_replay_invalid');
+});
+
+test('one whose filter raises fails, and the others go on', async () => {
+  await happen(a, 'bad.made', 1, 2);
+  const bad = await subscribe(a, 'bad.*', `p_filter => '"$.data.n > 0"'`);
+  await as(a, `select plinth.start_replay($1, ${HOUR})`, [bad]);
+  const well = await subscribe(a, 'bad.*');
+  await as(a, `select plinth.start_replay($1, ${HOUR})`, [well]);
+  // Kept from a time when it could be stored.
+  await database.admin.query(`update plinth_webhooks.subscriptions set filter_path = '$customer.id == 1' where id = $1`, [bad]);
+  await work();
+  expect(await replayed(bad)).toMatchObject([{ status: 'failed', added: 0, last_error: 'could not find jsonpath variable "customer"' }]);
+  expect(await replayed(well)).toMatchObject([{ status: 'done', added: 2 }]);
+  expect(await errorCode(as(a, `select plinth.start_replay($1, ${HOUR})`, [bad]))).toBe('webhooks_replay_invalid');
+});
+
+test('a rate counts what is sent: noise before it costs no time', async () => {
+  await happen(a, 'noise.made', 1, 2300);
+  await happen(a, 'rare.made', 1, 3);
+  const id = await subscribe(a, '#', `p_filter => '{"prefix": {"type": "rare."}}'`);
+  await as(a, `select plinth.start_replay($1, ${HOUR}, p_rate_per_second => 1)`, [id]);
+  // 1,000 at a look.
+  for (let looks = 0; looks < 3; looks++) await work();
+  expect(await replayed(id)).toMatchObject([{ status: 'running', added: 1 }]);
+  await work();
+  for (const added of [2, 3]) {
+    await database.admin.query(`update plinth_webhooks.replays set worked_at = worked_at - interval '1 second' where status = 'running'`);
+    await work();
+    expect((await replayed(id))[0]?.added).toBe(added);
+  }
+  await database.admin.query(`update plinth_webhooks.replays set worked_at = worked_at - interval '1 second' where status = 'running'`);
+  await work();
+  expect(await replayed(id)).toMatchObject([{ status: 'done', added: 3 }]);
+});
