@@ -399,7 +399,7 @@ export interface JobAttemptsView {
   causation_id: string | null;
 }
 
-/** Batches of jobs: status running, completed or failed (a job failed or was cancelled), and how many of its jobs ended how; counts of a running batch stop at 10,000. adding: it is open for more. Kept for 30 days. */
+/** Batches of jobs: status running, completed or failed (a job failed or was cancelled), and how many of its jobs ended how; counts of a running batch stop at 10,000. adding: it is open for more; error: a callback that could not be enqueued. Kept for 30 days. */
 export interface JobBatchesView {
   id: string | null;
   tenant_id: string | null;
@@ -416,6 +416,7 @@ export interface JobBatchesView {
   causation_id: string | null;
   created_at: Date | null;
   finished_at: Date | null;
+  error: string | null;
 }
 
 /** Which job waits for which, and how that one ended: waiting, completed, failed or cancelled, with its result while it is kept (7 days). on_failure: what a failure means for the job that waits. */
@@ -1209,6 +1210,7 @@ export interface JobsGatesTable {
   completed: string | null;
   failed: string | null;
   cancelled: string | null;
+  error: string | null;
 }
 
 /** Attempts that run under a cap, a row for each scope that they count in. */
@@ -2306,7 +2308,7 @@ export const sqlFunctions = {
   /** Gives a consumer no more events, for p_for or until plinth.resume_consumer; a batch that it is handling is finished. Its unread events are kept. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_forbidden. */
   pauseConsumer: (tx: Queryable, args: { consumer: string; reason: string; for?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.pause_consumer', { consumer: ['p_consumer', 'text'], reason: ['p_reason', 'text'], for: ['p_for', 'interval'] }, args, 'value') as Promise<void>,
-  /** No job starts any more that has this queue, kind and concurrency key (null: any), until plinth.resume_jobs or for p_for; what runs goes on. For the tenant of the transaction; by plinth_worker without one: for every tenant. Returns the id of the pause. Recorded in the audit log. Errors: jobs_limit_invalid, kernel_tenant_required. */
+  /** No job starts any more that has this queue, kind and concurrency key (null: any), until plinth.resume_jobs or for p_for. What runs goes on; what a worker has fetched ahead it gives back with its next sign of life, so for about a second jobs may still begin. For the tenant of the transaction; by plinth_worker without one: for every tenant. Returns the id of the pause. Recorded in the audit log. Errors: jobs_limit_invalid, kernel_tenant_required. */
   pauseJobs: (tx: Queryable, args: { reason: string; queue?: string | null | undefined; kind?: string | null | undefined; concurrencyKey?: string | null | undefined; for?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.pause_jobs', { reason: ['p_reason', 'text'], queue: ['p_queue', 'text'], kind: ['p_kind', 'text'], concurrencyKey: ['p_concurrency_key', 'text'], for: ['p_for', 'interval'] }, args, 'value') as Promise<string | null>,
   /** Keeps rows of the tenant of the transaction whatever the policies say, until the hold is released; returns its id. p_kind: null is every kind. p_entity: LIKE pattern over entities (order:47%); kinds that do not tell their entity are then held whole. Recorded in the audit log. Errors: maintenance_hold_invalid, maintenance_kind_unknown, kernel_tenant_required. */
@@ -2396,7 +2398,7 @@ export const sqlFunctions = {
   /** Enqueues a job in the transaction of the caller and returns its id. p_priority: 1 (most urgent) to 100. p_run_at: not before; null is now. p_unique_key: one job of this type has it, until p_unique_until (done, started) or for p_unique_for; p_on_duplicate: keep (default; the id of the holder is returned), reject, replace, debounce. p_deadline: not started later. p_depends_on: jobs that must have ended; p_on_dependency_failure: fail, ignore, run. p_backoff: "none", [seconds], {"base_s"}. Errors: kernel_tenant_required, jobs_job_invalid, jobs_payload_too_large, jobs_duplicate, jobs_dependency_not_found, jobs_batch_finished. */
   scheduleJob: (tx: Queryable, args: { jobType: string; jobName?: string | null | undefined; payload?: unknown | null | undefined; priority?: number | null | undefined; runAt?: Date | null | undefined; maxAttempts?: number | null | undefined; queue?: string | null | undefined; uniqueKey?: string | null | undefined; uniqueUntil?: string | null | undefined; uniqueFor?: string | null | undefined; onDuplicate?: string | null | undefined; maxWait?: string | null | undefined; concurrencyKey?: string | null | undefined; deadline?: Date | null | undefined; dependsOn?: string[] | null | undefined; onDependencyFailure?: string | null | undefined; batchId?: string | null | undefined; backoff?: unknown | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.schedule_job', { jobType: ['p_job_type', 'text'], jobName: ['p_job_name', 'text'], payload: ['p_payload', 'jsonb'], priority: ['p_priority', 'integer'], runAt: ['p_run_at', 'timestamp with time zone'], maxAttempts: ['p_max_attempts', 'integer'], queue: ['p_queue', 'text'], uniqueKey: ['p_unique_key', 'text'], uniqueUntil: ['p_unique_until', 'text'], uniqueFor: ['p_unique_for', 'interval'], onDuplicate: ['p_on_duplicate', 'text'], maxWait: ['p_max_wait', 'interval'], concurrencyKey: ['p_concurrency_key', 'text'], deadline: ['p_deadline', 'timestamp with time zone'], dependsOn: ['p_depends_on', 'uuid[]'], onDependencyFailure: ['p_on_dependency_failure', 'text'], batchId: ['p_batch_id', 'uuid'], backoff: ['p_backoff', 'jsonb'] }, args, 'value') as Promise<string | null>,
-  /** Enqueues many jobs in the transaction of the caller, at most 50,000, [{job_type, job_name, payload, priority, run_at, delay_ms, max_attempts, queue, unique_key, unique_until, unique_for_ms, on_duplicate, max_wait_ms, concurrency_key, deadline, depends_on, on_dependency_failure, batch_id, backoff, id}], and returns their ids in order; in place of a duplicate that of the holder. Errors: those of plinth.schedule_job, which name the row. */
+  /** Enqueues many jobs in the transaction of the caller, at most 50,000, [{job_type, job_name, payload, priority, run_at, delay_ms, max_attempts, queue, unique_key, unique_until, unique_for_ms, on_duplicate, max_wait_ms, concurrency_key, deadline, depends_on, on_dependency_failure, batch_id, backoff, id}], and returns their ids in order; in place of a duplicate that of the holder. An id that is given must be new. Errors: those of plinth.schedule_job, which name the row. */
   scheduleJobs: (tx: Queryable, args: { jobs: unknown }): Promise<string[] | null> =>
     call(tx, 'plinth.schedule_jobs', { jobs: ['p_jobs', 'jsonb'] }, args, 'value') as Promise<string[] | null>,
   /** Sends a message in the transaction of the caller and returns its id. p_delay: nobody receives it before (0 to 14 days). p_group_key: messages of one group are received one after the other. p_deduplication_key: if a message with it was sent within the window of the queue (5 minutes), nothing is written and the id of that message is returned. Errors: kernel_tenant_required, queue_message_invalid, queue_payload_too_large. */

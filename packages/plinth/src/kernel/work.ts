@@ -31,7 +31,7 @@ export interface JobRun<Tx extends AnyTransaction = AnyTransaction> {
    * this database. Refused with jobs_lease_lost, which rolls back, when another attempt has taken over.
    */
   completeIn(tx: AnyTransaction, result?: unknown): Promise<void>;
-  /** Asks to be run again after `delayMs`, without counting this attempt; takes effect when the handler returns. */
+  /** Asks to be run again after `delayMs`, without counting this attempt; takes effect when the handler returns. Throws a RangeError for what is no number of ms, or longer than a year. */
   snooze(delayMs: number): void;
   /** Opens a transaction in the tenant and correlation of the job; what it records is caused by the job. */
   transaction<T>(body: (tx: Tx) => Promise<T>): Promise<T>;

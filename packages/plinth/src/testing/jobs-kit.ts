@@ -8,7 +8,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Transaction } from '#kernel/transaction.ts';
 import type { JobDefinition, JobRun, ThreadJobDefinition, WorkServices } from '#kernel/work.ts';
-import type { ClaimedJob, EnqueueOptions, JobsTransaction, Settlement } from '#modules/jobs';
+import type { ClaimedJob, EnqueueOptions, JobsTransaction, Settled, Settlement } from '#modules/jobs';
 import { claimJobs, recoverJobs, settleJobs, unregisterWorker } from '#modules/jobs';
 import type { EnqueuedJob, Expectation } from './enqueued.ts';
 import { assertEnqueued, assertNotEnqueued } from './enqueued.ts';
@@ -126,7 +126,7 @@ export function jobsKit<Modules extends ModuleMap>(options: JobsKitOptions<Modul
         for (;;) {
           const job = await claim(Object.keys(definitions));
           // Gates that two transactions closed at the same moment are opened by whoever looks again.
-          if (!job && (await plinth.asWorker({}, (tx) => recoverJobs(tx)))) continue;
+          if (!job && (await plinth.asWorker({}, (tx) => recoverJobs(tx))).taken > 0) continue;
           if (!job) return;
           if (ran.length >= most) {
             await attempts.giveBack(job);
@@ -173,7 +173,7 @@ interface Attempts {
 /** The steps of a worker, one after the other. */
 function attemptsWith(plinth: Plinth<ModuleMap>, services: WorkServices, definitions: Record<string, JobDefinition>): Attempts {
   const journal = createJournal(plinth, services.log);
-  const settle = (job: ClaimedJob, outcome: Partial<Settlement> | undefined): Promise<Set<string>> =>
+  const settle = (job: ClaimedJob, outcome: Partial<Settlement> | undefined): Promise<Settled> =>
     plinth.asWorker({}, (tx) =>
       settleJobs(tx, outcome ? [{ tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, ...outcome } as Settlement] : [], [job.claim_id]),
     );
@@ -212,8 +212,8 @@ function attemptsWith(plinth: Plinth<ModuleMap>, services: WorkServices, definit
       const late: Partial<Settlement> = { outcome: 'failed', final: true, error: 'its deadline had passed before it could begin' };
       const outcome = job.late ? late : await runJob({ plinth, services, journal, stopMs: STOP_MS }, running, { ...definition, handler });
       clearTimeout(timer);
-      const accepted = await settle(job, outcome);
-      const held = outcome ? accepted.has(job.run_id) : running.settled;
+      const { statuses } = await settle(job, outcome);
+      const held = outcome ? statuses.has(job.run_id) : running.settled;
       return {
         id: job.id,
         kind: job.kind,

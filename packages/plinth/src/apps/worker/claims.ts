@@ -27,6 +27,8 @@ export interface ClaimsOptions {
   /** Outcomes that are not stored yet. */
   unsettled: () => number;
   onClaimed: (jobs: readonly ClaimedJob[]) => void;
+  /** Resolves when jobs may be claimed. */
+  announced: Promise<void>;
   /** Claims of which not every job's outcome is stored. */
   known: () => readonly string[];
 }
@@ -67,6 +69,7 @@ export function createClaims(options: ClaimsOptions): Claims {
   let claiming = false;
   /** A job has ended while a claim was under way, which may not have seen it. */
   let missed = false;
+  let announced = false;
 
   const { refill, room } = appetite(options);
   const disown = disowner(options);
@@ -93,6 +96,7 @@ export function createClaims(options: ClaimsOptions): Claims {
     log: options.log,
     wake: plinth.wake,
     async turn() {
+      if (!announced) return pollMs;
       await member.ready();
       const limit = room();
       // In batches: a claim for every slot that becomes free would cost more than the jobs.
@@ -107,6 +111,10 @@ export function createClaims(options: ClaimsOptions): Claims {
         if (missed && ring.size === 0) idle.lookAgain();
       }
     },
+  });
+  void options.announced.then(() => {
+    announced = true;
+    loop.nudge();
   });
   const stopHearing = plinth.wake.on(JOB_SIGNALS.enqueued, idle.hint);
   return {

@@ -100,8 +100,10 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
   const parts = startParts({ plinth, services, wake: plinth.wake });
   const stats = { ...emptyStats(), slots: limits.min };
   const shared = { plinth, services, definitions, pollMs: options.pollMs ?? 1_000, stats, metrics: workerMetrics() };
+  const announced = Promise.withResolvers<void>();
   const jobs = startJobLoop({
     ...shared,
+    announced: announced.promise,
     name,
     get concurrency() {
       return stats.slots;
@@ -116,7 +118,7 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
   const loopDelay = watchLoopDelay();
   const scaler = { ...shared, log: services.log, limits, queues: options.queues, loopDelay, load: jobs.load, resized: jobs.resized };
   const loops = [
-    ...startUpkeep(shared),
+    ...startUpkeep({ ...shared, onAnnounced: announced.resolve }),
     ...startConsumers(shared),
     ...(options.listen === false ? [] : [startListener(plinth, services.log, jobs.member)]),
     ...(limits.max > limits.min ? [startScaler(scaler)] : []),

@@ -1,7 +1,7 @@
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
-import type { ClaimedJob, Settlement } from '#modules/jobs';
+import type { ClaimedJob, Pause, Settlement } from '#modules/jobs';
 import type { Claims } from './claims.ts';
 import { createClaims } from './claims.ts';
 import { Fifo } from './fifo.ts';
@@ -14,6 +14,7 @@ import { DEFAULT_TIMEOUT_MS, RunningJob, runJob } from './run-job.ts';
 import type { Ended, SettleQueue } from './settle-queue.ts';
 import { createSettleQueue } from './settle-queue.ts';
 import { StopReason } from './stop-reason.ts';
+import { tellEnd, tellFailed } from './tell.ts';
 
 export interface JobLoopOptions {
   plinth: Plinth<ModuleMap>;
@@ -30,6 +31,8 @@ export interface JobLoopOptions {
   stopMs: number;
   durable: boolean;
   listens: boolean;
+  /** Resolves when the kinds are known with their defaults: no job runs before. */
+  announced: Promise<void>;
   stats: WorkerStats;
   metrics: WorkerMetrics;
 }
@@ -45,6 +48,8 @@ export interface JobLoop {
   stop(graceMs: number): Promise<void>;
 }
 
+/** Tenant of a pause that holds for all. */
+const EVERY_TENANT = '00000000-0000-0000-0000-000000000000';
 /** How often running jobs are looked at for their time limit. */
 const SWEEP_MS = 100;
 /** A job that waited here so long for a slot is given back: others may have one. */
@@ -82,8 +87,8 @@ class HeldJob {
     this.sinceMs = sinceMs;
   }
 
-  stored(accepted: boolean): void {
-    tell(this.state.options, this.job, accepted ? this.settlement : undefined, this.tookMs);
+  stored(status: string | undefined): void {
+    tellEnd(this.state.options, this.job, this.settlement, status, this.tookMs);
     if (this.watched) this.state.journal.seen();
     settledSoon(this.state);
   }
@@ -95,11 +100,11 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
   const lost = new StopReason('lease_lost', 'another attempt has taken over, or the job is gone');
   const member = startMember({
     ...options,
-    log: services.log,
     onCancelled(runIds) {
       for (const runId of runIds) state.cancelled.add(runId);
       for (const one of running) if (state.cancelled.has(one.job.run_id)) one.stop(new StopReason('cancelled', 'cancelled'));
     },
+    onPaused: (pauses) => giveBackPaused(state, pauses),
     onLost() {
       for (const one of running) one.stop(lost);
       state.waiting.takeAll();
@@ -110,6 +115,7 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
     plinth,
     log: services.log,
     onStored: (outcomes, tookMs) => countStored(options.metrics, outcomes, tookMs),
+    onFailed: (jobs) => tellFailed(options, jobs),
     giveUpMs: leaseMs * 2,
     durable: options.durable,
     more: () => state.begins < 1,
@@ -295,7 +301,7 @@ function end(held: HeldJob, outcome: Partial<Settlement> | undefined, byHandler 
     return;
   }
   if (closes !== undefined) settling.close(closes);
-  tell(options, job, byHandler ? { outcome: 'completed' } : undefined, held.tookMs);
+  tellEnd(options, job, undefined, byHandler ? 'completed' : undefined, held.tookMs);
   if (held.watched) state.journal.seen();
 }
 
@@ -322,6 +328,20 @@ function sweepTimes(state: State): void {
   if (state.running.size === 0) state.cancelled.clear();
 }
 
+/** What was fetched ahead of a pause goes back, so that it does not start after it. */
+function giveBackPaused(state: State, pauses: readonly Pause[]): void {
+  for (const held of state.waiting.takeAll()) {
+    if (pauses.some((pause) => isPaused(pause, held.job))) end(held, { outcome: 'returned' });
+    else state.waiting.push(held);
+  }
+}
+
+const isPaused = (pause: Pause, job: ClaimedJob): boolean =>
+  (pause.tenant_id === job.tenant_id || pause.tenant_id === EVERY_TENANT) &&
+  (pause.queue ?? job.queue) === job.queue &&
+  (pause.kind ?? job.kind) === job.kind &&
+  (pause.concurrency_key ?? job.concurrency_key) === job.concurrency_key;
+
 /** Resolves when nothing runs and every outcome is stored, at the latest after `timeoutMs`. */
 const drained = (state: State, timeoutMs: number): Promise<void> =>
   new Promise((resolve) => {
@@ -339,41 +359,3 @@ const drained = (state: State, timeoutMs: number): Promise<void> =>
     state.ended.add(look);
     look();
   });
-
-/** Counts and logs the end of an attempt; `outcome` is undefined when it was refused. */
-function tell(options: JobLoopOptions, job: ClaimedJob, end: Partial<Settlement> | undefined, tookMs: number): void {
-  const { stats, metrics, services, definitions } = options;
-  const most = job.max_attempts ?? definitions[job.kind]?.maxAttempts ?? 3;
-  const dead = end?.outcome === 'failed' && (end.final === true || job.attempt >= most);
-  const outcome = end === undefined ? 'lost' : dead ? 'dead_letter' : (end.outcome ?? 'completed');
-  metrics.attempts.add(1, { kind: job.kind, outcome });
-  metrics.duration.record(tookMs / 1000, { kind: job.kind, outcome });
-  if (outcome === 'completed') {
-    stats.completed += 1;
-    // What went well is in the history; a line for each would cost more than the job.
-    services.log.debug?.(factsOf(job, outcome, tookMs), 'job completed');
-    return;
-  }
-  const fields = factsOf(job, outcome, tookMs);
-  if (outcome === 'dead_letter') {
-    stats.deadLetters += 1;
-    services.log.error({ ...fields, error: end?.error }, 'job failed for good');
-  } else if (outcome === 'failed') {
-    stats.failed += 1;
-    services.log.warn({ ...fields, error: end?.error }, 'job failed and will be tried again');
-  } else {
-    stats[outcome] += 1;
-    services.log.info(fields, `job ${outcome}`);
-  }
-}
-
-const factsOf = (job: ClaimedJob, outcome: string, tookMs: number): object => ({
-  job_id: job.id,
-  kind: job.kind,
-  tenant_id: job.tenant_id,
-  correlation_id: job.correlation_id,
-  run_id: job.run_id,
-  attempt: job.attempt,
-  took_ms: Math.round(tookMs),
-  outcome,
-});

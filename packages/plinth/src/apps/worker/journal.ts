@@ -2,8 +2,8 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, LogLine } from '#modules/jobs';
-import { JOB_WATCH_SIGNAL, MOST_LOG_LINES, storableLine, writeLogs } from '#modules/jobs';
-import { isRefusal } from './settle-queue.ts';
+import { cleanText, JOB_WATCH_SIGNAL, MOST_LOG_LINES, storableLine, writeLogs } from '#modules/jobs';
+import { isRefusal } from './refused.ts';
 
 /** What handlers tell about their jobs while they run, on its way to the database. */
 export interface Journal {
@@ -131,7 +131,12 @@ function attemptJournal(plinth: Plinth<ModuleMap>, job: ClaimedJob, lines: Lines
   const report = (percent: number, note: string | undefined): Promise<void> =>
     plinth
       .transaction({ tenantId: job.tenant_id }, (tx) =>
-        tx.query('select plinth_jobs.report_progress($1, $2, $3, $4)', [job.id, job.run_id, Math.round(percent), note ?? null]),
+        tx.query('select plinth_jobs.report_progress($1, $2, $3, $4)', [
+          job.id,
+          job.run_id,
+          Math.round(percent),
+          note === undefined ? null : cleanText(String(note)),
+        ]),
       )
       .then(seen);
   return {

@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
-import type { WorkerEntry } from '#modules/jobs';
+import type { Beat, Pause, WorkerEntry } from '#modules/jobs';
 import { beatWorker, JOB_SIGNALS, recoverJobs, registerWorker, unregisterWorker } from '#modules/jobs';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
 import type { WorkerMetrics, WorkerStats } from './metrics.ts';
+import { tellFailed } from './tell.ts';
 
 /** This process among the workers: it is known, gives signs of life, and takes back what the dead left behind. */
 export interface Member {
@@ -25,7 +26,7 @@ export interface Member {
 
 export interface MemberOptions {
   plinth: Plinth<ModuleMap>;
-  log: WorkServices['log'];
+  services: { log: WorkServices['log'] };
   name: string;
   leaseMs: number;
   /** What it takes; no queues: of all. */
@@ -37,6 +38,8 @@ export interface MemberOptions {
   listens: boolean;
   /** These attempts should stop. */
   onCancelled: (runIds: readonly string[]) => void;
+  /** These pauses are in force since lately: what was claimed before them may not begin. */
+  onPaused: (pauses: readonly Pause[]) => void;
   /** Everything that was claimed so far belongs to others. */
   onLost: () => void;
 }
@@ -48,12 +51,14 @@ const RECOVER_BATCH = 100;
 const SESSION_WAIT_MS = 5_000;
 
 /** Takes back what the dead left behind. */
-async function recover({ plinth, log, stats, metrics }: MemberOptions): Promise<void> {
-  const recovered = await plinth.asWorker({}, (tx) => recoverJobs(tx, RECOVER_BATCH));
-  if (recovered === 0) return;
-  stats.recovered += recovered;
-  metrics.recovered.add(recovered);
-  log.warn({ jobs: recovered }, 'jobs of workers that died were taken back');
+async function recover(options: MemberOptions): Promise<void> {
+  const { plinth, services, stats, metrics } = options;
+  const { taken, failed } = await plinth.asWorker({}, (tx) => recoverJobs(tx, RECOVER_BATCH));
+  if (taken === 0) return;
+  stats.recovered += taken;
+  metrics.recovered.add(taken);
+  services.log.warn({ jobs: taken }, 'jobs of workers that died were taken back');
+  tellFailed(options, failed);
   plinth.wake.signal([JOB_SIGNALS.enqueued]);
 }
 
@@ -66,8 +71,14 @@ const entryOf = ({ name, leaseMs, definitions, queues }: MemberOptions, id: stri
   queues,
 });
 
+async function heed(options: MemberOptions, { cancelled, deaths, paused }: Beat): Promise<void> {
+  if (cancelled.length > 0) options.onCancelled(cancelled);
+  if (paused) options.onPaused(paused);
+  if (deaths) await recover(options);
+}
+
 export function startMember(options: MemberOptions): Member {
-  const { plinth, log, leaseMs } = options;
+  const { plinth, leaseMs, services } = options;
   const beatMs = Math.min(LONGEST_BEAT_MS, leaseMs / 3);
   const sessionLock = randomBytes(8).readBigInt64BE();
   const newId = (): string => `${options.name.replaceAll('#', '_')}#${randomBytes(4).toString('hex')}`;
@@ -97,23 +108,22 @@ export function startMember(options: MemberOptions): Member {
   const beat = async (): Promise<void> => {
     const own = id;
     try {
-      const { cancelled, deaths } = await plinth.asWorker({ timeoutMs: Math.max(1_000, leaseMs / 3), durable: false }, (tx) => beatWorker(tx, own));
+      const told = await plinth.asWorker({ timeoutMs: Math.max(1_000, leaseMs / 3), durable: false }, (tx) => beatWorker(tx, own));
       lastMs = performance.now();
-      if (cancelled.length > 0) options.onCancelled(cancelled);
-      if (deaths) await recover(options);
+      await heed(options, told);
     } catch (error) {
       // A process that could not give a sign of life for a whole lease must take its jobs for lost.
       if ((error as { code?: unknown }).code === 'jobs_lease_lost' || performance.now() - lastMs > leaseMs) {
-        log.warn({ worker: own, err: error }, 'worker: it was given up, its jobs run elsewhere');
+        services.log.warn({ worker: own, err: error }, 'worker: it was given up, its jobs run elsewhere');
         renew();
       } else throw error;
     }
   };
   const loop: Loop = startLoop({
     name: 'heartbeat',
-    log,
+    log: services.log,
     wake: plinth.wake,
-    signals: [JOB_SIGNALS.cancelled],
+    signals: [JOB_SIGNALS.cancelled, JOB_SIGNALS.paused],
     longestBackoffMs: leaseMs / 6,
     async turn() {
       const patienceMs = options.listens && !held && !registered ? lastMs + SESSION_WAIT_MS - performance.now() : 0;

@@ -39,7 +39,7 @@ export interface WorkerStats {
   completed: number;
   /** Attempts that failed and will be tried again. */
   failed: number;
-  /** Jobs that failed for good. */
+  /** Jobs that failed for good, with an attempt here or because of one that failed or of workers that died. */
   deadLetters: number;
   cancelled: number;
   snoozed: number;

@@ -5,7 +5,8 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, JobRun, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
-import { addsToBatch, JobFailure, SYSTEM_TENANT } from '#modules/jobs';
+import { addsToBatch, cleanText, JobFailure, SYSTEM_TENANT, storable } from '#modules/jobs';
+import { isDelay, snoozeMs } from './delay.ts';
 import type { AttemptJournal, Journal } from './journal.ts';
 import type { StopReason } from './stop-reason.ts';
 
@@ -126,7 +127,7 @@ function started(definition: JobDefinition, run: JobRun): Promise<unknown> {
   }
 }
 
-const completed = (result: unknown): Outcome => (result === undefined ? COMPLETED : { outcome: 'completed', result: storable(result) });
+const completed = (result: unknown): Outcome => (result === undefined ? COMPLETED : { outcome: 'completed', result: storedResult(result) });
 
 function contextOf(job: ClaimedJob): Context {
   return {
@@ -192,7 +193,7 @@ class AttemptRun implements JobRun {
 
   get completeIn(): JobRun['completeIn'] {
     return async (tx, result) => {
-      const stored = storable(result);
+      const stored = storedResult(result);
       // What it adds to its own batch comes before its end, or the batch could have finished.
       if (addsToBatch(tx)) await tx.flush();
       await tx.query('select plinth_jobs.complete_in($1, $2, $3)', [this.id, this.runId, stored === undefined ? null : JSON.stringify(stored)]);
@@ -204,7 +205,7 @@ class AttemptRun implements JobRun {
 
   get snooze(): JobRun['snooze'] {
     return (delayMs) => {
-      this.#snoozeMs = Math.max(0, delayMs);
+      this.#snoozeMs = snoozeMs(delayMs);
     };
   }
 
@@ -229,27 +230,31 @@ function failureOf(error: unknown, stopped: StopReason | undefined): Outcome | u
     if (why === 'cancelled') return { outcome: 'cancelled', error: message };
     return { outcome: 'failed', error: message };
   }
-  const base: Outcome = { outcome: 'failed', error: describe(error) };
-  if (!(error instanceof JobFailure)) return base;
-  return { ...base, final: error.final, ...(error.retryAfterMs === undefined ? {} : { delay_ms: error.retryAfterMs }) };
+  if (!(error instanceof JobFailure)) return { outcome: 'failed', error: describe(error) };
+  const { final, retryAfterMs } = error;
+  const base: Outcome = { outcome: 'failed', final, error: describe(error) };
+  if (retryAfterMs === undefined) return base;
+  return isDelay(retryAfterMs)
+    ? { ...base, delay_ms: retryAfterMs }
+    : { ...base, error: describe(error, `; retryAfterMs was ${retryAfterMs}: the usual wait instead`) };
 }
 
 /** Name and message, and that of what caused it; never a stack, which would show paths to every reader of the job. */
-function describe(error: unknown): string {
+function describe(error: unknown, remark = ''): string {
   const one = (thrown: unknown): string =>
     thrown instanceof Error ? (thrown.name === 'Error' ? thrown.message : `${thrown.name}: ${thrown.message}`) : String(thrown);
   const cause = error instanceof Error && error.cause !== undefined ? ` (${one(error.cause)})` : '';
-  return `${one(error)}${cause}`.replaceAll('\0', '\uFFFD').slice(0, LONGEST_ERROR) || 'failed without a message';
+  return cleanText(`${one(error)}${cause}${remark}`.slice(0, LONGEST_ERROR)) || 'failed without a message';
 }
 
-/** The result as it is stored; in place of one that is no JSON or too large, a note: the work is done, it must not run again for that. */
-function storable(result: unknown): unknown {
+/** The result as it is stored, with U+FFFD for what text of the database cannot hold; in place of one that is no JSON or too large, a note: the work is done, it must not run again for that. */
+function storedResult(result: unknown): unknown {
   if (result === undefined) return undefined;
   try {
     const text = JSON.stringify(result) as string | undefined;
     if (text === undefined) return undefined;
     const sizeBytes = Buffer.byteLength(text);
-    return sizeBytes > MOST_RESULT_BYTES ? { omitted: `the result has ${sizeBytes} bytes; the limit is ${MOST_RESULT_BYTES}` } : result;
+    return sizeBytes > MOST_RESULT_BYTES ? { omitted: `the result has ${sizeBytes} bytes; the limit is ${MOST_RESULT_BYTES}` } : storable(result, text);
   } catch (error) {
     return { omitted: `the result is not JSON: ${(error as Error).message}` };
   }

@@ -1,18 +1,19 @@
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
-import type { Settlement } from '#modules/jobs';
+import type { FailedJob, Settlement } from '#modules/jobs';
 import { settleJobs } from '#modules/jobs';
+import { isRefusal, storeApart } from './refused.ts';
 
 /** An attempt that has ended, and is told when its outcome is stored. */
 export interface Ended {
-  readonly settlement: Settlement;
+  settlement: Settlement;
   /** The claim of which every other job has been pushed before. */
   claim: string | undefined;
   /** When it was pushed, by performance.now(). */
   sinceMs: number;
-  /** False: it was refused, because the lease was lost, or could not be stored in time. */
-  stored(accepted: boolean): void;
+  /** What became of its job; undefined: it was refused, because the lease was lost, or could not be stored in time. */
+  stored(status: string | undefined): void;
 }
 
 export interface SettleQueue {
@@ -33,6 +34,8 @@ export interface SettleQueueOptions {
   durable: boolean;
   /** One statement stored so many outcomes. */
   onStored: (outcomes: number, tookMs: number) => void;
+  /** These failed because they depend on jobs whose outcome was stored. */
+  onFailed: (jobs: readonly FailedJob[]) => void;
   /** Outcomes were given up: whoever waits for a sign of life of this process must not get it. */
   onGivenUp: () => void;
   /** True: jobs will end in the next turn of the event loop. */
@@ -47,12 +50,9 @@ const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 
 /** Outcomes of one turn of the event loop go together. */
 const turnOfTheLoop = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** SQLSTATE classes of data that the database refuses: trying again would not help. */
-export const isRefusal = (error: unknown): boolean => /^2[23]/.test(String((error as { code?: unknown }).code ?? ''));
-
 function giveUp({ log, onGivenUp }: SettleQueueOptions, late: readonly Ended[], error: unknown): void {
   log.error({ jobs: late.length, err: error }, 'worker: outcomes could not be stored before their leases expired; the jobs will run again');
-  for (const entry of late) entry.stored(false);
+  for (const entry of late) entry.stored(undefined);
   onGivenUp();
 }
 
@@ -62,24 +62,15 @@ function claimsOf(entries: readonly Pick<Ended, 'claim'>[]): string[] {
   return claims;
 }
 
-/** What is stored for an outcome that the database refuses. */
-const instead = ({ tenant_id, id, run_id }: Settlement, error: Error): Settlement => ({
-  tenant_id,
-  id,
-  run_id,
-  outcome: 'failed',
-  final: true,
-  error: `The outcome could not be stored: ${error.message}`,
-});
-
 const storer =
-  ({ plinth, durable, onStored }: SettleQueueOptions) =>
-  async (entries: readonly Pick<Ended, 'settlement' | 'claim'>[], closes: readonly string[] = []): Promise<Set<string>> => {
+  ({ plinth, durable, onStored, onFailed }: SettleQueueOptions) =>
+  async (entries: readonly Ended[], closes: readonly string[] = []): Promise<void> => {
     const startedMs = performance.now();
     const settlements = entries.map((entry) => entry.settlement);
-    const accepted = await plinth.asWorker({ durable }, (tx) => settleJobs(tx, settlements, [...claimsOf(entries), ...closes]));
+    const { statuses, failed } = await plinth.asWorker({ durable }, (tx) => settleJobs(tx, settlements, [...claimsOf(entries), ...closes]));
     onStored(entries.length, performance.now() - startedMs);
-    return accepted;
+    for (const entry of entries) entry.stored(statuses.get(entry.settlement.run_id));
+    if (failed.length > 0) onFailed(failed);
   };
 
 /**
@@ -88,7 +79,7 @@ const storer =
  * how another worker finds the job.
  */
 export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
-  const { log, giveUpMs } = options;
+  const { giveUpMs } = options;
   let waiting: Ended[] = [];
   const closing: string[] = [];
   let sending = false;
@@ -96,18 +87,6 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
   let closingNow: string[] = [];
 
   const store = storer(options);
-
-  /** An outcome that cannot be stored, for example a result with a NUL character, must neither block the others nor run the job again. */
-  const storeOne = async (entry: Ended): Promise<void> => {
-    try {
-      entry.stored((await store([entry])).size === 1);
-    } catch (error) {
-      if (!isRefusal(error)) throw error;
-      log.error({ job_id: entry.settlement.id, run_id: entry.settlement.run_id, err: error }, 'worker: the outcome of a job cannot be stored');
-      const settlement = instead(entry.settlement, error as Error);
-      entry.stored((await store([{ settlement, claim: entry.claim }])).size === 1);
-    }
-  };
 
   const send = async (): Promise<void> => {
     sending = true;
@@ -118,27 +97,25 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
       // Not before every job of theirs, which may still be waiting.
       closingNow = waiting.length === 0 ? closing.splice(0) : [];
       underway = batch;
-      let accepted: Set<string> | undefined;
       try {
-        accepted = await store(batch, closingNow);
+        await store(batch, closingNow);
       } catch (error) {
-        if (isRefusal(error)) await eachAlone(batch);
+        if (batch.length > 0 && isRefusal(error)) await storeEach(batch, error);
         else await putBack(batch, error);
       }
       underway = [];
       closingNow = [];
-      if (accepted) for (const entry of batch) entry.stored(accepted.has(entry.settlement.run_id));
     }
     sending = false;
   };
 
-  const eachAlone = async (batch: readonly Ended[]): Promise<void> => {
-    let at = 0;
+  const storeEach = async (batch: readonly Ended[], refusal: unknown): Promise<void> => {
+    const left = new Set(batch);
     try {
-      for (; at < batch.length; at++) await storeOne(batch[at] as Ended);
+      await storeApart({ ...options, store, close: (claim) => closing.push(claim) }, batch, refusal, left);
       closing.unshift(...closingNow);
     } catch (error) {
-      await putBack(batch.slice(at), error);
+      await putBack([...left], error);
     }
   };
 

@@ -1,6 +1,7 @@
 /** The program of a thread that runs jobs, one at a time: it imports the module of a job and calls its default export. */
 import { parentPort } from 'node:worker_threads';
 import type { ThreadRun } from '#kernel/work.ts';
+import { snoozeMs } from './delay.ts';
 import type { FromThread, ThreadError, ThreadJob, ToThread } from './thread-messages.ts';
 
 const port = parentPort;
@@ -42,7 +43,7 @@ function runOf(job: ThreadJob): ThreadRun {
         waiting.set(calls, { resolve, reject });
         send({ type: 'progress', call: calls, percent, note });
       }),
-    snooze: (delayMs) => send({ type: 'snooze', delayMs }),
+    snooze: (delayMs) => send({ type: 'snooze', delayMs: snoozeMs(delayMs) }),
   };
 }
 

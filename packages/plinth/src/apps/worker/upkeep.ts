@@ -14,6 +14,8 @@ export interface UpkeepOptions {
   pollMs: number;
   stats: WorkerStats;
   metrics: WorkerMetrics;
+  /** The database knows the kinds of this process with their defaults. */
+  onAnnounced: () => void;
 }
 
 const HOUR_MS = 3_600_000;
@@ -71,22 +73,25 @@ function ringTurn({ plinth, services, stats }: UpkeepOptions): () => Promise<num
   };
 }
 
+const MOST_INTEGER = 2_147_483_647;
+
 /**
- * At the start and every hour. Partitions first: an installation that stood still for days has none for today, no job could
- * finish, and so neither could the one that makes partitions.
+ * At the start and every hour. The kinds first, because no job is claimed before their defaults are in force; then partitions: an installation
+ * that stood still for days has none for today, no job could finish, and so neither could the one that makes partitions.
  */
-async function announce({ plinth, definitions }: UpkeepOptions): Promise<number> {
-  await plinth.asWorker({}, (tx) => tx.query('select plinth_kernel.partition_premake()'));
+async function announce({ plinth, definitions, onAnnounced }: UpkeepOptions): Promise<number> {
   const kinds = Object.entries(definitions).map(([kind, one]) => ({
     kind,
     summary: one.summary,
     max_attempts: one.maxAttempts ?? 3,
     backoff: one.backoff,
     max_lost: one.maxLost,
-    timeout_ms: one.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    timeout_ms: Math.min(MOST_INTEGER, Math.ceil(one.timeoutMs ?? DEFAULT_TIMEOUT_MS)),
   }));
+  await plinth.asWorker({}, (tx) => announceKinds(tx, kinds));
+  onAnnounced();
+  await plinth.asWorker({}, (tx) => tx.query('select plinth_kernel.partition_premake()'));
   await plinth.asWorker({}, async (tx) => {
-    await announceKinds(tx, kinds);
     await syncCardSchedules(tx, definitions);
     tx.signal(JOB_SIGNALS.scheduled);
   });

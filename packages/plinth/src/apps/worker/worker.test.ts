@@ -164,19 +164,44 @@ describe('a handler', () => {
     expect(await read(id)).toMatchObject({ attempts: 1 });
   });
 
-  test('whose result cannot be stored does not run again', async () => {
+  test('whose result or error the database cannot hold as it is has done its work: such text is mended, what is too large noted', async () => {
     let runs = 0;
     start(async (run) => {
       runs += 1;
-      return run.payload.n === 1 ? { text: 'a\0b' } : 'x'.repeat(300_000);
+      if (run.payload.n === 1) return { nul: 'a\0b', half: 'hello 😀'.slice(0, 7), 'na\0me': ['\ud83d'], literal: '\\u0000' };
+      if (run.payload.n === 2) return 'x'.repeat(300_000);
+      if (run.payload.n === 3) throw new Error(`${'a'.repeat(3_999)}😀 tail`);
+      return run.transaction((tx) => run.completeIn(tx, { nul: 'a\0b' }));
     });
-    const nul = await enqueue();
-    await until(nul, 'failed');
-    expect((await read(nul)).error).toContain('The outcome could not be stored');
-    const large = await plinth.transaction({ tenantId: a }, async (tx) => tx.jobs.enqueue('k', { n: 2 }));
+    const [mended = '', large = '', cut = '', own = ''] = await plinth.transaction({ tenantId: a }, async (tx) =>
+      tx.jobs.enqueueMany(
+        'k',
+        [1, 2, 3, 4].map((n) => ({ n })),
+        { maxAttempts: 5 },
+      ),
+    );
+    await until(mended, 'completed');
+    expect((await read(mended)).result).toEqual({ nul: 'a\uFFFDb', half: 'hello \uFFFD', 'na\uFFFDme': ['\uFFFD'], literal: '\\u0000' });
     await until(large, 'completed');
     expect((await read(large)).result).toEqual({ omitted: 'the result has 300002 bytes; the limit is 262144' });
-    expect(runs).toBe(2);
+    await until(own, 'completed');
+    expect((await read(own)).result).toEqual({ nul: 'a\uFFFDb' });
+    await until(cut, 'scheduled');
+    expect(await read(cut)).toMatchObject({ attempts: 1, error: `${'a'.repeat(3_999)}\uFFFD` });
+    expect(runs).toBe(4);
+  });
+
+  test('cannot put its job off by what is no number: the attempt fails and says so', async () => {
+    start(async (run) => {
+      if (run.payload.n === 1) run.snooze(Number('Wed, 21 Oct 2026 07:28:00 GMT') * 1000);
+      else throw new JobFailure('slow down', { retryAfterMs: Number.NaN });
+    });
+    const snoozed = await enqueue('k', { maxAttempts: 1 });
+    const told = await plinth.transaction({ tenantId: a }, async (tx) => tx.jobs.enqueue('k', { n: 2 }));
+    await until(snoozed, 'failed');
+    expect((await read(snoozed)).error).toBe('RangeError: run.snooze takes a number of ms, of a year at most, not NaN');
+    await until(told, 'scheduled');
+    expect((await read(told)).error).toBe('JobFailure: slow down; retryAfterMs was NaN: the usual wait instead');
   });
 });
 
@@ -330,9 +355,67 @@ describe('a worker', () => {
     await expect.poll(() => worker.stats.eventsConsumed).toBe(2);
   });
 
+  test('runs nothing before the defaults of its kinds are in force', async () => {
+    const id = await enqueue();
+    const client = await database.admin.connect();
+    try {
+      await client.query('begin');
+      await client.query('lock table plinth_jobs.kinds in share row exclusive mode');
+      const worker = start(
+        async () => {
+          throw new Error('declined');
+        },
+        { leaseMs: 1_000, definition: { maxAttempts: 1 } },
+      );
+      // It is there and gives signs of life; all it waits for is the lock.
+      await expect
+        .poll(async () => (await database.admin.query('select from plinth_jobs.workers where beat_at > started_at')).rowCount, { timeout: 15_000 })
+        .toBe(1);
+      expect(worker.stats.claimed).toBe(0);
+      await client.query('commit');
+    } finally {
+      client.release();
+    }
+    await until(id, 'failed');
+    expect(await read(id)).toMatchObject({ attempts: 1, error: 'declined' });
+  });
+
+  test('counts and logs as dead letters what the database gave up, whatever for', async () => {
+    const worker = start(
+      async () => {
+        throw new Error('no');
+      },
+      { definition: { backoff: 'none', maxAttempts: 5 } },
+    );
+    const [parent, child] = await plinth.transaction({ tenantId: a }, async (tx) => {
+      const first = tx.jobs.enqueue('k');
+      return [first, tx.jobs.enqueue('other', {}, { dependsOn: [first] })];
+    });
+    await expect.poll(() => worker.stats, { timeout: 15_000 }).toMatchObject({ deadLetters: 2, failed: 0 });
+    const dead = lines.filter((line) => line.message === 'job failed for good');
+    expect(dead).toEqual([
+      expect.objectContaining({ level: 'error', job_id: parent, kind: 'k', tenant_id: a, error: 'no' }),
+      expect.objectContaining({ level: 'error', job_id: child, kind: 'other', tenant_id: a, error: `job ${parent}, which it depends on, failed` }),
+    ]);
+    const claimed = await enqueue('gone', { maxAttempts: 1 });
+    await plinth.asWorker({}, (tx) => tx.query(`select * from plinth_jobs.claim('dead', 1, '15 seconds', '{gone}')`));
+    await database.admin.query(`update plinth_jobs.workers set beat_at = clock_timestamp() - interval '1 hour' where id = 'dead'`);
+    await expect.poll(() => worker.stats, { timeout: 15_000 }).toMatchObject({ deadLetters: 3, recovered: 1 });
+    expect(lines).toContainEqual(expect.objectContaining({ message: 'job failed for good', job_id: claimed, kind: 'gone', error: 'lease expired' }));
+  });
+
   test('refuses two handlers for one kind', () => {
     expect(() => startWorker({ plinth, services, handlers: { 'jobs.purge_failed': { summary: 's', handler: async () => {} } } })).toThrow('two handlers');
   });
+
+  test.each([{ maxAttempts: 0 }, { maxLost: 1.5 }, { timeoutMs: Number.NaN }, { backoff: { baseS: -1 } }])(
+    'refuses a handler that is not valid: %o',
+    (definition) => {
+      expect(() => startWorker({ plinth, services, handlers: { odd: { summary: 's', handler: async () => {}, ...definition } } })).toThrow(
+        'kind odd is not valid',
+      );
+    },
+  );
 });
 
 describe('a worker process', () => {

@@ -5,7 +5,7 @@ import { errorCode } from '#testing/error-code.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
 import { jobsFixture } from './jobs.fixture.ts';
 import type { ClaimedJob } from './work.ts';
-import { claimJobs, claimLanes, disownClaims, recoverJobs, registerWorker, settleJobs } from './work.ts';
+import { claimJobs, claimLanes, disownClaims, registerWorker, settleJobs } from './work.ts';
 
 let jobs: JobsFixture;
 beforeAll(async () => {
@@ -18,7 +18,7 @@ describe('the fence', () => {
   test('a worker that lost its lease can neither complete nor fail nor report nor extend', async () => {
     const id = await jobs.enqueue(jobs.a, 'k');
     const zombie = await jobs.claimOne(1, 'zombie');
-    await expect.poll(() => jobs.plinth.asWorker({}, (tx) => recoverJobs(tx))).toBe(1);
+    await expect.poll(() => jobs.recover()).toBe(1);
     const holder = await jobs.claimOne(60_000, 'holder');
     expect(holder).toMatchObject({ id, attempt: 2 });
     for (const outcome of ['completed', 'failed', 'cancelled', 'snoozed', 'returned'] as const) expect(await jobs.settle(zombie, outcome)).toBe(false);
@@ -43,7 +43,7 @@ describe('the fence', () => {
   test('the effects of a handler and the completion of its job commit together or not at all', async () => {
     const id = await jobs.enqueue(jobs.a, 'k');
     const zombie = await jobs.claimOne(1);
-    await expect.poll(() => jobs.plinth.asWorker({}, (tx) => recoverJobs(tx))).toBe(1);
+    await expect.poll(() => jobs.recover()).toBe(1);
     const holder = await jobs.claimOne();
     const work = (job: ClaimedJob) =>
       jobs.plinth.transaction({ tenantId: jobs.a, correlationId: jobs.plinth.newId() }, async (tx) => {
@@ -119,11 +119,12 @@ describe('the fence', () => {
     await jobs.settle(zombie, 'returned');
     const of = (job: ClaimedJob, place = job.place) => ({ tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, outcome: 'completed' as const, place });
     const ends = [of(still), of(moved), of(zombie), of(swapped, last.place), of(last, swapped.place)];
-    expect(await jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => settleJobs(tx, [of(still)]))).toEqual(new Set());
-    expect(await jobs.plinth.asWorker({}, (tx) => settleJobs(tx, ends, [still.claim_id]))).toEqual(
-      new Set([still, moved, swapped, last].map((job) => job.run_id)),
-    );
-    expect(await jobs.plinth.asWorker({}, (tx) => settleJobs(tx, ends))).toEqual(new Set());
+    expect(await jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => settleJobs(tx, [of(still)]))).toMatchObject({ statuses: new Map() });
+    expect(await jobs.plinth.asWorker({}, (tx) => settleJobs(tx, ends, [still.claim_id]))).toEqual({
+      statuses: new Map([still, moved, swapped, last].map((job) => [job.run_id, 'completed'])),
+      failed: [],
+    });
+    expect(await jobs.plinth.asWorker({}, (tx) => settleJobs(tx, ends))).toMatchObject({ statuses: new Map() });
     expect((await jobs.database.admin.query(`select from plinth_jobs.jobs where status = 'completed' and progress = 100`)).rowCount).toBe(4);
     expect((await jobs.database.admin.query('select from plinth_jobs.claims')).rowCount).toBe(0);
     expect(await jobs.read(jobs.a, zombie.id)).toMatchObject({ status: 'pending' });
@@ -137,7 +138,7 @@ describe('the fence', () => {
     );
     expect(
       await jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => settleJobs(tx, [{ tenant_id: jobs.a, id, run_id: job.run_id, outcome: 'completed' }])),
-    ).toEqual(new Set());
+    ).toMatchObject({ statuses: new Map() });
     expect(await errorCode(jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query('select plinth.cancel_job($1)', [id])))).toBe('jobs_job_not_found');
     expect(await errorCode(jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query('select plinth.retry_job($1)', [id])))).toBe('jobs_job_not_found');
     expect(await jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => claimJobs(tx, { worker: 'w', limit: 9, leaseMs: 1, kinds: ['k'] }))).toEqual([]);
@@ -225,7 +226,7 @@ describe('a lease', () => {
     const id = await jobs.enqueue(jobs.a, 'k', {}, { maxAttempts: 2 });
     const job = await jobs.claimOne(60_000);
     expect(job).toMatchObject({ id, attempt: 1 });
-    const recover = () => jobs.plinth.asWorker({}, (tx) => recoverJobs(tx));
+    const { recover } = jobs;
     expect(await recover()).toBe(0);
     await jobs.falls('w');
     await jobs.beat('w');
@@ -248,7 +249,7 @@ describe('a lease', () => {
     await jobs.plinth.asWorker({}, (tx) =>
       tx.query(`select plinth_jobs.claim_lanes('w', 1, null, '{default}', '{5}', array[$1::uuid], '{""}', '{0}', '{1}')`, [jobs.a]),
     );
-    const recover = () => jobs.plinth.asWorker({}, (tx) => recoverJobs(tx));
+    const { recover } = jobs;
     await jobs.database.admin.query(`update plinth_jobs.workers set beat_at = clock_timestamp() - interval '1 minute'`);
     expect(await recover()).toBe(0);
     await session.end();

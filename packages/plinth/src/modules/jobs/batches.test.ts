@@ -1,6 +1,7 @@
 /** Batches: callbacks once, never twice and never not at all, whoever ends the last jobs and however many at once. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { errorCode } from '#testing/error-code.ts';
+import type { Tx } from '../../index.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
 import { jobsFixture } from './jobs.fixture.ts';
 import type { ClaimedJob } from './work.ts';
@@ -95,6 +96,22 @@ describe('a batch', () => {
     expect(await callbacks()).toHaveLength(2);
     expect(await errorCode(jobs.enqueue(jobs.a, 'k', {}, { batchId: id }))).toBe('jobs_batch_finished');
     expect(await errorCode(jobs.enqueue(jobs.b, 'k', {}, { batchId: id }))).toBe('jobs_batch_finished');
+  });
+
+  test('whose callback or name is not valid is refused; one that slipped through says so and fails no job', async () => {
+    const batch = (options: Parameters<Tx['jobs']['batch']>[0]) =>
+      jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => tx.jobs.batch(options, (add) => void add('k')));
+    for (const [options, field] of [
+      [{ onComplete: { kind: 'cb', queue: '' } }, 'The queue of a job'],
+      [{ onSuccess: { kind: 'cb', name: 'n'.repeat(501) } }, 'The name of a job'],
+      [{ name: 'n'.repeat(501) }, 'The name of a batch'],
+    ] as const)
+      await expect(batch(options)).rejects.toMatchObject({ code: 'jobs_job_invalid', message: expect.stringContaining(field) });
+    const id = await batch({ name: 'B', onComplete: { kind: 'cb' } });
+    await jobs.database.admin.query(`update plinth_jobs.gates set on_complete = '{"kind": "cb", "queue": ""}' where id = $1`, [id]);
+    expect(await jobs.settle(await jobs.claimOne(), 'completed')).toBe(true);
+    const { rows } = await jobs.database.admin.query('select status, completed::int, error from plinth.job_batches where id = $1', [id]);
+    expect(rows).toEqual([{ status: 'completed', completed: 1, error: expect.stringContaining('its callbacks could not be enqueued') }]);
   });
 
   test('that is open waits until it is closed', async () => {

@@ -2,7 +2,7 @@
 import type { EffectSink } from '#kernel/effects.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { EnqueueOptions } from './options.ts';
-import { checkJob } from './options.ts';
+import { checkBatchName, checkJob } from './options.ts';
 
 /** A job that a batch enqueues when it finishes; its payload gets `batch: { id, name, total, completed, failed, cancelled }` besides. */
 export interface BatchCallback {
@@ -40,9 +40,9 @@ interface Enqueuer {
 
 function callbackRow(callback: BatchCallback | undefined): Record<string, unknown> | undefined {
   if (!callback) return undefined;
-  checkJob(callback.kind, callback.payload ?? {}, { priority: callback.priority, maxAttempts: callback.maxAttempts }, ' (a callback of a batch)');
-  const { maxAttempts, ...rest } = callback;
-  return { ...rest, max_attempts: maxAttempts };
+  const { kind, payload = {}, maxAttempts, ...rest } = callback;
+  checkJob(kind, payload, { ...rest, maxAttempts }, ' (a callback of a batch)');
+  return { ...rest, kind, payload, max_attempts: maxAttempts };
 }
 
 export const batchEffects = (sink: EffectSink, jobs: Enqueuer) => ({
@@ -55,6 +55,7 @@ export const batchEffects = (sink: EffectSink, jobs: Enqueuer) => ({
    * tx.jobs.batch({ name: 'Import 7', onComplete: { kind: 'import.report' } }, (add) => { for (const part of parts) add('import.part', { part }); });
    */
   batch(options: BatchOptions, fill: (add: BatchAdd) => void = () => {}): string {
+    checkBatchName(options.name);
     const batchId = sink.newId();
     const add: BatchAdd = Object.assign(
       (kind: string, payload: Record<string, unknown> = {}, more: EnqueueOptions = {}) => jobs.enqueue(kind, payload, { ...more, batchId }),

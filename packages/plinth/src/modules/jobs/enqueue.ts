@@ -13,8 +13,8 @@ const fail = raiser('jobs', errors);
 /** Jobs of one enqueueMany. */
 export const MOST_JOBS = 50_000;
 
-/** Hints that workers wait for (kernel/wake.ts): new jobs, a running job to cancel, a changed schedule. */
-export const JOB_SIGNALS = { enqueued: 'jobs', cancelled: 'jobs_cancel', scheduled: 'jobs_schedules' } as const;
+/** Hints that workers wait for (kernel/wake.ts): new jobs, a running job to cancel, a pause, a changed schedule. */
+export const JOB_SIGNALS = { enqueued: 'jobs', cancelled: 'jobs_cancel', paused: 'jobs_pause', scheduled: 'jobs_schedules' } as const;
 
 /** A job of enqueueMany with options of its own. */
 export interface JobRow extends EnqueueOptions {

@@ -39,6 +39,7 @@ const batch = z.object({
   adding: z.boolean(),
   created_at: z.date(),
   finished_at: z.date().nullable(),
+  error: z.string().nullable().meta({ description: 'What was refused when it finished, such as a callback' }),
 });
 
 const callbackOf = (input: z.infer<typeof callback> | undefined) => {
@@ -129,7 +130,7 @@ export const flowsApi = {
     .output(batch)
     .query(async ({ ctx, input }) => {
       const [row] = await ctx.tx.query<z.infer<typeof batch>>(
-        `select id, name, status, total::int as total, completed::int as completed, failed::int as failed, cancelled::int as cancelled, adding, created_at, finished_at
+        `select id, name, status, total::int as total, completed::int as completed, failed::int as failed, cancelled::int as cancelled, adding, created_at, finished_at, error
          from plinth.job_batches where tenant_id = $1 and id = $2`,
         [ctx.tx.context.tenantId, input.id],
       );

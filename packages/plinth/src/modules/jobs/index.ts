@@ -11,11 +11,13 @@ export { nextRoomInMs, pauseJobs, removeJobLimit, resumeJobs, setJobLimit, setJo
 export type { LogLine } from './logs.ts';
 export { MOST_LOG_LINES, storableLine, writeLogs } from './logs.ts';
 export type { Backoff, EnqueueOptions } from './options.ts';
+export { faultOfBackoff } from './options.ts';
 export type { ScheduleInput } from './schedules.ts';
 export { putSchedule, runDueSchedules, SYSTEM_TENANT, syncCardSchedules } from './schedules.ts';
+export { cleanText, storable } from './storable.ts';
 export type { JobSight, JobState, LoggedLine, Watched } from './watch.ts';
 export { isOver, JOB_WATCH_SIGNAL, readJobState, readLogs, readWatched } from './watch.ts';
-export type { ClaimedJob, HeldRun, LaneTurn, Settlement, WorkerEntry } from './work.ts';
+export type { Beat, ClaimedJob, FailedJob, HeldRun, LaneTurn, Pause, Settled, Settlement, WorkerEntry } from './work.ts';
 export {
   announceKinds,
   beatWorker,
@@ -28,6 +30,7 @@ export {
   recoverJobs,
   registerWorker,
   rotateRing,
+  setJobAside,
   settleJobs,
   unregisterWorker,
 } from './work.ts';

@@ -58,7 +58,9 @@ export async function jobsFixture(name: string): Promise<JobsFixture> {
     return job;
   };
   const settle = (job: ClaimedJob, outcome: Settlement['outcome'], more: Partial<Settlement> = {}): Promise<boolean> =>
-    plinth.asWorker({}, async (tx) => (await settleJobs(tx, [{ tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, outcome, ...more }])).has(job.run_id));
+    plinth.asWorker({}, async (tx) =>
+      (await settleJobs(tx, [{ tenant_id: job.tenant_id, id: job.id, run_id: job.run_id, outcome, ...more }])).statuses.has(job.run_id),
+    );
   const read = async (tenantId: string, id: string): Promise<Row | undefined> =>
     (
       await plinth.transaction({ tenantId }, (tx) =>
@@ -79,7 +81,7 @@ export async function jobsFixture(name: string): Promise<JobsFixture> {
     database.admin.query(`update plinth_jobs.workers set beat_at = clock_timestamp() - interval '1 hour' where id = $1`, [worker]);
   const beat = async (worker: string): Promise<string[]> => (await plinth.asWorker({}, (tx) => beatWorker(tx, worker))).cancelled;
   const makeDue = (id: string) => database.admin.query(`update plinth_jobs.jobs set run_at = clock_timestamp() where id = $1`, [id]);
-  const recover = () => plinth.asWorker({}, (tx) => recoverJobs(tx));
+  const recover = async () => (await plinth.asWorker({}, (tx) => recoverJobs(tx))).taken;
   const checkGates = () => plinth.asWorker({}, (tx) => tx.query('select plinth_jobs.check_gates(1000, $1)', ['infinity']));
   const clear = async (): Promise<void> => {
     for (const table of ['jobs', 'attempts', 'unique_keys', 'claims', 'workers', 'cancel_requests', 'retry_policies', 'gates', 'gate_parts', 'gate_checks'])

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { migrateUp } from '#kernel/migrate/index.ts';
 import { modules } from '#registry';
 import { errorCode } from '#testing/error-code.ts';
-import type { JobsFixture } from './jobs.fixture.ts';
+import type { JobsFixture, Options } from './jobs.fixture.ts';
 import { jobsFixture } from './jobs.fixture.ts';
 import type { ClaimedJob } from './work.ts';
 import { announceKinds } from './work.ts';
@@ -74,6 +74,50 @@ describe('enqueue', () => {
     ['k', { maxAttempts: 0 }],
   ] as const)('refuses what is out of range: %s %o', async (kind, options) => {
     expect(await errorCode(jobs.enqueue(jobs.a, kind, {}, options))).toBe('jobs_job_invalid');
+  });
+
+  test.each<[string, Record<string, unknown>, Record<string, unknown>]>([
+    ['The queue', {}, { queue: '' }],
+    ['The name', {}, { name: 'n'.repeat(501) }],
+    ['The name', {}, { name: 'a\0b' }],
+    ['The unique key', {}, { uniqueKey: 'hello 😀'.slice(0, 7) }],
+    ['The payload', { text: 'a\0b' }, {}],
+    ['The payload', { deep: [{ text: 'hello 😀'.slice(0, 7) }] }, {}],
+    ['delayMs', {}, { delayMs: Number.NaN }],
+    ['delayMs', {}, { delayMs: 1e300 }],
+    ['runAt', {}, { runAt: new Date(Number.NaN) }],
+    ['deadline', {}, { deadline: new Date('soon') }],
+    ['baseS', {}, { backoff: { baseS: -5 } }],
+    ['baseS', {}, { backoff: { baseS: Number.NaN } }],
+    ['mostS', {}, { backoff: { baseS: 5, mostS: 1e300 } }],
+    ['jitter', {}, { backoff: { baseS: 5, jitter: 5 } }],
+  ])('refuses what would mean something else, or nothing, and names it: %s %o %o', async (field, payload, options) => {
+    await expect(jobs.enqueue(jobs.a, 'k', payload, options as Options)).rejects.toMatchObject({
+      code: 'jobs_job_invalid',
+      message: expect.stringContaining(field),
+    });
+  });
+
+  test('takes text that only looks as if it could not be stored', async () => {
+    const payload = { text: '\\u0000 😀 \\\\ud83d' };
+    expect(await jobs.read(jobs.a, await jobs.enqueue(jobs.a, 'k', payload, { name: '😀' }))).toMatchObject({ payload });
+  });
+
+  test('an id that is given in SQL must be new in its tenant', async () => {
+    const id = '01a2013b-3daa-74ff-b991-1642b15f92aa';
+    const schedule = (tenantId: string, ids: string[]) =>
+      jobs.plinth.transaction({ tenantId }, (tx) =>
+        tx.query('select plinth.schedule_jobs($1)', [JSON.stringify(ids.map((one) => ({ job_type: 'k', id: one, max_attempts: 1 })))]),
+      );
+    await schedule(jobs.a, [id]);
+    await schedule(jobs.b, [id]);
+    const refused = { code: 'jobs_job_invalid', message: `Job 2 of 2 is not valid: id ${id} is taken`, detail: { row: 2 } };
+    await expect(schedule(jobs.a, [id.replace('aa', 'ab'), id])).rejects.toMatchObject(refused);
+    await expect(schedule(jobs.a, ['01a2013b-3daa-74ff-b991-1642b15f92ac', '01a2013b-3daa-74ff-b991-1642b15f92ac'])).rejects.toMatchObject({
+      detail: { row: 2 },
+    });
+    for (const job of await jobs.claim()) await jobs.settle(job, 'failed');
+    await expect(schedule(jobs.a, [id])).rejects.toMatchObject({ detail: { row: 1 } });
   });
 
   test('a unique key is held by one live job of the kind and tenant', async () => {

@@ -54,7 +54,7 @@ export async function removeJobLimit(tx: AnyTransaction, id: string, reason?: st
   tx.signal(JOB_SIGNALS.enqueued);
 }
 
-/** Stops jobs from starting; those that run go on. Returns the id of the pause. Errors: jobs_limit_invalid. */
+/** Stops jobs from starting; those that run go on, and workers give back at once what they have fetched ahead. Returns the id of the pause. Errors: jobs_limit_invalid. */
 export async function pauseJobs(tx: AnyTransaction, pause: JobPause): Promise<string> {
   const [row] = await tx.query<{ id: string }>(`select plinth.pause_jobs($1, $2, $3, $4, $5 * interval '1 millisecond') as id`, [
     pause.reason,
@@ -63,6 +63,7 @@ export async function pauseJobs(tx: AnyTransaction, pause: JobPause): Promise<st
     pause.key ?? null,
     pause.forMs ?? null,
   ]);
+  tx.signal(JOB_SIGNALS.paused);
   return row?.id ?? '';
 }
 

@@ -2,6 +2,7 @@ import type { JsonText } from '#kernel/effects.ts';
 import { jsonText } from '#kernel/effects.ts';
 import { raiser } from '#kernel/errors.ts';
 import { errors } from './errors.ts';
+import { cleanText, isUnholdable } from './storable.ts';
 
 const fail = raiser('jobs', errors);
 
@@ -62,40 +63,91 @@ export interface EnqueueOptions {
 
 const within = (value: number | undefined, least: number, most: number): boolean =>
   value === undefined || (Number.isInteger(value) && value >= least && value <= most);
-const longerThan = (value: string | undefined, most: number): boolean => value !== undefined && value.length > most;
 const YEAR_MS = 366 * 86_400_000;
+/** An enqueue may come so far ahead of its job. */
+const CENTURY_MS = 100 * YEAR_MS;
+const YEAR_S = 31_536_000;
+
+const TEXTS = [
+  { field: 'name', title: 'The name of a job', least: 0, most: 500 },
+  { field: 'queue', title: 'The queue of a job', least: 1, most: 100 },
+  { field: 'concurrencyKey', title: 'The concurrency key of a job', least: 0, most: 200 },
+  { field: 'uniqueKey', title: 'The unique key of a job', least: 1, most: 500 },
+] as const;
+
+function faultOfText(title: string, text: string | undefined, least: number, most: number): string | undefined {
+  if (text === undefined) return undefined;
+  if (text.length < least || text.length > most) return `${title} has ${least === 0 ? 'at most' : `${least} to`} ${most} characters`;
+  return text.includes('\0') || !text.isWellFormed() ? `${title} has a NUL character or half of a surrogate pair, which the database cannot hold` : undefined;
+}
+
+function faultOfTimes(options: EnqueueOptions): string | undefined {
+  const { delayMs } = options;
+  if (delayMs !== undefined && !(Number.isFinite(delayMs) && delayMs <= CENTURY_MS))
+    return `delayMs is a number of ms, of a hundred years at most, not ${delayMs}`;
+  for (const field of ['runAt', 'deadline'] as const) {
+    const moment = options[field];
+    // Its year has four digits, or SQL would not read it; NaN is in no range.
+    if (moment instanceof Date && !(moment.getUTCFullYear() >= 0 && moment.getUTCFullYear() <= 9999))
+      return `${field} is a date of the years 0 to 9999, not ${moment}`;
+  }
+  for (const field of ['uniqueForMs', 'maxWaitMs'] as const)
+    if (!within(options[field], 1, YEAR_MS)) return `${field} is a whole number of ms, of a year at most`;
+  return undefined;
+}
+
+const isWait = (seconds: unknown): boolean => typeof seconds === 'number' && seconds >= 0 && seconds <= YEAR_S;
+
+/** What is wrong with waits between attempts, as plinth_jobs.backoff_valid sees it. */
+export function faultOfBackoff(backoff: Backoff | undefined): string | undefined {
+  if (backoff === undefined || backoff === 'exponential' || backoff === 'none') return undefined;
+  if (Array.isArray(backoff))
+    return backoff.length >= 1 && backoff.length <= 100 && backoff.every(isWait)
+      ? undefined
+      : 'A list of waits has 1 to 100 numbers of seconds, of a year at most';
+  const { baseS, mostS = 0, jitter = 0 } = backoff as { baseS?: number; mostS?: number; jitter?: number };
+  if (!isWait(baseS) || !isWait(mostS)) return 'baseS and mostS of a backoff are numbers of seconds, of a year at most';
+  return jitter >= 0 && jitter <= 1 ? undefined : `jitter of a backoff is a number from 0 to 1, not ${jitter}`;
+}
 
 /** The sentence that says what is wrong, if anything is. */
 function faultOf(kind: string, options: EnqueueOptions): string | undefined {
-  if (kind.length < 1 || kind.length > 200) return 'The kind of a job has 1 to 200 characters';
+  const ofKind = faultOfText('The kind of a job', kind, 1, 200);
+  if (ofKind) return ofKind;
+  for (const { field, title, least, most } of TEXTS) {
+    const fault = faultOfText(title, options[field], least, most);
+    if (fault) return fault;
+  }
   if (!within(options.priority, 1, 100)) return `The priority of a job is a whole number from 1 to 100, not ${options.priority}`;
   if (!within(options.maxAttempts, 1, 1000)) return `A job has 1 to 1000 attempts, not ${options.maxAttempts}`;
-  if (longerThan(options.concurrencyKey, 200)) return 'The concurrency key of a job has at most 200 characters';
-  if (options.uniqueKey !== undefined && (options.uniqueKey.length < 1 || options.uniqueKey.length > 500))
-    return 'The unique key of a job has 1 to 500 characters';
-  for (const name of ['runAt', 'deadline'] as const) if (Number.isNaN(options[name]?.getTime())) return `${name} is not a valid date`;
-  for (const name of ['uniqueForMs', 'maxWaitMs'] as const) if (!within(options[name], 1, YEAR_MS)) return `${name} is a whole number of ms, of a year at most`;
   if (options.onDuplicate === 'debounce' && options.runAt === undefined && options.delayMs === undefined) return 'onDuplicate debounce needs delayMs or runAt';
   if (options.uniqueKey === undefined && (options.onDuplicate ?? options.uniqueUntil ?? options.uniqueForMs) !== undefined)
     return 'onDuplicate, uniqueUntil and uniqueForMs need a uniqueKey';
-  if (
-    Array.isArray(options.backoff) &&
-    (options.backoff.length < 1 || options.backoff.length > 100 || options.backoff.some((s) => !(s >= 0 && s <= 31_536_000)))
-  )
-    return 'A list of waits has 1 to 100 numbers of seconds, of a year at most';
-  return undefined;
+  return faultOfTimes(options) ?? faultOfBackoff(options.backoff);
 }
+
+const invalid = (kind: string, message: string): Error => fail('job_invalid', { message, detail: { kind: cleanText(kind.slice(0, 200)) } });
 
 /** Returns the payload as it will be stored. `which` names the row of a bulk call. Errors: jobs_job_invalid, jobs_payload_too_large, kernel_effect_invalid. */
 export function checkJob(kind: string, payload: Record<string, unknown>, options: EnqueueOptions, which = ''): JsonText | undefined {
   const fault = faultOf(kind, options);
-  if (fault) throw fail('job_invalid', { message: `${fault}${which}`, detail: { kind: kind.slice(0, 200) } });
+  if (fault) throw invalid(kind, `${fault}${which}`);
   return checkPayload(kind, payload, which);
+}
+
+/** Errors: jobs_job_invalid. */
+export function checkBatchName(name: string | undefined): void {
+  const fault = faultOfText('The name of a batch', name, 0, 500);
+  if (fault) throw fail('job_invalid', { message: fault });
 }
 
 export function checkPayload(kind: string, payload: Record<string, unknown>, which = ''): JsonText | undefined {
   const json = jsonText(`jobs.enqueue(${JSON.stringify(kind)})${which}`, 'payload', payload);
-  const sizeBytes = Buffer.byteLength(json?.text ?? '');
+  const text = json?.text ?? '';
+  const fault =
+    text[0] !== '{' ? 'is a JSON object' : isUnholdable(text) ? 'has a NUL character or half of a surrogate pair, which the database cannot hold' : undefined;
+  if (fault) throw invalid(kind, `The payload of a job ${fault}${which}`);
+  const sizeBytes = Buffer.byteLength(text);
   if (sizeBytes > MOST_PAYLOAD_BYTES) {
     throw fail('payload_too_large', {
       message: `The payload of job ${JSON.stringify(kind)}${which} has ${sizeBytes} bytes; the limit is ${MOST_PAYLOAD_BYTES}`,

@@ -71,7 +71,8 @@ describe('enqueueMany', () => {
     await expect(sql([{ job_type: 'k' }, { job_type: 'k', payload: large }])).rejects.toMatchObject({ code: 'jobs_payload_too_large', detail: { row: 2 } });
     await expect(sql([{ job_type: 'k' }, { job_type: 'k' }, { job_type: '' }])).rejects.toMatchObject({ code: 'jobs_job_invalid', detail: { row: 3 } });
     await expect(sql([{ job_type: 'k', on_duplicate: 'keep' }])).rejects.toMatchObject({ code: 'jobs_job_invalid' });
-    await expect(sql([{ job_type: 'k', backoff: [-1] }])).rejects.toMatchObject({ code: 'jobs_job_invalid' });
+    for (const backoff of [[-1], { base_s: 1, jitter: 1e300 }, { base_s: 1, most_s: 1e300 }, { most_s: 1 }, { base_s: '1' }])
+      await expect(sql([{ job_type: 'k', backoff }])).rejects.toMatchObject({ code: 'jobs_job_invalid' });
     expect(await live()).toEqual([]);
   });
 

@@ -183,27 +183,53 @@ export const claimJobs = (tx: Queryable, request: ClaimRequest): Promise<Claimed
 /** As the server writes it: the driver would look for something to escape in each. */
 const uuidArray = (ids: readonly string[]): string => `{${ids.join(',')}}`;
 
-/**
- * Ends attempts. Returns the run ids that were accepted; the others had lost their lease. `claims`: those of which every job is
- * settled with this call or before.
- */
-export async function settleJobs(tx: Queryable, settlements: readonly Settlement[], claims: readonly string[] = []): Promise<Set<string>> {
+/** A job that failed for good without an attempt of this process: because of one that it depends on, or because its worker died. */
+export interface FailedJob {
+  tenant_id: string;
+  id: string;
+  kind: string;
+  correlation_id: string | null;
+  error: string;
+}
+
+/** What became of attempts. */
+export interface Settled {
+  /** Status of the job by run id, of those that were accepted; the others had lost their lease. */
+  statuses: Map<string, string>;
+  /** Jobs that failed because they depend on one of these. */
+  failed: FailedJob[];
+}
+
+/** Ends attempts. `claims`: those of which every job is settled with this call or before. */
+export async function settleJobs(tx: Queryable, settlements: readonly Settlement[], claims: readonly string[] = []): Promise<Settled> {
   const plain: Settlement[] = [];
   const others: Settlement[] = [];
   for (const one of settlements) (one.outcome === 'completed' && one.result === undefined ? plain : others).push(one);
   const closed = claims.length > 0 ? claims : null;
-  const accepted = new Set<string>();
+  const settled: Settled = { statuses: new Map(), failed: [] };
   // Sent together; the claims with the last of them, for they must not be gone before their jobs are settled.
-  const [refused, settled] = await Promise.all([
+  const [refused, ended] = await Promise.all([
     plain.length > 0 ? completeJobs(tx, plain, others.length > 0 ? null : closed) : [],
     others.length > 0 || plain.length === 0
-      ? tx.query<{ run_id: string }>('select settle as run_id from plinth_jobs.settle($1, $2)', [JSON.stringify(others), closed])
+      ? tx.query<{ run_id: string | null; status: string; job: FailedJob }>('select run_id, status, job from plinth_jobs.settle($1, $2)', [
+          JSON.stringify(others),
+          closed,
+        ])
       : [],
   ]);
-  for (const one of plain) accepted.add(one.run_id);
-  for (const { run_id } of refused) accepted.delete(run_id);
-  for (const { run_id } of settled) accepted.add(run_id);
-  return accepted;
+  for (const one of plain) settled.statuses.set(one.run_id, 'completed');
+  for (const { run_id } of refused) settled.statuses.delete(run_id);
+  for (const { run_id, status, job } of ended) {
+    if (run_id === null) settled.failed.push(job);
+    else settled.statuses.set(run_id, status);
+  }
+  return settled;
+}
+
+/** Ends an attempt whose outcome the database refuses, and whose failure it refuses too: cancelled, with the error. False: it had lost its lease. */
+export async function setJobAside(tx: Queryable, { tenant_id, id, run_id, error }: Settlement): Promise<boolean> {
+  const [row] = await tx.query<{ accepted: boolean }>('select plinth_jobs.set_aside($1, $2, $3, $4) as accepted', [tenant_id, id, run_id, error ?? null]);
+  return row?.accepted === true;
 }
 
 type RunIdRow = { run_id: string };
@@ -233,13 +259,28 @@ const completeByKey = (tx: Queryable, jobs: readonly Settlement[], claims: reado
     claims,
   ]);
 
-/**
- * A sign of life of a registered worker. Returns the attempts of its that should stop, and whether other workers have died.
- * Errors: jobs_lease_lost, it was given up itself.
- */
-export async function beatWorker(tx: Queryable, worker: string): Promise<{ cancelled: string[]; deaths: boolean }> {
-  const [row] = await tx.query<{ cancelled: string[]; deaths: boolean }>('select * from plinth_jobs.heartbeat($1)', [worker]);
-  return row ?? { cancelled: [], deaths: false };
+/** What does not start: jobs that every member which is not null names. The nil tenant: of all tenants. */
+export interface Pause {
+  tenant_id: string;
+  queue: string | null;
+  kind: string | null;
+  concurrency_key: string | null;
+}
+
+/** What a worker learns with its sign of life. */
+export interface Beat {
+  /** Attempts of its that should stop. */
+  cancelled: string[];
+  /** Other workers have died. */
+  deaths: boolean;
+  /** Pauses of the last minute; null: none. */
+  paused: Pause[] | null;
+}
+
+/** A sign of life of a registered worker. Errors: jobs_lease_lost, it was given up itself. */
+export async function beatWorker(tx: Queryable, worker: string): Promise<Beat> {
+  const [row] = await tx.query<Beat>('select cancelled, deaths, paused from plinth_jobs.heartbeat($1)', [worker]);
+  return row ?? { cancelled: [], deaths: false, paused: null };
 }
 
 export interface WorkerEntry {
@@ -276,10 +317,10 @@ export async function unregisterWorker(tx: Queryable, worker: string): Promise<v
   await tx.query('select plinth_jobs.unregister_worker($1)', [worker]);
 }
 
-/** Takes back the jobs of workers that died. Returns how many. */
-export async function recoverJobs(tx: Queryable, limit = 100): Promise<number> {
-  const [row] = await tx.query<{ n: number }>('select plinth_jobs.recover($1)::int as n', [limit]);
-  return row?.n ?? 0;
+/** Takes back the jobs of workers that died. Returns how many, and which were given up with it. */
+export async function recoverJobs(tx: Queryable, limit = 100): Promise<{ taken: number; failed: FailedJob[] }> {
+  const [row] = await tx.query<{ taken: number; failed: FailedJob[] }>('select taken::int as taken, failed from plinth_jobs.recover($1)', [limit]);
+  return row ?? { taken: 0, failed: [] };
 }
 
 /** Tells which kinds this process handles, with their defaults. */

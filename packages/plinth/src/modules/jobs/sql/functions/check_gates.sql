@@ -6,6 +6,7 @@ declare
   _ended jsonb;
   _looked bigint := 0;
   _open boolean;
+  _constraint text;
 begin
   perform plinth_kernel.require_worker();
   for _check in
@@ -25,10 +26,20 @@ begin
     end;
     continue when _open and not exists (select from plinth_jobs.gate_parts p join plinth_jobs.gates g on g.tenant_id = p.tenant_id and g.id = p.gate_id
       where p.tenant_id = _check.tenant_id and p.gate_id = _check.gate_id and p.status in ('failed', 'cancelled') and g.opens = 'job' and g.on_failure <> 'ignore');
-    _ended := plinth_jobs.open_gate(_check.tenant_id, _check.gate_id, interval '200 milliseconds');
-    if _ended is not null then
-      perform plinth_jobs.settle_linked(jsonb_build_array(_ended));
-    end if;
+    begin
+      _ended := plinth_jobs.open_gate(_check.tenant_id, _check.gate_id, interval '200 milliseconds');
+      if _ended is not null then
+        perform plinth_jobs.settle_linked(jsonb_build_array(_ended));
+      end if;
+    exception
+      -- One that is refused would be so at each look, and whoever looks settles jobs of other tenants.
+      when others then
+        get stacked diagnostics _constraint = constraint_name;
+        if not plinth_jobs.is_refusal(sqlstate, _constraint) then
+          raise;
+        end if;
+        update plinth_jobs.gates g set error = left(format('it could not be opened: %s', sqlerrm), 1000) where g.tenant_id = _check.tenant_id and g.id = _check.gate_id;
+    end;
   end loop;
   return _looked;
 end

@@ -12,11 +12,11 @@ begin
   for _claim in
     select c.id, c.worker, c.tenant_ids, c.job_ids, c.created_at from plinth_jobs.claims c where c.worker = p_worker and c.id <> all (p_known) for update skip locked
   loop
-    select count(*) into _back from plinth_jobs.settle((
+    select count(s.run_id) into _back from plinth_jobs.settle((
       select coalesce(jsonb_agg(jsonb_build_object('tenant_id', r.tenant_id, 'id', r.id, 'run_id', r.run_id, 'outcome', 'returned')), '[]')
       from unnest(_claim.tenant_ids, _claim.job_ids) as g (tenant_id, id)
       join plinth_jobs.jobs_run r on r.tenant_id = g.tenant_id and r.id = g.id
-      where r.status = 'processing' and r.worker = p_worker and r.started_at = _claim.created_at));
+      where r.status = 'processing' and r.worker = p_worker and r.started_at = _claim.created_at)) s;
     delete from plinth_jobs.claims c where c.id = _claim.id;
     _given := _given + _back;
   end loop;

@@ -28,4 +28,4 @@ begin
 end
 $$;
 comment on function plinth.pause_jobs(text, text, text, text, interval) is
-  'No job starts any more that has this queue, kind and concurrency key (null: any), until plinth.resume_jobs or for p_for; what runs goes on. For the tenant of the transaction; by plinth_worker without one: for every tenant. Returns the id of the pause. Recorded in the audit log. Errors: jobs_limit_invalid, kernel_tenant_required.';
+  'No job starts any more that has this queue, kind and concurrency key (null: any), until plinth.resume_jobs or for p_for. What runs goes on; what a worker has fetched ahead it gives back with its next sign of life, so for about a second jobs may still begin. For the tenant of the transaction; by plinth_worker without one: for every tenant. Returns the id of the pause. Recorded in the audit log. Errors: jobs_limit_invalid, kernel_tenant_required.';

@@ -20,7 +20,7 @@ begin
       greatest(p_gate.run_at, _now), g.deadline, case when _reason is not null then _now end, case when _reason is not null then '#' end, g.actor_type, g.actor_id, g.correlation_id, g.causation_id, g.xact, g.created_at
     from gone g
   )
-  select jsonb_build_object('tenant_id', g.tenant_id, 'id', g.id, 'kind', g.kind, 'unique_key', g.unique_key, 'status', 'failed') into _ended from gone g where _reason is not null;
+  select jsonb_build_object('tenant_id', g.tenant_id, 'id', g.id, 'kind', g.kind, 'unique_key', g.unique_key, 'status', 'failed', 'correlation_id', g.correlation_id, 'error', _reason) into _ended from gone g where _reason is not null;
   return _ended;
 end
 $$;

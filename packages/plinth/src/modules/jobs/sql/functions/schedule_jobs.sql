@@ -26,13 +26,24 @@ begin
       when r.unique_key is null and coalesce(r.on_duplicate, r.unique_until, r.unique_for_ms::text) is not null then 'on_duplicate, unique_until and unique_for_ms need a unique_key'
       when r.unique_for_ms not between 1 and 31622400000 or r.max_wait_ms not between 1 and 31622400000 then 'unique_for_ms and max_wait_ms are ms, of a year at most'
       when r.on_dependency_failure not in ('fail', 'ignore', 'run') then 'on_dependency_failure is fail, ignore or run'
-      when not plinth_jobs.backoff_valid(r.backoff) then 'backoff is "exponential", "none", 1 to 100 numbers of seconds, or {"base_s", "most_s", "jitter"}'
+      when not plinth_jobs.backoff_valid(r.backoff) then 'backoff is "exponential", "none", 1 to 100 numbers of seconds, or {"base_s", "most_s", "jitter"}: seconds of a year at most, jitter from 0 to 1'
       when pg_column_size(r.payload) >= 40000 and octet_length(r.payload::text) > 262144 then 'size'
     end as reason
     from jsonb_array_elements(p_jobs) with ordinality as x (job, n) cross join lateral jsonb_to_record(x.job) as r (job_type text, job_name text, payload jsonb, priority integer, max_attempts integer,
       queue text, concurrency_key text, unique_key text, unique_until text, unique_for_ms double precision, on_duplicate text, max_wait_ms double precision, run_at timestamptz,
       delay_ms double precision, on_dependency_failure text, backoff jsonb)) e
   where e.reason is not null order by e.n limit 1;
+  -- Only ids that come from outside are looked up; those made here are new. Of two transactions that give one at the same moment neither sees the other.
+  if _bad.reason is null and p_jobs @? '$[*].id ? (@ != null)' then
+    with given as materialized (
+      select x.n, (x.job ->> 'id')::uuid as id from jsonb_array_elements(p_jobs) with ordinality as x (job, n) where x.job ->> 'id' is not null
+    ), taken as (
+      select j.id, 0 as n from plinth_jobs.jobs j where j.tenant_id = plinth_kernel.tenant_id() and j.id = any (array(select g.id from given g))
+      union all
+      select g.id, min(g.n) from given g group by g.id having count(*) > 1
+    )
+    select g.n, format('id %s is taken', g.id) as reason into _bad from given g join taken t on t.id = g.id and g.n > t.n order by g.n limit 1;
+  end if;
   if _bad.reason = 'size' then
     raise exception 'The payload of job % of % is larger than 262144 bytes', _bad.n, jsonb_array_length(p_jobs)
       using errcode = 'PL413', detail = jsonb_build_object('code', 'jobs_payload_too_large', 'limit_bytes', 262144, 'row', _bad.n)::text, hint = 'Store the data in a table or a file and put its id into the payload.';
@@ -59,4 +70,4 @@ begin
 end
 $$;
 comment on function plinth.schedule_jobs(jsonb) is
-  'Enqueues many jobs in the transaction of the caller, at most 50,000, [{job_type, job_name, payload, priority, run_at, delay_ms, max_attempts, queue, unique_key, unique_until, unique_for_ms, on_duplicate, max_wait_ms, concurrency_key, deadline, depends_on, on_dependency_failure, batch_id, backoff, id}], and returns their ids in order; in place of a duplicate that of the holder. Errors: those of plinth.schedule_job, which name the row.';
+  'Enqueues many jobs in the transaction of the caller, at most 50,000, [{job_type, job_name, payload, priority, run_at, delay_ms, max_attempts, queue, unique_key, unique_until, unique_for_ms, on_duplicate, max_wait_ms, concurrency_key, deadline, depends_on, on_dependency_failure, batch_id, backoff, id}], and returns their ids in order; in place of a duplicate that of the holder. An id that is given must be new. Errors: those of plinth.schedule_job, which name the row.';

@@ -7,7 +7,7 @@
 --   snoozed                          -> scheduled after delay_ms; the attempt is not counted
 --   returned                         -> pending at once, as if it had not been claimed
 -- Completions are what there are most of: they take one statement, the rest goes to plinth_jobs.settle_others.
-create or replace function plinth_jobs.settle(p_rows jsonb, p_claims uuid[] default null) returns setof uuid
+create or replace function plinth_jobs.settle(p_rows jsonb, p_claims uuid[] default null) returns table (run_id uuid, status text, job jsonb)
 language plpgsql volatile security definer set search_path = ''
 set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
@@ -28,12 +28,12 @@ begin
   )
   select array_agg(d.run_id), jsonb_agg(jsonb_build_object('tenant_id', d.tenant_id, 'id', d.id, 'run_id', d.run_id, 'kind', d.kind, 'unique_key', d.unique_key, 'status', 'completed')) filter (where d.linked)
   into _done, _linked from done d;
+  return query select d, 'completed', null::jsonb from unnest(_done) as d;
   if _linked is not null then
-    perform plinth_jobs.settle_linked(_linked);
+    return query select null::uuid, 'failed', f from jsonb_array_elements(plinth_jobs.settle_linked(_linked)) as f;
   end if;
-  return query select unnest(_done);
   if p_rows @? '$[*] ? (@.outcome != "completed")' then
-    return query select plinth_jobs.settle_others(p_rows);
+    return query select * from plinth_jobs.settle_others(p_rows);
   end if;
   if p_claims is not null then
     perform plinth_jobs.close_claims(p_claims);
@@ -41,4 +41,4 @@ begin
 end
 $$;
 comment on function plinth_jobs.settle(jsonb, uuid[]) is
-  'Ends attempts, [{tenant_id, id, run_id, outcome: completed | failed | cancelled | lost | snoozed | returned, result, error, delay_ms, final}]. Returns the run_ids that were accepted; the others had lost their lease. p_claims: claims of which every job is settled with this call or before.';
+  'Ends attempts, [{tenant_id, id, run_id, outcome: completed | failed | cancelled | lost | snoozed | returned, result, error, delay_ms, final}]. Returns the run_ids that were accepted, the others had lost their lease, and the status of their jobs; besides, without a run_id, each job that failed because it depends on one of these, {tenant_id, id, kind, correlation_id, error}. p_claims: claims of which every job is settled with this call or before.';

@@ -1,6 +1,6 @@
 -- What a job is linked to, besides its own row. Only rows that are marked come here, so that the others cost nothing. A job that fails
 -- because of one that ended here has ended, too: hence the loop.
-create or replace function plinth_jobs.settle_linked(p_ended jsonb) returns void
+create or replace function plinth_jobs.settle_linked(p_ended jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
@@ -9,6 +9,7 @@ declare
   _next jsonb;
   _gate record;
   _failed jsonb;
+  _all jsonb := '[]';
 begin
   if _tenant is null and exists (select from plinth_jobs.gate_checks c where c.due_at <= clock_timestamp()) then
     perform plinth_jobs.check_gates();
@@ -46,8 +47,10 @@ begin
       end if;
     end loop;
     exit when _next is null;
+    _all := _all || _next;
     _ended := _next;
   end loop;
+  return _all;
 end
 $$;
-comment on function plinth_jobs.settle_linked(jsonb) is 'Releases what attempts that ended held, [{tenant_id, id, run_id, kind, unique_key, status}]; status null: the job will run again.';
+comment on function plinth_jobs.settle_linked(jsonb) is 'Releases what attempts that ended held, [{tenant_id, id, run_id, kind, unique_key, status}]; status null: the job will run again. Returns the jobs that failed because of these, [{tenant_id, id, kind, unique_key, status, correlation_id, error}].';

@@ -1,13 +1,14 @@
 -- The outcomes that move a job: rows leave jobs_run by DELETE and arrive elsewhere by INSERT in one statement. One that is given back or was
 -- lost keeps its number and so its place in its lane; a worker that remembers where the lane begins forgets that every second, as for
 -- transactions that commit late.
-create or replace function plinth_jobs.settle_others(p_rows jsonb) returns setof uuid
+create or replace function plinth_jobs.settle_others(p_rows jsonb) returns table (run_id uuid, status text, job jsonb)
 language plpgsql volatile security definer set search_path = ''
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();
   _accepted uuid[];
+  _statuses text[];
   _linked jsonb;
 begin
   with given as materialized (
@@ -55,12 +56,12 @@ begin
     from moved m join judged h on h.tenant_id = m.tenant_id and h.id = m.id and h.run_id = m.run_id
     where h.outcome <> 'returned'
   )
-  select array_agg(h.run_id), jsonb_agg(jsonb_build_object('tenant_id', h.tenant_id, 'id', h.id, 'run_id', h.run_id, 'kind', h.kind, 'unique_key', h.unique_key, 'status', h.end_status)) filter (where h.linked)
-  into _accepted, _linked from judged h;
+  select array_agg(h.run_id), array_agg(coalesce(h.end_status, case when h.again_at is null then 'pending' else 'scheduled' end)), jsonb_agg(jsonb_build_object('tenant_id', h.tenant_id, 'id', h.id, 'run_id', h.run_id, 'kind', h.kind, 'unique_key', h.unique_key, 'status', h.end_status)) filter (where h.linked)
+  into _accepted, _statuses, _linked from judged h;
+  return query select a.run_id, a.status, null::jsonb from unnest(_accepted, _statuses) as a (run_id, status);
   if _linked is not null then
-    perform plinth_jobs.settle_linked(_linked);
+    return query select null::uuid, 'failed', f from jsonb_array_elements(plinth_jobs.settle_linked(_linked)) as f;
   end if;
-  return query select unnest(_accepted);
 end
 $$;
 comment on function plinth_jobs.settle_others(jsonb) is 'The part of plinth_jobs.settle for outcomes other than completed.';

@@ -48,6 +48,8 @@ create table plinth_jobs.gates (
   completed bigint,
   failed bigint,
   cancelled bigint,
+  -- What was refused when it opened.
+  error text,
   primary key (tenant_id, id)
 );
 create index gates_by_correlation on plinth_jobs.gates (tenant_id, correlation_id, id);
