@@ -86,9 +86,10 @@ async function attempt<Modules extends ModuleMap>(
       return { handled: batch.events.length, moved: batch.claims.some((claim) => claim.move) };
     });
   } catch (thrown) {
+    // COMMIT after a checkpoint that failed says only that something had; a checkpoint that came too late says nothing.
     const error = await (moving ?? Promise.resolve()).then(
       () => thrown,
-      (fault: unknown) => fault,
+      (fault: unknown) => (toPlinthError(fault).code === 'kernel_transaction_ended' ? thrown : fault),
     );
     if (failing && blamesHandler(error)) await settleFailure(plinth, feed, name, consumer, failing, error);
     // For whoever looks at plinth.consumers, if it can be noted at all: it may be this database that cannot be reached.
