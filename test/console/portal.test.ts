@@ -153,9 +153,57 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     await button(page, 'Add').click();
     const alert = page.getByRole('alert');
     await alert.getByText('webhooks_name_taken').waitFor();
-    expect(await alert.textContent()).toContain('Give another name');
+    expect(await alert.textContent()).toContain('Another endpoint has this nameGive another name, or change the other endpoint.');
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
+  });
+
+  test('an endpoint says what waits and until when, and asks before it is sent elsewhere; a new secret is shown', async () => {
+    found.length = 0;
+    const subscription = { name: 'of the back end', url: 'https://example.com/mistyped', patterns: ['order.#'] };
+    const { id } = (await world.call(world.tenantA, 'POST', '/webhooks/subscriptions', subscription)) as { id: string };
+    const inTenant = (text: string) => world.plinth.transaction({ tenantId: world.tenantA }, (tx) => tx.query<{ waiting: number }>(text, [id]));
+    await inTenant(
+      `update plinth_webhooks.lanes set next_at = clock_timestamp() + interval '10 minutes' where tenant_id = plinth_kernel.tenant_id() and subscription_id = $1`,
+    );
+    for (const type of ['order.paid', 'order.audited']) await world.call(world.tenantA, 'POST', '/events', { type, data: { total: 12 } });
+    const { page, faults } = await world.open(await link({ locale: 'en-GB' }));
+    for (let waiting = 0; waiting < 2; ) {
+      const [row] = await inTenant('select count(*)::integer as waiting from plinth.event_deliveries where subscription_id = $1');
+      waiting = row?.waiting ?? 0;
+      await page.evaluate('new Promise(requestAnimationFrame)');
+    }
+    await button(page, 'of the back end').click();
+    await page.getByText(/^2 deliveries wait; the next attempt is at /).waitFor();
+    await button(page, 'Send a test event').click();
+    await page.getByText(/^A test event is the next to be sent, but nothing is sent before /).waitFor();
+
+    await button(page, 'Change').click();
+    await page.getByLabel('URL').fill('https://example.com/right');
+    await button(page, 'Save').click();
+    await page.getByText('1 waiting delivery of a type that is not public will not be sent.').waitFor();
+    await look(page, 'narrowing');
+    await button(page, 'Save all the same').click();
+    await page.getByText('Saved. 1 of what waited will not be sent: the types are not public.').waitFor();
+    await page.getByText('order.# (public types only)').waitFor();
+
+    await button(page, 'Disable').click();
+    await button(page, 'Resume…').click();
+    await page.getByLabel('Drop the 2 that wait, go on with what is new').check();
+    await button(page, 'Resume').click();
+    await page.getByText('Resumed. 2 dropped, 0 to be sent.').waitFor();
+
+    for (const way of ['v1a', 'v1']) {
+      await button(page, 'Change').click();
+      await page.getByLabel('Signed by').selectOption(way);
+      await button(page, 'Save').click();
+      if (way === 'v1a') await page.getByText('Saved.', { exact: true }).waitFor();
+    }
+    await page.getByText(/^whsec_/).waitFor();
+    await button(page, 'I have stored it').click();
+    await page.getByText(/^whsec_/).waitFor({ state: 'detached' });
+    expect(found).toEqual([]);
+    expect(faults).toEqual([]);
   });
 
   test('a link for reading only has no buttons that change anything, and another tenant sees nothing of the first', async () => {

@@ -9,7 +9,7 @@ import { inboundApi } from './inbound-api.ts';
 import { policyApi } from './policy-api.ts';
 import { portalApi } from './portal-api.ts';
 import { asJson, filter, mode, previewApi, signing, transform } from './preview-api.ts';
-import { overlapSeconds, rotateSecret, sendTestEvent } from './subscription-acts.ts';
+import { overlapSeconds, rotateSecret, sendTestEvent, testSent } from './subscription-acts.ts';
 import { checkUrl } from './subscription-url.ts';
 
 const READ = 'webhooks.read';
@@ -152,6 +152,9 @@ const update = procedure({
   permission: WRITE,
   exactJson: true,
   summary: 'Change a subscription; what is left out stays',
+  description:
+    'secret is the one that another way of signing or mode needs, if it was made now; it is in this answer only. withheld tells how many of what waited public_only gave up.',
+  secretFields: ['secret'],
 })
   .input(
     id.extend({
@@ -168,13 +171,13 @@ const update = procedure({
       public_only: z.boolean().optional(),
     }),
   )
-  .output(subscription)
+  .output(subscription.extend({ secret: z.string().nullable(), withheld: z.number().int() }))
   .mutation(async ({ ctx, input }) => {
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
     await guardReveal(ctx.tx, ctx.principal, input, input.id);
-    const sql = `select plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5,
+    const sql = `select secret, withheld from plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5,
       p_filter => $6, p_transform => $7, p_signing => $8, p_mode => $9, p_format => $10, p_reveal => $11, p_public_only => $12)`;
-    await ctx.tx.query(sql, [
+    const [changed] = await ctx.tx.query<{ secret: string | null; withheld: number }>(sql, [
       input.id,
       input.name ?? null,
       input.patterns ?? null,
@@ -190,7 +193,7 @@ const update = procedure({
     ]);
     ctx.tx.signal(DUE);
     ctx.tx.signal(KEY_MADE);
-    return subscriptionOf(ctx.tx, input.id);
+    return { ...(await subscriptionOf(ctx.tx, input.id)), secret: changed?.secret ?? null, withheld: changed?.withheld ?? 0 };
   });
 
 const remove = procedure({ rest: 'DELETE /webhooks/subscriptions/{id}', permission: WRITE, summary: 'Delete a subscription and what waits for it' })
@@ -239,7 +242,7 @@ const sendTest = procedure({
   summary: 'Send an event of type webhooks.test to this subscription',
 })
   .input(id)
-  .output(z.object({ delivery_id: z.uuid() }))
+  .output(testSent)
   .mutation(({ ctx, input }) => sendTestEvent(ctx.tx, input.id));
 
 const resend = procedure({

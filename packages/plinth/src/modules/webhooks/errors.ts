@@ -150,7 +150,7 @@ export const errors = {
   delivery_not_repeatable: {
     status: 409,
     title: 'The delivery cannot be sent again',
-    wayOut: 'Test events are not kept: send a new one.',
+    wayOut: 'Test events are not kept: send a new one. An event has to be kept still, and its subscription has to get its type.',
   },
 } as const satisfies ErrorCatalogue;
 

@@ -1,12 +1,13 @@
 /** What the customer portal shows beside endpoints: the catalogue, attempts, and sending again. */
 import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
+import type { AnyTransaction } from '#kernel/transaction.ts';
 import { DUE } from './consumer.ts';
 import { fail } from './errors.ts';
 import { PORTAL_READ, PORTAL_WRITE } from './portal.ts';
-import { page, portalEndpointsApi } from './portal-endpoints-api.ts';
+import { inPortalWords, page, portalEndpointsApi } from './portal-endpoints-api.ts';
 import { portalLinksApi } from './portal-links-api.ts';
-import { cancelReplay, previewReplay, replayInput, startReplay } from './subscription-acts.ts';
+import { cancelReplay, pausedUntil, pauseOf, previewReplay, replayInput, startReplay } from './subscription-acts.ts';
 
 const id = z.object({ id: z.uuid() });
 const time = z.string().nullable();
@@ -102,27 +103,59 @@ const resend = procedure({
   rest: 'POST /webhooks/portal/attempts/{id}/resend',
   permission: PORTAL_WRITE,
   summary: 'Send again what an attempt sent, under the same webhook-id',
-  description: 'What was given up is tried again; what arrived is sent once more, as a replay of one event.',
+  description: 'What was given up is tried again; what arrived is sent once more, as a replay of one event. 409 with the reason when nothing would be sent.',
 })
   .input(id)
-  .output(z.object({ delivery_id: z.uuid(), replay_id: z.uuid().nullable() }))
+  .output(z.object({ delivery_id: z.uuid(), replay_id: z.uuid().nullable(), paused_until: pausedUntil }))
   .mutation(async ({ ctx, input }) => {
-    const [of] = await ctx.tx.query<{ delivery_id: string; subscription_id: string; event_id: string | null; status: string | null }>(
-      `select a.delivery_id, a.subscription_id, a.event_id, d.status from plinth.event_delivery_log a
+    const [of] = await ctx.tx.query<Sent>(
+      `select a.delivery_id, a.subscription_id, a.event_id, a.event_type, d.status, s.enabled,
+         exists (select from plinth_events.events e where e.tenant_id = a.tenant_id and e.id = a.event_id) as kept
+       from plinth.event_delivery_log a
+       left join plinth.event_subscriptions s on s.tenant_id = a.tenant_id and s.id = a.subscription_id
        left join plinth.event_deliveries d on d.tenant_id = a.tenant_id and d.id = a.delivery_id
        where a.tenant_id = plinth_kernel.tenant_id() and a.id = $1`,
       [input.id],
     );
     if (!of) throw fail('attempt_not_found', { message: `There is no attempt ${input.id}` });
     ctx.tx.signal(DUE);
+    const paused_until = await pauseOf(ctx.tx, of.subscription_id);
     if (of.status !== null) {
-      await ctx.tx.query('select plinth.resend_delivery($1)', [of.delivery_id]);
-      return { delivery_id: of.delivery_id, replay_id: null };
+      await ctx.tx.query('select plinth.resend_delivery($1)', [of.delivery_id]).catch(inPortalWords);
+      return { delivery_id: of.delivery_id, replay_id: null, paused_until };
     }
-    if (of.event_id === null) throw fail('delivery_not_repeatable');
-    const { replay_id } = await startReplay(ctx.tx, { id: of.subscription_id, ids: [of.event_id] });
-    return { delivery_id: of.delivery_id, replay_id };
+    return { delivery_id: of.delivery_id, replay_id: await sendOnceMore(ctx.tx, of), paused_until };
   });
+
+interface Sent {
+  delivery_id: string;
+  subscription_id: string;
+  event_id: string | null;
+  event_type: string;
+  /** Null when it arrived. */
+  status: string | null;
+  /** Null when the endpoint was deleted. */
+  enabled: boolean | null;
+  kept: boolean;
+}
+
+/** A replay of one event. Errors: webhooks_delivery_not_repeatable, webhooks_subscription_disabled, webhooks_subscription_not_found. */
+async function sendOnceMore(tx: AnyTransaction, of: Sent): Promise<string> {
+  if (of.event_id === null) throw fail('delivery_not_repeatable');
+  if (of.enabled === false) throw fail('subscription_disabled', { message: 'The endpoint is disabled', wayOut: 'Resume it first.' });
+  if (!of.kept) throw fail('delivery_not_repeatable', { message: 'The event is not kept any more', wayOut: 'Ask whoever sent you here for what it said.' });
+  const { replay_id } = await startReplay(tx, { id: of.subscription_id, ids: [of.event_id] });
+  const [replay] = await tx.query<{ total: number }>('select total from plinth.webhook_replays where tenant_id = plinth_kernel.tenant_id() and id = $1', [
+    replay_id,
+  ]);
+  // Thrown, so the replay that would send nothing is undone.
+  if (!replay?.total)
+    throw fail('delivery_not_repeatable', {
+      message: `The endpoint does not get ${of.event_type} any more`,
+      wayOut: 'Choose the type for the endpoint again, then send it.',
+    });
+  return replay_id;
+}
 
 const preview = procedure({
   rest: 'POST /webhooks/portal/endpoints/{id}/replays/preview',

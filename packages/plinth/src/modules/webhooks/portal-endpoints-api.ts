@@ -1,13 +1,15 @@
 /** What the customer portal does with endpoints (subscriptions): a link opens these procedures and no others. */
 import { z } from 'zod';
+import { toPlinthError } from '#kernel/errors.ts';
 import { procedure } from '#kernel/rpc.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
+import { DUE } from './consumer.ts';
 import { KEY_MADE } from './derive-keys.ts';
 import { fail } from './errors.ts';
 import { guardReveal } from './format.ts';
 import { PORTAL_READ, PORTAL_WRITE } from './portal.ts';
 import { mode, signing } from './preview-api.ts';
-import { overlapSeconds, resumed, resumeInput, resumeSubscription, rotateKey, rotateSecret, sendTestEvent } from './subscription-acts.ts';
+import { overlapSeconds, resumed, resumeInput, resumeSubscription, rotateKey, rotateSecret, sendTestEvent, testSent } from './subscription-acts.ts';
 import { checkUrl } from './subscription-url.ts';
 
 const id = z.object({ id: z.uuid() });
@@ -32,13 +34,18 @@ const endpoint = z.object({
   public_keys: z.array(z.string()),
   breaker: z.enum(['closed', 'open', 'half_open']),
   paused_until: time,
+  public_only: z.boolean().describe('Gets public types only; so does every endpoint that is made here, or given another URL or other types'),
+  waiting: z.number().int().describe('Deliveries that wait, counted to 1,001'),
+  waiting_internal: z.number().int().describe('How many of them are not sent when it becomes public_only'),
+  next_attempt_at: time.describe('Of what waits; null when nothing will be sent'),
 });
 type Endpoint = z.infer<typeof endpoint>;
 const COLUMNS = Object.keys(endpoint.shape).join(', ');
+const ENDPOINTS = `plinth.event_subscriptions v cross join lateral plinth_webhooks.queue_of(v.tenant_id, v.id)`;
 
 async function endpointOf(tx: AnyTransaction, endpointId: string): Promise<Endpoint> {
   const [found] = await tx.query<{ row: Endpoint }>(
-    `select to_jsonb(s) as row from (select ${COLUMNS} from plinth.event_subscriptions where tenant_id = plinth_kernel.tenant_id() and id = $1) s`,
+    `select to_jsonb(s) as row from (select ${COLUMNS} from ${ENDPOINTS} where v.tenant_id = plinth_kernel.tenant_id() and v.id = $1) s`,
     [endpointId],
   );
   if (!found) throw fail('subscription_not_found', { message: `There is no endpoint ${endpointId}` });
@@ -58,13 +65,27 @@ async function requirePublic(tx: AnyTransaction, types: readonly string[] | unde
   if (strange.length > 0) throw fail('type_not_public', { message: `There is no public event type ${strange[0]}`, detail: { types: strange.slice(0, 20) } });
 }
 
+/** The same refusal in the words of the portal: SQL speaks of its own functions, to people who can call them. */
+export function inPortalWords(error: unknown): never {
+  const { code } = toPlinthError(error);
+  if (code === 'webhooks_name_taken')
+    throw fail('name_taken', { message: 'Another endpoint has this name', wayOut: 'Give another name, or change the other endpoint.', cause: error });
+  if (code === 'webhooks_delivery_not_repeatable')
+    throw fail('delivery_not_repeatable', {
+      message: 'The endpoint gets public event types only, and this type is not public',
+      wayOut: 'Ask whoever sent you here.',
+      cause: error,
+    });
+  throw error;
+}
+
 const list = procedure({ rest: 'GET /webhooks/portal/endpoints', permission: PORTAL_READ, summary: 'Endpoints of the customer, newest first' })
   .input(page)
   .output(z.object({ endpoints: z.array(endpoint), next_cursor: z.uuid().nullable() }))
   .query(async ({ ctx, input }) => {
     const rows = await ctx.tx.query<{ row: Endpoint }>(
-      `select to_jsonb(s) as row from (select ${COLUMNS} from plinth.event_subscriptions
-         where tenant_id = plinth_kernel.tenant_id() and ($1::uuid is null or id < $1) order by id desc limit $2) s`,
+      `select to_jsonb(s) as row from (select ${COLUMNS} from ${ENDPOINTS}
+         where v.tenant_id = plinth_kernel.tenant_id() and ($1::uuid is null or v.id < $1) order by v.id desc limit $2) s`,
       [input.cursor ?? null, input.limit + 1],
     );
     const endpoints = rows.slice(0, input.limit).map(({ row }) => row);
@@ -96,11 +117,12 @@ const create = procedure({
   .mutation(async ({ ctx, input }) => {
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
     await requirePublic(ctx.tx, input.event_types);
-    const [made] = await ctx.tx.query<{ id: string; secret: string | null }>(
+    const making = ctx.tx.query<{ id: string; secret: string | null }>(
       `select subscription_id as id, secret from plinth.subscribe(p_name => $1, p_patterns => $2, p_url => $3, p_description => $4, p_signing => $5, p_mode => $6,
         p_public_only => true)`,
       [input.name, input.event_types, input.url ?? null, input.description ?? null, input.signing ?? 'v1', input.mode],
     );
+    const [made] = await making.catch(inPortalWords);
     if (!made) throw fail('subscription_not_found');
     ctx.tx.signal(KEY_MADE);
     return made;
@@ -110,22 +132,28 @@ const update = procedure({
   rest: 'PATCH /webhooks/portal/endpoints/{id}',
   permission: PORTAL_WRITE,
   summary: 'Change an endpoint of the customer; what is left out stays',
+  description:
+    'Another URL or other types make it public_only: what waits of types that are not public is not sent (withheld tells how many), and stays with the operator. ' +
+    'secret is the one that another way of signing needs, if it was made now; it is in this answer only.',
+  secretFields: ['secret'],
 })
   .input(z.object(fields).partial().extend({ id: z.uuid() }))
-  .output(endpoint)
+  .output(endpoint.extend({ secret: z.string().nullable(), withheld: z.number().int() }))
   .mutation(async ({ ctx, input }) => {
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
     await requirePublic(ctx.tx, input.event_types);
     await guardReveal(ctx.tx, ctx.principal, input, input.id);
     // Where the customer lets it go, or what for, nothing internal goes.
     const redirects = input.url !== undefined || input.event_types !== undefined;
-    await ctx.tx.query(
-      `select plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5, p_signing => $6,
+    const changing = ctx.tx.query<{ secret: string | null; withheld: number }>(
+      `select secret, withheld from plinth.update_subscription(p_subscription_id => $1, p_name => $2, p_patterns => $3, p_url => $4, p_description => $5, p_signing => $6,
         p_public_only => $7)`,
       [input.id, input.name ?? null, input.event_types ?? null, input.url ?? null, input.description ?? null, input.signing ?? null, redirects || null],
     );
+    const [changed] = await changing.catch(inPortalWords);
     ctx.tx.signal(KEY_MADE);
-    return endpointOf(ctx.tx, input.id);
+    ctx.tx.signal(DUE);
+    return { ...(await endpointOf(ctx.tx, input.id)), secret: changed?.secret ?? null, withheld: changed?.withheld ?? 0 };
   });
 
 const remove = procedure({
@@ -187,7 +215,7 @@ const sendTest = procedure({
   summary: 'Send an event of type webhooks.test to an endpoint of the customer',
 })
   .input(id)
-  .output(z.object({ delivery_id: z.uuid() }))
+  .output(testSent)
   .mutation(({ ctx, input }) => sendTestEvent(ctx.tx, input.id));
 
 export const portalEndpointsApi = { list, get, create, update, remove, disable, resume, rotateSecret: newSecret, rotateKey: newKey, sendTest };

@@ -42,11 +42,20 @@ export async function rotateKey(tx: AnyTransaction, wish: { id: string; overlap_
   return { key_id: made?.id ?? '' };
 }
 
-/** Sends an event of type webhooks.test. Errors: webhooks_subscription_not_found. */
-export async function sendTestEvent(tx: AnyTransaction, id: string): Promise<{ delivery_id: string }> {
+/** When something is sent to a subscription that has to wait; null when that is at once. */
+export const pausedUntil = z.string().nullable().describe('Nothing is sent before; null: at once');
+export async function pauseOf(tx: AnyTransaction, id: string): Promise<string | null> {
+  const sql = 'select to_jsonb(s.paused_until) as until from plinth.event_subscriptions s where s.tenant_id = plinth_kernel.tenant_id() and s.id = $1';
+  const [row] = await tx.query<{ until: string | null }>(sql, [id]);
+  return row?.until ?? null;
+}
+
+/** Sends an event of type webhooks.test, before what waits. Errors: webhooks_subscription_not_found, webhooks_subscription_disabled. */
+export const testSent = z.object({ delivery_id: z.uuid(), paused_until: pausedUntil });
+export async function sendTestEvent(tx: AnyTransaction, id: string): Promise<z.infer<typeof testSent>> {
   const [made] = await tx.query<{ id: string }>('select plinth.send_test_event($1) as id', [id]);
   tx.signal(DUE);
-  return { delivery_id: made?.id ?? '' };
+  return { delivery_id: made?.id ?? '', paused_until: await pauseOf(tx, id) };
 }
 
 /** Sends again to a subscription that is disabled or failing. Errors: webhooks_subscription_not_found. */

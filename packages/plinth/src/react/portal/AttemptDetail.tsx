@@ -64,15 +64,15 @@ function Phase({ phase, ms }: { phase: string; ms: number }): ReactNode {
 }
 
 function Again({ attempt, onSent }: { attempt: Exchange; onSent: () => void }): ReactNode {
-  const { client, canManage } = usePortal();
+  const { client, canManage, time } = usePortal();
   const act = useAct();
   const [told, setTold] = useState('');
   // Test events are not kept.
   if (!canManage || attempt.event_id === null) return null;
   const resend = (): void =>
     act.run(async () => {
-      await client.send('POST', `/attempts/${attempt.id}/resend`);
-      setTold('It is on its way, with the same webhook-id.');
+      const { paused_until } = await client.send<{ paused_until: string | null }>('POST', `/attempts/${attempt.id}/resend`);
+      setTold(paused_until ? `It waits: nothing is sent to the endpoint before ${time(paused_until)}.` : 'It is on its way, with the same webhook-id.');
       onSent();
     });
   return (

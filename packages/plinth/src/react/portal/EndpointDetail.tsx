@@ -1,9 +1,9 @@
 import { type ReactNode, useState } from 'react';
 import { AttemptList } from './AttemptList.tsx';
-import type { Endpoint } from './client.ts';
+import type { ChangedEndpoint, Endpoint } from './client.ts';
 import { EndpointForm } from './EndpointForm.tsx';
 import { EndpointState } from './EndpointList.tsx';
-import { Busy, Dialog, Title, Trouble } from './parts.tsx';
+import { Busy, Counted, Dialog, Title, Trouble } from './parts.tsx';
 import { useAct, useAsk, usePortal } from './portal-context.tsx';
 import { ReplayList } from './ReplayList.tsx';
 import { ResumeForm } from './ResumeForm.tsx';
@@ -43,13 +43,24 @@ function Facts({ endpoint }: { endpoint: Endpoint }): ReactNode {
       <div className="plp-row">
         <Title>{endpoint.name}</Title>
         <EndpointState endpoint={endpoint} />
+        {endpoint.waiting > 0 ? (
+          <span className="plp-soft">
+            <Counted count={endpoint.waiting} one="delivery waits" many="deliveries wait" />
+            {endpoint.next_attempt_at ? `; the next attempt is at ${time(endpoint.next_attempt_at)}` : ''}
+          </span>
+        ) : endpoint.paused_until ? (
+          <span className="plp-soft">Nothing is sent before {time(endpoint.paused_until)}</span>
+        ) : null}
       </div>
       {endpoint.description ? <p>{endpoint.description}</p> : null}
       <dl className="plp-facts">
         <dt>URL</dt>
         <dd className="plp-break">{endpoint.url ?? 'None: messages are pulled'}</dd>
         <dt>Events</dt>
-        <dd className="plp-break">{endpoint.patterns.join(', ')}</dd>
+        <dd className="plp-break">
+          {endpoint.patterns.join(', ')}
+          {endpoint.public_only ? ' (public types only)' : ''}
+        </dd>
         <dt>Made</dt>
         <dd>{time(endpoint.created_at)}</dd>
         {endpoint.failing_since ? (
@@ -81,7 +92,7 @@ interface DeedsProps {
 }
 
 function Deeds({ endpoint, onChanged, onGone, onSent }: DeedsProps): ReactNode {
-  const { client, canManage } = usePortal();
+  const { client, canManage, time } = usePortal();
   const act = useAct();
   const [open, setOpen] = useState<'edit' | 'resume' | 'delete'>();
   const [told, setTold] = useState('');
@@ -89,9 +100,14 @@ function Deeds({ endpoint, onChanged, onGone, onSent }: DeedsProps): ReactNode {
   const path = `/endpoints/${endpoint.id}`;
   const test = (): void =>
     act.run(async () => {
-      await client.send('POST', `${path}/test`);
-      setTold('A test event is on its way; it will stand among the attempts.');
+      const { paused_until } = await client.send<{ paused_until: string | null }>('POST', `${path}/test`);
+      setTold(
+        paused_until
+          ? `A test event is the next to be sent, but nothing is sent before ${time(paused_until)}.`
+          : 'A test event is on its way; it will stand among the attempts.',
+      );
       onSent();
+      onChanged();
     });
   const disable = (): void =>
     act.run(async () => {
@@ -99,17 +115,31 @@ function Deeds({ endpoint, onChanged, onGone, onSent }: DeedsProps): ReactNode {
       setTold('Disabled. What was waiting stays.');
       onChanged();
     });
+  // Both say how many wait: as it is now, not as it was when the page was opened.
+  const show = (form: 'edit' | 'resume'): void => {
+    setOpen(form);
+    onChanged();
+  };
+  const saved = (changed?: ChangedEndpoint): void => {
+    setTold(changed && changed.withheld > 0 ? `Saved. ${changed.withheld} of what waited will not be sent: the types are not public.` : 'Saved.');
+    onChanged();
+  };
+  const resumed = (sentence: string): void => {
+    setTold(sentence);
+    onChanged();
+    onSent();
+  };
   return (
     <>
       <p className="plp-row">
         <button type="button" className="plp-button plp-main" disabled={act.busy || !endpoint.enabled} onClick={test}>
           Send a test event
         </button>
-        <button type="button" className="plp-button" onClick={() => setOpen('edit')}>
+        <button type="button" className="plp-button" onClick={() => show('edit')}>
           Change
         </button>
         {endpoint.enabled && endpoint.breaker === 'closed' ? null : (
-          <button type="button" className="plp-button" onClick={() => setOpen('resume')}>
+          <button type="button" className="plp-button" onClick={() => show('resume')}>
             Resume…
           </button>
         )}
@@ -124,8 +154,8 @@ function Deeds({ endpoint, onChanged, onGone, onSent }: DeedsProps): ReactNode {
       </p>
       <output>{told}</output>
       {act.error ? <Trouble error={act.error} /> : null}
-      {open === 'edit' ? <EndpointForm endpoint={endpoint} onClose={() => setOpen(undefined)} onSaved={onChanged} /> : null}
-      {open === 'resume' ? <ResumeForm endpoint={endpoint} onClose={() => setOpen(undefined)} onResumed={onChanged} /> : null}
+      {open === 'edit' ? <EndpointForm endpoint={endpoint} onClose={() => setOpen(undefined)} onSaved={saved} /> : null}
+      {open === 'resume' ? <ResumeForm endpoint={endpoint} onClose={() => setOpen(undefined)} onResumed={resumed} /> : null}
       {open === 'delete' ? <Deletion endpoint={endpoint} onClose={() => setOpen(undefined)} onGone={onGone} /> : null}
     </>
   );

@@ -1,6 +1,6 @@
 import { type ReactNode, type SubmitEvent, useState } from 'react';
-import type { Endpoint, EventType } from './client.ts';
-import { Busy, Dialog, Empty, Field, Trouble } from './parts.tsx';
+import type { ChangedEndpoint, Endpoint, EventType } from './client.ts';
+import { Busy, Counted, Dialog, Empty, Field, Trouble } from './parts.tsx';
 import { useAct, usePages, usePortal } from './portal-context.tsx';
 import { SecretOnce } from './SecretOnce.tsx';
 
@@ -8,7 +8,8 @@ interface EndpointFormProps {
   /** The endpoint to change; without one, a new one is made. */
   endpoint?: Endpoint;
   onClose: () => void;
-  onSaved: () => void;
+  /** With what became of it, when one was changed. */
+  onSaved: (changed?: ChangedEndpoint) => void;
   /** A new one was made and its secret was seen. */
   onMade?: (id: string) => void;
 }
@@ -40,11 +41,12 @@ function changes(values: Values, endpoint: Endpoint | undefined): Record<string,
   return Object.fromEntries(Object.entries(all).filter(([field]) => !same[field]));
 }
 
-/** Makes an endpoint, or changes one. The secret of a new one is shown once. */
+/** Makes an endpoint, or changes one. A secret that was made for it is shown once. */
 export function EndpointForm({ endpoint, onClose, onSaved, onMade }: EndpointFormProps): ReactNode {
   const { client } = usePortal();
   const act = useAct();
   const [made, setMade] = useState<{ id: string; secret: string | null }>();
+  const [asking, setAsking] = useState(false);
   const [values, setValues] = useState<Values>({
     name: endpoint?.name ?? '',
     url: endpoint ? (endpoint.url ?? '') : 'https://',
@@ -54,13 +56,21 @@ export function EndpointForm({ endpoint, onClose, onSaved, onMade }: EndpointFor
   });
   const save = (event: SubmitEvent): void => {
     event.preventDefault();
+    const body = changes(values, endpoint);
+    if (endpoint && !endpoint.public_only && !asking && (body.url !== undefined || body.event_types !== undefined)) {
+      setAsking(true);
+      return;
+    }
     act.run(async () => {
-      const body = changes(values, endpoint);
-      if (endpoint) {
-        await client.send('PATCH', `/endpoints/${endpoint.id}`, body);
-        onClose();
-      } else setMade(await client.send<{ id: string; secret: string | null }>('POST', '/endpoints', body));
-      onSaved();
+      if (!endpoint) {
+        setMade(await client.send<{ id: string; secret: string | null }>('POST', '/endpoints', body));
+        onSaved();
+        return;
+      }
+      const changed = await client.send<ChangedEndpoint>('PATCH', `/endpoints/${endpoint.id}`, body);
+      if (changed.secret) setMade(changed);
+      else onClose();
+      onSaved(changed);
     });
   };
   const seen = (): void => {
@@ -73,10 +83,11 @@ export function EndpointForm({ endpoint, onClose, onSaved, onMade }: EndpointFor
       <form onSubmit={save} className="plp-form">
         <TextFields values={values} onChange={setValues} legacy={endpoint?.signing} pulled={endpoint?.url === null} />
         <TypeChoice values={values} onChange={setValues} />
+        {endpoint && asking ? <Narrowing waiting={endpoint.waiting_internal} /> : null}
         {act.error ? <Trouble error={act.error} /> : null}
         <p className="plp-row">
           <button type="submit" className="plp-button plp-main" disabled={act.busy || values.types.size === 0}>
-            {endpoint ? 'Save' : 'Add'}
+            {endpoint ? (asking ? 'Save all the same' : 'Save') : 'Add'}
           </button>
           <button type="button" className="plp-button" onClick={onClose}>
             Cancel
@@ -84,6 +95,21 @@ export function EndpointForm({ endpoint, onClose, onSaved, onMade }: EndpointFor
         </p>
       </form>
     </Dialog>
+  );
+}
+
+/** Said before an endpoint that its operator made is sent elsewhere: nothing internal goes with it. */
+function Narrowing({ waiting }: { waiting: number }): ReactNode {
+  return (
+    <div role="alert" className="plp-trouble">
+      <p className="plp-strong">From now on this endpoint gets public event types only.</p>
+      {waiting > 0 ? (
+        <p>
+          <Counted count={waiting} one="waiting delivery of a type that is not public" many="waiting deliveries of types that are not public" /> will not be
+          sent. Whoever sent you here can send them.
+        </p>
+      ) : null}
+    </div>
   );
 }
 

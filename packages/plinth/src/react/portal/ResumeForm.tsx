@@ -3,17 +3,24 @@ import type { Endpoint } from './client.ts';
 import { Dialog, Field, Trouble } from './parts.tsx';
 import { useAct, usePortal } from './portal-context.tsx';
 
-const MODES = [
-  ['continue', 'Go on with what waits'],
-  ['skip', 'Drop what waits, go on with what is new'],
-  ['replay', 'Go on, and send every event since a time again'],
-] as const;
+function modesFor(waiting: number): [mode: string, label: string][] {
+  const what = waiting === 0 ? 'what waits' : waiting === 1 ? 'the 1 that waits' : `the ${waiting > 1000 ? 'more than 1,000' : waiting} that wait`;
+  return [
+    ['continue', `Go on with ${what}`],
+    ['skip', `Drop ${what}, go on with what is new`],
+    ['replay', 'Go on, and send every event since a time again'],
+  ];
+}
+
+/** What the server did, in a sentence. */
+const sentenceOf = ({ waiting, dropped }: { waiting: number; dropped: number }): string =>
+  `Resumed. ${dropped > 0 ? `${dropped} dropped, ` : ''}${waiting} to be sent.`;
 
 /** A time as a form has it, in the zone of the reader, as the API wants it. */
 export const isoOf = (local: string): string | undefined => (local === '' ? undefined : new Date(local).toISOString());
 
 /** How an endpoint that is disabled or failing goes on. */
-export function ResumeForm({ endpoint, onClose, onResumed }: { endpoint: Endpoint; onClose: () => void; onResumed: () => void }): ReactNode {
+export function ResumeForm({ endpoint, onClose, onResumed }: { endpoint: Endpoint; onClose: () => void; onResumed: (sentence: string) => void }): ReactNode {
   const { client } = usePortal();
   const act = useAct();
   const [mode, setMode] = useState<string>('continue');
@@ -21,9 +28,12 @@ export function ResumeForm({ endpoint, onClose, onResumed }: { endpoint: Endpoin
   const resume = (event: SubmitEvent): void => {
     event.preventDefault();
     act.run(async () => {
-      await client.send('POST', `/endpoints/${endpoint.id}/resume`, { mode, ...(mode === 'replay' ? { since: isoOf(since) } : {}) });
+      const done = await client.send<{ waiting: number; dropped: number }>('POST', `/endpoints/${endpoint.id}/resume`, {
+        mode,
+        ...(mode === 'replay' ? { since: isoOf(since) } : {}),
+      });
       onClose();
-      onResumed();
+      onResumed(sentenceOf(done));
     });
   };
   return (
@@ -31,7 +41,7 @@ export function ResumeForm({ endpoint, onClose, onResumed }: { endpoint: Endpoin
       <form onSubmit={resume} className="plp-form">
         <fieldset className="plp-choices">
           <legend>How it goes on</legend>
-          {MODES.map(([value, label]) => (
+          {modesFor(endpoint.waiting).map(([value, label]) => (
             <label key={value} className="plp-choice">
               <input type="radio" name="mode" value={value} checked={mode === value} onChange={() => setMode(value)} />
               <span>{label}</span>

@@ -22,7 +22,7 @@ export function Signing({ endpoint, onChanged }: { endpoint: Endpoint; onChanged
   return (
     <>
       <h3>Signing</h3>
-      {hasSecret ? <p>Requests are signed with a secret, which was shown when it was made.</p> : null}
+      {hasSecret ? <p>Requests are signed with a secret, which was shown when it was made. Rotate it to get another.</p> : null}
       {hasKey ? (
         <>
           <p>Requests are signed with a private key; the public ones, newest first, are also a JWK set.</p>

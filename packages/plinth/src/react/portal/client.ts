@@ -28,7 +28,24 @@ export interface Endpoint {
   signing: SigningWay;
   public_keys: readonly string[];
   breaker: 'closed' | 'open' | 'half_open';
+  /** Nothing is sent before. */
   paused_until: string | null;
+  /** Gets public types only. */
+  public_only: boolean;
+  /** Counted to 1,001. */
+  waiting: number;
+  /** How many of them are not sent when it becomes public_only. */
+  waiting_internal: number;
+  /** Of what waits; null when nothing will be sent. */
+  next_attempt_at: string | null;
+}
+
+/** What a change made of an endpoint. */
+export interface ChangedEndpoint extends Endpoint {
+  /** One that another way of signing needs, told once. */
+  secret: string | null;
+  /** Waiting deliveries that are not sent, because their types are not public. */
+  withheld: number;
 }
 
 export interface EventType {

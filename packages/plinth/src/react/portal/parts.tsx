@@ -32,6 +32,11 @@ export function Badge({ tone, children }: { tone: 'ok' | 'bad' | 'warn' | 'plain
   return <span className={`plp-badge plp-${tone}`}>{children}</span>;
 }
 
+/** What a count that stops at 1,001 says. */
+export function Counted({ count, one, many }: { count: number; one: string; many: string }): ReactNode {
+  return `${count > 1000 ? 'More than 1,000' : count} ${count === 1 ? one : many}`;
+}
+
 /** What comes after the rows of a list: more of them, or why there are none. */
 export function More({ more, busy }: { more: (() => void) | undefined; busy: boolean }): ReactNode {
   if (!more) return null;

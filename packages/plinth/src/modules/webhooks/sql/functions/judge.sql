@@ -1,6 +1,6 @@
 -- What results mean for lanes, and for the deliveries that were not delivered: breakers, windows, pauses, warnings, retries. Asked by settle when something
 -- failed or a lane is in trouble, before the results land, in the same transaction; settle holds the lanes. The leases are locked, so that nobody
--- takes them over between this and their end.
+-- takes them over between this and their end. A delivery that was withheld while it was under way (withhold_internal) stays given up.
 create or replace function plinth_webhooks.judge(p_rows jsonb, p_busy uuid[]) returns boolean
 language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
@@ -97,7 +97,7 @@ begin
         when h.probe then case when h.lane_key is null then clock_timestamp() else h.due_at end
         else clock_timestamp() + greatest(h.delay, case when h.retry_after_ms > 0 then least(h.retry_after_ms, 86400000) * interval '1 millisecond' end) end,
       last_error = coalesce(h.error_message, d.last_error), last_response_code = h.response_code
-    from held h where h.outcome in ('failed', 'gone') and d.tenant_id = h.tenant_id and d.id = h.id
+    from held h where h.outcome in ('failed', 'gone') and d.tenant_id = h.tenant_id and d.id = h.id and d.status = 'pending'
   )
   select coalesce(bool_or(m.to_tell), false) into _to_tell from moved m;
   return _to_tell;

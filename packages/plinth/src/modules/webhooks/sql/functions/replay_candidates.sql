@@ -14,7 +14,7 @@ begin
     return query
     select d.id, d.event_id, d.event_type, d.correlation_id, w.wanted, w.wanted
     from plinth_webhooks.deliveries d
-    cross join lateral (select d.status = 'failed' and (p_replay.event_ids is null or d.event_id = any (p_replay.event_ids))
+    cross join lateral (select d.status = 'failed' and (not _to.public_only or plinth_webhooks.is_public_type(d.tenant_id, d.event_type)) and (p_replay.event_ids is null or d.event_id = any (p_replay.event_ids))
       and (p_replay.patterns is null or plinth_webhooks.match_keys(d.event_type) && p_replay.patterns) as wanted) w
     where d.tenant_id = p_replay.tenant_id and d.subscription_id = p_replay.subscription_id and d.id > p_replay.done_to and d.id < _end
     order by d.id limit p_limit;

@@ -1,5 +1,5 @@
 -- A pulled lane is an ordered one (fifo), so that the index of ordered lanes finds what is next; nobody waits for what is before it to be answered.
-create or replace function plinth_webhooks.set_mode(p_old plinth_webhooks.subscriptions, p_mode text, p_url text) returns void
+create or replace function plinth_webhooks.set_mode(p_old plinth_webhooks.subscriptions, p_mode text, p_url text) returns text
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
@@ -19,8 +19,8 @@ begin
   if _mode = 'pull' and (p_old.ordering, p_old.order_key) is distinct from ('fifo', null) then
     perform plinth_webhooks.reorder(p_old.tenant_id, p_old.id);
   end if;
-  -- Nothing was signed so far; the next rotation shows a secret.
-  perform plinth_webhooks.add_secret(p_old.id, null, interval '24 hours') where _mode = 'push' and p_old.mode = 'pull' and p_old.signing <> 'v1a';
+  -- Nothing was signed so far.
+  return case when _mode = 'push' and p_old.mode = 'pull' and p_old.signing <> 'v1a' then plinth_webhooks.add_secret(p_old.id, null, interval '24 hours') end;
 end
 $$;
-comment on function plinth_webhooks.set_mode(plinth_webhooks.subscriptions, text, text) is 'Makes a subscription pushed to a URL or pulled; what waits goes the new way. CloudEvents of one that is pulled are structured. Errors: webhooks_mode_invalid, webhooks_url_invalid.';
+comment on function plinth_webhooks.set_mode(plinth_webhooks.subscriptions, text, text) is 'Makes a subscription pushed to a URL or pulled; what waits goes the new way. Returns the secret that one that becomes pushed gets. CloudEvents of one that is pulled are structured. Errors: webhooks_mode_invalid, webhooks_url_invalid.';

@@ -11,7 +11,7 @@ begin
   returning id into subscription_id;
   if subscription_id is null then
     raise exception 'There is already a subscription with the name %', quote_literal(p_name) using errcode = 'PL409', detail = '{"code":"webhooks_name_taken"}',
-      hint = 'Give another name, or change the existing subscription with plinth.update_subscription.';
+      hint = 'Give another name, or change the existing subscription.';
   end if;
   insert into plinth_webhooks.lanes (tenant_id, subscription_id) values (plinth_kernel.tenant_id(), subscribe.subscription_id);
   insert into plinth_webhooks.pull_lanes (tenant_id, subscription_id) select plinth_kernel.tenant_id(), subscribe.subscription_id where p_mode = 'pull';
