@@ -177,12 +177,13 @@ const start = procedure({
 
 const replay = z.object({
   id: z.uuid(),
-  status: z.enum(['running', 'done', 'cancelled']),
+  status: z.enum(['running', 'done', 'failed', 'cancelled']),
   only_failed: z.boolean(),
   since: time,
   until: time,
   total: z.number().int(),
   added: z.number().int(),
+  left_out: z.number().int(),
   created_at: z.string(),
   finished_at: time,
 });

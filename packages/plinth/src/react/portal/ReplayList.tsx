@@ -45,7 +45,7 @@ export function ReplayList({ endpointId, onStarted }: { endpointId: string; onSt
   );
 }
 
-const TONES = { running: 'warn', done: 'ok', cancelled: 'plain' } as const;
+const TONES = { running: 'warn', done: 'ok', failed: 'bad', cancelled: 'plain' } as const;
 
 function ReplayLine({ replay, onChanged }: { replay: Replay; onChanged: () => void }): ReactNode {
   const { client, canManage, time } = usePortal();
@@ -62,7 +62,8 @@ function ReplayLine({ replay, onChanged }: { replay: Replay; onChanged: () => vo
       <span>{what}</span>
       {replay.status === 'running' ? <progress aria-label="Progress of the replay" max={Math.max(replay.total, 1)} value={replay.added} /> : null}
       <span className="plp-soft">
-        {replay.added} of {replay.total}, {time(replay.created_at)}
+        {replay.added} of {replay.total}
+        {replay.left_out > 0 ? ` (${replay.left_out} wait anyway or are filtered out)` : ''}, {time(replay.created_at)}
       </span>
       {canManage && replay.status === 'running' ? (
         <button type="button" className="plp-button" disabled={act.busy} onClick={cancel}>

@@ -86,12 +86,14 @@ export interface Exchange extends Attempt {
 
 export interface Replay {
   id: string;
-  status: 'running' | 'done' | 'cancelled';
+  status: 'running' | 'done' | 'failed' | 'cancelled';
   only_failed: boolean;
   since: string | null;
   until: string | null;
   total: number;
   added: number;
+  /** Not added: the filter keeps them back, or they were waiting anyway. */
+  left_out: number;
   created_at: string;
   finished_at: string | null;
 }
