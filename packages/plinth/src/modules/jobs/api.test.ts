@@ -78,7 +78,7 @@ describe('jobs', () => {
     [{ kind: 'k', priority: 0 }, 'kernel_invalid_input'],
     [{ kind: 'k', run_at: 'tomorrow' }, 'kernel_invalid_input'],
     [{ kind: 'k', payload: { text: 'x'.repeat(300_000) } }, 'jobs_payload_too_large'],
-    [{ kind: 'k', payload: { text: 'a\0b' } }, 'kernel_invalid_input'],
+    [{ kind: 'k', payload: { text: 'a\0b' } }, 'jobs_job_invalid'],
   ])('are refused, and nothing is written: case %#', async (input, expected) => {
     expect(await errorCode(caller(database.tenantA).enqueue(input))).toBe(expected);
     expect((await database.admin.query('select 1 from plinth_jobs.jobs')).rowCount).toBe(0);
