@@ -45,6 +45,8 @@ export interface WorkerOptions<Modules extends ModuleMap> {
   concurrency?: number | Concurrency;
   /** Most jobs that are claimed ahead and wait for a slot; it takes a quarter of a second's work, not more. Default 1,000. */
   prefetch?: number;
+  /** How long a job that was claimed ahead waits for a slot before it is given back, because others may have one, ms. Default 2,000. */
+  prefetchMs?: number;
   /**
    * True: claims and completions are on disk before the worker goes on. Default false (synchronous_commit off for these two): a crash
    * of the database may run a job again, it never loses one. Enqueueing, completeIn and what handlers commit always are.
@@ -109,6 +111,7 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
       return stats.slots;
     },
     prefetch: options.prefetch ?? 1_000,
+    prefetchMs: options.prefetchMs ?? 2_000,
     durable: options.durable ?? false,
     queues: options.queues,
     leaseMs: options.leaseMs ?? 15_000,

@@ -25,6 +25,8 @@ export interface JobLoopOptions {
   readonly concurrency: number;
   /** Most jobs that wait here for a slot. */
   prefetch: number;
+  /** A job that waited here so long for a slot is given back: others may have one. */
+  prefetchMs: number;
   queues?: readonly string[] | undefined;
   pollMs: number;
   leaseMs: number;
@@ -52,8 +54,6 @@ export interface JobLoop {
 const EVERY_TENANT = '00000000-0000-0000-0000-000000000000';
 /** How often running jobs are looked at for their time limit. */
 const SWEEP_MS = 100;
-/** A job that waited here so long for a slot is given back: others may have one. */
-const LONGEST_WAIT_MS = 2_000;
 /** Outcomes that may wait to be stored before no further job begins. */
 const MOST_UNSETTLED = 4_000;
 /**
@@ -323,7 +323,7 @@ function sweepTimes(state: State): void {
     one.stop(new StopReason('timeout', `timed out after ${timeoutMs} ms`));
   }
   const { first } = state.waiting;
-  if (first && now - first.sinceMs > LONGEST_WAIT_MS) for (const held of state.waiting.takeAll()) end(held, { outcome: 'returned' });
+  if (first && now - first.sinceMs > state.options.prefetchMs) for (const held of state.waiting.takeAll()) end(held, { outcome: 'returned' });
   state.options.stats.waiting = state.waiting.size;
   if (state.running.size === 0) state.cancelled.clear();
 }

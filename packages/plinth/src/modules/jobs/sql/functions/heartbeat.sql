@@ -10,7 +10,7 @@ begin
   end if;
   insert into plinth_jobs.uptime (one) select true where not exists (select from plinth_jobs.uptime) on conflict do nothing;
   select coalesce(array_agg(c.run_id), '{}') into cancelled from plinth_jobs.cancel_requests c where c.worker = p_worker;
-  -- A worker keeps what it fetched ahead for two seconds, so older pauses tell it nothing.
+  -- It gives back what it fetched ahead when it hears of a pause first, so older ones tell it nothing.
   select jsonb_agg(to_jsonb(p)) into paused from (
     select p.tenant_id, p.queue, p.kind, p.concurrency_key from plinth_jobs.pauses p
     where p.ends_at > clock_timestamp() and p.created_at > clock_timestamp() - interval '1 minute' limit 1000) p;
