@@ -220,6 +220,7 @@ describe('tidy', () => {
     ['a policy by hand', `${audit}/sql/migrations/0001_create_a.sql`, 'create policy a on b', 'policies are written by the kernel'],
     ['SQL that shouts', `${audit}/sql/functions/a.sql`, 'SELECT 1', 'lower case'],
     ['varchar', `${audit}/sql/migrations/0001_create_a.sql`, 'a varchar(10)', 'use text'],
+    ['varchar beside a domain', `${audit}/sql/migrations/0001_create_a.sql`, 'create domain a.b as varchar(10); c varchar(10)', 'use text'],
     ['timestamp without a zone', `${audit}/sql/migrations/0001_create_a.sql`, 'at timestamp not null', 'use timestamptz'],
   ])('%s is a fault', (_name, path, text, message) => {
     expect(tidyFaults(path, text).join('\n')).toContain(message);

@@ -106,7 +106,7 @@ export interface BackgroundJobsView {
   payload: string;
   result: unknown;
   error: string | null;
-  attempts: string;
+  attempts: number;
   max_attempts: number | null;
   progress: string;
   progress_note: string | null;
@@ -1231,7 +1231,7 @@ export interface JobsJobsTable {
   xact: Generated<string>;
   priority: Generated<string>;
   slot: Generated<number>;
-  attempts: Generated<string>;
+  attempts: Generated<number>;
   linked: Generated<boolean>;
   queue: Generated<string>;
   kind: string;
