@@ -1,4 +1,7 @@
-/** `npm run bench -- <name> [--rounds 5] [--quick] [--set name=value]...`: a PostgreSQL of its own with fsync on, the benchmark, its table and bench/results/<name>.json. */
+/**
+ * `npm run bench -- <name> [--rounds 5] [--quick] [--set name=value]...`: a PostgreSQL of its own with fsync on, the benchmark, its table and
+ * bench/results/<name>.json. A group, `events` or `webhooks`, is several of them one after the other.
+ */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +10,10 @@ import { startPostgres } from 'plinth-embedded';
 import type { BenchContext, Report } from './harness.ts';
 import { benchContext, publish } from './harness.ts';
 
+const GROUPS: Record<string, string[]> = {
+  events: ['feed-torture', 'event-store-peers', 'events-catchup'],
+  webhooks: ['webhooks-delivery', 'webhooks-match', 'webhooks-dead', 'webhooks-kill'],
+};
 const NOT_BENCHES = new Set(['run.ts', 'harness.ts']);
 const names = readdirSync(import.meta.dirname)
   .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts') && !NOT_BENCHES.has(file))
@@ -34,7 +41,13 @@ const argsOf = (pairs: readonly string[]): Record<string, string> =>
   );
 
 async function main(): Promise<void> {
-  if (!names.includes(name)) throw new Error(`There is no benchmark ${name || '(none named)'}: npm run bench -- <${names.join(' | ')}>`);
+  const chosen = GROUPS[name] ?? [name];
+  if (!chosen.every((one) => names.includes(one)))
+    throw new Error(`There is no benchmark ${name || '(none named)'}: npm run bench -- <${[...Object.keys(GROUPS), ...names].join(' | ')}>`);
+  for (const one of chosen) await bench(one);
+}
+
+async function bench(name: string): Promise<void> {
   const { run } = (await import(`./${name}.ts`)) as { run: (context: BenchContext) => Promise<Report> };
   const folder = values.url ? undefined : mkdtempSync(join(tmpdir(), 'plinth-bench-'));
   const server = folder

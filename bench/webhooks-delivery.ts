@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- webhooks [--rounds 5] [--quick] [--set only=rate,tarpit] [--set deliveries=4000]`: signed delivery, end to end, to receivers
+ * `npm run bench -- webhooks-delivery [--rounds 5] [--quick] [--set only=rate,tarpit] [--set deliveries=4000]`: signed delivery, end to end, to receivers
  * in another process, beside the way it is done with a queue: a job a delivery, fetch, npm standardwebhooks, a row of log.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -84,7 +84,9 @@ async function rate(context: BenchContext): Promise<Part> {
           ['BullMQ', 1],
         ] as const
       ).map(([peer, atLeast]) => ({ what: `signed delivery to ${RECEIVERS} receivers vs the ${peer} idiom`, value: ratio(results, 'plinth', peer), atLeast })),
-      notes: [`bodies of about 1 KiB; ${count} deliveries a round, 64 at a time; every idiom writes a row of log for each attempt, and plinth an event too`],
+      notes: [
+        `bodies of about 1 KiB; ${count} deliveries a round, peers 64 at a time, plinth with its default of 512 places; every idiom writes a row of log for each attempt, and plinth an event too`,
+      ],
     };
   } finally {
     for (const idiom of idioms) await idiom.close();
@@ -157,7 +159,7 @@ export async function run(context: BenchContext): Promise<Report> {
     parts.push(await part(context));
   }
   return {
-    name: 'webhooks',
+    name: 'webhooks-delivery',
     title: 'webhooks: signed delivery end to end, beside the idioms of queues',
     settings: [
       `fsync on, synchronous_commit on; Redis 7 appendonly, fsync every second; receivers in a process of their own; ${context.rounds} interleaved rounds, medians`,
