@@ -320,7 +320,7 @@ export interface EventSubscriptionsView {
   public_keys: string[] | null;
 }
 
-/** Registered event types, all versions: the tenant's own, and common ones (tenant_id null). A version with deprecated_at should no longer be written. */
+/** Registered event types, all versions: the tenant's own, and common ones (tenant_id null). A version with deprecated_at should no longer be written; the fields that one with personal marks are encrypted in payloads of every version. */
 export interface EventTypesView {
   id: string | null;
   tenant_id: string | null;
@@ -338,6 +338,7 @@ export interface EventTypesView {
   deprecated_at: Date | null;
   deprecation: string | null;
   successor: string | null;
+  personal: boolean | null;
 }
 
 /** Events with seed 000's columns. status: pending until every consumer of the feed has handled the event, then completed; next_retry_at is set while a consumer waits after a failure. */
@@ -961,6 +962,8 @@ export interface EventsCommonTypesTable {
   deprecated_at: Date | null;
   deprecation: string | null;
   successor: string | null;
+  since: Generated<number>;
+  unmarked_at: Date | null;
   personal: GeneratedAlways<boolean>;
 }
 
@@ -1093,7 +1096,13 @@ export interface EventsTypesTable {
   deprecation: string | null;
   /** The type to use instead, if there is one. */
   successor: string | null;
-  /** Payloads have fields that are encrypted before they reach the database. */
+  /** Since when the version is gone. The row stays, so that its number is not given again and its marks hold. */
+  deleted_at: Date | null;
+  /** First version that it was held to be compatible with. */
+  since: Generated<number>;
+  /** Since when its marks of personal fields count no longer: plinth.unmark_event_type. */
+  unmarked_at: Date | null;
+  /** It marks fields that are encrypted before they reach the database, in payloads of every version of the type. */
   personal: GeneratedAlways<boolean>;
 }
 
@@ -2251,21 +2260,24 @@ export const sqlFunctions = {
   /** Stops a replay from adding more and returns how many deliveries it had added; those go out (at most about 1,000 wait at a time). One that is over stays as it is. Error: webhooks_replay_not_found. */
   cancelReplay: (tx: Queryable, args: { replayId: string }): Promise<number | null> =>
     call(tx, 'plinth.cancel_replay', { replayId: ['p_replay_id', 'uuid'] }, args, 'value') as Promise<number | null>,
-  /** What a schema would break of the newest version of an event type of the tenant, as JSON Pointers into the schema, at most 100; nothing for a type that is new. p_compatibility: backward, forward, full or none; default that of the type. */
-  checkEventType: (tx: Queryable, args: { name: string; schema: unknown; compatibility?: string | null | undefined }): Promise<{ direction: string | null; pointer: string | null; problem: string | null }[]> =>
-    call(tx, 'plinth.check_event_type', { name: ['p_name', 'text'], schema: ['p_schema', 'jsonb'], compatibility: ['p_compatibility', 'text'] }, args, 'rows') as Promise<{ direction: string | null; pointer: string | null; problem: string | null }[]>,
+  /** What a schema would break of the versions of an event type of the tenant since the last that was registered with compatibility none, as JSON Pointers into the schema, each with the newest version that it breaks, at most 100; nothing for a type that is new. p_compatibility: backward, forward, full or none; default that of the type. */
+  checkEventType: (tx: Queryable, args: { name: string; schema: unknown; compatibility?: string | null | undefined }): Promise<{ version: number | null; direction: string | null; pointer: string | null; problem: string | null }[]> =>
+    call(tx, 'plinth.check_event_type', { name: ['p_name', 'text'], schema: ['p_schema', 'jsonb'], compatibility: ['p_compatibility', 'text'] }, args, 'rows') as Promise<{ version: number | null; direction: string | null; pointer: string | null; problem: string | null }[]>,
   /** Makes or changes a queue of the tenant; null leaves a setting as it is. p_visibility: how long a received message is hidden (30 seconds). p_max_receives: then it is a dead letter (5). p_retention: so long after it was sent, after the end of its delay or after its redrive it expires (4 days; at most 14). p_max_payload_bytes: 256 KiB, at most 1 MiB. p_deduplication_window: 5 minutes. p_fifo: every message must name a group. Returns the id. Errors: kernel_tenant_required, queue_settings_invalid. */
   configureQueue: (tx: Queryable, args: { queue: string; visibility?: string | null | undefined; maxReceives?: number | null | undefined; retention?: string | null | undefined; maxPayloadBytes?: number | null | undefined; deduplicationWindow?: string | null | undefined; fifo?: boolean | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.configure_queue', { queue: ['p_queue', 'text'], visibility: ['p_visibility', 'interval'], maxReceives: ['p_max_receives', 'integer'], retention: ['p_retention', 'interval'], maxPayloadBytes: ['p_max_payload_bytes', 'integer'], deduplicationWindow: ['p_deduplication_window', 'interval'], fifo: ['p_fifo', 'boolean'] }, args, 'value') as Promise<string | null>,
   /** Creates a stream at a path: p_ttl_s seconds after the last use, or at p_expires_at, it ends; p_forked_from begins it with what another holds up to position p_fork_at. JSON is given as values joined by commas. Errors: streams_stream_exists, streams_path_held, streams_stream_not_found, streams_source_gone, streams_content_type_mismatch, streams_fork_invalid. */
   createDurableStream: (tx: Queryable, args: { path: string; contentType?: string | null | undefined; data?: Buffer | null | undefined; closed?: boolean | null | undefined; ttlS?: string | number | bigint | null | undefined; expiresAt?: string | null | undefined; forkedFrom?: string | null | undefined; forkAt?: string | number | bigint | null | undefined; forkSub?: string | number | bigint | null | undefined }): Promise<{ created: boolean | null; tail: string | null; closed: boolean | null; content_type: string | null }[]> =>
     call(tx, 'plinth.create_durable_stream', { path: ['p_path', 'text'], contentType: ['p_content_type', 'text'], data: ['p_data', 'bytea'], closed: ['p_closed', 'boolean'], ttlS: ['p_ttl_s', 'bigint'], expiresAt: ['p_expires_at', 'text'], forkedFrom: ['p_forked_from', 'text'], forkAt: ['p_fork_at', 'bigint'], forkSub: ['p_fork_sub', 'bigint'] }, args, 'rows') as Promise<{ created: boolean | null; tail: string | null; closed: boolean | null; content_type: string | null }[]>,
-  /** Registers an event type of the tenant and returns its version: a new one when the schema differs from the newest, else the same with what else is given. p_compatibility: backward (default of a new type), forward, full or none; p_visibility: public (default) or internal; what is left out stays. Examples must fit the schema. Other processes use it within 2 s. Errors events_type_invalid, events_type_incompatible. */
+  /** Registers an event type of the tenant and returns its version: a new one when the schema differs from the newest, else the same with what else is given. p_compatibility: backward (default of a new type), forward, full or none; p_visibility: public (default) or internal; what is left out stays. Fields that a version marks with x-personal stay encrypted in every later one: plinth.unmark_event_type. Examples must fit the schema. Other processes use it within 2 s. Errors events_type_invalid, events_type_incompatible. */
   defineEventType: (tx: Queryable, args: { name: string; schema?: unknown | null | undefined; mode?: string | null | undefined; description?: string | null | undefined; example?: unknown | null | undefined; compatibility?: string | null | undefined; visibility?: string | null | undefined; examples?: unknown | null | undefined }): Promise<number | null> =>
     call(tx, 'plinth.define_event_type', { name: ['p_name', 'text'], schema: ['p_schema', 'jsonb'], mode: ['p_mode', 'text'], description: ['p_description', 'text'], example: ['p_example', 'jsonb'], compatibility: ['p_compatibility', 'text'], visibility: ['p_visibility', 'text'], examples: ['p_examples', 'jsonb'] }, args, 'value') as Promise<number | null>,
   /** Deletes a stream. While forks read from it, what they need is kept and its path is held. Errors: streams_stream_not_found, streams_stream_gone. */
   deleteDurableStream: (tx: Queryable, args: { path: string }): Promise<void> =>
     call(tx, 'plinth.delete_durable_stream', { path: ['p_path', 'text'] }, args, 'value') as Promise<void>,
+  /** Deletes an event type of the tenant, all versions, and returns how many; a reason is needed where they mark personal fields, which stay encrypted in events to come. Payloads are no longer checked; a later registration goes on with the next version. Recorded in the audit log. Errors events_type_unknown, events_operation_invalid. */
+  deleteEventType: (tx: Queryable, args: { name: string; reason?: string | null | undefined }): Promise<number | null> =>
+    call(tx, 'plinth.delete_event_type', { name: ['p_name', 'text'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<number | null>,
   /** Marks all versions of an event type of the tenant, or one, as no longer to be written, with the reason and the type to use instead; returns how many. They still may be written. Errors events_type_invalid, events_type_unknown. */
   deprecateEventType: (tx: Queryable, args: { name: string; message: string; successor?: string | null | undefined; version?: number | null | undefined }): Promise<number | null> =>
     call(tx, 'plinth.deprecate_event_type', { name: ['p_name', 'text'], message: ['p_message', 'text'], successor: ['p_successor', 'text'], version: ['p_version', 'integer'] }, args, 'value') as Promise<number | null>,
@@ -2452,6 +2464,9 @@ export const sqlFunctions = {
   /** Id of the job of this type that holds a unique key of the tenant now; null when the key is free. */
   uniqueJob: (tx: Queryable, args: { jobType: string; uniqueKey: string }): Promise<string | null> =>
     call(tx, 'plinth.unique_job', { jobType: ['p_job_type', 'text'], uniqueKey: ['p_unique_key', 'text'] }, args, 'value') as Promise<string | null>,
+  /** Takes back the marks of personal fields of all versions of an event type of the tenant but the newest, and returns of how many: what the newest does not mark is stored as it is from now on; of a deleted type all of them. Events that are stored stay encrypted. Recorded in the audit log. Errors events_type_unknown, events_operation_invalid. */
+  unmarkEventType: (tx: Queryable, args: { name: string; reason: string }): Promise<number | null> =>
+    call(tx, 'plinth.unmark_event_type', { name: ['p_name', 'text'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<number | null>,
   /** Deletes a subscription with its secrets and everything that was still to be sent to it; the log of attempts stays. Error: webhooks_subscription_not_found. */
   unsubscribe: (tx: Queryable, args: { subscriptionId: string }): Promise<void> =>
     call(tx, 'plinth.unsubscribe', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<void>,

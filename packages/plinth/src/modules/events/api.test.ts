@@ -140,7 +140,7 @@ describe('event types', () => {
     expect(await errorCode(a.publish({ type: 'typed.one' }))).toBe('events_payload_rejected');
     expect(await a.checkType({ name: 'typed.one', schema: { type: 'object', required: ['total', 'vat'] } })).toEqual({
       compatible: false,
-      breaks: [{ direction: 'backward', pointer: '/required/vat', problem: 'is required, and could be missing' }],
+      breaks: [{ version: 1, direction: 'backward', pointer: '/required/vat', problem: 'is required, and could be missing' }],
     });
     expect(await errorCode(a.putType({ name: 'typed.one', schema: { type: 'object', required: ['total', 'vat'] } }))).toBe('events_type_incompatible');
     expect(await a.putType({ name: 'typed.one', schema: {}, mode: 'warn', visibility: 'internal' })).toEqual({ name: 'typed.one', version: 2 });

@@ -24,14 +24,16 @@ const STALE_MS = 2_000;
 interface TypeRow {
   asked_name: string;
   asked_version: number | null;
-  version: number;
+  /** Null: only what is left of a type that was deleted, its marks. */
+  version: number | null;
   schema: Record<string, unknown> | null;
-  mode: 'off' | 'warn' | 'reject';
-  personal: boolean;
+  mode: 'off' | 'warn' | 'reject' | null;
+  /** Versions that mark personal fields, the asked one first. */
+  marked: { version: number; schema: Record<string, unknown> }[] | null;
 }
 
 interface KnownType {
-  version: number;
+  version: number | null;
   mode: TypeRow['mode'];
   /** Undefined: nothing to check. */
   check: SchemaCheck | undefined;
@@ -43,7 +45,7 @@ const known = (row: TypeRow): KnownType => ({
   version: row.version,
   mode: row.mode,
   check: row.schema && row.mode !== 'off' ? checkOf(row, row.schema) : undefined,
-  personal: row.schema && row.personal ? personalOf(row, row.schema) : [],
+  personal: personalOf(row),
 });
 
 /** A schema that was registered in SQL may be one that does not compile; then its type rejects, or warns of, every payload. */
@@ -56,12 +58,16 @@ function checkOf(row: TypeRow, schema: Record<string, unknown>): SchemaCheck {
   }
 }
 
-function personalOf(row: TypeRow, schema: Record<string, unknown>): readonly PersonalField[] | string {
-  try {
-    return personalFields(schema);
-  } catch (error) {
-    return `the schema of ${row.asked_name} version ${row.version} does not tell its personal fields: ${(error as Error).message}`;
-  }
+/** What any version marks: leaving a mark out of a later one, or asking for an earlier one, opens no field. */
+function personalOf({ asked_name, marked }: TypeRow): readonly PersonalField[] | string {
+  const fields: PersonalField[] = [];
+  for (const { version, schema } of marked ?? [])
+    try {
+      fields.push(...personalFields(schema));
+    } catch (error) {
+      return `the schema of ${asked_name} version ${version} does not tell its personal fields: ${(error as Error).message}`;
+    }
+  return fields;
 }
 
 /** The events of an effect: none where it only checks the version of a stream. */
@@ -116,11 +122,10 @@ const load = (tx: Queryable, effects: readonly Effect[]): Promise<TypeRow[]> =>
  */
 function complete(effect: Effect, type: KnownType | null): Unsealed | undefined {
   const { row, label } = effect;
-  if (!type) {
-    if (versionOf(effect) === undefined) return undefined;
+  if ((type?.version ?? null) === null && versionOf(effect) !== undefined)
     throw fail('type_unknown', { message: `${label}: event type ${String(row.type)} has no version ${versionOf(effect)}`, detail: { effect: label } });
-  }
-  row.type_version = type.version;
+  if (!type) return undefined;
+  if (type.version !== null) row.type_version = type.version;
   // What JSON made of it is what will be stored: dates are text, undefined members have vanished.
   const text = type.check || type.personal.length > 0 ? (jsonParameter(row.payload) ?? 'null') : '{}';
   const fault = type.check?.(JSON.parse(text));
@@ -135,6 +140,6 @@ function complete(effect: Effect, type: KnownType | null): Unsealed | undefined 
 
 const rejected = ({ row, label }: Effect, type: KnownType, fault: string) =>
   fail('payload_rejected', {
-    message: `${label}: the payload does not fit version ${type.version}: ${fault}`,
+    message: `${label}: the payload does not fit ${type.version === null ? 'the type' : `version ${type.version}`}: ${fault}`,
     detail: { effect: label, type: row.type, type_version: type.version, fault },
   });

@@ -164,6 +164,35 @@ describe('a type', () => {
     expect(await define(tenantA, 'order.created', v1)).toBe(3);
   });
 
+  test('is held to all versions since it last promised none, not only to the newest', async () => {
+    const breaks = (more = '') => define(tenantA, 'order.chain', object({ x: { type: 'integer' } }), more);
+    const broken = {
+      detail: { breaks: [{ version: 1, direction: 'backward', pointer: '/properties/x/type', problem: 'must be integer, and could be string' }] },
+    };
+    await define(tenantA, 'order.chain', object({ x: { type: 'string' } }));
+    // Neither breaks the one before it: a property that is not named counts as absent.
+    expect(await define(tenantA, 'order.chain', object({}))).toBe(2);
+    await expect(breaks()).rejects.toMatchObject(broken);
+    const told = await plinth.transaction({ tenantId: tenantA }, (tx) =>
+      tx.query(`select * from plinth.check_event_type('order.chain', '{"type": "object", "properties": {"x": {"type": "integer"}}}')`),
+    );
+    expect(told).toEqual(broken.detail.breaks);
+    // Saying none of a version that is there takes nothing back that was promised; a version that was registered with it does.
+    await define(tenantA, 'order.chain', object({}), `, p_compatibility => 'none'`);
+    await expect(breaks(`, p_compatibility => 'backward'`)).rejects.toMatchObject(broken);
+    expect(await breaks()).toBe(3);
+    expect(await define(tenantA, 'order.chain', object({ x: { type: 'number' } }), `, p_compatibility => 'backward'`)).toBe(4);
+    await expect(define(tenantA, 'order.chain', object({ x: { type: 'string' } }))).rejects.toMatchObject({ detail: { breaks: [{ version: 4 }] } });
+  });
+
+  test('that promises forward is held to it by every version', async () => {
+    await define(tenantB, 'order.chain', object({ x: { type: 'string' } }), `, p_compatibility => 'forward'`);
+    await define(tenantB, 'order.chain', object({}));
+    await expect(define(tenantB, 'order.chain', object({ x: { type: 'integer' } }))).rejects.toMatchObject({
+      detail: { breaks: [{ version: 1, direction: 'forward', pointer: '/properties/x/type' }] },
+    });
+  });
+
   test('that promises forward or full is held to it', async () => {
     await define(tenantA, 'order.forward', v1, `, p_compatibility => 'forward'`);
     await expect(define(tenantA, 'order.forward', object({ total: { type: 'integer' } }))).rejects.toMatchObject({

@@ -29,7 +29,7 @@ export const errors = {
   },
   type_incompatible: {
     status: 409,
-    title: 'The new version of the event type breaks what its compatibility promises',
+    title: 'The new version of the event type breaks what versions of it promise',
     wayOut: 'Change the places that the detail lists, register a new type, or give compatibility none when every reader knows of the change.',
   },
   type_unknown: {

@@ -36,7 +36,8 @@ export default defineModule({
       tenancy: 'tenant',
       keep: 'forever',
       worker: true,
-      grants: { worker: ['select'] },
+      // Written by functions only: versions and marks are never changed or deleted.
+      grants: { app: ['select'], worker: ['select'] },
       sample: { name: `'order.created_' || left(md5(random()::text), 8)` },
     },
     common_types: { tenancy: 'global', keep: 'forever', grants: { app: ['select'] } },
@@ -83,6 +84,7 @@ export default defineModule({
     'events.write': 'Publishes and appends events, registers event types',
     'events.personal': 'Reads personal fields of events',
     'events.erase': 'Erases data subjects',
+    'events.unmark': 'Takes back marks of personal fields, deletes event types that have them',
     'events.retry': 'Has parked events tried again, or gives them up',
     'events.admin': 'Pauses, resumes and rewinds consumers, cancels rebuilds of projections (operators)',
   },

@@ -96,23 +96,60 @@ export interface Unsealed {
   payload: Json;
 }
 
+interface PersonalPlace {
+  holder: Json;
+  key: string;
+  subject: string;
+}
+
+/** The id that a pointer leads to; undefined: nobody's. */
+function subjectAt(payload: Json, pointer: string): string | undefined {
+  const named = valueAt(payload, pointer);
+  const subject = exactDigits(named) ?? named;
+  return (typeof subject === 'string' && subject !== '') || typeof subject === 'number' ? String(subject) : undefined;
+}
+
+/** Every object in a value, itself included. */
+function objectsIn(node: unknown, found: Set<unknown>): Set<unknown> {
+  if (typeof node !== 'object' || node === null) return found;
+  found.add(node);
+  for (const part of Object.values(node)) objectsIn(part, found);
+  return found;
+}
+
+/**
+ * What is to be encrypted, each place once: versions of a type may mark the same one, of which the first to name somebody says whose it is, or a part of
+ * what another marks as a whole. Error events_subject_missing.
+ */
+function personalPlaces({ label, fields, payload }: Unsealed): PersonalPlace[] {
+  const marked = new Map<Json, Map<string, { subject: string | undefined; pointer: string }>>();
+  for (const { path, subject: pointer } of fields)
+    for (const { holder, key } of placesOf(payload, path)) {
+      // Null says that there is nothing, and hides nothing.
+      if (holder[key] === null || holder[key] === undefined) continue;
+      const keys = marked.get(holder) ?? new Map();
+      if (keys.get(key)?.subject === undefined) keys.set(key, { subject: subjectAt(payload, pointer), pointer });
+      marked.set(holder, keys);
+    }
+  const wholes = new Set<unknown>();
+  for (const [holder, keys] of marked) for (const key of keys.keys()) objectsIn(holder[key], wholes);
+  return [...marked].flatMap(([holder, keys]) =>
+    wholes.has(holder)
+      ? []
+      : [...keys].map(([key, { subject, pointer }]) => {
+          if (subject === undefined)
+            throw fail('subject_missing', { message: `${label}: ${pointer} names nobody whose the personal fields are`, detail: { effect: label, pointer } });
+          return { holder, key, subject };
+        }),
+  );
+}
+
 /**
  * Encrypts the personal fields of payloads under the keys of their subjects; those of a subject that was erased become the tombstone. Errors:
  * events_key_missing, events_subject_missing.
  */
 export async function seal(tx: KeyedTransaction, newId: () => string, tenantId: string, unsealed: readonly Unsealed[]): Promise<void> {
-  const places = unsealed.flatMap(({ label, fields, payload }) =>
-    fields.flatMap(({ path, subject: pointer }) => {
-      // Null says that there is nothing, and hides nothing.
-      const found = placesOf(payload, path).filter(({ holder, key }) => holder[key] !== null && holder[key] !== undefined);
-      if (found.length === 0) return [];
-      const named = valueAt(payload, pointer);
-      const subject = exactDigits(named) ?? named;
-      if ((typeof subject !== 'string' || subject === '') && typeof subject !== 'number')
-        throw fail('subject_missing', { message: `${label}: ${pointer} names nobody whose the personal fields are`, detail: { effect: label, pointer } });
-      return found.map((place) => ({ ...place, subject: String(subject) }));
-    }),
-  );
+  const places = unsealed.flatMap(personalPlaces);
   if (places.length === 0) return;
   const { keys } = tx;
   if (!keys) throw fail('key_missing', { message: `${unsealed[0]?.label}: this process has no master key to encrypt personal fields with` });

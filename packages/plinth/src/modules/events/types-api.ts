@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { raiser } from '#kernel/errors.ts';
-import { procedure } from '#kernel/rpc.ts';
+import { fail as forbidden, raiser } from '#kernel/errors.ts';
+import { allows, procedure } from '#kernel/rpc.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { TYPES_SIGNAL } from './check.ts';
 import { forgetDeprecations } from './deprecations.ts';
@@ -11,6 +11,7 @@ import { LONGEST_TYPE } from './row.ts';
 import { compileSchema } from './schema.ts';
 
 const fail = raiser('events', errors);
+const UNMARK = 'events.unmark';
 const mode = z.enum(['off', 'warn', 'reject']);
 const compatibility = z.enum(['none', 'backward', 'forward', 'full']);
 const visibility = z.enum(['public', 'internal']);
@@ -29,12 +30,13 @@ const eventType = z.object({
   deprecation: z.string().nullable(),
   successor: z.string().nullable(),
   common: z.boolean(),
+  personal: z.boolean().meta({ description: 'It marks fields that are encrypted in payloads of every version' }),
   created_at: z.date(),
   updated_at: z.date(),
 });
 type EventType = z.infer<typeof eventType>;
 const TYPE_COLUMNS =
-  'name, version, schema, mode, compatibility, visibility, description, example, examples, deprecated_at, deprecation, successor, tenant_id is null as common, created_at, updated_at';
+  'name, version, schema, mode, compatibility, visibility, description, example, examples, deprecated_at, deprecation, successor, tenant_id is null as common, personal, created_at, updated_at';
 
 const compiles = (type: string, schema: Record<string, unknown>): void => {
   try {
@@ -99,8 +101,8 @@ export const typesApi = {
     permission: 'events.write',
     summary: 'Registers an event type',
     description:
-      'A schema that differs from the newest makes a new version, which must be compatible with it: backward (default: what was written before still fits), forward, full or none. ' +
-      'What is left out stays as it is. Examples must fit the schema.',
+      'A schema that differs from the newest makes a new version, which must be compatible with all since the last that was registered with none: backward (default: what was written before still fits), forward, full or none. ' +
+      'What is left out stays as it is. Examples must fit the schema. Fields that some version marks with x-personal stay encrypted: POST /event-types/{name}/unmark takes marks back.',
   })
     .input(
       z.object({
@@ -138,19 +140,21 @@ export const typesApi = {
   checkType: procedure({
     rest: 'POST /event-types/{name}/check',
     permission: 'events.read',
-    summary: 'What a schema would break of the newest version of an event type',
-    description: 'Writes nothing. Pointers are JSON Pointers into the schema. Nothing is broken of a type that is new.',
+    summary: 'What a schema would break of the versions of an event type',
+    description:
+      'Writes nothing. Asked are the versions since the last that was registered with compatibility none; pointers are JSON Pointers into the schema, each with the newest version that it breaks. ' +
+      'Nothing is broken of a type that is new.',
   })
     .input(z.object({ name: typeName, schema: json, compatibility: compatibility.optional() }))
     .output(
       z.object({
         compatible: z.boolean(),
-        breaks: z.array(z.object({ direction: z.enum(['backward', 'forward']), pointer: z.string(), problem: z.string() })),
+        breaks: z.array(z.object({ version: z.number(), direction: z.enum(['backward', 'forward']), pointer: z.string(), problem: z.string() })),
       }),
     )
     .mutation(async ({ ctx, input }) => {
       compiles(input.name, input.schema);
-      const breaks = await ctx.tx.query<{ direction: 'backward' | 'forward'; pointer: string; problem: string }>(
+      const breaks = await ctx.tx.query<{ version: number; direction: 'backward' | 'forward'; pointer: string; problem: string }>(
         'select * from plinth.check_event_type($1, $2, $3)',
         [input.name, JSON.stringify(input.schema), input.compatibility ?? null],
       );
@@ -185,21 +189,39 @@ export const typesApi = {
       return { name: input.name, versions: row?.versions ?? 0 };
     }),
 
+  unmarkType: procedure({
+    rest: 'POST /event-types/{name}/unmark',
+    permission: UNMARK,
+    summary: 'Takes back marks of personal fields that the newest version has no longer',
+    description: 'What only older versions mark is stored as it is from now on; of a deleted type everything. Stored events stay encrypted. In the audit log.',
+  })
+    .input(z.object({ name: typeName, reason: z.string().max(1000) }))
+    .output(z.object({ name: z.string(), versions: z.number() }))
+    .mutation(async ({ ctx, input }) => {
+      const [row] = await ctx.tx.query<{ versions: number }>('select plinth.unmark_event_type($1, $2) as versions', [input.name, input.reason]);
+      changed(ctx.tx);
+      return { name: input.name, versions: row?.versions ?? 0 };
+    }),
+
   deleteType: procedure({
     rest: 'DELETE /event-types/{name}',
     permission: 'events.write',
-    summary: 'Removes an event type, all versions',
-    description: 'Events of it stay; new ones are no longer checked.',
+    summary: 'Deletes an event type, all versions',
+    description:
+      'Events of it stay; new ones are no longer checked, and a later registration goes on with the next version. In the audit log. ' +
+      'A type with personal fields takes a reason and the permission events.unmark; the fields stay encrypted.',
   })
-    .input(z.object({ name: typeName }))
+    .input(z.object({ name: typeName, reason: z.string().max(1000).optional() }))
     .output(z.object({ name: z.string(), versions: z.number() }))
     .mutation(async ({ ctx, input }) => {
-      const gone = await ctx.tx.query('delete from plinth_events.types where tenant_id = $1 and name = $2 returning version', [
-        ctx.tx.context.tenantId,
-        input.name,
-      ]);
-      if (gone.length === 0) throw fail('type_unknown', { message: `There is no event type ${input.name} of this tenant` });
+      const [marked] = await ctx.tx.query<{ personal: boolean }>(
+        'select bool_or(personal) as personal from plinth.event_types where tenant_id = $1 and name = $2',
+        [ctx.tx.context.tenantId, input.name],
+      );
+      if (marked?.personal && !allows(ctx.principal.scopes, UNMARK))
+        throw forbidden('forbidden', { message: `Deleting a type with personal fields asks for the permission ${UNMARK}`, detail: { permission: UNMARK } });
+      const [row] = await ctx.tx.query<{ versions: number }>('select plinth.delete_event_type($1, $2) as versions', [input.name, input.reason ?? null]);
       changed(ctx.tx);
-      return { name: input.name, versions: gone.length };
+      return { name: input.name, versions: row?.versions ?? 0 };
     }),
 };

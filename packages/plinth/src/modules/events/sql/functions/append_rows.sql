@@ -9,7 +9,7 @@ as $$
     select t.* from (select pg_catalog.array_agg(d.type) as names, pg_catalog.array_agg(d.asked_version) as versions from (select distinct e.type, e.asked_version from events as e) as d) as asked
     cross join lateral plinth_events.find_types(asked.names, asked.versions) as t
   ), judged as (
-    select e.*, t.version, t.mode, t.personal, case when t.schema is not null and t.mode <> 'off' then plinth_events.schema_fault(t.schema, e.payload) end as fault
+    select e.*, t.version, t.mode, t.marked is not null as personal, case when t.schema is not null and t.mode <> 'off' then plinth_events.schema_fault(t.schema, e.payload) end as fault
     from events as e left join types as t on t.asked_name = e.type and t.asked_version is not distinct from e.asked_version
   )
   select coalesce(

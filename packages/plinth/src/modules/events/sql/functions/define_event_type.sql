@@ -1,30 +1,36 @@
+-- Definer rights: the application may not write plinth_events.types itself, so that versions and marks of personal fields are never changed or deleted.
 create or replace function plinth.define_event_type(p_name text, p_schema jsonb default null, p_mode text default 'reject', p_description text default null, p_example jsonb default null,
   p_compatibility text default null, p_visibility text default null, p_examples jsonb default null)
 returns integer
-language plpgsql volatile security invoker
+language plpgsql volatile security definer set search_path = ''
 as $$
 declare
   _tenant_id uuid := plinth_kernel.require_tenant();
-  _examples jsonb := coalesce(p_examples, case when p_example is null then '[]' else pg_catalog.jsonb_build_array(p_example) end);
+  _examples jsonb := coalesce(p_examples, case when p_example is null then '[]' else jsonb_build_array(p_example) end);
   _newest plinth_events.types;
+  _version integer;
+  _compatibility text;
 begin
   perform plinth_events.refuse_type(p_name, p_schema, p_mode, p_compatibility, p_visibility, _examples);
-  -- One definition of a type at a time, so that two do not take the same version.
-  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('plinth event type ' || _tenant_id || p_name, 0));
-  select * into _newest from plinth_events.types where tenant_id = _tenant_id and name = p_name order by version desc limit 1;
+  perform plinth_events.lock_type(_tenant_id, p_name);
+  -- Also above what was deleted: events of it are stored, and number their versions.
+  _version := coalesce((select max(t.version) from plinth_events.types as t where t.tenant_id = _tenant_id and t.name = p_name), 0) + 1;
+  select * into _newest from plinth_events.types where tenant_id = _tenant_id and name = p_name and deleted_at is null order by version desc limit 1;
   if _newest.name is not null and _newest.schema is not distinct from p_schema then
     update plinth_events.types set mode = p_mode, description = coalesce(p_description, description), examples = case when _examples = '[]' then examples else _examples end,
-      compatibility = coalesce(p_compatibility, compatibility), visibility = coalesce(p_visibility, visibility), updated_at = pg_catalog.clock_timestamp()
+      compatibility = coalesce(p_compatibility, compatibility), visibility = coalesce(p_visibility, visibility), updated_at = clock_timestamp()
     where tenant_id = _tenant_id and name = p_name and version = _newest.version;
     return _newest.version;
   end if;
-  perform plinth_events.refuse_breaks(p_name, p_schema, coalesce(p_compatibility, _newest.compatibility));
-  insert into plinth_events.types (tenant_id, name, version, schema, mode, description, examples, compatibility, visibility)
-  values (_tenant_id, p_name, coalesce(_newest.version, 0) + 1, p_schema, p_mode, coalesce(p_description, _newest.description), _examples,
-    coalesce(p_compatibility, _newest.compatibility, 'backward'), coalesce(p_visibility, _newest.visibility, 'public'));
-  return coalesce(_newest.version, 0) + 1;
+  _compatibility := coalesce(p_compatibility, _newest.compatibility, 'backward');
+  perform plinth_events.refuse_breaks(p_name, p_schema, _compatibility);
+  insert into plinth_events.types (tenant_id, name, version, schema, mode, description, examples, compatibility, visibility, since)
+  values (_tenant_id, p_name, _version, p_schema, p_mode, coalesce(p_description, _newest.description), _examples,
+    _compatibility, coalesce(p_visibility, _newest.visibility, 'public'), case when _compatibility = 'none' then _version else coalesce(_newest.since, _version) end);
+  return _version;
 end
 $$;
 comment on function plinth.define_event_type(text, jsonb, text, text, jsonb, text, text, jsonb) is
   'Registers an event type of the tenant and returns its version: a new one when the schema differs from the newest, else the same with what else is given. p_compatibility: backward (default of a new type), forward, full or none; '
-  'p_visibility: public (default) or internal; what is left out stays. Examples must fit the schema. Other processes use it within 2 s. Errors events_type_invalid, events_type_incompatible.';
+  'p_visibility: public (default) or internal; what is left out stays. Fields that a version marks with x-personal stay encrypted in every later one: plinth.unmark_event_type. Examples must fit the schema. '
+  'Other processes use it within 2 s. Errors events_type_invalid, events_type_incompatible.';

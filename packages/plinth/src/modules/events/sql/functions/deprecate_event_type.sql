@@ -1,5 +1,6 @@
+-- Definer rights for the reason of define_event_type.
 create or replace function plinth.deprecate_event_type(p_name text, p_message text, p_successor text default null, p_version integer default null) returns integer
-language plpgsql volatile security invoker
+language plpgsql volatile security definer set search_path = ''
 as $$
 declare
   _versions integer;
@@ -9,7 +10,7 @@ begin
       hint = 'Give p_message, and p_successor or null.';
   end if;
   update plinth_events.types as t set deprecated_at = coalesce(t.deprecated_at, pg_catalog.clock_timestamp()), deprecation = p_message, successor = p_successor, updated_at = pg_catalog.clock_timestamp()
-  where t.tenant_id = plinth_kernel.require_tenant() and t.name = p_name and (p_version is null or t.version = p_version);
+  where t.tenant_id = plinth_kernel.require_tenant() and t.name = p_name and (p_version is null or t.version = p_version) and t.deleted_at is null;
   get diagnostics _versions = row_count;
   if _versions = 0 then
     perform plinth_events.refuse_unknown_type(p_name, p_version);

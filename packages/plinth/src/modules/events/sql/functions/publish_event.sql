@@ -18,6 +18,7 @@ declare
   _id uuid := plinth_kernel.uuid_v7();
   _type record;
   _type_version integer;
+  _personal boolean;
   _fault text;
 begin
   -- Most appends are plainly fine, and to see that takes a quarter of what it takes to find out what is wrong with one.
@@ -29,14 +30,16 @@ begin
     perform plinth_events.require_valid(p_event_type, p_payload, p_aggregate_type, p_aggregate_id, p_expected_version, p_idempotency_key);
     _tenant_id := plinth_kernel.require_tenant();
   end if;
-  if p_type_version is not null or exists (select from plinth_events.types as t where t.tenant_id = _tenant_id and t.name = p_event_type)
-    or exists (select from plinth_events.common_types as t where t.name = p_event_type)
-  then
+  -- One look at all versions, also deleted ones: null, it is not registered; true, some version marks personal fields.
+  select bool_or(t.personal) into _personal from (
+    select o.personal from plinth_events.types as o where o.tenant_id = _tenant_id and o.name = p_event_type
+    union all select c.personal from plinth_events.common_types as c where c.name = p_event_type) as t;
+  if p_type_version is not null or _personal is not null then
     -- What find_types does for many: the tenant's own type goes before a common one.
-    select t.version, t.schema, t.mode, t.deprecation, t.personal into _type from plinth_events.types as t
-    where t.tenant_id = _tenant_id and t.name = p_event_type and (p_type_version is null or t.version = p_type_version) order by t.version desc limit 1;
+    select t.version, t.schema, t.mode, t.deprecation into _type from plinth_events.types as t
+    where t.tenant_id = _tenant_id and t.name = p_event_type and (p_type_version is null or t.version = p_type_version) and t.deleted_at is null order by t.version desc limit 1;
     if not found then
-      select t.version, t.schema, t.mode, t.deprecation, t.personal into _type from plinth_events.common_types as t
+      select t.version, t.schema, t.mode, t.deprecation into _type from plinth_events.common_types as t
       where t.name = p_event_type and (p_type_version is null or t.version = p_type_version) order by t.version desc limit 1;
     end if;
     if not found and p_type_version is not null then
@@ -52,7 +55,7 @@ begin
           hint = 'Correct the payload, or register a new version of the type.';
       end if;
     end if;
-    if _type.personal then
+    if _personal then
       perform plinth_events.refuse_personal(p_event_type);
     end if;
     if _type.deprecation is not null then

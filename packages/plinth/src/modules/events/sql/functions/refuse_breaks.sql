@@ -9,10 +9,10 @@ begin
   end if;
   select pg_catalog.jsonb_agg(pg_catalog.to_jsonb(b)) into _breaks from plinth.check_event_type(p_name, p_schema, p_compatibility) as b;
   if _breaks is not null then
-    raise exception 'the schema of % is not % compatible: % %', p_name, p_compatibility, _breaks -> 0 ->> 'pointer', _breaks -> 0 ->> 'problem' using errcode = 'PL409',
+    raise exception 'the schema of % is not % compatible with version %: % %', p_name, p_compatibility, _breaks -> 0 -> 'version', _breaks -> 0 ->> 'pointer', _breaks -> 0 ->> 'problem' using errcode = 'PL409',
       detail = pg_catalog.jsonb_build_object('code', 'events_type_incompatible', 'type', p_name, 'compatibility', p_compatibility, 'breaks', _breaks)::text,
       hint = 'Change the places that are named, register a new type, or give compatibility none when every reader knows.';
   end if;
 end
 $$;
-comment on function plinth_events.refuse_breaks(text, jsonb, text) is 'Error events_type_incompatible, which lists what a schema would break of the newest version of its type.';
+comment on function plinth_events.refuse_breaks(text, jsonb, text) is 'Error events_type_incompatible, which lists what a schema would break of the versions of its type.';

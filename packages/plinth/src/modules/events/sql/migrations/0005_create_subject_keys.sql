@@ -19,6 +19,9 @@ comment on column plinth_events.subject_keys.subject_hash is 'SHA-256 of tenant,
 comment on column plinth_events.subject_keys.wrapped is 'AES-256-GCM under the key of the tenant that is derived from the master key; null once the subject was erased.';
 comment on column plinth_events.subject_keys.master is 'Names the master key that it is wrapped under.';
 
-alter table plinth_events.types add column personal boolean not null generated always as (coalesce(schema @? '$.**."x-personal" ? (@ == true)', false)) stored;
-alter table plinth_events.common_types add column personal boolean not null generated always as (coalesce(schema @? '$.**."x-personal" ? (@ == true)', false)) stored;
-comment on column plinth_events.types.personal is 'Payloads have fields that are encrypted before they reach the database.';
+alter table plinth_events.types add column unmarked_at timestamptz,
+  add column personal boolean not null generated always as (unmarked_at is null and coalesce(schema @? '$.**."x-personal" ? (@ == true)', false)) stored;
+alter table plinth_events.common_types add column unmarked_at timestamptz,
+  add column personal boolean not null generated always as (unmarked_at is null and coalesce(schema @? '$.**."x-personal" ? (@ == true)', false)) stored;
+comment on column plinth_events.types.unmarked_at is 'Since when its marks of personal fields count no longer: plinth.unmark_event_type.';
+comment on column plinth_events.types.personal is 'It marks fields that are encrypted before they reach the database, in payloads of every version of the type.';
