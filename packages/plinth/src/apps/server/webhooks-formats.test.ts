@@ -201,6 +201,29 @@ describe('personal fields', () => {
     expect(audited.rows[0].n).toBeGreaterThanOrEqual(2);
   });
 
+  test('are not kept of an answer that repeats them, in its body, its headers or where it redirects to', async () => {
+    const id = await subscribe({ reveal: true });
+    receiver.answer = (response, got) =>
+      response.writeHead(302, { location: `/?mail=${String(dataOf(got).mail)}`, 'x-mail': String(dataOf(got).mail), 'retry-after': '3600' }).end(got.body);
+    await sent(1, 'customer.moved', { customer: 'c-20', mail: 'echo@example.com' });
+    const log = async () =>
+      (
+        await server.database.admin.query(
+          'select response_body, response_headers, a::text as text from plinth_webhooks.attempts a where subscription_id = $1',
+          [id],
+        )
+      ).rows;
+    await expect.poll(log).toHaveLength(1);
+    const [row] = await log();
+    expect(row.text).not.toContain('echo@example.com');
+    expect(row.response_body).toContain('not kept');
+    expect(row.response_headers).toMatchObject({ 'x-mail': '(not kept)', location: '(not kept)', 'retry-after': '3600' });
+    // Of a message without personal fields the answer is kept as ever.
+    receiver.answer = (response) => response.writeHead(200).end('thanks');
+    await sent(2, 'customer.moved', { customer: 'c-20' });
+    await expect.poll(async () => (await log()).map((one) => one.response_body)).toContain('thanks');
+  });
+
   test('after the subject was erased the tombstone is sent, also of what waited', async () => {
     const id = await subscribe({ reveal: true });
     expect(dataOf(await sent(1, 'customer.moved', { customer: 'c-18', mail: 'bob@example.com' }))).toMatchObject({ mail: 'bob@example.com' });

@@ -18,7 +18,7 @@ export interface ClaimedDelivery {
   event_id: string | null;
   event_type: string;
   body: string;
-  /** The body as it is stored, where personal fields in `body` were made readable. */
+  /** The body as it is stored, where personal fields in `body` were made readable: the answer may repeat them, and is not kept. */
   stored?: string;
   /** Of the body; null: standard. */
   format: string | null;
@@ -74,12 +74,27 @@ const UTF8 = new TextDecoder();
 /** Text that jsonb takes: no NUL, no half of a surrogate pair where it was cut. */
 const clean = (text: string, longest: number): string => text.slice(0, longest).toWellFormed().replaceAll('\0', '\uFFFD');
 
-const cleanHeaders = (headers: Record<string, string>): Record<string, string> =>
+const NOT_KEPT = '(not kept)';
+const NO_BODY = '(not kept: the request had personal fields in readable form)';
+/** Headers that speak of the answer and not of what was asked. */
+const OWN_HEADERS: ReadonlySet<string> = new Set(['date', 'content-length', 'retry-after']);
+
+const cleanHeaders = (headers: Record<string, string>, kept: (name: string) => boolean): Record<string, string> =>
   Object.fromEntries(
     Object.entries(headers)
       .slice(0, MOST_HEADERS)
-      .map(([name, value]) => [clean(name, 200), name === 'set-cookie' ? '(not kept)' : clean(value, LONGEST_HEADER)]),
+      .map(([name, value]) => [clean(name, 200), kept(name) ? clean(value, LONGEST_HEADER) : NOT_KEPT]),
   );
+
+/** What the log shows of an answer. An endpoint may send back what it was sent, and nothing that an erasure does not reach may hold personal fields. */
+function loggedAnswer(answer: HttpAnswer, personal: boolean): Pick<Settlement, 'response_headers' | 'response_body'> {
+  if (personal)
+    return { response_headers: cleanHeaders(answer.headers, (name) => OWN_HEADERS.has(name)), response_body: answer.body.length > 0 ? NO_BODY : '' };
+  return {
+    response_headers: cleanHeaders(answer.headers, (name) => name !== 'set-cookie'),
+    response_body: clean(UTF8.decode(answer.body), LONGEST_ANSWER),
+  };
+}
 
 /** Milliseconds that `Retry-After` asks for, as seconds or as a date; undefined when it says nothing that can be read. */
 export function retryAfterMs(value: string | undefined, nowMs: number): number | undefined {
@@ -90,10 +105,10 @@ export function retryAfterMs(value: string | undefined, nowMs: number): number |
   return Number.isNaN(at) ? undefined : Math.max(0, at - nowMs);
 }
 
-function judgeAnswer(answer: HttpAnswer, nowMs: number): Pick<Settlement, 'outcome' | 'retry_after_ms' | 'error_code' | 'error_message'> {
+function judgeAnswer(answer: HttpAnswer, nowMs: number, personal: boolean): Pick<Settlement, 'outcome' | 'retry_after_ms' | 'error_code' | 'error_message'> {
   const { status, location } = answer;
   if (status >= 200 && status < 300) return { outcome: 'delivered' };
-  const redirect = status >= 300 && status < 400 ? `; redirects are not followed${location ? ` (to ${clean(location, 200)})` : ''}` : '';
+  const redirect = status >= 300 && status < 400 ? `; redirects are not followed${location && !personal ? ` (to ${clean(location, 200)})` : ''}` : '';
   return {
     outcome: status === 410 ? 'gone' : 'failed',
     retry_after_ms: retryAfterMs(answer.headers['retry-after'], nowMs),
@@ -127,6 +142,7 @@ export async function attemptDelivery(delivery: ClaimedDelivery, options: Attemp
   const { tenant_id, id, lease_id, subscription_id, lane_key, url } = delivery;
   const key = { tenant_id, id, lease_id, subscription_id, lane_key };
   const startedAt = options.clock.now();
+  const personal = delivery.stored !== undefined;
   let sent: Record<string, string> | undefined;
   const logged = (timings: HttpTimings | undefined): Partial<Settlement> => ({
     url,
@@ -152,10 +168,9 @@ export async function attemptDelivery(delivery: ClaimedDelivery, options: Attemp
     return {
       ...key,
       ...logged(answer.timings),
-      ...judgeAnswer(answer, options.clock.now()),
+      ...judgeAnswer(answer, options.clock.now(), personal),
       response_code: answer.status,
-      response_headers: cleanHeaders(answer.headers),
-      response_body: clean(UTF8.decode(answer.body), LONGEST_ANSWER),
+      ...loggedAnswer(answer, personal),
       timings: answer.timings,
     };
   } catch (error) {
