@@ -40,6 +40,21 @@ test('a migrated database and a serving role are in order', { timeout }, async (
   expect(ended.code).toBe(report.ok ? 0 : 1);
 });
 
+test('a projection that was made by other code, or may hold what was erased, is a warning with the command that makes it anew', { timeout }, async () => {
+  await database.admin.query(`insert into plinth_kernel.feed_projections (name, kind, revision, declared, opened, erasures)
+    values ('doctor.old', 'async', '1', '2', false, 0), ('doctor.erased', 'async', '1', '1', true, 3), ('doctor.unaware', 'async', '1', '1', false, 3)`);
+  const { findings } = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: database.serverUrl, ...key }));
+  expect(findings.filter(({ check }) => check.startsWith('projection '))).toMatchObject([
+    {
+      check: 'projection doctor.erased',
+      state: 'warning',
+      seen: expect.stringContaining('3 erased'),
+      wayOut: expect.stringContaining('plinth projections rebuild doctor.erased'),
+    },
+    { check: 'projection doctor.old', state: 'warning', seen: expect.stringContaining('another revision') },
+  ]);
+});
+
 test('a consumer that is paused, or has put events aside, is a warning that says why and what to do', { timeout }, async () => {
   await database.plinth.asWorker({}, (tx) =>
     tx.query(

@@ -679,7 +679,7 @@ export interface ParkedEventsView {
   ended_at: Date | null;
 }
 
-/** Projections of the events, for operators and the application itself. status: live; stale (the code has another revision than the one that made the tables: rebuild it); replaying, swapping (it is being rebuilt). comparison: what the last rebuild found when it compared new and old tables. */
+/** Projections of the events, for operators and the application itself. status: live; stale (the code has another revision than the one that made the tables, or data subjects were erased whose personal fields they may hold, erasures: rebuild it); replaying, swapping (it is being rebuilt). comparison: what the last rebuild found when it compared new and old tables. */
 export interface ProjectionsView {
   id: string | null;
   tenant_id: string | null;
@@ -699,6 +699,7 @@ export interface ProjectionsView {
   rebuilt_at: Date | null;
   created_at: Date | null;
   updated_at: Date | null;
+  erasures: string | null;
 }
 
 /** Queues that were configured. A queue that nobody configured works with the defaults; plinth.queue_depth() shows how full they are. */
@@ -1481,6 +1482,9 @@ export interface KernelFeedProjectionsTable {
   cancel_reason: string | null;
   error: string | null;
   comparison: unknown;
+  opened: Generated<boolean>;
+  erasures: Generated<string>;
+  rebuild_erasures: string | null;
   rebuild_started_at: Date | null;
   rebuilt_at: Date | null;
   created_at: Generated<Date>;
@@ -2290,7 +2294,7 @@ export const sqlFunctions = {
   /** Sends to a disabled subscription again, beginning with the deliveries that had been waiting when it was disabled; returns how many. Events from the time in between are not sent: see plinth.resume_subscription. Error: webhooks_subscription_not_found. */
   enableSubscription: (tx: Queryable, args: { subscriptionId: string }): Promise<number | null> =>
     call(tx, 'plinth.enable_subscription', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<number | null>,
-  /** Makes the personal fields of a data subject unreadable in all events of the tenant: deletes the key, writes the audit entry subject.erased and publishes events.subject_erased. For good; a second time nothing is done and first is false. Error events_operation_invalid. */
+  /** Makes the personal fields of a data subject unreadable in all events of the tenant: deletes the key, writes the audit entry subject.erased, publishes events.subject_erased and calls projections stale that were given personal fields. For good; a second time nothing is done and first is false. Error events_operation_invalid. */
   eraseSubject: (tx: Queryable, args: { subject: string; reason: string }): Promise<{ key_id: string | null; erased_at: Date | null; first: boolean | null }[]> =>
     call(tx, 'plinth.erase_subject', { subject: ['p_subject', 'text'], reason: ['p_reason', 'text'] }, args, 'rows') as Promise<{ key_id: string | null; erased_at: Date | null; first: boolean | null }[]>,
   /** Why a job of the tenant does not run: {status, sentence, obstacles: [{cause: deadline | dependency | scheduled | backoff | paused | cap | rate | no_worker, sentence, until, detail}], ahead (jobs before it in its lane, counted to 1,000), expected_at where it is known}. Errors: jobs_job_not_found, kernel_tenant_required. */

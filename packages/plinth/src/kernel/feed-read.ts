@@ -44,7 +44,7 @@ export interface Batch {
 
 const DEFAULT_BATCH = 500;
 
-const columnsOf = (card: FeedCard): Record<Exclude<keyof FeedEvent, 'details'>, string> => ({
+const columnsOf = (card: FeedCard): Record<Exclude<keyof FeedEvent, 'details' | 'personal'>, string> => ({
   tenantId: 'e.tenant_id',
   id: 'e.id',
   position: 'e.position',

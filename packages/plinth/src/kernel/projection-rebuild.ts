@@ -7,7 +7,7 @@ import { checkpoint, feedOf, readBatch } from './feed-read.ts';
 import type { ModuleMap } from './module.ts';
 import type { Plinth } from './plinth.ts';
 import type { Projection, ProjectionTables } from './projection.ts';
-import { declareProjection, liveTables, projectionConsumer, projectionsOf, quoted } from './projection.ts';
+import { declareProjection, projectionConsumer, projectionsOf, quoted } from './projection.ts';
 import type { TableComparison } from './projection-tables.ts';
 import { compareTables, createShadow, shadowOf, swapTable } from './projection-tables.ts';
 import type { AnyTransaction } from './transaction.ts';
@@ -47,6 +47,8 @@ export interface RebuildReport {
   formerRevision: string | null;
   resumed: boolean;
   swapped: boolean;
+  /** Data subjects that were erased since the tables were made and whose personal fields they may have held: the reason to differ, and to swap. */
+  erasures: number;
   /** Empty when the live one had not read nearly everything, failed, or had never run: then there is nothing to compare with. */
   comparison: TableComparison[];
   /** By table, how it was put in place: by renaming it, or (where something depends on the table itself) by replacing the rows. */
@@ -59,6 +61,7 @@ interface State {
   rebuild_revision: string | null;
   shadows: string[] | null;
   cancel_reason: string | null;
+  erasures: string;
 }
 
 /** Near enough to stop the live one for the rest. */
@@ -159,7 +162,12 @@ const note = (plinth: Plinth<ModuleMap>, name: string, set: string, values: unkn
   plinth.asWorker({}, (tx) => tx.query(`update plinth_kernel.feed_projections set ${set}, updated_at = clock_timestamp() where name = $1`, [name, ...values]));
 
 const stateOf = async (tx: Queryable, name: string): Promise<State | undefined> =>
-  (await tx.query<State>('select revision, phase, rebuild_revision, shadows, cancel_reason from plinth_kernel.feed_projections where name = $1', [name]))[0];
+  (
+    await tx.query<State>(
+      `select revision, phase, rebuild_revision, shadows, cancel_reason, case when opened then erasures else 0 end as erasures from plinth_kernel.feed_projections where name = $1`,
+      [name],
+    )
+  )[0];
 
 /** Shadow tables and their consumer, made together; or those of a rebuild that was interrupted. */
 async function prepare(rebuild: Rebuild): Promise<{ state: State | undefined; resumed: boolean }> {
@@ -178,7 +186,7 @@ async function prepare(rebuild: Rebuild): Promise<{ state: State | undefined; re
     await owner.query('select plinth_kernel.feed_stop($1, $2), plinth_kernel.feed_start($1, $2, $3)', [feed.name, rebuildConsumer(name), 'beginning']);
     await owner.query(
       `update plinth_kernel.feed_projections set phase = 'replaying', rebuild_revision = $2, shadows = $3, cancel_reason = null, error = null, comparison = null,
-         rebuild_started_at = clock_timestamp(), updated_at = clock_timestamp() where name = $1`,
+         rebuild_erasures = erasures, rebuild_started_at = clock_timestamp(), updated_at = clock_timestamp() where name = $1`,
       [name, revision, JSON.stringify(names)],
     );
   });
@@ -191,7 +199,7 @@ async function forget({ feed, name, projection, owner }: Omit<Rebuild, 'options'
     await owner.query('set local role plinth_worker');
     await owner.query('select plinth_kernel.feed_stop($1, $2)', [feed.name, rebuildConsumer(name)]);
     await owner.query(
-      `update plinth_kernel.feed_projections set phase = null, rebuild_revision = null, shadows = null, error = cancel_reason, updated_at = clock_timestamp() where name = $1`,
+      `update plinth_kernel.feed_projections set phase = null, rebuild_revision = null, rebuild_erasures = null, shadows = null, error = cancel_reason, updated_at = clock_timestamp() where name = $1`,
       [name],
     );
   });
@@ -225,7 +233,7 @@ async function look({ plinth, feed, name, options }: Rebuild): Promise<{ progres
 /** Reads the log into the shadow tables until little is left. */
 async function replay(rebuild: Rebuild): Promise<void> {
   const { plinth, name, projection, options, shadows } = rebuild;
-  const consumer = projectionConsumer(projection, shadows);
+  const consumer = projectionConsumer(name, projection, shadows);
   let lookedMs = performance.now();
   let near = (await look(rebuild)).progress.waiting < CAUGHT_UP;
   const loop = async (): Promise<void> => {
@@ -250,7 +258,7 @@ async function drain(tx: AnyTransaction, feed: Feed, name: string, consumer: Con
   for (;;) {
     const batch = await readBatch(tx, feed, { consumer: name, until, ...(consumer.batchSize ? { batchSize: consumer.batchSize } : {}) });
     if (batch.claims.length === 0) return;
-    if (batch.events.length > 0) await consumer.handle(tx, await feed.open(tx, batch.events));
+    if (batch.events.length > 0) await consumer.handle(tx, consumer.stored ? batch.events : await feed.open(tx, batch.events));
     await checkpoint(tx, feed, name, batch);
   }
 }
@@ -270,28 +278,30 @@ async function finish(rebuild: Rebuild, before: { state: State | undefined; resu
   return holding(rebuild, async () => {
     const until = (await owner.query<{ now: string }>('select pg_current_snapshot()::text as now'))[0]?.now ?? '';
     await plinth.joinQueryable(owner, {}, async (tx) => {
-      await drain(tx, feed, rebuildConsumer(name), projectionConsumer(projection, shadows), until);
-      if (comparable && projection.kind !== 'inline') await drain(tx, feed, name, projectionConsumer(projection, liveTables(projection)), until);
+      await drain(tx, feed, rebuildConsumer(name), projectionConsumer(name, projection, shadows), until);
+      if (comparable && projection.kind !== 'inline') await drain(tx, feed, name, projectionConsumer(name, projection), until);
     });
     const comparison: TableComparison[] = [];
     const tables = Object.values(projection.tables);
     if (comparable) for (const table of tables) comparison.push(await compareTables(owner, table, shadowOf(table), projection.uncompared ?? []));
-    const swapped = !(comparison.some((one) => !one.equal) && formerRevision === revision && options.onDifference !== 'swap');
+    const erasures = Number((await stateOf(owner, name))?.erasures ?? 0);
+    const swapped = !(comparison.some((one) => !one.equal) && formerRevision === revision && erasures === 0 && options.onDifference !== 'swap');
     const how = swapped ? await swap(rebuild) : {};
     await owner.query(
       `update plinth_kernel.feed_projections set comparison = $2, updated_at = clock_timestamp(), error = $4,
          phase = case when $3 then null else 'replaying' end, rebuild_revision = case when $3 then null else rebuild_revision end, shadows = case when $3 then null else shadows end,
-         revision = case when $3 then $5 else revision end, rebuilt_at = case when $3 then clock_timestamp() else rebuilt_at end where name = $1`,
+         revision = case when $3 then $5 else revision end, rebuilt_at = case when $3 then clock_timestamp() else rebuilt_at end,
+         erasures = case when $3 then erasures - coalesce(rebuild_erasures, 0) else erasures end, rebuild_erasures = case when $3 then null else rebuild_erasures end where name = $1`,
       [
         name,
         // Not the rows: they hold what readers of this table may not see, or what was erased since.
         JSON.stringify(comparison.map(({ onlyLive: _live, onlyShadow: _shadow, ...counts }) => counts)),
         swapped,
-        swapped ? null : 'The tables differ although the same revision made them, as they do after an erasure; the live ones were kept.',
+        swapped ? null : 'The tables differ although the same revision made them; the live ones were kept.',
         revision,
       ],
     );
-    return { name, revision, formerRevision, resumed: before.resumed, swapped, comparison, how };
+    return { name, revision, formerRevision, resumed: before.resumed, swapped, erasures, comparison, how };
   });
 }
 

@@ -32,6 +32,8 @@ export interface Projection<Tables extends string = string> {
   batchSize?: number;
   /** Inline: longest run of one of its statements, ms. Default 1,000. */
   timeoutMs?: number;
+  /** Events come as they are stored: personal fields stay encrypted, and no erasure makes the tables stale. Default false. */
+  stored?: boolean;
   /** Writes what the events mean, to `tables` and nowhere else; it depends on the events and on `tables` only. */
   handle: (tx: AnyTransaction, events: readonly FeedEvent[], tables: ProjectionTables<Tables>) => Promise<void>;
 }
@@ -67,15 +69,23 @@ export function eventsFor({ types, upcasters }: Projection, events: readonly Fee
   return upcasters ? own.map((event) => upcasters.upcast(event)) : own;
 }
 
+/** Hands a projection events of its own. What it was given in readable form it may keep, so that is noted with what it writes. */
+export async function project(tx: AnyTransaction, name: string, projection: Projection, own: readonly FeedEvent[], tables: ProjectionTables): Promise<void> {
+  if (own.some((event) => event.personal))
+    await tx.query('select plinth_kernel.projection_opened($1, $2, $3)', [name, projection.kind ?? 'async', String(projection.revision)]);
+  await projection.handle(tx, own, tables);
+}
+
 /** The reader that writes a projection, to its live tables or others. Its commits need not wait for the disk: what a crash undoes is handled again. */
-export const projectionConsumer = (projection: Projection, tables: ProjectionTables = liveTables(projection)): Consumer => ({
+export const projectionConsumer = (name: string, projection: Projection, tables: ProjectionTables = liveTables(projection)): Consumer => ({
   summary: projection.summary,
   from: 'beginning',
   durable: false,
   ...(projection.batchSize ? { batchSize: projection.batchSize } : {}),
+  ...(projection.stored ? { stored: true } : {}),
   async handle(tx, events) {
     const own = eventsFor(projection, events);
-    if (own.length > 0) await projection.handle(tx, own, tables);
+    if (own.length > 0) await project(tx, name, projection, own, tables);
   },
 });
 
@@ -83,7 +93,9 @@ export const projectionConsumer = (projection: Projection, tables: ProjectionTab
 export const consumersOf = (card: AnyModule): Record<string, Consumer> => ({
   ...card.consumers,
   ...Object.fromEntries(
-    Object.entries(card.projections ?? {}).flatMap(([name, projection]) => (projection.kind === 'inline' ? [] : [[name, projectionConsumer(projection)]])),
+    Object.entries(card.projections ?? {}).flatMap(([name, projection]) =>
+      projection.kind === 'inline' ? [] : [[name, projectionConsumer(`${card.name}.${name}`, projection)]],
+    ),
   ),
 });
 

@@ -113,6 +113,8 @@ export interface FeedEvent {
   schemaVersion: number;
   streamId: string | null;
   data: Record<string, unknown>;
+  /** Fields of `data` are encrypted where they are stored, and readable here: what keeps them keeps them in plain text. */
+  personal?: true;
   correlationId: string | null;
   causationId: string | null;
   createdAt: Date;

@@ -201,6 +201,16 @@ function consumerFindings(one: ConsumerFacts): Finding[] {
   ];
 }
 
+const STALE = `select name, erasures::int, revision is not distinct from declared_revision as erased_only from plinth.projections where status = 'stale' order by name limit 200`;
+
+/** Tables that do not show what they should. */
+const staleFinding = ({ name, erasures, erased_only }: { name: string; erasures: number; erased_only: boolean }): Finding =>
+  warning(
+    `projection ${name}`,
+    erased_only ? `may hold personal fields of ${erasures} erased data subjects` : 'its tables were made by another revision of its code',
+    `Make it anew: plinth projections rebuild ${name}.`,
+  );
+
 const readyFindings = (tiers: Awaited<ReturnType<typeof readiness>>['tiers'], development: boolean): Finding[] =>
   Object.entries(tiers).flatMap(([tier, { checks }]) =>
     checks.map((one) => {
@@ -227,7 +237,7 @@ function versionFinding({ stale, unknown, otherModules }: MigrationPlan): Findin
   );
 }
 
-/** What readiness looks at (reachable, migrated, role, partitions), the version, and the consumers of the feed, as findings. */
+/** What readiness looks at (reachable, migrated, role, partitions), the version, the consumers of the feed and the projections, as findings. */
 async function served(url: string, development: boolean): Promise<Finding[]> {
   const all = development ? await withExamples() : modules;
   const plinth = createKernel({ modules: all, database: { url, max: 2, applicationName: 'plinth doctor' } });
@@ -236,7 +246,8 @@ async function served(url: string, development: boolean): Promise<Finding[]> {
     const migrated = Object.values(state.tiers).some(({ checks }) => checks.some((one) => one.name === 'migrated' && one.ok));
     const version = migrated ? [versionFinding(await planAsReader(url, all))] : [];
     const consumers = state.ready ? await plinth.asReader({ timeoutMs: 10_000 }, (tx) => tx.query<ConsumerFacts>(CONSUMERS)) : [];
-    return [...readyFindings(state.tiers, development), ...version, ...consumers.flatMap(consumerFindings)];
+    const stale = state.ready ? await plinth.asReader({ timeoutMs: 10_000 }, (tx) => tx.query<Parameters<typeof staleFinding>[0]>(STALE)) : [];
+    return [...readyFindings(state.tiers, development), ...version, ...consumers.flatMap(consumerFindings), ...stale.map(staleFinding)];
   } finally {
     await plinth.close();
   }

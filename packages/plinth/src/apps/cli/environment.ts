@@ -1,5 +1,7 @@
 import { resolve } from 'node:path';
 import type { JwtOptions } from '#apps/server/index.ts';
+import type { KeyRing } from '#kernel/keys.ts';
+import { createKeyRing } from '#kernel/keys.ts';
 
 /** What the environment says (docs/environment.md); read here and nowhere else. */
 export interface Environment {
@@ -151,3 +153,7 @@ export function readEnvironment(env: Record<string, string | undefined> = proces
     logLevel: level as Environment['logLevel'],
   };
 }
+
+/** Undefined: personal fields stay closed to this process. */
+export const keysOf = ({ masterKey, masterKeysOld }: Pick<Environment, 'masterKey' | 'masterKeysOld'>): KeyRing | undefined =>
+  masterKey === undefined ? undefined : createKeyRing({ current: masterKey, old: masterKeysOld });

@@ -6,14 +6,13 @@ import type { Serving } from '#apps/server/index.ts';
 import { createHandler, createServices, prometheusMetrics, serve } from '#apps/server/index.ts';
 import type { RelayOptions } from '#apps/worker/index.ts';
 import { startWorker } from '#apps/worker/index.ts';
-import type { KeyRing } from '#kernel/keys.ts';
-import { createKeyRing } from '#kernel/keys.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import { ownerAccess } from '#kernel/retention/owner.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import type { Environment } from './environment.ts';
+import { keysOf } from './environment.ts';
 
 export interface RunOptions {
   environment: Environment;
@@ -35,9 +34,6 @@ export interface RunningParts {
   /** Stops taking work, waits a little for what runs, closes the connections. At most about 4 s. */
   stop(): Promise<void>;
 }
-
-const keysOf = ({ masterKey, masterKeysOld }: Environment): KeyRing | undefined =>
-  masterKey === undefined ? undefined : createKeyRing({ current: masterKey, old: masterKeysOld });
 
 const relayOf = ({ relay, natsUrl, redisUrl }: Environment): { relay?: RelayOptions } =>
   relay.length === 0

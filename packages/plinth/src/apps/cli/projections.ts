@@ -4,8 +4,9 @@ import { declareProjections } from '#kernel/projection.ts';
 import type { RebuildProgress } from '#kernel/projection-rebuild.ts';
 import { cancelRebuild, rebuildProjection } from '#kernel/projection-rebuild.ts';
 import { modules } from '#registry';
-import { readEnvironment, SettingFault } from './environment.ts';
+import { keysOf, readEnvironment, SettingFault } from './environment.ts';
 import { dim, say, table, told } from './output.ts';
+import { keptSecrets } from './secrets.ts';
 import { devState } from './trace.ts';
 
 interface Args {
@@ -19,7 +20,7 @@ interface Args {
 }
 
 const ACTIONS = ['list', 'rebuild', 'cancel'];
-const COLUMNS = ['name', 'kind', 'status', 'revision', 'declared_revision', 'rebuild_handled', 'live_handled', 'rebuilt_at', 'error'];
+const COLUMNS = ['name', 'kind', 'status', 'revision', 'declared_revision', 'rebuild_handled', 'live_handled', 'rebuilt_at', 'erasures', 'error'];
 
 const progressLine = ({ phase, handled, of, waiting }: RebuildProgress): string =>
   dim(
@@ -32,7 +33,9 @@ async function run(args: Args): Promise<void> {
   const owner = environment.maintenanceUrl ?? (await devState(environment.dataDir))?.adminUrl;
   const url = environment.databaseUrl ?? owner;
   if (!url) throw new SettingFault('No database is named: set PLINTH_DATABASE_URL, or start plinth dev in this folder.');
-  const plinth = createKernel({ modules, database: { url, max: 12, applicationName: 'plinth projections' } });
+  // Handlers are to make of the events what they make of them in the worker. plinth dev keeps its key itself.
+  const masterKey = environment.masterKey ?? (environment.databaseUrl === undefined ? (await keptSecrets(environment.dataDir))?.masterKey : undefined);
+  const plinth = createKernel({ modules, database: { url, max: 12, applicationName: 'plinth projections' }, keys: keysOf({ ...environment, masterKey }) });
   try {
     if (args.action === 'list') {
       await declareProjections(plinth);
@@ -74,11 +77,7 @@ async function run(args: Args): Promise<void> {
       for (const row of one.onlyShadow) say(`    only new: ${JSON.stringify(row)}`);
     }
     for (const [name, how] of Object.entries(report.how)) say(`  ${name}: ${how}`);
-    say(
-      report.swapped
-        ? '  In place.'
-        : '  The live tables were kept: the same revision made other rows, as it does after an erasure. Rebuild with --swap, or cancel.',
-    );
+    say(report.swapped ? '  In place.' : '  The live tables were kept: the same revision made other rows. Rebuild with --swap, or cancel.');
   } finally {
     await plinth.close();
   }

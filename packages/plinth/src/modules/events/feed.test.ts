@@ -103,6 +103,7 @@ describe('a consumer', () => {
     await drain('test.versions');
     const projected: FeedEvent[] = [];
     const projection = projectionConsumer(
+      'test.projected',
       defineProjection({
         summary: 'cents',
         revision: 1,

@@ -2,7 +2,7 @@ import type { Effect, EffectFollower } from '#kernel/effects.ts';
 import { raiser } from '#kernel/errors.ts';
 import { feedOf } from '#kernel/feed-read.ts';
 import type { ModuleMap } from '#kernel/module.ts';
-import { eventsFor, liveTables, projectionsOf } from '#kernel/projection.ts';
+import { eventsFor, liveTables, project, projectionsOf } from '#kernel/projection.ts';
 import type { FeedEvent } from '#kernel/work.ts';
 import { errors } from './errors.ts';
 
@@ -36,14 +36,14 @@ export function inlineProjections(modules: ModuleMap): EffectFollower | undefine
         `select ${feed.select} from ${feed.name} as e where e.tenant_id = $1 and e.id = any ($2::uuid[]) order by e.position`,
         [tx.context.tenantId, ids],
       );
-      const events = await feed.open(tx, stored);
-      for (const [, projection] of inline) {
-        const own = eventsFor(projection, events);
+      const opened = await feed.open(tx, stored);
+      for (const [name, projection] of inline) {
+        const own = eventsFor(projection, projection.stored ? stored : opened);
         if (own.length === 0) continue;
         const [limit] = await tx.query<{ before: string }>(`select current_setting('statement_timeout') as before, set_config('statement_timeout', $1, true)`, [
           String(projection.timeoutMs ?? DEFAULT_TIMEOUT_MS),
         ]);
-        await projection.handle(tx, own, liveTables(projection));
+        await project(tx, name, projection, own, liveTables(projection));
         await tx.query(`select set_config('statement_timeout', $1, true)`, [limit?.before ?? '0']);
       }
     },

@@ -9,5 +9,5 @@ export async function openEvents(tx: AnyTransaction, events: readonly FeedEvent[
     tx,
     events.map((event) => ({ tenantId: event.tenantId, value: event.data })),
   );
-  return events.map((event, index) => (data[index] === event.data ? event : { ...event, data: data[index] ?? event.data }));
+  return events.map((event, index) => (data[index] === event.data ? event : { ...event, data: data[index] ?? event.data, personal: true }));
 }

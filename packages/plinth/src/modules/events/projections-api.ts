@@ -18,9 +18,10 @@ const projection = z.object({
   comparison: z.unknown(),
   rebuild_started_at: z.date().nullable(),
   rebuilt_at: z.date().nullable(),
+  erasures: count.meta({ description: 'Data subjects that were erased since and whose personal fields the tables may hold' }),
 });
 type Projection = z.infer<typeof projection>;
-const PROJECTIONS = `select name, kind, status, revision, declared_revision, rebuild_revision, rebuild_handled, live_handled, rebuild_waiting, error, comparison, rebuild_started_at, rebuilt_at
+const PROJECTIONS = `select name, kind, status, revision, declared_revision, rebuild_revision, rebuild_handled, live_handled, rebuild_waiting, error, comparison, rebuild_started_at, rebuilt_at, erasures
   from plinth.projections`;
 
 /** Seen and cancelled here; a rebuild is started where the owner of the tables is at hand: `plinth projections rebuild`. */
@@ -54,7 +55,7 @@ export const projectionsLists = {
   projections: {
     title: 'Projections',
     view: 'projections',
-    columns: ['name', 'kind', 'status', 'revision', 'declared_revision', 'rebuild_handled', 'live_handled', 'rebuilt_at', 'error'],
+    columns: ['name', 'kind', 'status', 'revision', 'declared_revision', 'rebuild_handled', 'live_handled', 'rebuilt_at', 'erasures', 'error'],
     filters: ['name', 'kind', 'status'],
     empty: 'No projection was run yet. A module puts one on its card with defineProjection; they belong to the installation and are shown to operators.',
     actions: [{ procedure: 'cancelRebuild', label: 'Cancel the rebuild', when: { column: 'status', in: ['replaying', 'swapping'] }, danger: true }],

@@ -68,7 +68,7 @@ async function place(): Promise<Place> {
 }
 
 async function drain(plinth: Shop, projection: Projection): Promise<void> {
-  while ((await consumeOnce(plinth, 'shop.totals', projectionConsumer(projection))) > 0);
+  while ((await consumeOnce(plinth, 'shop.totals', projectionConsumer('shop.totals', projection))) > 0);
 }
 
 /** Everything about a table but its oid and the names that the server makes for sequences. */
@@ -183,7 +183,7 @@ describe('a rebuild', { timeout: 120_000 }, () => {
     let running = true;
     const seen: number[] = [];
     const living = (async () => {
-      while (running) if ((await consumeOnce(other, 'shop.totals', projectionConsumer(projection))) === 0) await at.pay([a, 'o1', 1]);
+      while (running) if ((await consumeOnce(other, 'shop.totals', projectionConsumer('shop.totals', projection))) === 0) await at.pay([a, 'o1', 1]);
     })();
     const reading = (async () => {
       while (running) seen.push(Number((await at.rows<{ n: string }>('select coalesce(sum(cents), 0) as n from shop.totals'))[0]?.n));

@@ -15,6 +15,11 @@ create table plinth_kernel.feed_projections (
   error text,
   -- What comparing the new tables with the old ones found, the last time.
   comparison jsonb,
+  -- Its handler was given personal fields in readable form: the tables may hold them.
+  opened boolean not null default false,
+  -- Erasures of data subjects that the tables may not show yet; what there was of them when the rebuild began, which it does show.
+  erasures bigint not null default 0,
+  rebuild_erasures bigint,
   rebuild_started_at timestamptz,
   rebuilt_at timestamptz,
   created_at timestamptz not null default clock_timestamp(),

@@ -22,6 +22,8 @@ begin
     end if;
     update plinth_events.subject_keys as k set wrapped = null, master = null, erased_at = pg_catalog.clock_timestamp()
     where k.tenant_id = _tenant_id and k.id = _key.id returning * into _key;
+    -- There was something to read, and projections may have it in their tables.
+    perform plinth_kernel.projections_erased();
   end if;
   perform plinth.log_audit_event(p_action := 'subject.erased', p_resource_type := 'subject', p_resource_id := p_subject, p_reason := p_reason, p_severity := 'warning',
     p_after := pg_catalog.jsonb_build_object('key_id', _key.id, 'erased_at', _key.erased_at, 'subject_hash', pg_catalog.encode(_hash, 'hex')));
@@ -30,4 +32,4 @@ begin
 end
 $$;
 comment on function plinth.erase_subject(text, text) is
-  'Makes the personal fields of a data subject unreadable in all events of the tenant: deletes the key, writes the audit entry subject.erased and publishes events.subject_erased. For good; a second time nothing is done and first is false. Error events_operation_invalid.';
+  'Makes the personal fields of a data subject unreadable in all events of the tenant: deletes the key, writes the audit entry subject.erased, publishes events.subject_erased and calls projections stale that were given personal fields. For good; a second time nothing is done and first is false. Error events_operation_invalid.';
