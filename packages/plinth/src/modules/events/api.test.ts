@@ -152,6 +152,15 @@ describe('event types', () => {
     const deprecated = [{ type: 'typed.one', message: 'Say more.', successor: 'typed.two' }];
     expect(await a.publish({ type: 'typed.one' })).toMatchObject({ duplicate: false, deprecated });
     expect(await a.append({ type: 'typed', id: '1', events: [{ type: 'typed.one' }, { type: 'typed.three' }] })).toMatchObject({ version: 2, deprecated });
+    const stream = { type: 'typed', id: '2' };
+    expect(await a.appendAll({ appends: [{ stream, events: [{ type: 'typed.one' }, { type: 'typed.one' }] }] })).toMatchObject({
+      duplicate: false,
+      deprecated,
+    });
+    expect(await a.appendAll({ appends: [{ stream, events: [{ type: 'typed.three' }] }] })).not.toHaveProperty('deprecated');
+    const cloudEvent = (id: string, type: string) => ({ specversion: '1.0', source: 'test', id, type });
+    expect(await a.ingestCloudEvents({ events: [cloudEvent('1', 'typed.three'), cloudEvent('2', 'typed.one')] })).toMatchObject({ deprecated });
+    expect(await a.ingestCloudEvents({ events: [cloudEvent('3', 'typed.three')] })).not.toHaveProperty('deprecated');
     expect(await a.undeprecateType({ name: 'typed.one' })).toMatchObject({ versions: 2 });
     expect(await a.publish({ type: 'typed.one' })).not.toHaveProperty('deprecated');
     const b = caller(database.tenantB);

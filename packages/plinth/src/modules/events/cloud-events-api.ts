@@ -3,6 +3,7 @@ import { procedure } from '#kernel/rpc.ts';
 import { plainError } from './append.ts';
 import type { CloudEvent } from './cloud-events.ts';
 import { fromCloudEvent, refuseCloudEvent, toCloudEvent } from './cloud-events.ts';
+import { deprecated, deprecations } from './deprecations.ts';
 import { COLUMNS, type event as eventShape, json, OWN_TYPES } from './event-shapes.ts';
 import type { EventsTransaction } from './publish.ts';
 import { shownTo } from './subjects-api.ts';
@@ -41,14 +42,16 @@ export const cloudEventsApi = {
       'stream=subject appends to the stream that the subject names (type/id).',
   })
     .input(z.object({ events: z.array(json).min(1).max(1_000), stream: z.enum(['none', 'subject']).default('none') }))
-    .output(z.object({ events: z.array(z.object({ source: z.string(), id: z.string(), event_id: z.uuid(), duplicate: z.boolean() })) }))
+    .output(z.object({ events: z.array(z.object({ source: z.string(), id: z.string(), event_id: z.uuid(), duplicate: z.boolean() })), deprecated }))
     .mutation(async ({ ctx, input }) => {
       const tx = ctx.tx as EventsTransaction;
       await tx.flush();
+      const types: string[] = [];
       const published = input.events.map((one) => {
         const { type, data, stream: named, ...options } = fromCloudEvent(one);
         if (OWN_TYPES.includes(type)) throw refuseCloudEvent('type', `${type} is published by Plinth itself`);
         const stream = input.stream === 'subject' ? (named ?? refuseSubject()) : undefined;
+        types.push(type);
         const id = tx.events.publish(type, data, { ...options, stream });
         return { id, key: options.idempotencyKey, source: String(one.source), cloudId: String(one.id) };
       });
@@ -61,6 +64,7 @@ export const cloudEventsApi = {
       ]);
       const first = new Map(rows.map((row) => [row.key, row.event_id]));
       return {
+        ...(await deprecations(tx, types)),
         events: published.map(({ id, key, source, cloudId }) => {
           const eventId = first.get(key) ?? id;
           return { source, id: cloudId, event_id: eventId, duplicate: eventId !== id };

@@ -233,11 +233,19 @@ describe('a type', () => {
     const client = await database.admin.connect();
     const notices: string[] = [];
     client.on('notice', (notice) => void notices.push(notice.message ?? ''));
-    await client.query(
-      `begin; set local role plinth_app; set local plinth.tenant_id = '${tenantA}'; select plinth.publish_event('order.old', '{"total": 1}'); commit`,
-    );
+    const event = '{"event_type": "order.old", "payload": {"total": 1}}';
+    const ways = [
+      `plinth.publish_event('order.old', '{"total": 1}')`,
+      `plinth.append_event('1', 'order', 'order.old', '{"total": 1}')`,
+      `plinth.append_events('1', 'order', '[${event}, ${event}]')`,
+      `plinth.append_to_streams('[{"aggregate_type": "order", "aggregate_id": "2", "events": [${event}]}, {"aggregate_type": "order", "aggregate_id": "3", "events": [${event}]}]')`,
+    ];
+    for (const way of ways) {
+      notices.length = 0;
+      await client.query(`begin; set local role plinth_app; set local plinth.tenant_id = '${tenantA}'; select ${way}; commit`);
+      expect(notices, way).toEqual(['event type order.old is deprecated: It says too little.']);
+    }
     client.release(true);
-    expect(notices).toEqual(['event type order.old is deprecated: It says too little.']);
     await plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(`select plinth.undeprecate_event_type('order.old')`));
     expect(await read(tenantA)).toMatchObject([{ deprecated: false }]);
   });

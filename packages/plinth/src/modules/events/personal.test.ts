@@ -262,6 +262,33 @@ describe('erasing a subject', () => {
     expect(await holding(canary)).toEqual([]);
   });
 
+  test('leaves an idempotency key what it was: the producer that repeats it is answered with the first event', async () => {
+    const once = (subject: string, name: string, key: string) =>
+      place(plinth, tenantA, subject, { name, friend_id: 'kept', friends: [{ mail: 'kept@example.com' }] }, undefined, key);
+    const batch = (friend: string) =>
+      plinth.transaction({ tenantId: tenantA }, (tx) =>
+        appendNow(
+          tx,
+          [
+            { stream: { type: 'order', id: 'repeated' }, events: [{ type: 'order.placed', data: { customer_id: 'repeated', name: 'Rae' } }] },
+            { stream: { type: 'order', id: 'repeated' }, events: [{ type: 'order.placed', data: { customer_id: 'kept', name: friend } }] },
+          ],
+          { idempotencyKey: 'repeated-2' },
+        ),
+      );
+    const first = await once('repeated', 'Rae', 'repeated-1');
+    const { events } = await batch('Kim');
+    await plinth.transaction({ tenantId: tenantA }, (tx) => eraseSubject(tx, { subject: 'repeated', reason: 'asked' }));
+    await once('repeated', 'Rae', 'repeated-1');
+    const { rows } = await admin.query(`select id from plinth_events.events where idempotency_key = 'repeated-1'`);
+    expect(rows).toEqual([{ id: first }]);
+    expect(await batch('Kim')).toEqual({ events, duplicate: true });
+    // What can still be compared is.
+    expect(await fault(batch('Tim'))).toBe('events_idempotency_conflict');
+    expect(await fault(once('kept', 'Rae', 'repeated-1'))).toBe('events_idempotency_conflict');
+    expect(await fault(once('repeated', 'Rae', 'repeated-2'))).toBe('events_idempotency_conflict');
+  });
+
   test('that never was heard of keeps what comes later unreadable; a reason is needed', async () => {
     await plinth.transaction({ tenantId: tenantA }, (tx) => eraseSubject(tx, { subject: 'never', reason: 'In advance' }));
     expect((await stored(await place(plinth, tenantA, 'never', { name: 'Never' }))).name).toEqual({ $shredded: true });

@@ -66,14 +66,15 @@ export const streamsApi = {
         idempotency_key: name.optional(),
       }),
     )
-    .output(z.object({ events: z.array(z.object({ stream: z.object(stream), id: z.uuid(), version })), duplicate: z.boolean() }))
-    .mutation(({ ctx, input }) =>
-      appendNow(
-        ctx.tx as EventsTransaction,
-        input.appends.map((one) => ({ stream: one.stream, events: one.events.map(toEvent), expectedVersion: one.expected_version })),
-        { idempotencyKey: input.idempotency_key },
-      ),
-    ),
+    .output(z.object({ events: z.array(z.object({ stream: z.object(stream), id: z.uuid(), version })), duplicate: z.boolean(), deprecated }))
+    .mutation(async ({ ctx, input }) => {
+      const told = await deprecations(
+        ctx.tx,
+        input.appends.flatMap(({ events }) => events.map(({ type }) => type)),
+      );
+      const appends = input.appends.map((one) => ({ stream: one.stream, events: one.events.map(toEvent), expectedVersion: one.expected_version }));
+      return { ...(await appendNow(ctx.tx as EventsTransaction, appends, { idempotencyKey: input.idempotency_key })), ...told };
+    }),
 
   stream: procedure({
     rest: 'GET /events/streams/{type}/{id}',

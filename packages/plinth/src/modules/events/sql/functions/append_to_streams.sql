@@ -14,6 +14,9 @@ declare
   _duplicate boolean;
 begin
   perform plinth_events.refuse_payloads(_rows);
+  if _rows @? '$[*].deprecation' then
+    perform plinth_events.tell_deprecated(_rows);
+  end if;
   select pg_catalog.array_agg(w.event_id order by w.nth), bool_or(w.duplicate) into _ids, _duplicate
   from rows from (plinth_events.write_rows(_rows)) with ordinality as w (event_id, duplicate, nth);
   -- A statement of its own: it sees what the one above wrote.

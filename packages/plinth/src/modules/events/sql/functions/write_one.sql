@@ -30,7 +30,7 @@ begin
     if not found then
       -- A statement of its own: it sees a key that another transaction committed while the one above waited for it.
       select d.event_id, d.fingerprint into _known from plinth_events.dedup as d where d.tenant_id = _tenant_id and d.key = _row.idempotency_key;
-      if _known.fingerprint <> _fingerprint then
+      if _known.fingerprint <> _fingerprint and plinth_events.erased_fingerprint(_row.idempotency_key) is distinct from _fingerprint then
         perform plinth_events.refuse_key(_row.idempotency_key);
       end if;
       return query select _known.event_id, true;

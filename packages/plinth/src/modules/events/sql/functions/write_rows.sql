@@ -8,7 +8,7 @@ as $$
 #variable_conflict use_column
 declare
   _tenant_id uuid := plinth_kernel.require_tenant();
-  _clash text;
+  _clash record;
 begin
   if p_rows @? '$[*].rows' then
     p_rows := plinth_events.flat_rows(p_rows);
@@ -21,13 +21,15 @@ begin
     on conflict do nothing;
     -- A statement of its own: it sees keys that another transaction committed while the one above waited for it. Scalar sub-queries
     -- here and below, because a join with a table that was empty when the plan was made becomes a scan of all keys.
-    select k.key into _clash from plinth_events.keys_of(p_rows) as k
-    where k.ids[1] <> (select d.event_id from plinth_events.dedup as d where d.tenant_id = _tenant_id and d.key = k.key)
-      and k.fingerprint <> (select d.fingerprint from plinth_events.dedup as d where d.tenant_id = _tenant_id and d.key = k.key)
-    limit 1;
-    if found then
-      perform plinth_events.refuse_key(_clash);
-    end if;
+    for _clash in
+      select k.key, k.fingerprint from plinth_events.keys_of(p_rows) as k
+      where k.ids[1] <> (select d.event_id from plinth_events.dedup as d where d.tenant_id = _tenant_id and d.key = k.key)
+        and k.fingerprint <> (select d.fingerprint from plinth_events.dedup as d where d.tenant_id = _tenant_id and d.key = k.key)
+    loop
+      if plinth_events.erased_fingerprint(_clash.key) is distinct from _clash.fingerprint then
+        perform plinth_events.refuse_key(_clash.key);
+      end if;
+    end loop;
   end if;
   return query
   with asked as materialized (
