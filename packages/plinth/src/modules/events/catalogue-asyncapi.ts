@@ -10,13 +10,17 @@ const described = (type: CatalogueType): Json => {
   return description === undefined ? {} : { description };
 };
 
+/** The dialect of the types. Without it a tool would read a schema as AsyncAPI's own, which is draft 07. */
+const inDialect = (schema: Json): Json => ({ schemaFormat: 'application/schema+json;version=draft-2020-12', schema });
+const placeOf = (type: CatalogueType): string => `#/components/schemas/${type.name}/schema`;
+
 const message = (type: CatalogueType): Json => ({
   name: type.name,
   title: type.name,
   ...described(type),
   contentType: 'application/json',
   traits: [{ $ref: '#/components/messageTraits/webhook' }],
-  payload: messageSchema(type),
+  payload: inDialect(messageSchema(type, placeOf(type))),
   ...(type.examples.length === 0
     ? {}
     : { examples: type.examples.map((data, index) => ({ name: `example-${index + 1}`, payload: exampleMessage(type, data) })) }),
@@ -28,7 +32,7 @@ const message = (type: CatalogueType): Json => ({
 
 /**
  * The catalogue as an AsyncAPI 3.1 document: one channel, message and sending operation a type, seen from the sender. The same catalogue gives the
- * same document. Schemas are in the dialect of the types (JSON Schema 2020-12); where a tool knows draft 07 only, newer words mean nothing to it.
+ * same document. Schemas say that they are JSON Schema 2020-12, the dialect of the types.
  */
 export function asyncApi(catalogue: Catalogue, info: { title: string }): Json {
   return {
@@ -57,7 +61,7 @@ export function asyncApi(catalogue: Catalogue, info: { title: string }): Json {
           },
         },
       },
-      schemas: byName(catalogue, (type) => placedSchema(type, `#/components/schemas/${type.name}`)),
+      schemas: byName(catalogue, (type) => inDialect(placedSchema(type, placeOf(type)))),
     },
   };
 }

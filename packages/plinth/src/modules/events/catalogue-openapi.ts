@@ -3,6 +3,8 @@ import { categoryOf, exampleMessage, messageSchema, placedSchema, sentencesOf, W
 
 type Json = Record<string, unknown>;
 
+const placeOf = (type: CatalogueType): string => `#/components/schemas/${type.name}`;
+
 function operation(type: CatalogueType): Json {
   const description = sentencesOf(type);
   return {
@@ -16,7 +18,7 @@ function operation(type: CatalogueType): Json {
       required: true,
       content: {
         'application/json': {
-          schema: messageSchema(type),
+          schema: messageSchema(type, placeOf(type)),
           ...(type.examples.length === 0
             ? {}
             : { examples: Object.fromEntries(type.examples.map((data, index) => [`example-${index + 1}`, { value: exampleMessage(type, data) }])) }),
@@ -45,7 +47,7 @@ export function openApiWebhooks(catalogue: Catalogue, info: { title: string }): 
       parameters: Object.fromEntries(
         Object.entries(WEBHOOK_HEADERS).map(([name, { description, schema }]) => [name, { name, in: 'header', required: true, description, schema }]),
       ),
-      schemas: Object.fromEntries(catalogue.types.map((type) => [type.name, placedSchema(type, `#/components/schemas/${type.name}`)])),
+      schemas: Object.fromEntries(catalogue.types.map((type) => [type.name, placedSchema(type, placeOf(type))])),
     },
   };
 }

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv } from 'ajv';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { exportedCatalogue } from '#apps/cli/events.ts';
@@ -68,8 +69,10 @@ beforeAll(async () => {
   await plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(`select plinth.deprecate_event_type('order.old', 'It says too little.', 'order.created')`));
   await define(tenantA, 'secret.thing', { type: 'object' }, `, p_visibility => 'internal'`);
   await define(tenantB, 'b.only', { type: 'object' });
-  await database.admin.query(
-    `insert into plinth_events.common_types (name, version, schema) values ('common.thing', 1, '{"type": "object", "properties": {"n": {"type": "integer"}}}'), ('b.only', 1, '{}')`,
+  await plinth.asWorker({}, (tx) =>
+    tx.query(
+      `select plinth.define_common_event_type('common.thing', '{"type": "object", "properties": {"n": {"type": "integer"}}}'), plinth.define_common_event_type('b.only', '{}')`,
+    ),
   );
 });
 afterAll(() => database.drop());
@@ -97,6 +100,14 @@ describe('the catalogue', () => {
       components: { messages: { 'order.created': { 'x-version': 2, examples: [{ payload: { type: 'order.created', data: example } }] } } },
     });
     expect(referencesOf(document).filter((pointer) => resolved(document, pointer) === undefined)).toEqual([]);
+    // Read in the dialect that it names, the payload takes the example and refuses what draft 07 would not look at.
+    const { schemaFormat, schema } = resolved(document, '#/components/messages/order.created/payload') as { schemaFormat: string; schema: object };
+    expect(schemaFormat).toBe('application/schema+json;version=draft-2020-12');
+    const read = new Ajv2020({ strict: false, logger: false });
+    formats.default(read);
+    const fits = read.compile({ ...schema, components: (document as { components: object }).components });
+    const told = (data: object): unknown => ({ type: 'order.created', timestamp: '2026-01-01T00:00:00Z', data });
+    expect([fits(told(example)), fits(told({ ...example, pair: ['a', 1] })), fits(told({ ...example, pair: [1, 'a'] }))]).toEqual([true, true, false]);
   });
 
   test('is a valid OpenAPI 3.1 document of webhooks', async () => {

@@ -68,14 +68,14 @@ export function placedSchema(type: CatalogueType, place: string): Record<string,
   return schema;
 }
 
-/** What a subscriber is sent, in the form of Standard Webhooks. */
-export const messageSchema = (type: CatalogueType): Record<string, unknown> => ({
+/** What a subscriber is sent, in the form of Standard Webhooks; its data are described at `place`. */
+export const messageSchema = (type: CatalogueType, place: string): Record<string, unknown> => ({
   type: 'object',
   required: ['type', 'timestamp', 'data'],
   properties: {
     type: { type: 'string', const: type.name },
     timestamp: { type: 'string', format: 'date-time', description: 'When it happened' },
-    data: { $ref: `#/components/schemas/${type.name}` },
+    data: { $ref: place },
   },
   ...(type.deprecation === null ? {} : { deprecated: true }),
 });

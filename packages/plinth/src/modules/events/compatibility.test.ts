@@ -267,6 +267,34 @@ describe('a type', () => {
     expect(await code(`plinth.deprecate_event_type('order.created', 'It is its own successor.', 'order.created')`)).toBe('events_type_invalid');
   });
 
+  test('of all tenants is defined by operators, checked as others are, and in the audit log of the installation', async () => {
+    const common = (schema: Schema, more = '') =>
+      plinth.asWorker({}, async (tx) => {
+        const rows = await tx.query<{ version: number }>(`select plinth.define_common_event_type('order.common', $1${more}) as version`, [
+          JSON.stringify(schema),
+        ]);
+        return rows[0]?.version;
+      });
+    expect(await common(v1, `, p_reason => 'all shops'`)).toBe(1);
+    expect(await common(v1, `, p_mode => 'warn'`)).toBe(1);
+    const broken = object({ total: { type: 'string' } }, { required: ['total'] });
+    await expect(common(broken)).rejects.toMatchObject({
+      code: 'events_type_incompatible',
+      detail: { breaks: [{ version: 1, pointer: '/properties/total/type' }] },
+    });
+    await expect(common({ type: 5 } as never, `, p_mode => 'no'`)).rejects.toMatchObject({ code: 'events_type_invalid' });
+    expect(await common(broken, `, p_compatibility => 'none'`)).toBe(2);
+    // A tenant's own type of that name is held to its own versions.
+    expect(await define(tenantA, 'order.common', v1)).toBe(1);
+    const tenants = plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(`select plinth.define_common_event_type('order.common')`));
+    await expect(tenants).rejects.toMatchObject({ code: 'kernel_forbidden' });
+    const { rows } = await database.admin.query(
+      `select tenant_id, reason, after ->> 'version' as version from plinth_audit.entries where action = 'event_type.common_defined' order by created_at`,
+    );
+    const installation = '00000000-0000-0000-0000-000000000000';
+    expect(rows).toEqual(['all shops', null, null].map((reason, nth) => ({ tenant_id: installation, reason, version: nth < 2 ? '1' : '2' })));
+  });
+
   test('without a schema promises nothing, and a first schema breaks nothing', async () => {
     await define(tenantA, 'order.bare', null);
     expect(await define(tenantA, 'order.bare', v1)).toBe(2);

@@ -40,7 +40,7 @@ export default defineModule({
       grants: { app: ['select'], worker: ['select'] },
       sample: { name: `'order.created_' || left(md5(random()::text), 8)` },
     },
-    common_types: { tenancy: 'global', keep: 'forever', grants: { app: ['select'] } },
+    common_types: { tenancy: 'global', keep: 'forever', grants: { app: ['select'], worker: ['select'] } },
     schema_warnings: { tenancy: 'tenant', keep: { for: '30 days', by: 'delete', column: 'created_at' }, grants: { app: ['select', 'insert'] } },
     subject_keys: {
       tenancy: 'tenant',

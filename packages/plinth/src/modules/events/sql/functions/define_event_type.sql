@@ -23,7 +23,7 @@ begin
     return _newest.version;
   end if;
   _compatibility := coalesce(p_compatibility, _newest.compatibility, 'backward');
-  perform plinth_events.refuse_breaks(p_name, p_schema, _compatibility);
+  perform plinth_events.refuse_breaks(_tenant_id, p_name, p_schema, _compatibility);
   insert into plinth_events.types (tenant_id, name, version, schema, mode, description, examples, compatibility, visibility, since)
   values (_tenant_id, p_name, _version, p_schema, p_mode, coalesce(p_description, _newest.description), _examples,
     _compatibility, coalesce(p_visibility, _newest.visibility, 'public'), case when _compatibility = 'none' then _version else coalesce(_newest.since, _version) end);
