@@ -152,6 +152,32 @@ describe('a state', () => {
     expect(await errorCode(asTenant(a, (tx) => diffAggregate(tx, order('diff'), total, { from: 1, to: 9 })))).toBe('events_version_not_found');
   });
 
+  test('differs between two times, or a version and a time, as it does between the versions of then', async () => {
+    await asTenant(a, async (tx) => tx.events.append(order('dated'), paid(1, 2, 3)));
+    await database.admin.query(`set session_replication_role = replica; update plinth_events.events set created_at = timestamptz '2026-01-01' + version * interval '1 day'
+      where aggregate_id = 'dated'; reset session_replication_role`);
+    const day = (n: number): Date => new Date(Date.UTC(2026, 0, 1 + n, 12));
+    const between = (from: number | Date, to: number | Date) => asTenant(a, (tx) => diffAggregate(tx, order('dated'), total, { from, to }));
+    const byVersion = await between(1, 3);
+    expect(byVersion.changes).toContainEqual({ path: '/cents', before: 1, after: 6 });
+    for (const [from, to] of [
+      [day(1), day(3)],
+      [1, day(3)],
+      [day(1), 3],
+      [day(1), day(99)],
+    ] as const)
+      expect(await between(from, to)).toEqual(byVersion);
+    expect(await between(day(2), day(2))).toMatchObject({ changes: [], events: [], before: { version: 2 } });
+    expect(await between(day(0), day(1))).toMatchObject({ before: { version: 0 }, after: { version: 1 }, events: [{ version: 1 }] });
+    for (const [from, to] of [
+      [day(2), day(1)],
+      [day(2), 1],
+      [3, day(1)],
+      [new Date(Number.NaN), day(1)],
+    ] as const)
+      expect(await errorCode(between(from, to))).toBe('events_event_invalid');
+  });
+
   test('is refused when events that it needs are no longer kept', async () => {
     await asTenant(a, async (tx) => tx.events.append(order('partly'), paid(1, 2, 3)));
     await asTenant(a, async (tx) => tx.events.append(order('wholly'), paid(1, 2, 3)));
