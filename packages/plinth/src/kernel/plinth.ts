@@ -9,6 +9,7 @@ import type { EffectCheck, EffectFollower, EffectInsert } from './effects.ts';
 import { offerOf } from './effects.ts';
 import type { IdSource } from './ids.ts';
 import { uuidV7Source } from './ids.ts';
+import { tenantScope } from './in-tenant.ts';
 import type { KeyRing } from './keys.ts';
 import type { Log } from './log.ts';
 import { createLog } from './log.ts';
@@ -20,6 +21,7 @@ import type { Transaction, TransactionDeps, TransactionInput } from './transacti
 import { joinTransaction, runTransaction } from './transaction.ts';
 import type { Wake } from './wake.ts';
 import { createWake } from './wake.ts';
+import type { TenantScope } from './work.ts';
 
 export interface KernelOptions<Modules extends ModuleMap> {
   modules: Modules;
@@ -45,7 +47,7 @@ export interface Plinth<Modules extends ModuleMap> {
   /** One transaction: what `body` does, then the effects, then COMMIT; or nothing at all. */
   transaction<T>(input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T>;
   /** The same, as plinth_worker: tables whose card says `worker` show every tenant's rows. */
-  asWorker<T>(input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T>;
+  asWorker<T>(input: TransactionInput, body: (tx: Transaction<Modules> & TenantScope<Transaction<Modules>>) => Promise<T>): Promise<T>;
   /** One query, prepared, in a read-only transaction of its own as plinth_worker: for what is asked often and finds little. */
   lookAsWorker<Row>(look: Look): Promise<Row[]>;
   /** The same, read only, as plinth_reader: every tenant's rows. The caller audits it. */
@@ -107,7 +109,7 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
     newId,
     wake,
     transaction: (input, body) => run(appRole, input, body),
-    asWorker: (input, body) => run('plinth_worker', input, body),
+    asWorker: (input, body) => run('plinth_worker', input, (tx) => body(Object.assign(tx, tenantScope<Modules>(deps, appRole, tx)))),
     lookAsWorker: <Row>(look: Look) =>
       deps.writeEffects ? runLook<Row>(pool, look) : run('plinth_worker', { readOnly: true, timeoutMs: look.timeoutMs }, (tx) => lookIn<Row>(tx, look)),
     asReader: (input, body) => run('plinth_reader', { readOnly: true, ...input }, body),

@@ -11,7 +11,7 @@ import { declareProjection, projectionConsumer, projectionsOf, quoted } from './
 import type { TableComparison } from './projection-tables.ts';
 import { compareTables, createShadow, shadowOf, swapTable } from './projection-tables.ts';
 import type { AnyTransaction } from './transaction.ts';
-import type { Consumer } from './work.ts';
+import type { Consumer, FeedEvent } from './work.ts';
 
 /**
  * Making a projection anew beside the live one: shadow tables, filled by a consumer of their own that reads the log from its beginning, compared and put
@@ -129,7 +129,8 @@ export async function cancelRebuild<Modules extends ModuleMap>(plinthOf: Plinth<
 }
 
 async function withOwner<T>(url: string, body: (owner: Queryable) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, application_name: 'plinth projections', connectionTimeoutMillis: 10_000 });
+  const settings = { connectionString: url, application_name: 'plinth projections', connectionTimeoutMillis: 10_000, pipeline: true };
+  const client = new pg.Client(settings as pg.ClientConfig);
   client.on('error', () => {});
   await client.connect();
   try {
@@ -253,8 +254,11 @@ async function replay(rebuild: Rebuild): Promise<void> {
   if (failed) throw failed.reason;
 }
 
+/** The consumer of a projection, which any transaction will do for. */
+type Reader = Omit<Consumer, 'handle'> & { handle(tx: AnyTransaction, events: readonly FeedEvent[]): Promise<void> };
+
 /** Brings a consumer to a snapshot, in a transaction that holds all of its cursors. */
-async function drain(tx: AnyTransaction, feed: Feed, name: string, consumer: Consumer, until: string): Promise<void> {
+async function drain(tx: AnyTransaction, feed: Feed, name: string, consumer: Reader, until: string): Promise<void> {
   for (;;) {
     const batch = await readBatch(tx, feed, { consumer: name, until, ...(consumer.batchSize ? { batchSize: consumer.batchSize } : {}) });
     if (batch.claims.length === 0) return;

@@ -288,18 +288,20 @@ async function commit(deps: TransactionDeps, client: pg.PoolClient, beginning: B
  * the effects, and sets back what the context was before, so that neither what follows nor another join sees it. COMMIT and ROLLBACK stay the caller's.
  *
  * After an error of `body` the context is set back too, unless a statement had failed: then PostgreSQL takes nothing but a rollback, which sets it back when
- * it goes to the start or to a savepoint from before the join.
+ * it goes to the start or to a savepoint from before the join. `roles`: statements that change the role with the context, and back.
  */
 export async function joinTransaction<Modules extends ModuleMap, T>(
   deps: TransactionDeps,
   joined: Queryable,
   input: ContextInput,
   body: (tx: Transaction<Modules>) => Promise<T>,
+  roles?: { enter: string; leave: string },
 ): Promise<T> {
   const context = makeContext(input, deps.newId);
-  const entering = oneStatement(contextStatements(contextSettings(context, true)).join(';'));
+  const together = (...statements: string[]): string => oneStatement(statements.join(';'));
+  const entering = together(...contextStatements(contextSettings(context, true)), ...(roles ? [roles.enter] : []));
   const [surrounding] = await joined.query<{ statements: string }>(SURROUNDING_STATEMENTS);
-  const leave = (): Promise<unknown> => joined.query(oneStatement(surrounding?.statements ?? 'null'));
+  const leave = (): Promise<unknown> => joined.query(together(surrounding?.statements ?? 'null', ...(roles ? [roles.leave] : [])));
   await joined.query(entering);
   const own = scope(deps, context, (text, values) => joined.query(text, values));
   try {

@@ -122,11 +122,22 @@ export interface FeedEvent {
   details?: Record<string, unknown>;
 }
 
+/** The transaction of a batch: as plinth_worker, across tenants, and so without effects of its own. */
+export type WorkerTransaction<Tx extends AnyTransaction = AnyTransaction> = AnyTransaction & TenantScope<Tx>;
+
+export interface TenantScope<Tx extends AnyTransaction = AnyTransaction> {
+  /**
+   * In this transaction, does what belongs to the tenant of an event: as plinth_app, in its correlation, caused by it. What `body` writes and its effects
+   * (`own.jobs.enqueue(...)`, `own.audit.record(...)`) commit with the batch, exactly once for the event. Calls run one after the other.
+   */
+  inTenantOf<T>(event: Pick<FeedEvent, 'tenantId' | 'id' | 'correlationId'>, body: (own: Tx) => Promise<T>): Promise<T>;
+}
+
 /**
  * A reader of the event feed. `handle` runs in the transaction that also moves the cursor (role plinth_worker), so its
- * writes happen exactly once per event.
+ * writes happen exactly once per event. `Tx` is what `tx.inTenantOf` offers.
  */
-export interface Consumer {
+export interface Consumer<Tx extends AnyTransaction = AnyTransaction> {
   summary: string;
   /** Events a batch. Default 500. */
   batchSize?: number;
@@ -155,5 +166,6 @@ export interface Consumer {
   stored?: boolean;
   /** Events come without their data (`{}`), for a handler that reads what it needs of them in SQL. Default false. */
   bare?: boolean;
-  handle: (tx: AnyTransaction, events: readonly FeedEvent[]) => Promise<void>;
+  // A method, so that a consumer that counts on effects may be handed on by who does not know them.
+  handle(tx: WorkerTransaction<Tx>, events: readonly FeedEvent[]): Promise<void>;
 }
