@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { nameFault, newModule } from '../packages/plinth/src/apps/cli/new-module.ts';
+import { newModule } from '../packages/plinth/src/apps/cli/new-module.ts';
+import { nameFault } from '../packages/plinth/src/kernel/own-modules.ts';
 import { read, repositoryFiles, root } from '../tools/repo.ts';
 
 const copy = mkdtempSync(join(tmpdir(), 'plinth-new-module-'));

@@ -1,15 +1,29 @@
 import type { Joinable } from '#adapters/database/joined.ts';
 import { toQueryable } from '#adapters/database/joined.ts';
 import type { ContextInput } from '#kernel/context.ts';
+import * as feed from '#kernel/feed.ts';
+import type { AnyModule } from '#kernel/module.ts';
+import type { WithOwn } from '#kernel/own-modules.ts';
+import { withOwn } from '#kernel/own-modules.ts';
 import type { KernelOptions, Plinth as KernelPlinth } from '#kernel/plinth.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import type { Transaction } from '#kernel/transaction.ts';
+import type { Consumer } from '#kernel/work.ts';
 import type { Modules } from '#registry';
 import { modules } from '#registry';
 
-export type Tx = Transaction<Modules>;
+/** A transaction with the effects of Plinth's modules, and those of `Own`: `Tx<[typeof shop]>`. */
+export type Tx<Own extends readonly AnyModule[] = []> = Transaction<WithOwn<Modules, Own>>;
 
-export interface Plinth extends KernelPlinth<Modules> {
+export interface PlinthOptions<Own extends readonly AnyModule[]> extends Omit<KernelOptions<Modules>, 'modules'> {
+  /**
+   * Modules of your own, from `defineModule` of `plinth/module`. The worker runs their jobs, consumers and projections, the server has their procedures and
+   * lists, and inline projections follow on what this process publishes. Give the same to every process. Default: none.
+   */
+  modules?: Own;
+}
+
+export interface Plinth<Own extends readonly AnyModule[] = []> extends KernelPlinth<WithOwn<Modules, Own>> {
   /**
    * Joins a transaction that you opened with pg, postgres.js, Kysely, Drizzle or Prisma: what `body` asks for is written in
    * it, and commits or rolls back with it. The role of that connection must be a member of plinth_app.
@@ -25,20 +39,44 @@ export interface Plinth extends KernelPlinth<Modules> {
    *   });
    * });
    */
-  join<T>(transaction: Joinable, input: ContextInput, body: (tx: Tx) => Promise<T>): Promise<T>;
+  join<T>(transaction: Joinable, input: ContextInput, body: (tx: Tx<Own>) => Promise<T>): Promise<T>;
 }
 
-/** Opens Plinth on a database that has been migrated (`plinth migrate up`). Close it when the process ends. */
-export function createPlinth(options: Omit<KernelOptions<Modules>, 'modules'>): Plinth {
-  const kernel = createKernel({ ...options, modules });
+/**
+ * Opens Plinth on a database that has been migrated (`plinth migrate up`). Close it when the process ends. Errors: kernel_module_taken, kernel_module_invalid
+ * for modules of your own that cannot stand beside the others.
+ *
+ * @example
+ * const plinth = createPlinth({ database: { url }, modules: [shop] });
+ */
+export function createPlinth<const Own extends readonly AnyModule[] = []>(options: PlinthOptions<Own>): Plinth<Own> {
+  const { modules: own = [] as unknown as Own, ...kernelOptions } = options;
+  const kernel = createKernel({ ...kernelOptions, modules: withOwn(modules, own) });
   return { ...kernel, join: (transaction, input, body) => kernel.joinQueryable(toQueryable(transaction), input, body) };
 }
 
+type Consume = <Own extends readonly AnyModule[]>(plinth: Plinth<Own>, name: string, consumer: Consumer<Tx<Own>>) => Promise<number>;
+
+/**
+ * A consumer's turn, for programs that run no worker and for tests: gives it its next batch and moves its cursor, in one transaction. Returns how many events
+ * were handled; 0 when there are none, others have them, or it is paused. Errors: what the handler throws, after the failure was noted.
+ *
+ * @example
+ * while ((await consumeOnce(plinth, 'shop.search', search)) > 0);
+ */
+export const consumeOnce: Consume = feed.consumeOnce;
+
+/** Gives a consumer what was put aside and may be tried again now. Returns how many events were handled. A worker does both in turn. */
+export const consumeParked: Consume = feed.consumeParked;
+
 export type { Actor, Context, ContextInput } from '#kernel/context.ts';
 export { currentContext } from '#kernel/context.ts';
-export { PlinthError } from '#kernel/errors.ts';
+export { PlinthError, unavailable } from '#kernel/errors.ts';
 export type { KeyRing } from '#kernel/keys.ts';
 export { createKeyRing } from '#kernel/keys.ts';
+export type { RebuildOptions, RebuildProgress, RebuildReport } from '#kernel/projection-rebuild.ts';
+export { cancelRebuild, rebuildProjection } from '#kernel/projection-rebuild.ts';
+export type { Consumer, FeedEvent, WorkerTransaction } from '#kernel/work.ts';
 export type {
   Aggregate,
   Append,
@@ -50,6 +88,7 @@ export type {
   CloudEventMessage,
   CloudEventSource,
   Erasure,
+  EventBus,
   EventOptions,
   ExpectedVersion,
   Fold,
@@ -60,6 +99,7 @@ export type {
   NewEvent,
   PublishOptions,
   ReadOptions,
+  RelayMessage,
   StateDifference,
   Stream,
   StreamEvent,
@@ -85,7 +125,9 @@ export {
   readCatalogue,
   readCloudEvents,
   readStream,
+  relayTo,
   reveal,
+  revealText,
   rewrapSubjectKeys,
   toCloudEvent,
   typescriptTypes,

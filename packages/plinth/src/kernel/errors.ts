@@ -167,6 +167,21 @@ export const kernelErrors = {
     title: 'The database does not know a module whose effects are to be written',
     wayOut: 'Migrate the database with all modules of the application.',
   },
+  module_taken: {
+    status: 409,
+    title: 'Another module has this name, or Plinth itself',
+    wayOut: 'Give the module another name, and name it once.',
+  },
+  module_invalid: {
+    status: 422,
+    title: 'The module cannot be used as it is',
+    wayOut: 'Correct what the message names on its card.',
+  },
+  consumer_taken: {
+    status: 409,
+    title: 'Another consumer or projection has this name',
+    wayOut: 'Give the consumer another name: a name is a place in the log, and two that share one would each miss what the other reads.',
+  },
   object_in_use: {
     status: 409,
     title: 'Something that has to be dropped and made again is used by objects that are not of Plinth',
@@ -203,6 +218,14 @@ export const kernelErrors = {
 
 export type KernelErrorName = keyof typeof kernelErrors;
 export const fail = raiser('kernel', kernelErrors);
+
+/**
+ * For handlers and buses: what they need cannot be reached, and no event is to blame. The batch is tried again as it is.
+ *
+ * @example
+ * await fetch(url, { method: 'POST', body }).catch((cause: unknown) => { throw unavailable('The archive cannot be reached', cause); });
+ */
+export const unavailable = (message: string, cause?: unknown): PlinthError => fail('unavailable', { message, cause });
 
 /** A statement had failed, the caller went on, and PostgreSQL refuses everything but ROLLBACK. */
 export const failedBefore = (cause?: unknown): PlinthError =>

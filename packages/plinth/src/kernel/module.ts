@@ -109,7 +109,8 @@ export interface FeedCard {
 /** The one kind of value that a module's `api` may be: a tRPC router record (see rpc.ts). */
 export type ApiRecord = Record<string, unknown>;
 
-export interface ModuleCard<Name extends string = string, Effects = unknown, Api = ApiRecord> {
+/** `Tx`: the transactions of its jobs and consumers, with the effects that they may count on. */
+export interface ModuleCard<Name extends string = string, Effects = unknown, Api = ApiRecord, Tx extends AnyTransaction = AnyTransaction> {
   /** Schema plinth_<name>, router key, console path, docs page, error and event prefix. Lower case letters. */
   name: Name;
   summary: string;
@@ -129,9 +130,9 @@ export interface ModuleCard<Name extends string = string, Effects = unknown, Api
   api?: Api;
   lists?: Record<string, ListCard>;
   /** Handlers of jobs by kind, with an optional cron schedule. Run by the worker. */
-  jobs?: Record<string, JobDefinition>;
+  jobs?: Record<string, JobDefinition<Tx>>;
   /** Readers of the event feed, registered as `<module>.<name>` when the database is migrated. Run by the worker. */
-  consumers?: Record<string, Consumer>;
+  consumers?: Record<string, Consumer<Tx>>;
   /** Tables that follow from the log, by name; they can be made anew beside the live ones. */
   projections?: Record<string, Projection>;
   /** The log that the consumers of all modules read. One module of an installation offers it. */

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { nameFault } from '#kernel/own-modules.ts';
 import { moduleFiles } from './new-module-files.ts';
 
 export interface NewModule {
@@ -10,16 +11,6 @@ export interface NewModule {
   name: string;
   /** Default true: also formats it and writes the registry, the database types and the error pages again. */
   generate?: boolean;
-}
-
-/** Names that are taken by the structure itself. */
-const reserved = ['kernel', 'plinth', 'public', 'system', 'transaction', 'context', 'query', 'flush'];
-
-/** Why this cannot be the name of a module, or undefined. */
-export function nameFault(name: string): string | undefined {
-  if (!/^[a-z][a-z0-9]{2,29}$/.test(name)) return `"${name}" cannot be a module: use 3 to 30 lower case letters and digits, a letter first`;
-  if (reserved.includes(name)) return `"${name}" is taken by Plinth itself`;
-  return undefined;
 }
 
 /**

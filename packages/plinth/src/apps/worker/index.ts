@@ -5,7 +5,7 @@ import { createLog } from '#kernel/log.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Transaction } from '#kernel/transaction.ts';
-import type { JobDefinition, ThreadJobDefinition, WorkerRuntime, WorkServices } from '#kernel/work.ts';
+import type { Consumer, JobDefinition, ThreadJobDefinition, WorkerRuntime, WorkServices } from '#kernel/work.ts';
 import { startConsumers } from './consumers.ts';
 import { definitionsOf } from './definitions.ts';
 import { startJobLoop } from './job-loop.ts';
@@ -14,6 +14,7 @@ import type { WorkerStats } from './metrics.ts';
 import { emptyStats, observeWorker, watchLoopDelay, workerMetrics } from './metrics.ts';
 import type { JobMiddleware } from './middleware.ts';
 import { withMiddleware } from './middleware.ts';
+import { refuseTaken, startOwnConsumers } from './own-consumers.ts';
 import type { RelayOptions } from './relay.ts';
 import { startRelay } from './relay.ts';
 import type { Concurrency } from './scaler.ts';
@@ -32,6 +33,11 @@ export interface WorkerOptions<Modules extends ModuleMap> {
   plinth: Plinth<Modules>;
   /** Handlers of your own kinds, beside those on the modules' cards. */
   handlers?: Record<string, JobDefinition<Transaction<Modules>> | ThreadJobDefinition<Transaction<Modules>>>;
+  /**
+   * Readers of the event log of your own, by name, beside those on the modules' cards. A name is the consumer's place in the log: keep it, and let every
+   * worker that has it run the same handler. One that is gone for good has to be forgotten (README of `events`), or the log is kept for it.
+   */
+  consumers?: Record<string, Consumer<Transaction<Modules>>>;
   /** Most threads for kinds that have a `thread`. Default: one fewer than the processor can run at once. Jobs that find none free wait in their slots. */
   threads?: number;
   /** Goes around every attempt at a job of any kind, the first one outermost. Default: none. */
@@ -80,7 +86,8 @@ export interface Worker {
 }
 
 /**
- * Starts the worker and returns at once; failures of the database are logged and outlived.
+ * Starts the worker and returns at once; failures of the database are logged and outlived. Errors: kernel_consumer_taken; an Error for handlers of jobs
+ * that are not valid, or two of one kind.
  *
  * @example
  * const worker = startWorker({ plinth, handlers: { 'invoice.send': { summary: 'Sends an invoice', handler: async (run) => { ... } } } });
@@ -98,6 +105,8 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
     definitionsOf(plinth.modules, services.enabled, (options.handlers ?? {}) as Record<string, JobDefinition | ThreadJobDefinition>, threads.run),
     (options.middleware ?? []) as readonly JobMiddleware[],
   );
+  const consumers = (options.consumers ?? {}) as Record<string, Consumer>;
+  refuseTaken(plinth.modules, consumers, options.relay);
   // First, because a part may refuse to start, for want of an adapter: then nothing runs.
   const parts = startParts({ plinth, services, wake: plinth.wake });
   const stats = { ...emptyStats(), slots: limits.min };
@@ -123,6 +132,7 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
   const loops = [
     ...startUpkeep({ ...shared, onAnnounced: announced.resolve }),
     ...startConsumers(shared),
+    ...startOwnConsumers(shared, consumers),
     ...(options.listen === false ? [] : [startListener(plinth, services.log, jobs.member)]),
     ...(limits.max > limits.min ? [startScaler(scaler)] : []),
   ];

@@ -13,9 +13,9 @@ export interface RelayMessage {
   cloudEvent: CloudEvent;
 }
 
-/** Another system that takes events. */
+/** Another system that takes events; `relayTo(bus)` makes a consumer of it. */
 export interface EventBus {
-  /** The consumer is called `relay.<name>`: its place in the log. */
+  /** Shown to operators. The consumers of `startWorker({ relay })` are called `relay.<name>`. */
   readonly name: string;
   /**
    * Resolves when the other side has confirmed all of them. A message of a stream is sent only when those before it are confirmed, so that a failure leaves no gap.
@@ -57,7 +57,10 @@ function messageOf(event: FeedEvent): RelayMessage {
  * A consumer that passes the log on to another system, as CloudEvents. The cursor moves when the other side has confirmed: at least once, and never
  * lost; `from: 'now'` leaves out what was there before it ran first. Personal fields stay encrypted: what is out of this database cannot be erased.
  */
-export const relayTo = (bus: EventBus, options: { from?: 'beginning' | 'now' | undefined; batchSize?: number | undefined } = {}): Consumer => ({
+export const relayTo = (
+  bus: Pick<EventBus, 'name' | 'publish'>,
+  options: { from?: 'beginning' | 'now' | undefined; batchSize?: number | undefined } = {},
+): Consumer => ({
   summary: `Passes events on to ${bus.name}.`,
   from: options.from ?? 'beginning',
   batchSize: options.batchSize ?? 1_000,
