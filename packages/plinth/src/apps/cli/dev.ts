@@ -4,28 +4,19 @@ import { join } from 'node:path';
 import { defineCommand } from 'citty';
 import { createLoginLink, ensureAdminKey } from '#apps/server/index.ts';
 import { PlinthError } from '#kernel/errors.ts';
-import type { ModuleMap } from '#kernel/module.ts';
 import { newSecret } from '#kernel/secret-text.ts';
-import { modules } from '#registry';
 import { CLONE, freshConsole } from './console.ts';
 import type { OpenDatabase } from './database.ts';
 import { openDatabase } from './database.ts';
 import type { Environment } from './environment.ts';
 import { readEnvironment } from './environment.ts';
+import { installedModules, modulesArgument, variables } from './modules.ts';
 import { bold, box, dim, say, seconds, task, told } from './output.ts';
 import type { RunningParts } from './process.ts';
 import { runParts } from './process.ts';
 import type { DevSecrets } from './secrets.ts';
 import { readSecrets, writeSecrets } from './secrets.ts';
 import { untilStopped } from './until-stopped.ts';
-
-/** The example modules of a clone: `demo` and `github`, written like anybody's own. */
-export async function withExamples(): Promise<ModuleMap> {
-  const file = new URL('examples/modules.ts', CLONE);
-  if (!existsSync(file)) return modules;
-  const { examples } = (await import(file.href)) as { examples: ModuleMap };
-  return { ...modules, ...examples };
-}
 
 interface Demo {
   stop(): Promise<void>;
@@ -98,7 +89,7 @@ async function run(environment: Environment): Promise<void> {
   const endedEarly = Promise.withResolvers<unknown>();
   const stopped = untilStopped(endedEarly.promise);
   void stopped.then(() => stopping.abort(new Error('stopped')));
-  const all = await withExamples();
+  const all = await installedModules(environment, { examples: true });
   const database = await openDatabase(environment, all, secrets.serverPassword, stopping.signal);
   let running: RunningParts | undefined;
   let demo: Demo | undefined;
@@ -139,7 +130,10 @@ async function run(environment: Environment): Promise<void> {
 
 export const dev = defineCommand({
   meta: { name: 'dev', description: 'Start PostgreSQL, migrate, and serve API, worker and console, for development.' },
-  args: { port: { type: 'string', description: 'Port of the API and console (PLINTH_PORT, default 4400); the next free one when it is taken' } },
+  args: {
+    port: { type: 'string', description: 'Port of the API and console (PLINTH_PORT, default 4400); the next free one when it is taken' },
+    ...modulesArgument,
+  },
   run: ({ args }) =>
-    told(() => run(readEnvironment(args.port ? { ...process.env, PLINTH_PORT: args.port } : process.env)))(undefined).then(() => process.exit()),
+    told(() => run(readEnvironment({ ...variables(args), ...(args.port ? { PLINTH_PORT: args.port } : {}) })))(undefined).then(() => process.exit()),
 });

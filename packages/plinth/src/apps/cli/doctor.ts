@@ -7,10 +7,9 @@ import type { MigrationPlan } from '#kernel/migrate/index.ts';
 import { readPlan } from '#kernel/migrate/index.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import { createKernel } from '#kernel/plinth.ts';
-import { modules } from '#registry';
-import { withExamples } from './dev.ts';
 import type { Environment } from './environment.ts';
 import { readEnvironment, SettingFault } from './environment.ts';
+import { installedModules, modulesArgument, variables } from './modules.ts';
 import { dim, green, red, say, told } from './output.ts';
 import { keptSecrets } from './secrets.ts';
 import { devState } from './trace.ts';
@@ -238,8 +237,7 @@ function versionFinding({ stale, unknown, otherModules }: MigrationPlan): Findin
 }
 
 /** What readiness looks at (reachable, migrated, role, partitions), the version, the consumers of the feed and the projections, as findings. */
-async function served(url: string, development: boolean): Promise<Finding[]> {
-  const all = development ? await withExamples() : modules;
+async function served(url: string, all: ModuleMap, development: boolean): Promise<Finding[]> {
   const plinth = createKernel({ modules: all, database: { url, max: 2, applicationName: 'plinth doctor' } });
   try {
     const state = await readiness(plinth as never, {});
@@ -269,6 +267,7 @@ async function examine(environment: Environment): Promise<Finding[]> {
   const url = environment.databaseUrl ?? running?.adminUrl;
   if (!url) throw new SettingFault('There is no database to look at: set PLINTH_DATABASE_URL, or start plinth dev in this folder.');
   const development = environment.databaseUrl === undefined;
+  const all = await installedModules(environment, { examples: development });
   const client = new pg.Client({ connectionString: url, application_name: 'plinth doctor', connectionTimeoutMillis: 5_000 });
   const kept = development ? (await keptSecrets(environment.dataDir))?.masterKey : undefined;
   const local = [await disk(environment.dataDir), ...keys(environment, development, kept), await backplane(environment)];
@@ -279,7 +278,7 @@ async function examine(environment: Environment): Promise<Finding[]> {
   }
   try {
     const { rows } = await client.query<ServerFacts>(FACTS, [Date.now()]);
-    return [...rows.flatMap(judge), ...(await served(url, development)), ...local];
+    return [...rows.flatMap(judge), ...(await served(url, all, development)), ...local];
   } finally {
     await client.end();
   }
@@ -287,10 +286,10 @@ async function examine(environment: Environment): Promise<Finding[]> {
 
 export const doctor = defineCommand({
   meta: { name: 'doctor', description: 'Look at database, roles, partitions, clock, disk and keys, and name the way out of each fault.' },
-  args: { json: { type: 'boolean', description: 'For programs' } },
+  args: { ...modulesArgument, json: { type: 'boolean', description: 'For programs' } },
   run: ({ args }) =>
     told(async () => {
-      const findings = await examine(readEnvironment());
+      const findings = await examine(readEnvironment(variables(args)));
       if (findings.some((finding) => finding.state === 'fault')) process.exitCode = 1;
       if (args.json) return say(JSON.stringify({ ok: process.exitCode !== 1, findings }));
       const mark = { ok: green('✔'), warning: '!', fault: red('✘') };

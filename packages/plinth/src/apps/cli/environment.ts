@@ -10,6 +10,8 @@ export interface Environment {
   /** Of a role that may act as plinth_owner: detaches partitions without blocking and vacuums. */
   maintenanceUrl: string | undefined;
   dataDir: string;
+  /** File with modules of the application. */
+  modulesFile: string | undefined;
   port: number;
   host: string;
   adminKey: string | undefined;
@@ -135,6 +137,7 @@ export function readEnvironment(env: Record<string, string | undefined> = proces
     databaseUrl: text('PLINTH_DATABASE_URL'),
     maintenanceUrl: text('PLINTH_MAINTENANCE_URL'),
     dataDir: resolve(text('PLINTH_DATA_DIR') ?? '.plinth'),
+    modulesFile: text('PLINTH_MODULES'),
     port: portOf(text('PLINTH_PORT')),
     host: text('PLINTH_HOST') ?? '127.0.0.1',
     adminKey: text('PLINTH_ADMIN_KEY'),

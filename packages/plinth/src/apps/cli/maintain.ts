@@ -7,21 +7,21 @@ import { planRetention } from '#kernel/retention/engine.ts';
 import { ownerAccess } from '#kernel/retention/owner.ts';
 import type { Task } from '#modules/maintenance';
 import { maintain as runMaintenance } from '#modules/maintenance';
-import { modules } from '#registry';
+import type { Environment } from './environment.ts';
 import { readEnvironment, SettingFault } from './environment.ts';
+import { installedModules, modulesArgument, variables } from './modules.ts';
 import { say, table, told } from './output.ts';
 import { devState } from './trace.ts';
 
 const TASKS: readonly Task[] = ['daily', 'weekly', 'monthly', 'retention', 'premake'];
 
-async function run(task: string, dryRun: boolean, json: boolean): Promise<void> {
+async function run(environment: Environment, task: string, dryRun: boolean, json: boolean): Promise<void> {
   const chosen = TASKS.find((name) => name === task);
   if (!chosen) throw new SettingFault(`There is no task ${task}: choose ${TASKS.join(', ')}.`);
-  const environment = readEnvironment();
   const admin = environment.maintenanceUrl ?? (await devState(environment.dataDir))?.adminUrl;
   const url = environment.databaseUrl ?? admin;
   if (!url) throw new SettingFault('No database is named: set PLINTH_DATABASE_URL, or start plinth dev in this folder.');
-  const plinth = createKernel({ modules, database: { url, max: 4, applicationName: 'plinth maintain' } });
+  const plinth = createKernel({ modules: await installedModules(environment), database: { url, max: 4, applicationName: 'plinth maintain' } });
   try {
     const asWorker = <T>(body: Parameters<typeof plinth.asWorker<T>>[1]): Promise<T> => plinth.asWorker({}, body);
     if (dryRun) {
@@ -62,7 +62,8 @@ export const maintain = defineCommand({
   args: {
     task: { type: 'positional', default: 'daily', description: TASKS.join(', ') },
     'dry-run': { type: 'boolean', description: 'Tell exactly what would go, and touch nothing' },
+    ...modulesArgument,
     json: { type: 'boolean', description: 'For programs' },
   },
-  run: ({ args }) => told(() => run(args.task ?? 'daily', args['dry-run'] === true, args.json === true))(undefined),
+  run: ({ args }) => told(() => run(readEnvironment(variables(args)), args.task ?? 'daily', args['dry-run'] === true, args.json === true))(undefined),
 });

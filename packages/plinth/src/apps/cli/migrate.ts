@@ -1,7 +1,8 @@
 import { defineCommand } from 'citty';
 import { createServerRole, migratePlan, migrateSql, migrateUp } from '#kernel/migrate/index.ts';
-import { modules } from '#registry';
+import type { ModuleMap } from '#kernel/module.ts';
 import { readEnvironment, SettingFault } from './environment.ts';
+import { installedModules, modulesArgument, variables } from './modules.ts';
 import { dim, green, red, say, seconds, told } from './output.ts';
 
 const ACTIONS = ['plan', 'up', 'status', 'sql'] as const;
@@ -32,7 +33,7 @@ function showStrangers({ unknown, otherModules }: Plan): void {
   if (otherModules.length > 0) say(`  Modules unknown here, left as they are: ${otherModules.join(', ')}`);
 }
 
-async function show(url: string, json: boolean, all: boolean): Promise<void> {
+async function show(url: string, modules: ModuleMap, json: boolean, all: boolean): Promise<void> {
   const plan = await migratePlan({ url, modules });
   const { stale, unknown, otherModules, views } = plan;
   const rows = plan.migrations
@@ -58,7 +59,13 @@ function exposureOf(expose: string | undefined, except: string | undefined): { e
   return expose ? { except: names.filter((name) => name !== '') } : undefined;
 }
 
-async function up(url: string, json: boolean, exposePublic: { except: string[] } | undefined, serverRole: string | undefined): Promise<void> {
+async function up(
+  url: string,
+  modules: ModuleMap,
+  json: boolean,
+  exposePublic: { except: string[] } | undefined,
+  serverRole: string | undefined,
+): Promise<void> {
   const password = process.env.PLINTH_SERVER_PASSWORD;
   if (serverRole && !password) throw new SettingFault('PLINTH_SERVER_PASSWORD is not set: --server-role needs the password that the role is to have.');
   const result = await migrateUp({
@@ -82,15 +89,17 @@ export const migrate = defineCommand({
     expose: { type: 'string', description: 'public: also put the functions and views into schema public' },
     'expose-except': { type: 'string', description: 'Names to leave out of schema public, with commas between: users,tenants' },
     'server-role': { type: 'string', description: 'Also make this login role, which the server connects as; password from PLINTH_SERVER_PASSWORD' },
+    ...modulesArgument,
     json: { type: 'boolean', description: 'For programs' },
   },
   run: ({ args }) =>
     told(async () => {
       const action = ACTIONS.find((name) => name === args.action);
       if (!action) throw new SettingFault(`There is no migrate ${args.action}: choose ${ACTIONS.join(', ')}.`);
+      const modules = await installedModules(readEnvironment(variables(args)));
       if (action === 'sql') return say(migrateSql(modules));
       const url = urlOf(args.url);
-      if (action === 'up') return up(url, args.json === true, exposureOf(args.expose, args['expose-except']), args['server-role']);
-      return show(url, args.json === true, action === 'status');
+      if (action === 'up') return up(url, modules, args.json === true, exposureOf(args.expose, args['expose-except']), args['server-role']);
+      return show(url, modules, args.json === true, action === 'status');
     })(undefined),
 });

@@ -3,8 +3,9 @@ import { createKernel } from '#kernel/plinth.ts';
 import { declareProjections } from '#kernel/projection.ts';
 import type { RebuildProgress } from '#kernel/projection-rebuild.ts';
 import { cancelRebuild, rebuildProjection } from '#kernel/projection-rebuild.ts';
-import { modules } from '#registry';
+import type { Environment } from './environment.ts';
 import { keysOf, readEnvironment, SettingFault } from './environment.ts';
+import { installedModules, modulesArgument, variables } from './modules.ts';
 import { dim, say, table, told } from './output.ts';
 import { keptSecrets } from './secrets.ts';
 import { devState } from './trace.ts';
@@ -27,21 +28,24 @@ const progressLine = ({ phase, handled, of, waiting }: RebuildProgress): string 
     `  ${phase}: ${handled.toLocaleString('en')}${of ? ` of about ${of.toLocaleString('en')}` : ''} events read, ${waiting.toLocaleString('en')} known to wait`,
   );
 
-async function run(args: Args): Promise<void> {
+async function run(environment: Environment, args: Args): Promise<void> {
   if (!ACTIONS.includes(args.action)) throw new SettingFault(`There is no action ${args.action}: choose ${ACTIONS.join(', ')}.`);
-  const environment = readEnvironment();
   const owner = environment.maintenanceUrl ?? (await devState(environment.dataDir))?.adminUrl;
   const url = environment.databaseUrl ?? owner;
   if (!url) throw new SettingFault('No database is named: set PLINTH_DATABASE_URL, or start plinth dev in this folder.');
   // Handlers are to make of the events what they make of them in the worker. plinth dev keeps its key itself.
   const masterKey = environment.masterKey ?? (environment.databaseUrl === undefined ? (await keptSecrets(environment.dataDir))?.masterKey : undefined);
-  const plinth = createKernel({ modules, database: { url, max: 12, applicationName: 'plinth projections' }, keys: keysOf({ ...environment, masterKey }) });
+  const plinth = createKernel({
+    modules: await installedModules(environment),
+    database: { url, max: 12, applicationName: 'plinth projections' },
+    keys: keysOf({ ...environment, masterKey }),
+  });
   try {
     if (args.action === 'list') {
       await declareProjections(plinth);
       const rows = await plinth.asReader({}, (tx) => tx.query<Record<string, unknown>>(`select ${COLUMNS.join(', ')} from plinth.projections order by name`));
       if (args.json) return say(JSON.stringify(rows));
-      if (rows.length === 0) return say('  No module declares a projection.');
+      if (rows.length === 0) return say('  No module declares a projection. Those of your own are known by --modules or PLINTH_MODULES.');
       return table(
         COLUMNS,
         rows.map((row) => COLUMNS.map((column) => String(row[column] ?? ''))),
@@ -92,11 +96,12 @@ export const projections = defineCommand({
     restart: { type: 'boolean', description: 'Do not go on with a rebuild that was interrupted' },
     swap: { type: 'boolean', description: 'Put the new tables in place even if the same revision made others' },
     parallel: { type: 'string', default: '4', description: 'Batches at a time, 1 to 8' },
+    ...modulesArgument,
     json: { type: 'boolean', description: 'For programs' },
   },
   run: ({ args }) =>
     told(() =>
-      run({
+      run(readEnvironment(variables(args)), {
         action: args.action ?? 'list',
         name: args.name,
         reason: args.reason,

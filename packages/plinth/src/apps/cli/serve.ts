@@ -1,10 +1,11 @@
 import { defineCommand } from 'citty';
 import { ensureAdminKey, readiness } from '#apps/server/index.ts';
+import type { ModuleMap } from '#kernel/module.ts';
 import { createKernel } from '#kernel/plinth.ts';
-import { modules } from '#registry';
 import { builtConsole } from './console.ts';
 import type { Environment } from './environment.ts';
 import { readEnvironment, SettingFault } from './environment.ts';
+import { installedModules, modulesArgument, variables } from './modules.ts';
 import { dim, say, told } from './output.ts';
 import { runParts } from './process.ts';
 import { untilStopped } from './until-stopped.ts';
@@ -13,7 +14,7 @@ import { untilStopped } from './until-stopped.ts';
  * Looks before anything listens or works: a role that row security does not bind must not answer a single call, nor a server whose
  * PLINTH_ADMIN_KEY was revoked.
  */
-async function prepare(url: string, adminKey: string | undefined): Promise<void> {
+async function prepare(url: string, modules: ModuleMap, adminKey: string | undefined): Promise<void> {
   const plinth = createKernel({ modules, database: { url, max: 1, applicationName: 'plinth start' } });
   try {
     const { tiers } = await readiness(plinth as never, {});
@@ -40,7 +41,8 @@ async function serveParts(environment: Environment, parts: readonly ('server' | 
   const stopped = untilStopped(new Promise(() => {}));
   const serves = parts.includes('server');
   const consoleDirectory = serves ? builtConsole(environment) : undefined;
-  await prepare(environment.databaseUrl, serves ? environment.adminKey : undefined);
+  const modules = await installedModules(environment);
+  await prepare(environment.databaseUrl, modules, serves ? environment.adminKey : undefined);
   const { databaseUrl: serverUrl, maintenanceUrl } = environment;
   const running = await runParts({ environment, modules, serverUrl, maintenanceUrl, parts, consoleDirectory });
   try {
@@ -57,11 +59,13 @@ async function serveParts(environment: Environment, parts: readonly ('server' | 
 
 export const start = defineCommand({
   meta: { name: 'start', description: 'Serve the API and the console (and, unless --no-worker, work) on the database of PLINTH_DATABASE_URL.' },
-  args: { worker: { type: 'boolean', default: true, description: 'Also run jobs, deliveries and schedules in this process' } },
-  run: ({ args }) => told(() => serveParts(readEnvironment(), args.worker ? ['server', 'worker'] : ['server']))(undefined).then(() => process.exit()),
+  args: { worker: { type: 'boolean', default: true, description: 'Also run jobs, deliveries and schedules in this process' }, ...modulesArgument },
+  run: ({ args }) =>
+    told(() => serveParts(readEnvironment(variables(args)), args.worker ? ['server', 'worker'] : ['server']))(undefined).then(() => process.exit()),
 });
 
 export const worker = defineCommand({
   meta: { name: 'worker', description: 'Run jobs, deliveries, schedules and consumers on the database of PLINTH_DATABASE_URL.' },
-  run: () => told(() => serveParts(readEnvironment(), ['worker']))(undefined).then(() => process.exit()),
+  args: modulesArgument,
+  run: ({ args }) => told(() => serveParts(readEnvironment(variables(args)), ['worker']))(undefined).then(() => process.exit()),
 });

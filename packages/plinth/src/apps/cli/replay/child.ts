@@ -5,8 +5,8 @@
 import { appendFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { Webhook } from 'standardwebhooks';
-import { withExamples } from '../dev.ts';
 import { readEnvironment } from '../environment.ts';
+import { withExamples } from '../modules.ts';
 import { runParts } from '../process.ts';
 
 export interface ChildSettings {

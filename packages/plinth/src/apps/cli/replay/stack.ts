@@ -7,7 +7,7 @@ import { ensureAdminKey } from '#apps/server/index.ts';
 import { createServerRole, migrateUp } from '#kernel/migrate/index.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import type { DevState } from '../dev.ts';
-import { withExamples } from '../dev.ts';
+import { withExamples } from '../modules.ts';
 import type { Child } from './processes.ts';
 import { startChild } from './processes.ts';
 
