@@ -1,8 +1,8 @@
 /**
  * Runs the examples of a README. A fence ```` ```sql run ```` is sent as plinth_app in one transaction of tenant A, which is
  * committed; ```` ```ts run ```` is a program of its own in packages/plinth, which finds the server's URL in
- * PLINTH_DATABASE_URL and tenant A in PLINTH_TENANT_ID; ```` ```sql setup ```` is what the owner of a database does once, and runs
- * before the others of its page. Other fences are only shown.
+ * PLINTH_DATABASE_URL, tenant A in PLINTH_TENANT_ID and the owner's URL in PLINTH_MAINTENANCE_URL; ```` ```sql setup ```` is what the owner of a
+ * database does once, and runs before the others of its page. Other fences are only shown.
  */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -47,7 +47,7 @@ async function runProgram(text: string, database: TestDatabase): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const child = spawn(process.execPath, ['--no-warnings', '--input-type=module-typescript'], {
     cwd: join(import.meta.dirname, '../packages/plinth'),
-    env: { ...process.env, PLINTH_DATABASE_URL: database.serverUrl, PLINTH_TENANT_ID: database.tenantA },
+    env: { ...process.env, PLINTH_DATABASE_URL: database.serverUrl, PLINTH_TENANT_ID: database.tenantA, PLINTH_MAINTENANCE_URL: database.url },
     stdio: ['pipe', 'pipe', 'pipe'],
     timeout: 20_000,
   });
