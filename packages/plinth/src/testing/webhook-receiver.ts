@@ -12,6 +12,8 @@ export interface Received {
   /** Which of the secrets verified it, by position; -1 when none did. */
   verifiedBy: number[];
   headers: IncomingMessage['headers'];
+  /** With its query. */
+  path: string;
 }
 
 export interface WebhookReceiver {
@@ -75,6 +77,7 @@ export async function webhookReceiver(): Promise<WebhookReceiver> {
       data: JSON.parse(body) as Received['data'],
       verifiedBy: secrets.flatMap((secret, index) => (verifies(secret, body, request.headers) ? [index] : [])),
       headers: request.headers,
+      path: request.url ?? '',
     };
     received.push(entry);
     receiver.answer(response, entry, received.length);

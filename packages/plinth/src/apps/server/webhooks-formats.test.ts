@@ -46,7 +46,7 @@ function dispatch(by: Plinth): { stop(): Promise<void> } {
   return dispatcher({ pollMs: 50 })(runtime as unknown as WorkerRuntime);
 }
 beforeEach(async () => {
-  await server.database.admin.query('truncate plinth_webhooks.subscriptions, plinth_webhooks.attempts cascade');
+  await server.database.admin.query('truncate plinth_webhooks.subscriptions, plinth_webhooks.deliveries, plinth_webhooks.attempts cascade');
   receiver = await webhookReceiver();
   part = dispatch(plinth);
 });

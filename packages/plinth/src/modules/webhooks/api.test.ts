@@ -20,7 +20,7 @@ afterAll(async () => {
   egress.close();
   await database.drop();
 });
-beforeEach(() => database.admin.query('truncate plinth_webhooks.subscriptions, plinth_webhooks.attempts cascade'));
+beforeEach(() => database.admin.query('truncate plinth_webhooks.subscriptions, plinth_webhooks.deliveries, plinth_webhooks.attempts cascade'));
 
 const caller = (tenantId: string, scopes = ['webhooks.*']) => {
   const actor = { type: 'user', id: 'ada' } as const;

@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 beforeEach(async () => {
-  await database.admin.query('truncate plinth_webhooks.subscriptions, plinth_webhooks.attempts cascade');
+  await database.admin.query('truncate plinth_webhooks.subscriptions, plinth_webhooks.deliveries, plinth_webhooks.attempts cascade');
   lines = [];
   receiver = await webhookReceiver();
   open.push(() => receiver.close());
@@ -358,6 +358,24 @@ describe('workers that come and go', () => {
     expect(receiver.received).toHaveLength(300);
     expect(new Set(receiver.received.map((got) => got.id)).size).toBe(300);
     expect(receiver.received.every((got) => got.verifiedBy.length === 1)).toBe(true);
+  });
+});
+
+describe('during an attempt', () => {
+  test('no transaction is open, however long the receiver takes', async () => {
+    await subscribe(database.tenantA, 'orders', ['#']);
+    let go = (): void => {};
+    receiver.answer = (response) => void (go = () => response.writeHead(200).end());
+    start({ pollMs: 60_000, idleMs: 600_000 });
+    await happen(database.tenantA, 'order.created');
+    await receiver.waitFor(1);
+    const { rows } = await database.admin.query<{ asked_at: Date }>('select clock_timestamp() as asked_at');
+    // Of the worker; the pool of the test itself has no application name.
+    const begunBefore = `select state, query from pg_stat_activity where datname = current_database() and application_name <> '' and backend_type = 'client backend' and xact_start <= $1`;
+    await expect.poll(async () => (await database.admin.query(begunBefore, [rows[0]?.asked_at])).rows, { timeout: 10_000 }).toEqual([]);
+    expect(receiver.received).toHaveLength(1);
+    go();
+    await attemptsLogged(database.tenantA, 1);
   });
 });
 

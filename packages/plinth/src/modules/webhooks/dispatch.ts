@@ -5,8 +5,8 @@ import type { WorkerPart, WorkerRuntime } from '#kernel/work.ts';
 import type { ClaimedDelivery, Settlement } from './attempt.ts';
 import { attemptDelivery } from './attempt.ts';
 import { DUE } from './consumer.ts';
-import { fail } from './errors.ts';
 import { isSealedBody, revealBodies } from './format.ts';
+import { Results } from './results.ts';
 import type { HttpSender } from './sender.ts';
 import { senderOf } from './sender.ts';
 
@@ -25,56 +25,32 @@ export interface DispatchOptions {
   leaseMarginMs?: number;
   /** How long `stop` lets attempts finish before it calls them back. Default 3,000. */
   graceMs?: number;
+  /** Longest run of one statement on the database. Default 10,000. */
+  statementMs?: number;
+  /** Longest pause between the statements of a transaction: the server ends that of a process that stands still, so that others go on. Default 5,000. */
+  idleMs?: number;
 }
 
-const DEFAULTS = { concurrency: 512, perSubscription: 1000, pollMs: 1000, timeoutMs: 15_000, leaseMarginMs: 45_000, graceMs: 3000 };
-const SETTLE_AT_ONCE = 200;
-/** How long results wait for more of them where so many attempts are under way: a statement costs a millisecond before its first row. */
-const SETTLE_GATHER_MS = 5;
-const SETTLE_GATHER_FROM = 16;
-const SETTLE_TRIES = 20;
-const BUSY_MS = 20;
+const DEFAULTS = {
+  concurrency: 512,
+  perSubscription: 1000,
+  pollMs: 1000,
+  timeoutMs: 15_000,
+  leaseMarginMs: 45_000,
+  graceMs: 3000,
+  statementMs: 10_000,
+  idleMs: 5000,
+};
 /** Under load is when more than this share of the places is taken. */
 const LOAD_SHARE = 0.5;
 /** So many places, as a share of all, are given out at once under load, unless claims take less than a quarter of the time anyway. */
 const GATHER_SHARE = 1 / 3;
 const GATHER_CLAIMS = 3;
-const FORGET_SECRETS_EVERY_MS = 3_600_000;
+const TIDY_EVERY_MS = 3_600_000;
 const TELL_EVERY_MS = 60_000;
 
 const CLAIM = `select * from plinth_webhooks.claim($1, $2, $3 * interval '1 millisecond', $4, $5)`;
 const TO_TELL = 'select tenant_id, subscription_id from plinth_webhooks.lanes where warned <> told order by tenant_id, subscription_id limit 100';
-const SETTLE = 'select * from plinth_webhooks.settle($1)';
-const SETTLE_REFUSED = 'select plinth_webhooks.settle_refused($1) as ended';
-const LOG_ATTEMPT = 'select plinth_webhooks.log_attempt($1)';
-
-interface Settled {
-  delivery_id: string | null;
-  status: string | null;
-  to_tell: boolean | null;
-}
-
-/** An attempt that has ended. */
-interface Ended {
-  delivery: ClaimedDelivery;
-  settlement: Settlement;
-  startedAt: number;
-  written: () => void;
-}
-
-const LONGEST_LOGGED = 65_536;
-
-/** An attempt for the log where settle does not write it: the delivery as it was claimed, and how the attempt ended. */
-const loggedRow = ({ delivery }: Ended, settlement: Settlement): string =>
-  JSON.stringify({
-    event_id: delivery.event_id,
-    event_type: delivery.event_type,
-    attempt: delivery.attempt,
-    correlation_id: delivery.correlation_id,
-    format: delivery.format,
-    body: (delivery.stored ?? delivery.body).slice(0, LONGEST_LOGGED).toWellFormed(),
-    ...settlement,
-  });
 
 /** Sends what is due. No transaction is open during an attempt; results are written down many at once. */
 class Dispatcher {
@@ -85,22 +61,34 @@ class Dispatcher {
   readonly #stopping = new AbortController();
   readonly #callBack = new AbortController();
   readonly #running = new Set<Promise<void>>();
+  readonly #results: Results;
+  readonly #limits: { timeoutMs: number; idleMs: number };
   readonly #unlisten: () => void;
   readonly #loop: Promise<void>;
   #progress = new AbortController();
   #gathered = new AbortController();
   /** Places that came free since the last claim. */
   #freed = 0;
-  #results: Ended[] = [];
-  #flushing: Promise<void> | undefined;
   #telling: Promise<void> | undefined;
   #toldAt = 0;
-  #forgotAt = 0;
+  #tidying: Promise<void> | undefined;
+  #tidiedAt = 0;
 
   constructor(runtime: WorkerRuntime, options: DispatchOptions) {
     this.#runtime = runtime;
     const concurrency = options.concurrency ?? DEFAULTS.concurrency;
     this.#options = { ...DEFAULTS, perTenant: Math.max(1, Math.floor(concurrency * 0.75)), ...options };
+    const { timeoutMs, leaseMarginMs, pollMs, statementMs, idleMs } = this.#options;
+    this.#limits = { timeoutMs: statementMs, idleMs };
+    this.#results = new Results(runtime, {
+      leaseMs: timeoutMs + leaseMarginMs,
+      pollMs,
+      limits: this.#limits,
+      underWay: () => this.#running.size,
+      stopping: this.#stopping.signal,
+      hurry: this.#callBack.signal,
+      onToTell: () => this.#tell(),
+    });
     this.#holder = runtime.plinth.newId();
     this.#sender = senderOf(runtime.services.adapters);
     // Listening all the time, not only between two looks: a hint that comes while one is under way must cause the next.
@@ -117,8 +105,8 @@ class Dispatcher {
     await Promise.race([finished, this.#runtime.wake.next([], this.#options.graceMs)]);
     this.#callBack.abort(new Error('the worker shuts down'));
     await finished;
-    await this.#flushing;
     await this.#telling;
+    await this.#tidying;
   }
 
   async #run(): Promise<void> {
@@ -132,6 +120,7 @@ class Dispatcher {
       for (const delivery of claimed) this.#start(delivery);
       // What another process found and died before it could tell.
       if (this.#runtime.services.clock.now() - this.#toldAt > TELL_EVERY_MS) this.#tell();
+      if (this.#runtime.services.clock.now() - this.#tidiedAt > TIDY_EVERY_MS) this.#tidy();
       // Without a free place nothing can be taken; without a claim nothing is due, until an attempt ends, a hint comes or time passes.
       const more = claimed.length > 0 && this.#running.size < this.#options.concurrency;
       if (!more) await this.#runtime.wake.next([], this.#options.pollMs, AbortSignal.any([this.#stopping.signal, this.#progress.signal]));
@@ -154,13 +143,9 @@ class Dispatcher {
     const { concurrency, perSubscription, perTenant, timeoutMs, leaseMarginMs } = this.#options;
     const free = concurrency - this.#running.size;
     if (free <= 0) return [];
-    const now = this.#runtime.services.clock.now();
-    const forget = now - this.#forgotAt > FORGET_SECRETS_EVERY_MS;
-    const claimed = await this.#runtime.plinth.asWorker({}, async (tx) => {
-      if (forget) await tx.query('select plinth_webhooks.forget_secrets()');
-      return tx.query<ClaimedDelivery>(CLAIM, [free, perSubscription, timeoutMs + leaseMarginMs, this.#holder, perTenant]);
-    });
-    if (forget) this.#forgotAt = now;
+    const claimed = await this.#runtime.plinth.asWorker(this.#limits, (tx) =>
+      tx.query<ClaimedDelivery>(CLAIM, [free, perSubscription, timeoutMs + leaseMarginMs, this.#holder, perTenant]),
+    );
     return this.#reveal(claimed);
   }
 
@@ -170,7 +155,7 @@ class Dispatcher {
     if (sealed.length === 0) return claimed;
     const unreadable = (delivery: ClaimedDelivery, error: unknown): ClaimedDelivery => ({ ...delivery, unreadable: error });
     const shown = await this.#runtime.plinth
-      .asWorker({ readOnly: true }, (tx) => revealBodies(tx, sealed, unreadable))
+      .asWorker({ readOnly: true, ...this.#limits }, (tx) => revealBodies(tx, sealed, unreadable))
       .catch((error: unknown) => sealed.map((delivery) => unreadable(delivery, error)));
     const byId = new Map(shown.map((delivery) => [delivery.lease_id, delivery]));
     return claimed.map((delivery) => {
@@ -181,7 +166,7 @@ class Dispatcher {
 
   #start(delivery: ClaimedDelivery): void {
     const startedAt = this.#runtime.services.clock.now();
-    const attempt = this.#attempt(delivery).then((settlement) => this.#finish(delivery, settlement, startedAt));
+    const attempt = this.#attempt(delivery).then((settlement) => this.#results.write(delivery, settlement, startedAt));
     const running: Promise<void> = attempt.finally(() => {
       this.#running.delete(running);
       this.#freed += 1;
@@ -231,89 +216,13 @@ class Dispatcher {
     this.#runtime.services.log.warn(fields, `webhooks: attempt failed: ${message}`);
   }
 
-  /** Resolves when the result is in the database, or was given up: the place of the attempt is free only then. */
-  #finish(delivery: ClaimedDelivery, settlement: Settlement, startedAt: number): Promise<void> {
-    return new Promise((written) => {
-      this.#results.push({ delivery, settlement, startedAt, written });
-      this.#flushing ??= this.#flush();
-    });
-  }
-
-  async #flush(): Promise<void> {
-    while (this.#results.length > 0) {
-      if (this.#running.size >= SETTLE_GATHER_FROM && this.#results.length < SETTLE_AT_ONCE)
-        await this.#runtime.wake.next([], SETTLE_GATHER_MS, this.#stopping.signal);
-      const now = this.#runtime.services.clock.now();
-      const ended = this.#results.splice(0, SETTLE_AT_ONCE);
-      for (const one of ended) one.settlement.age_ms = now - one.startedAt;
-      await this.#settle(ended);
-      for (const { written } of ended) written();
-    }
-    this.#flushing = undefined;
-  }
-
-  /** Tries until the lease has run out; then the delivery is due again and will be sent again, under the same webhook-id. */
-  async #settle(asked: readonly Ended[]): Promise<void> {
-    let rows = asked;
-    for (let tries = 0; tries < SETTLE_TRIES; tries++) {
-      try {
-        const given = JSON.stringify(rows.map(({ settlement }) => settlement));
-        const settled = await this.#runtime.plinth.asWorker({}, (tx) => tx.query<Settled>(SETTLE, [given]));
-        const busy = new Set(settled.flatMap((row) => (row.status === 'busy' ? [row.delivery_id] : [])));
-        await this.#account(settled, rows);
-        if (busy.size === 0) return;
-        // Somebody holds the lane, in most cases for no longer than a statement.
-        rows = rows.filter((row) => busy.has(row.settlement.id));
-        await this.#runtime.wake.next([], Math.min(BUSY_MS * 2 ** tries, this.#options.pollMs));
-      } catch (error) {
-        const { code } = toPlinthError(error);
-        this.#troubled('could not write results', error);
-        if (code === 'kernel_unavailable' || code === 'kernel_serialization' || code === 'kernel_timeout') {
-          await this.#runtime.wake.next([], this.#options.pollMs);
-          continue;
-        }
-        // One row that the database refuses must not cost the others their result.
-        if (rows.length > 1) for (const row of rows) await this.#settle([row]);
-        else if (rows[0]) await this.#endRefused(rows[0], error).catch((fault: unknown) => this.#troubled('could not end an attempt', fault));
-        return;
-      }
-    }
-  }
-
-  /** A result that the database refuses would be refused again, after another request: the attempt is written without it, and the delivery ends. */
-  async #endRefused(ended: Ended, cause: unknown): Promise<void> {
-    const { tenant_id, id, lease_id, subscription_id, lane_key, outcome, url = '' } = ended.settlement;
-    if (outcome === 'returned' || toPlinthError(cause).code !== 'kernel_invalid_input') return;
-    const refused = fail('result_refused', { cause });
-    const row = {
-      tenant_id,
-      id,
-      lease_id,
-      subscription_id,
-      lane_key,
-      outcome,
-      url,
-      error_code: refused.code,
-      error_message: `${refused.message}. ${refused.wayOut}`,
-    };
-    await this.#runtime.plinth.asWorker({}, (tx) => tx.query(SETTLE_REFUSED, [loggedRow(ended, row)]));
-    this.#runtime.services.log.error(
-      { module: 'webhooks', tenant_id, subscription_id, delivery_id: id, outcome, code: refused.code, detail: String((cause as Error).cause ?? cause) },
-      'webhooks: the result of an attempt could not be written; its delivery is not tried again',
-    );
-  }
-
-  async #account(settled: readonly Settled[], asked: readonly Ended[]): Promise<void> {
-    const deleted = new Set(settled.flatMap((row) => (row.status === 'deleted' ? [row.delivery_id] : [])));
-    const accepted = settled.filter((row) => row.delivery_id !== null).length;
-    if (accepted < asked.length)
-      this.#runtime.services.log.warn({ module: 'webhooks', lost: asked.length - accepted }, 'webhooks: results came after the lease had ended');
-    if (settled.some((row) => row.to_tell)) this.#tell();
-    for (const ended of asked)
-      if (deleted.has(ended.settlement.id))
-        await this.#runtime.plinth
-          .asWorker({}, (tx) => tx.query(LOG_ATTEMPT, [loggedRow(ended, ended.settlement)]))
-          .catch((error: unknown) => this.#troubled('could not log an attempt of a deleted subscription', error));
+  /** In a transaction of its own: what is due does not wait for it. */
+  #tidy(): void {
+    this.#tidiedAt = this.#runtime.services.clock.now();
+    this.#tidying = this.#runtime.plinth
+      .asWorker(this.#limits, (tx) => tx.query('select plinth_webhooks.forget_secrets(), plinth_webhooks.sweep_deliveries()'))
+      .then(() => {})
+      .catch((error: unknown) => void this.#troubled('could not tidy up', error));
   }
 
   /** Tells tenants of subscriptions that fail or were disabled: an audit entry and an event, in one transaction with the note that it was done. */
@@ -326,9 +235,9 @@ class Dispatcher {
   }
 
   async #tellAll(): Promise<void> {
-    const lanes = await this.#runtime.plinth.asWorker({}, (tx) => tx.query<{ tenant_id: string; subscription_id: string }>(TO_TELL));
+    const lanes = await this.#runtime.plinth.asWorker(this.#limits, (tx) => tx.query<{ tenant_id: string; subscription_id: string }>(TO_TELL));
     for (const { tenant_id: tenantId, subscription_id: id } of lanes) {
-      await this.#runtime.plinth.transaction({ tenantId, actor: { type: 'system', id: 'webhooks' } }, async (tx) => {
+      await this.#runtime.plinth.transaction({ tenantId, actor: { type: 'system', id: 'webhooks' }, ...this.#limits }, async (tx) => {
         const [told] = await tx.query<{ stage: number | null }>('select plinth_webhooks.tell($1) as stage', [id]);
         if (!told?.stage) return;
         this.#runtime.services.log.warn({ module: 'webhooks', tenant_id: tenantId, subscription_id: id, stage: told.stage }, 'webhooks: subscription fails');

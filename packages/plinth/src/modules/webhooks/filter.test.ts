@@ -15,7 +15,7 @@ beforeAll(async () => {
   b = database.tenantB;
 });
 afterAll(() => database.drop());
-beforeEach(() => database.admin.query('truncate plinth_webhooks.subscriptions cascade'));
+beforeEach(() => database.admin.query('truncate plinth_webhooks.subscriptions, plinth_webhooks.deliveries cascade'));
 
 const as = <Row>(tenantId: string, text: string, values: unknown[] = []) =>
   database.plinth.transaction({ tenantId, actor: { type: 'user', id: 'ada' } }, (tx) => tx.query<Row>(text, values));
@@ -216,7 +216,7 @@ test(`whatever a payload holds, no filter fails on it: it matches or it does not
   const accepted: string[] = [];
   for (const path of paths) {
     if ((await refusal(path)) === 'accepted') accepted.push(path);
-    await database.admin.query('truncate plinth_webhooks.subscriptions cascade');
+    await database.admin.query('truncate plinth_webhooks.subscriptions, plinth_webhooks.deliveries cascade');
   }
   expect(accepted.length).toBeGreaterThan(8);
   const extreme = fc.constantFrom('1e400', '-1e-400', '99999999999999999999999999', '""', '"2026-13-45"', 'null', '[[[[]]]]', '{"b": {"c": [1]}}');

@@ -16,7 +16,9 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 beforeEach(() =>
-  database.admin.query('truncate plinth_webhooks.subscriptions, plinth_webhooks.attempts, plinth_webhooks.flights, plinth_webhooks.tenant_limits cascade'),
+  database.admin.query(
+    'truncate plinth_webhooks.subscriptions, plinth_webhooks.deliveries, plinth_webhooks.attempts, plinth_webhooks.flights, plinth_webhooks.tenant_limits cascade',
+  ),
 );
 
 async function lane(name: string, policy = '', tenantId = a): Promise<string> {

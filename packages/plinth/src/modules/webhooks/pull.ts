@@ -7,6 +7,8 @@ import { loopPart } from './loop-part.ts';
 
 /** Longest wait of what is to be appended when no hint came. */
 const EVERY_MS = 1_000;
+/** A process that hangs or stands still must not keep what it has locked. */
+const LIMITS = { timeoutMs: 30_000, idleMs: 5_000 };
 
 /** Hint that messages were appended to the lane of a pulled subscription. */
 export const pulledSignal = (subscriptionId: string): string => `webhooks.pulled:${subscriptionId}`;
@@ -18,7 +20,7 @@ async function run({ plinth, services, wake }: WorkerRuntime, stopping: AbortSig
     const looked = new AbortController();
     const hinted = wake.next([DUE], EVERY_MS, AbortSignal.any([stopping, looked.signal]));
     try {
-      const lanes = await plinth.asWorker({}, async (tx) => {
+      const lanes = await plinth.asWorker(LIMITS, async (tx) => {
         const rows = await tx.query<{ subscription_id: string }>('select subscription_id from plinth_webhooks.append_pulled()');
         for (const { subscription_id: id } of rows) tx.signal(pulledSignal(id));
         return rows;

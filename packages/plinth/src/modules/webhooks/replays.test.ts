@@ -15,7 +15,7 @@ beforeAll(async () => {
   b = database.tenantB;
 });
 afterAll(() => database.drop());
-beforeEach(() => database.admin.query('truncate plinth_webhooks.subscriptions cascade'));
+beforeEach(() => database.admin.query('truncate plinth_webhooks.subscriptions, plinth_webhooks.deliveries cascade'));
 
 const as = <Row>(tenantId: string, text: string, values: unknown[] = []) =>
   database.plinth.transaction({ tenantId, actor: { type: 'user', id: 'ada' } }, (tx) => tx.query<Row>(text, values));

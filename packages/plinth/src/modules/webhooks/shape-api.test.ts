@@ -14,7 +14,7 @@ beforeAll(async () => {
   database = await testDatabase('webhooks_shape_api');
 });
 afterAll(() => database.drop());
-beforeEach(() => database.admin.query('truncate plinth_webhooks.subscriptions cascade'));
+beforeEach(() => database.admin.query('truncate plinth_webhooks.subscriptions, plinth_webhooks.deliveries cascade'));
 
 const caller = (tenantId: string, scopes = ['webhooks.*']) => {
   const actor = { type: 'user', id: 'ada' } as const;

@@ -1,6 +1,7 @@
 -- Moves what waits for pulled subscriptions into their lanes, in the order of the feed. Whoever appends holds the row of the lane until COMMIT, so a reader
 -- sees positions without gaps, and what the fan-out commits late gets a later position instead of being missed. The order of a key holds because
--- its deliveries are made by transactions that follow each other: when one can be seen, so can those before it.
+-- its deliveries are made by transactions that follow each other: when one can be seen, so can those before it. What a tenant's open transaction holds is
+-- not waited for, because the lanes of others would wait as well: of its lane, what is before goes on.
 create or replace function plinth_webhooks.append_pulled(p_limit integer default 1000) returns table (tenant_id uuid, subscription_id uuid, appended integer)
 language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
@@ -20,15 +21,20 @@ begin
     limit 100 for no key update of n skip locked
   loop
     with next as materialized (
-      select w.id from (
+      select w.id, w.seq from (
         (select d.id, d.seq from plinth_webhooks.deliveries d
          where d.tenant_id = _lane.tenant_id and d.subscription_id = _lane.subscription_id and d.lane_key = '' and d.status <> 'failed' order by d.lane_key, d.seq limit p_limit)
         union
         (select d.id, d.seq from plinth_webhooks.deliveries d
          where d.tenant_id = _lane.tenant_id and d.subscription_id = _lane.subscription_id and d.due_at < 'infinity' order by d.due_at limit 100)) w
       order by w.seq limit p_limit
+    ), held as materialized (
+      select h.id from next n cross join lateral (
+        select d.id from plinth_webhooks.deliveries d where d.tenant_id = _lane.tenant_id and d.id = n.id limit 1 for update skip locked) h
     ), taken as (
-      delete from plinth_webhooks.deliveries d using next n where d.tenant_id = _lane.tenant_id and d.id = n.id
+      delete from plinth_webhooks.deliveries d
+      using (select n.id from next n where n.seq < coalesce((select min(x.seq) from next x where x.id not in (select h.id from held h)), 9223372036854775807)) n
+      where d.tenant_id = _lane.tenant_id and d.id = n.id
       returning d.id, d.event_id, d.event_type, d.body, d.format, d.correlation_id, d.causation_id, d.seq
     ), written as (
       insert into plinth_webhooks.pulled_messages (tenant_id, subscription_id, position, delivery_id, event_id, event_type, body, correlation_id, causation_id)

@@ -1,19 +1,22 @@
 -- Goes from subscription to subscription by one index probe each and gives places out in turns: each tenant gets its next place before any
 -- other gets two more, and within a tenant each subscription likewise. What is under way counts, so a tenant with many subscriptions or slow
 -- receivers has no more places than one that is waiting for some. Claims run one after the other (an advisory lock, a few milliseconds), which makes
--- windows and throttles exact under many dispatchers; nothing that a tenant locks is waited for. A delivery is not written by being claimed.
+-- windows and throttles exact under many dispatchers. Who does not get the lock within two seconds raises, and comes again; nothing that a tenant
+-- locks is waited for. A delivery is not written by being claimed.
 -- Planner settings are fixed because the tables empty and fill faster than their statistics follow: rows of tables are looked up one by one by their
 -- key (lateral, limit 1), lists are joined by hash, and nothing is sorted that an index has in order: analyzed while nothing waited, deliveries were
 -- otherwise read whole and sorted for every lane (2 to 5 ms a delivery instead of 0.1, until the next analyze).
 create or replace function plinth_webhooks.claim(p_limit integer, p_per_subscription integer default 1000, p_lease interval default interval '60 seconds', p_holder uuid default null, p_per_tenant integer default 1000000)
 returns table (tenant_id uuid, id uuid, lease_id uuid, subscription_id uuid, lane_key text, url text, secrets text[], event_id uuid, event_type text, body text, attempt integer, correlation_id uuid, signing text, format text, reveal boolean)
 language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_nestloop = off set enable_mergejoin = off set enable_sort = off set enable_incremental_sort = off
-set plan_cache_mode = force_generic_plan
+set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
   _now timestamptz;
 begin
+  -- A dispatcher that reads its rows no further (it stands still, the network is gone) must not keep the lock: the server gives up sending.
+  perform set_config('tcp_user_timeout', '10000', true);
   perform pg_advisory_xact_lock(7305808869231650915);
   _now := clock_timestamp();
   if exists (select from plinth_webhooks.held_back) then

@@ -1,5 +1,5 @@
 -- What results mean for lanes, and for the deliveries that were not delivered: breakers, windows, pauses, warnings, retries. Asked by settle when something
--- failed or a lane is in trouble, before the results land, in the same transaction; settle holds the lanes. The leases are locked, so that nobody
+-- failed or a lane is in trouble, before the results land, in the same transaction; settle holds the lanes and the deliveries. The leases are locked, so that nobody
 -- takes them over between this and their end. A delivery that was withheld while it was under way (withhold_internal) stays given up.
 create or replace function plinth_webhooks.judge(p_rows jsonb, p_busy uuid[]) returns boolean
 language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -15,7 +15,7 @@ begin
     select f.attempt, f.probe, g.* from given g cross join lateral (
       select f.attempt, f.probe from plinth_webhooks.flights f
       where f.tenant_id = g.tenant_id and f.subscription_id = g.subscription_id and f.delivery_id = g.id and f.lease_id = g.lease_id limit 1 for update) f
-    where g.subscription_id <> all (p_busy)
+    where g.id <> all (p_busy)
   ), held as materialized (
     select d.subscription_id, d.lane_key, d.step, d.due_at, s.poison, l.attempt, l.probe, l.tenant_id, l.id, l.outcome, l.retry_after_ms, l.response_code, l.error_code,
       l.error_message, p.delay,
@@ -83,9 +83,14 @@ begin
       told = case when j.new_since is null and j.disable_reason is null then 0 else j.told end
     from judged j where n.tenant_id = j.tenant_id and n.subscription_id = j.subscription_id
     returning n.warned <> n.told as to_tell
+  ), doomed as materialized (
+    -- Held by settle, which has looked whether this may come. Where it came in between, the next failure disables.
+    select s.tenant_id, s.id, j.disable_reason from judged j cross join lateral (
+      select s.tenant_id, s.id from plinth_webhooks.subscriptions s where s.tenant_id = j.tenant_id and s.id = j.subscription_id and s.enabled limit 1 for no key update skip locked) s
+    where j.disable_reason is not null
   ), disabled as (
-    update plinth_webhooks.subscriptions s set enabled = false, disabled_at = clock_timestamp(), disabled_reason = j.disable_reason, updated_at = clock_timestamp()
-    from judged j where j.disable_reason is not null and s.tenant_id = j.tenant_id and s.id = j.subscription_id and s.enabled
+    update plinth_webhooks.subscriptions s set enabled = false, disabled_at = clock_timestamp(), disabled_reason = d.disable_reason, updated_at = clock_timestamp()
+    from doomed d where s.tenant_id = d.tenant_id and s.id = d.id
   ), stayed as (
     update plinth_webhooks.deliveries d
     set status = case when not h.dead then 'pending' when h.lane_key is not null and h.poison = 'block' then 'blocked' else 'failed' end,
@@ -104,4 +109,4 @@ begin
 end
 $$;
 comment on function plinth_webhooks.judge(jsonb, uuid[]) is
-  'What results, as settle takes them, mean for lanes and for deliveries that were not delivered; those of the subscriptions in p_busy are left out. True when a tenant is to be told that a subscription fails.';
+  'What results, as settle takes them, mean for lanes and for deliveries that were not delivered; deliveries in p_busy are left out. True when a tenant is to be told that a subscription fails.';

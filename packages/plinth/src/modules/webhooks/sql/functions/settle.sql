@@ -5,8 +5,9 @@
 --   returned  -> may be taken again at once, as if it had not been claimed; nothing is logged
 -- The delivery may be gone, with its subscription: it comes back as deleted, for log_attempt.
 -- Lanes are written only where something failed or a failing one recovers (judge); ordered lanes are locked, because the next of the key is made due.
--- Lanes that somebody else holds are not waited for: their rows come back as busy, to be settled again. Nearly always everything was delivered
--- by lanes that are well: then a look at the lanes and one short statement are all.
+-- Nothing that a tenant's transaction may hold is waited for, be it a lane, a delivery, or a subscription that is to be disabled: results of others would
+-- wait as well. Such rows come back as busy, to be settled again. Nearly always everything was delivered by lanes that are well: then a look at the lanes
+-- and one short statement are all.
 create or replace function plinth_webhooks.settle(p_rows jsonb)
 returns table (delivery_id uuid, status text, to_tell boolean)
 language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -17,29 +18,54 @@ declare
   _trouble boolean;
   _ordered boolean;
   _busy uuid[];
+  _locked uuid[];
   _ids uuid[];
   _ends text[];
   _deleted uuid[];
   _flights tid[];
   _delivered tid[];
 begin
-  with asked as materialized (
-    select g.tenant_id, g.subscription_id, bool_or(g.outcome <> 'delivered') as trouble, bool_or(g.lane_key is not null) as ordered
-    from jsonb_to_recordset(p_rows) as g (tenant_id uuid, subscription_id uuid, outcome text, lane_key text) group by g.tenant_id, g.subscription_id
+  with given as materialized (
+    select * from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, subscription_id uuid, outcome text, lane_key text)
+  ), asked as materialized (
+    select g.tenant_id, g.subscription_id, bool_or(g.outcome <> 'delivered') as trouble, bool_or(g.lane_key is not null) as ordered,
+      bool_or(g.outcome = 'gone') as gone, count(*) filter (where g.outcome in ('failed', 'gone')) as failed
+    from given g group by g.tenant_id, g.subscription_id
   ), needed as materialized (
-    select a.tenant_id, a.subscription_id, a.ordered, a.trouble or n.troubled as trouble from asked a
-    cross join lateral (select n.troubled from plinth_webhooks.lanes n where n.tenant_id = a.tenant_id and n.subscription_id = a.subscription_id limit 1) n
+    select a.tenant_id, a.subscription_id, a.ordered, a.trouble or n.troubled as trouble, a.gone or a.failed > 0 and exists (
+        select from plinth_webhooks.subscriptions s where s.tenant_id = a.tenant_id and s.id = a.subscription_id and s.enabled
+          and n.failure_count + a.failed >= s.disable_after_failures and coalesce(n.failing_since, clock_timestamp()) <= clock_timestamp() - s.disable_after) as disables
+    from asked a
+    cross join lateral (select n.troubled, n.failure_count, n.failing_since from plinth_webhooks.lanes n where n.tenant_id = a.tenant_id and n.subscription_id = a.subscription_id limit 1) n
     where a.trouble or a.ordered or n.troubled
   ), held as materialized (
     select n.subscription_id from needed d cross join lateral (
       select n.subscription_id from plinth_webhooks.lanes n where n.tenant_id = d.tenant_id and n.subscription_id = d.subscription_id limit 1 for no key update skip locked) n
+  ), held_to_disable as materialized (
+    select s.id from needed d cross join lateral (
+      select s.id from plinth_webhooks.subscriptions s where s.tenant_id = d.tenant_id and s.id = d.subscription_id limit 1 for no key update skip locked) s
+    where d.disables
+  ), busy as materialized (
+    select d.subscription_id from needed d
+    where d.subscription_id not in (select h.subscription_id from held h) or d.disables and d.subscription_id not in (select h.id from held_to_disable h)
   )
   select coalesce(bool_or(d.trouble), false), coalesce(bool_or(d.ordered), false),
-    coalesce(array_agg(d.subscription_id) filter (where d.subscription_id not in (select h.subscription_id from held h)), '{}')
+    coalesce((select array_agg(g.id) from given g where g.subscription_id in (select b.subscription_id from busy b)), '{}')
   into _trouble, _ordered, _busy from needed d;
 
-  if _trouble and plinth_webhooks.judge(p_rows, _busy) then
-    return query select null::uuid, null::text, true;
+  if _trouble then
+    -- What is judged is ended below: the two must agree on what somebody else holds.
+    with given as materialized (
+      select g.tenant_id, g.id from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid) where g.id <> all (_busy)
+    ), held as materialized (
+      select d.id from given g cross join lateral (
+        select d.id from plinth_webhooks.deliveries d where d.tenant_id = g.tenant_id and d.id = g.id limit 1 for update skip locked) d
+    )
+    select _busy || coalesce(array_agg(g.id), '{}') into _busy from given g
+    where g.id not in (select h.id from held h) and exists (select from plinth_webhooks.deliveries d where d.tenant_id = g.tenant_id and d.id = g.id);
+    if plinth_webhooks.judge(p_rows, _busy) then
+      return query select null::uuid, null::text, true;
+    end if;
   end if;
 
   -- Looked up one by one and deleted by their place: a join would begin with the tables whenever they were last analyzed while nothing waited.
@@ -51,11 +77,15 @@ begin
     select g.*, f.place, f.attempt from given g cross join lateral (
       select f.ctid as place, f.attempt from plinth_webhooks.flights f
       where f.tenant_id = g.tenant_id and f.subscription_id = g.subscription_id and f.delivery_id = g.id and f.lease_id = g.lease_id limit 1 for update) f
-    where g.subscription_id <> all (_busy)
+    where g.id <> all (_busy)
   ), ended as materialized (
     select l.*, d.place as queued_at, d.status as now, d.event_id, d.event_type, d.body, d.format, d.correlation_id from landed l cross join lateral (
       select d.ctid as place, d.status, d.event_id, d.event_type, d.body, d.format, d.correlation_id from plinth_webhooks.deliveries d
-      where d.tenant_id = l.tenant_id and d.id = l.id limit 1 for update) d
+      where d.tenant_id = l.tenant_id and d.id = l.id limit 1 for update skip locked) d
+  ), missed as materialized (
+    -- Locked by somebody else, or gone.
+    select l.id, l.place, exists (select from plinth_webhooks.deliveries d where d.tenant_id = l.tenant_id and d.id = l.id) as locked
+    from landed l where l.id not in (select e.id from ended e)
   ), logged as (
     insert into plinth_webhooks.attempts (tenant_id, delivery_id, subscription_id, event_id, event_type, attempt, status, attempted_at, url, response_code, response_time_ms,
       error_code, error_message, request_headers, request_body, response_headers, response_body, timings, correlation_id, causation_id)
@@ -64,9 +94,10 @@ begin
       left(plinth_webhooks.sent_body(e.format, e.body), 16384), e.response_headers, e.response_body, e.timings, e.correlation_id, e.event_id
     from ended e where e.outcome <> 'returned'
   )
-  select array_agg(e.id), array_agg(case when e.outcome = 'delivered' then 'delivered' else e.now end), (select array_agg(l.place) from landed l),
-    array_agg(e.queued_at) filter (where e.outcome = 'delivered'), (select array_agg(l.id) from landed l where l.id not in (select x.id from ended x))
-  into _ids, _ends, _flights, _delivered, _deleted from ended e;
+  select array_agg(e.id), array_agg(case when e.outcome = 'delivered' then 'delivered' else e.now end),
+    array_agg(e.place) || (select array_agg(m.place) from missed m where not m.locked), array_agg(e.queued_at) filter (where e.outcome = 'delivered'),
+    (select array_agg(m.id) from missed m where not m.locked), (select array_agg(m.id) from missed m where m.locked)
+  into _ids, _ends, _flights, _delivered, _deleted, _locked from ended e;
 
   perform plinth_webhooks.remove_settled(_flights, _delivered);
   return query
@@ -74,12 +105,12 @@ begin
   union all
   select d.id, 'deleted', null from unnest(_deleted) as d (id)
   union all
-  select g.id, 'busy', null from jsonb_to_recordset(p_rows) as g (id uuid, subscription_id uuid) where g.subscription_id = any (_busy) and _busy <> '{}';
+  select b.id, 'busy', null from unnest(_busy || _locked) as b (id);
 
   if _ordered then
     perform plinth_webhooks.promote(k.tenant_id, k.subscription_id, k.lane_key)
-    from (select distinct g.tenant_id, g.subscription_id, g.lane_key from jsonb_to_recordset(p_rows) as g (tenant_id uuid, subscription_id uuid, lane_key text)
-      where g.lane_key is not null and g.subscription_id <> all (_busy)) k;
+    from (select distinct g.tenant_id, g.subscription_id, g.lane_key from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, subscription_id uuid, lane_key text)
+      where g.lane_key is not null and g.id <> all (_busy)) k;
   end if;
 end
 $$;

@@ -71,6 +71,7 @@ create table plinth_webhooks.deliveries (
   tenant_id uuid not null,
   -- Also the webhook-id that the receiver sees, on every attempt. Made from event and subscription (delivery_id), so that a replay has it again.
   id uuid not null default plinth_kernel.uuid_v7(),
+  -- No foreign key: it would make the fan-out of all tenants wait for whoever is deleting a subscription. See sweep_deliveries.
   subscription_id uuid not null,
   event_id uuid,
   event_type text not null,
@@ -96,7 +97,6 @@ create table plinth_webhooks.deliveries (
   causation_id uuid default plinth_kernel.causation_id(),
   xact xid8 not null default pg_current_xact_id(),
   created_at timestamptz not null default clock_timestamp(),
-  foreign key (tenant_id, subscription_id) references plinth_webhooks.subscriptions on delete cascade,
   constraint failed_is_finished check ((status = 'failed') = (finished_at is not null)),
   constraint only_pending_is_due check (status = 'pending' or due_at = 'infinity')
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);

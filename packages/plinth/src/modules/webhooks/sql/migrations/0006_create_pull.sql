@@ -39,7 +39,8 @@ create table plinth_webhooks.pulled_messages (
   xact xid8 not null default pg_current_xact_id(),
   created_at timestamptz not null default clock_timestamp(),
   primary key (tenant_id, subscription_id, position),
-  foreign key (tenant_id, subscription_id) references plinth_webhooks.subscriptions on delete cascade
+  -- Not to the subscription, which a tenant's open transaction may hold: whoever appends holds this row already.
+  foreign key (tenant_id, subscription_id) references plinth_webhooks.pull_lanes on delete cascade
 );
 create index pulled_messages_by_age on plinth_webhooks.pulled_messages (created_at);
 create index pulled_messages_by_correlation on plinth_webhooks.pulled_messages (tenant_id, correlation_id, position);
