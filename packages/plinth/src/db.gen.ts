@@ -276,7 +276,7 @@ export interface EventStreamsView {
   updated_at: Date;
 }
 
-/** Subscriptions of the tenant of the transaction to its events, without their secrets, and the state of the way to each: breaker (closed, open, half_open), paused_until, in_flight_now (attempts at a time that the receiver is trusted with). org_id is tenant_id. public_keys are those of signatures v1a, newest first. public_only: gets events of public types only. Of one that is pulled: pull_tail is the position of its last message, pull_read_to the highest that a reader went on from (noted within ten seconds), pull_unread what is between. */
+/** Subscriptions of the tenant of the transaction to its events, without their secrets, and the state of the way to each: breaker (closed, open, half_open), paused_until, in_flight_now (attempts at a time that the receiver is trusted with), rate_now (attempts a second, where it or rate_per_second limits them). org_id is tenant_id. public_keys are those of signatures v1a, newest first. public_only: gets events of public types only. Of one that is pulled: pull_tail is the position of its last message, pull_read_to the highest that a reader went on from (noted within ten seconds), pull_unread what is between. */
 export interface EventSubscriptionsView {
   id: string | null;
   tenant_id: string | null;
@@ -318,6 +318,7 @@ export interface EventSubscriptionsView {
   pull_unread: string | null;
   pull_read_at: Date | null;
   public_keys: string[] | null;
+  rate_now: number | null;
 }
 
 /** Registered event types, all versions: the tenant's own, and common ones (tenant_id null). A version with deprecated_at should no longer be written; the fields that one with personal marks are encrypted in payloads of every version. */
@@ -1922,6 +1923,14 @@ export interface WebhooksLanesTable {
   window_done: Generated<number>;
   tokens: number | null;
   refilled_at: Date | null;
+  /** Attempts a second that the receiver was trusted with at limited_at; null: it never answered 429, or long ago. rate_ceiling is where it did. */
+  rate: number | null;
+  rate_ceiling: number | null;
+  /** Delivered since limited_at. */
+  rate_done: Generated<number>;
+  limited_at: Date | null;
+  /** The last pause after a 429 or 503 that asked for none; doubled by the next one, 0 after a success. */
+  pause_seconds: Generated<number>;
   /** Highest stage of the present failing spell: 50, 70, 90 percent of the way to being disabled, 100 disabled; told is what the tenant was told of. */
   warned: Generated<number>;
   told: Generated<number>;

@@ -56,6 +56,7 @@ const subscription = z.object({
   breaker: z.enum(['closed', 'open', 'half_open']),
   paused_until: time,
   in_flight_now: z.number().int(),
+  rate_now: z.number().nullable(),
   pull_tail: z.number().int().nullable(),
   pull_read_to: z.number().int().nullable(),
   pull_unread: z.number().int().nullable(),

@@ -118,6 +118,8 @@ describe('throttles', () => {
       const claimed = await simulation.claim(64, HOLDER);
       await simulation.advance(400);
       await simulation.settle(claimed.map((one) => ({ claimed: one, answer: one === claimed[0] ? answer : { outcome: 'delivered' } })));
+      // Longer than the pause.
+      await simulation.advance(5);
       return claimed.length;
     };
     expect(await round({ outcome: 'failed', response_code: 429 })).toBe(8);
@@ -125,6 +127,113 @@ describe('throttles', () => {
     const grows: number[] = [];
     for (let i = 0; i < 7; i++) grows.push(await round({ outcome: 'delivered' }));
     expect(grows).toEqual([2, 3, 4, 5, 6, 7, 8]);
+  });
+});
+
+describe('a receiver that answers 429', () => {
+  /** Takes so many a second, and as many at once. */
+  const bucket = (rate: number) => {
+    let [tokens, at] = [rate, Number.NEGATIVE_INFINITY];
+    return (now: number): boolean => {
+      tokens = Math.min(rate, tokens + rate * Math.max(0, now - at));
+      at = Math.max(at, now);
+      if (tokens < 1) return false;
+      tokens -= 1;
+      return true;
+    };
+  };
+  const LATENCY_S = 0.05;
+  const refused = { outcome: 'failed', response_code: 429, response_time_ms: 50, age_ms: 50 } as const;
+  const rateOf = async (id: string) =>
+    (await database.admin.query<{ rate: number | null }>('select rate_now as rate from plinth.event_subscriptions where id = $1', [id])).rows[0]?.rate ?? null;
+
+  test('is sent what it takes, and nearly no more: all is delivered', { timeout: 180_000 }, async () => {
+    const id = await lane('ten a second');
+    await backlog(database.admin, id, 800);
+    const simulation = new Simulation(database.admin);
+    const takes = bucket(10);
+    const arrivals: { at: number; taken: boolean }[] = [];
+    while (await simulation.waiting()) {
+      const claimed = (await simulation.claim(64, HOLDER)).map((one) => ({ one, taken: takes(one.at) }));
+      arrivals.push(...claimed.map(({ one: { at }, taken }) => ({ at, taken })));
+      await simulation.advance(LATENCY_S);
+      await simulation.settle(
+        claimed.map(({ one, taken }) => ({ claimed: one, answer: taken ? { outcome: 'delivered', response_time_ms: 50, age_ms: 50 } : refused })),
+      );
+    }
+    const delivered = arrivals.filter(({ taken }) => taken);
+    expect(delivered).toHaveLength(800);
+    expect(arrivals.length - delivered.length).toBeLessThan(0.05 * arrivals.length);
+    const [first, half, last] = [0, 400, 799].map((n) => delivered[n]?.at ?? Number.NaN) as [number, number, number];
+    expect(399 / (last - half)).toBeGreaterThan(8);
+    expect(399 / (last - half)).toBeLessThan(10.5);
+    expect(await rateOf(id)).toBeGreaterThan(7);
+    expect(await rateOf(id)).toBeLessThan(13);
+    expect(await simulation.breaker(id)).toBe('closed');
+    await simulation.advance(3600);
+    expect(await rateOf(id)).toBeNull();
+  });
+
+  test('and never takes anything is asked less and less, down to once a minute; the delivery keeps its schedule, and ends a day after it', async () => {
+    const id = await lane('never', `p_retry_schedule => 'short', p_disable_after => '30 days'`);
+    await backlog(database.admin, id, 1);
+    const simulation = new Simulation(database.admin);
+    const attempt = async (): Promise<unknown> => {
+      const [claimed] = await simulation.claim(8, HOLDER);
+      if (!claimed) return undefined;
+      await simulation.advance(LATENCY_S);
+      await simulation.settle([{ claimed, answer: refused }]);
+      return (await database.admin.query('select status, step from plinth_webhooks.deliveries')).rows[0];
+    };
+    for (let tries = 0; tries < 12; ) {
+      const became = await attempt();
+      if (became) expect(became, `attempt ${(tries += 1)}`).toEqual({ status: 'pending', step: 0 });
+      await simulation.advance(((await simulation.nextS()) ?? 1) + 0.01);
+    }
+    const waits = simulation.attempts.map(({ at }, i) => at - (simulation.attempts[i - 1]?.at ?? at)).slice(1);
+    [1, 2, 4, 8, 16, 32, 60].forEach((seconds, i) => {
+      expect(waits[i], `wait ${i}`).toBeGreaterThanOrEqual(seconds * 0.9);
+      expect(waits[i], `wait ${i}`).toBeLessThan(seconds * 1.1 + 2);
+    });
+    expect(Math.min(...waits.slice(6))).toBeGreaterThanOrEqual(54);
+    // Its schedule takes at most 1.2 times 5 + 15 + 60 + 300 + 900 seconds.
+    await simulation.advance(86_400);
+    expect(await attempt()).toEqual({ status: 'pending', step: 0 });
+    await simulation.advance(1536);
+    expect(await attempt()).toMatchObject({ status: 'failed' });
+  });
+
+  test('a success ends the doubling of its pauses, and its Retry-After goes before them', async () => {
+    const id = await lane('now and then');
+    await backlog(database.admin, id, 50);
+    const simulation = new Simulation(database.admin);
+    const pauseAfter = async (answer: Answer): Promise<number> => {
+      const [claimed] = await simulation.claim(1, HOLDER);
+      if (!claimed) throw new Error('nothing was claimed');
+      await simulation.advance(LATENCY_S);
+      await simulation.settle([{ claimed, answer }]);
+      const { rows } = await database.admin.query<{ s: number }>(
+        'select extract(epoch from next_at - clock_timestamp())::float8 as s from plinth_webhooks.lanes where subscription_id = $1',
+        [id],
+      );
+      const pause = Math.max(0, rows[0]?.s ?? 0);
+      await simulation.advance(pause + 60);
+      return pause;
+    };
+    const pauses: number[] = [];
+    for (const answer of [
+      refused,
+      refused,
+      refused,
+      { outcome: 'delivered' },
+      refused,
+      { ...refused, retry_after_ms: 7000 },
+      { ...refused, response_code: 503 },
+    ] as const)
+      pauses.push(await pauseAfter(answer));
+    const expected = [1, 2, 4, 0, 1, 7, 2];
+    for (const [i, seconds] of expected.entries())
+      expect(Math.abs((pauses[i] ?? Number.NaN) - seconds), `${i}: ${pauses}`).toBeLessThanOrEqual(seconds * 0.1 + 0.2);
   });
 });
 

@@ -22,6 +22,9 @@ export interface Answer {
   outcome: 'delivered' | 'failed' | 'gone' | 'returned';
   response_code?: number;
   retry_after_ms?: number;
+  response_time_ms?: number;
+  /** How long ago the attempt began. */
+  age_ms?: number;
 }
 
 const CLAIM = `
@@ -35,8 +38,9 @@ const CLAIMED_AT = 'select lease_id, extract(epoch from lease_until)::float8 as 
 /** Only what lies ahead has to come nearer: what is due stays due. */
 const ADVANCE = `
   with _ as (select $1 * interval '1 second' as by),
-  a as (update plinth_webhooks.deliveries d set due_at = d.due_at - _.by from _ where d.due_at > clock_timestamp() and d.due_at < 'infinity'),
-  b as (update plinth_webhooks.lanes n set next_at = n.next_at - _.by, failing_since = n.failing_since - _.by, refilled_at = n.refilled_at - _.by from _),
+  a as (update plinth_webhooks.deliveries d set give_up_at = d.give_up_at - _.by, due_at = case when d.due_at > clock_timestamp() then d.due_at - _.by else d.due_at end
+    from _ where d.due_at < 'infinity' and (d.due_at > clock_timestamp() or d.give_up_at is not null)),
+  b as (update plinth_webhooks.lanes n set next_at = n.next_at - _.by, failing_since = n.failing_since - _.by, refilled_at = n.refilled_at - _.by, limited_at = n.limited_at - _.by from _),
   c as (update plinth_webhooks.tenant_limits l set refilled_at = l.refilled_at - _.by from _)
   update plinth_webhooks.flights f set lease_until = f.lease_until - _.by from _`;
 

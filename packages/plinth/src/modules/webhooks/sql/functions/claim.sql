@@ -30,7 +30,7 @@ begin
       select d.tenant_id, d.subscription_id, d.due_at from plinth_webhooks.deliveries d
       where d.due_at < 'infinity' and (d.tenant_id, d.subscription_id) > (w.tenant_id, w.subscription_id) order by d.tenant_id, d.subscription_id, d.due_at limit 1) n
   ), lane as materialized (
-    select w.tenant_id, w.subscription_id, s.rate_per_second as rate, n.breaker <> 'closed' as probing, case when n.breaker <> 'closed' and s.ordering <> 'parallel' then timestamptz '9999-01-01' else _now end as until, r.running, t.tokens,
+    select w.tenant_id, w.subscription_id, t.rate, n.breaker <> 'closed' as probing, case when n.breaker <> 'closed' and s.ordering <> 'parallel' then timestamptz '9999-01-01' else _now end as until, r.running, t.tokens,
       case when n.breaker <> 'closed' then case when r.running = 0 then least(1, floor(t.tokens)::integer) else 0 end
         else least(p_per_subscription, s.max_in_flight, n.window_size, case s.ordering when 'fifo' then 1 end, r.running + floor(t.tokens)::integer) - r.running end::integer as room
     from walk w
@@ -39,7 +39,8 @@ begin
     cross join lateral (select s.* from plinth_webhooks.subscriptions s where s.tenant_id = w.tenant_id and s.id = w.subscription_id and s.enabled and s.mode = 'push' limit 1) s
     cross join lateral (select count(*)::integer as running from plinth_webhooks.flights f
       where f.tenant_id = w.tenant_id and f.subscription_id = w.subscription_id and f.lease_until > _now) r
-    cross join lateral (select plinth_webhooks.tokens_at(s.rate_per_second, n.tokens, n.refilled_at, _now) as tokens) t
+    cross join lateral (select least(s.rate_per_second, plinth_webhooks.lane_rate(n.rate, n.rate_ceiling, n.limited_at, _now)) as rate) v
+    cross join lateral (select v.rate, plinth_webhooks.tokens_at(v.rate, n.tokens, n.refilled_at, _now) as tokens) t
     where w.due_at <= _now or (n.breaker <> 'closed' and s.ordering <> 'parallel')
   ), tenant as materialized (
     select a.tenant_id, r.running, a.lanes, l.rate_per_second is not null as throttled, t.tokens,

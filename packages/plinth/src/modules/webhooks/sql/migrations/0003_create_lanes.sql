@@ -17,9 +17,15 @@ create table plinth_webhooks.lanes (
   window_done integer not null default 0,
   tokens double precision,
   refilled_at timestamptz,
+  -- What the receiver takes, as its answers 429 told (lane_rate).
+  rate double precision check (rate > 0),
+  rate_ceiling double precision,
+  rate_done integer not null default 0,
+  limited_at timestamptz,
+  pause_seconds smallint not null default 0,
   warned smallint not null default 0,
   told smallint not null default 0,
-  troubled boolean generated always as (failing_since is not null or window_size is not null or breaker <> 'closed' or failure_share > 0) stored,
+  troubled boolean generated always as (failing_since is not null or window_size is not null or breaker <> 'closed' or failure_share > 0 or rate is not null or pause_seconds > 0) stored,
   primary key (tenant_id, subscription_id),
   foreign key (tenant_id, subscription_id) references plinth_webhooks.subscriptions on delete cascade
 ) with (fillfactor = 50);
@@ -29,6 +35,9 @@ comment on column plinth_webhooks.lanes.failure_count is 'Attempts that failed i
 comment on column plinth_webhooks.lanes.trips is 'How often the breaker opened without closing in between: each time it waits longer.';
 comment on column plinth_webhooks.lanes.next_at is 'Nothing is taken before: an open breaker waits for its probe, or the receiver asked for a pause.';
 comment on column plinth_webhooks.lanes.window_size is 'Attempts at a time while the receiver recovers; null: max_in_flight of the subscription.';
+comment on column plinth_webhooks.lanes.rate is 'Attempts a second that the receiver was trusted with at limited_at; null: it never answered 429, or long ago. rate_ceiling is where it did.';
+comment on column plinth_webhooks.lanes.rate_done is 'Delivered since limited_at.';
+comment on column plinth_webhooks.lanes.pause_seconds is 'The last pause after a 429 or 503 that asked for none; doubled by the next one, 0 after a success.';
 comment on column plinth_webhooks.lanes.warned is 'Highest stage of the present failing spell: 50, 70, 90 percent of the way to being disabled, 100 disabled; told is what the tenant was told of.';
 
 -- Leases of attempts under way. Not logged: after a crash of the database nothing is under way, and what was is sent again.
