@@ -803,6 +803,18 @@ export interface WebhookInboundSourcesView {
   updated_at: Date;
 }
 
+/** Throttles over all webhooks of a tenant: what it set for itself (source tenant) and what an operator did, for it or for every tenant (installation). All hold, so the least counts. Outside of a tenant the nil tenant_id stands for every tenant. */
+export interface WebhookLimitsView {
+  id: string | null;
+  tenant_id: string | null;
+  org_id: string | null;
+  source: string | null;
+  rate_per_second: number | null;
+  max_in_flight: number | null;
+  set_by: string | null;
+  updated_at: Date | null;
+}
+
 /** Public ed25519 keys of the subscriptions that sign by v1a. key_id is the kid in the JWK set. public_key is null for the seconds until the worker derived it. */
 export interface WebhookPublicKeysView {
   id: string;
@@ -2077,13 +2089,21 @@ export interface WebhooksSubscriptionsTable {
   public_only: Generated<boolean>;
 }
 
-/** Throttles over all subscriptions of a tenant; no row, no limit. */
+/** Attempts that the rate of a tenant left over at its last claim. */
+export interface WebhooksTenantBucketsTable {
+  tenant_id: string;
+  tokens: number;
+  refilled_at: Date;
+}
+
+/** Throttles over all subscriptions of a tenant, set by it or by an operator; no row, no limit. */
 export interface WebhooksTenantLimitsTable {
   tenant_id: string;
+  source: string;
   rate_per_second: number | null;
   max_in_flight: number | null;
-  tokens: number | null;
-  refilled_at: Date | null;
+  set_by: Generated<string>;
+  updated_at: Generated<Date>;
 }
 
 /** Versions of the transforms of subscriptions. Append only. */
@@ -2144,6 +2164,7 @@ export interface Database {
   'plinth.system_audit_logs': SystemAuditLogsView;
   'plinth.users': UsersView;
   'plinth.webhook_inbound_sources': WebhookInboundSourcesView;
+  'plinth.webhook_limits': WebhookLimitsView;
   'plinth.webhook_public_keys': WebhookPublicKeysView;
   'plinth.webhook_replays': WebhookReplaysView;
   'plinth_access.api_keys': AccessApiKeysTable;
@@ -2228,6 +2249,7 @@ export interface Database {
   'plinth_webhooks.signing_keys': WebhooksSigningKeysTable;
   'plinth_webhooks.subscription_keys': WebhooksSubscriptionKeysTable;
   'plinth_webhooks.subscriptions': WebhooksSubscriptionsTable;
+  'plinth_webhooks.tenant_buckets': WebhooksTenantBucketsTable;
   'plinth_webhooks.tenant_limits': WebhooksTenantLimitsTable;
   'plinth_webhooks.transforms': WebhooksTransformsTable;
 }
@@ -2438,7 +2460,7 @@ export const sqlFunctions = {
   /** Sends an event of type webhooks.test to one subscription, whatever its patterns, with the usual retries. It goes before what waits, and is the next probe of an open breaker, at once; a pause that the receiver asked for (paused_until) it keeps. Returns the webhook-id, which plinth.event_delivery_log shows as delivery_id. Errors: webhooks_subscription_not_found, webhooks_subscription_disabled. */
   sendTestEvent: (tx: Queryable, args: { subscriptionId: string }): Promise<string | null> =>
     call(tx, 'plinth.send_test_event', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<string | null>,
-  /** Limits what is sent for the tenant over all its subscriptions: attempts a second, and attempts at a time. Null: no limit. Errors: webhooks_policy_invalid, kernel_tenant_required. */
+  /** Limits what is sent for the tenant over all its subscriptions: attempts a second, and attempts at a time. Null: no limit. By plinth_worker it is a limit of the installation, which holds besides what the tenant sets for itself: of one tenant, or without one of every tenant for which there is no other. plinth.webhook_limits shows them. Errors: webhooks_policy_invalid, kernel_tenant_required. */
   setDeliveryLimits: (tx: Queryable, args: { ratePerSecond?: number | null | undefined; maxInFlight?: number | null | undefined } = {}): Promise<void> =>
     call(tx, 'plinth.set_delivery_limits', { ratePerSecond: ['p_rate_per_second', 'double precision'], maxInFlight: ['p_max_in_flight', 'integer'] }, args, 'value') as Promise<void>,
   /** Changes how a subscription is served; what is null stays. p_ordering: parallel, fifo, fifo_by_key (p_order_key: path into the payload such as $.customer.id, empty: the stream of the event). p_poison: what an ordered lane does with a delivery whose schedule is over, skip or block. p_retry_schedule: standard, short, long, none, custom (p_retry_seconds: waits, at most 50 of 1 second to 7 days). p_max_in_flight: 1 to 1,000 at a time. p_rate_per_second: up to 100,000, 0 for no limit. p_disable_after: up to 365 days, and p_disable_after_failures: 1 to 1,000,000. What waits is put in the new order. Errors: webhooks_subscription_not_found, webhooks_policy_invalid. */

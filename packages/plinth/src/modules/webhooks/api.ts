@@ -6,6 +6,7 @@ import { KEY_MADE } from './derive-keys.ts';
 import { fail } from './errors.ts';
 import { format, guardReveal } from './format.ts';
 import { inboundApi } from './inbound-api.ts';
+import { limitsApi } from './limits-api.ts';
 import { policyApi } from './policy-api.ts';
 import { portalApi } from './portal-api.ts';
 import { asJson, filter, mode, previewApi, signing, transform } from './preview-api.ts';
@@ -281,6 +282,7 @@ export const api = {
   resend,
   attempts,
   ...policyApi,
+  ...limitsApi,
   ...previewApi,
   ...inboundApi,
   portal: portalApi,

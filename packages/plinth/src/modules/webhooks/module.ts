@@ -87,7 +87,20 @@ export default defineModule({
       },
     },
     flights: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select'] }, sample: { lease_until: 'clock_timestamp()' } },
-    tenant_limits: { tenancy: 'tenant', keep: 'forever', worker: true },
+    tenant_limits: {
+      tenancy: 'tenant',
+      keep: 'forever',
+      worker: true,
+      grants: { app: ['select'], worker: ['select'] },
+      sample: { source: `'tenant'`, rate_per_second: '1' },
+    },
+    tenant_buckets: {
+      tenancy: 'tenant',
+      keep: 'forever',
+      worker: true,
+      grants: { app: ['select'] },
+      sample: { tokens: '1', refilled_at: 'clock_timestamp()' },
+    },
     held_back: { tenancy: 'tenant', keep: 'forever', worker: true },
     portal_access: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select', 'insert', 'update'], worker: ['select'] } },
     replays: {
@@ -159,6 +172,13 @@ export default defineModule({
         { procedure: 'resume', label: 'Try now', when: { column: 'breaker', in: ['open', 'half_open'] } },
         { procedure: 'disable', label: 'Disable', when: { column: 'enabled', in: ['true'] }, danger: true },
       ],
+    },
+    limits: {
+      title: 'Webhook limits',
+      view: 'webhook_limits',
+      columns: ['source', 'rate_per_second', 'max_in_flight', 'set_by', 'updated_at'],
+      filters: ['source'],
+      empty: 'Nothing limits what is sent. Call plinth.set_delivery_limits(...) or PUT /api/v1/webhooks/limits.',
     },
     sources: {
       title: 'Inbound webhooks',

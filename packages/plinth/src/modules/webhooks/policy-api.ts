@@ -1,4 +1,4 @@
-/** Procedures about how deliveries go out: policy, throttles, schedules, resuming and replaying. */
+/** Procedures about how deliveries go out: policy, schedules, resuming and replaying. */
 import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
 import { DUE } from './consumer.ts';
@@ -40,14 +40,6 @@ const setPolicy = procedure({
     ]);
     ctx.tx.signal(DUE);
     return { id: input.id };
-  });
-
-const setLimits = procedure({ rest: 'PUT /webhooks/limits', permission: WRITE, summary: 'Limit what is sent for the tenant over all its subscriptions' })
-  .input(z.object({ rate_per_second: z.number().positive().max(100_000).nullable(), max_in_flight: z.number().int().min(1).max(100_000).nullable() }))
-  .output(z.object({ rate_per_second: z.number().nullable(), max_in_flight: z.number().nullable() }))
-  .mutation(async ({ ctx, input }) => {
-    await ctx.tx.query('select plinth.set_delivery_limits($1, $2)', [input.rate_per_second, input.max_in_flight]);
-    return input;
   });
 
 const previewSchedule = procedure({
@@ -118,4 +110,4 @@ const cancel = procedure({ rest: 'POST /webhooks/replays/{id}/cancel', permissio
   .output(z.object({ added: z.number().int() }))
   .mutation(({ ctx, input }) => cancelReplay(ctx.tx, input.id));
 
-export const policyApi = { setPolicy, setLimits, previewSchedule, resume, skip, previewReplay: preview, replay, cancelReplay: cancel };
+export const policyApi = { setPolicy, previewSchedule, resume, skip, previewReplay: preview, replay, cancelReplay: cancel };

@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 beforeEach(() =>
   database.admin.query(
-    'truncate plinth_webhooks.subscriptions, plinth_webhooks.deliveries, plinth_webhooks.attempts, plinth_webhooks.flights, plinth_webhooks.held_back, plinth_webhooks.tenant_limits cascade',
+    'truncate plinth_webhooks.subscriptions, plinth_webhooks.deliveries, plinth_webhooks.attempts, plinth_webhooks.flights, plinth_webhooks.held_back, plinth_webhooks.tenant_limits, plinth_webhooks.tenant_buckets cascade',
   ),
 );
 

@@ -41,7 +41,7 @@ const ADVANCE = `
   a as (update plinth_webhooks.deliveries d set give_up_at = d.give_up_at - _.by, due_at = case when d.due_at > clock_timestamp() then d.due_at - _.by else d.due_at end
     from _ where d.due_at < 'infinity' and (d.due_at > clock_timestamp() or d.give_up_at is not null)),
   b as (update plinth_webhooks.lanes n set next_at = n.next_at - _.by, failing_since = n.failing_since - _.by, refilled_at = n.refilled_at - _.by, limited_at = n.limited_at - _.by from _),
-  c as (update plinth_webhooks.tenant_limits l set refilled_at = l.refilled_at - _.by from _)
+  c as (update plinth_webhooks.tenant_buckets l set refilled_at = l.refilled_at - _.by from _)
   update plinth_webhooks.flights f set lease_until = f.lease_until - _.by from _`;
 
 const NEXT = `

@@ -43,14 +43,19 @@ begin
     cross join lateral (select v.rate, plinth_webhooks.tokens_at(v.rate, n.tokens, n.refilled_at, _now) as tokens) t
     where w.due_at <= _now or (n.breaker <> 'closed' and s.ordering <> 'parallel')
   ), tenant as materialized (
-    select a.tenant_id, r.running, a.lanes, l.rate_per_second is not null as throttled, t.tokens,
+    select a.tenant_id, r.running, a.lanes, l.rate is not null as throttled, t.tokens,
       least(p_per_tenant - r.mine, l.max_in_flight - r.running, floor(t.tokens)::integer) as room,
       count(*) over () as tenants, sum(a.lanes) over () as all_lanes
     from (select n.tenant_id, count(*) as lanes from lane n where n.room > 0 group by n.tenant_id) a
-    left join lateral (select l.* from plinth_webhooks.tenant_limits l where l.tenant_id = a.tenant_id limit 1) l on true
+    cross join lateral (select min(x.rate_per_second) as rate, min(x.max_in_flight) as max_in_flight from (
+      select l.rate_per_second, l.max_in_flight from plinth_webhooks.tenant_limits l where l.tenant_id = a.tenant_id
+      union all
+      select l.rate_per_second, l.max_in_flight from plinth_webhooks.tenant_limits l where l.tenant_id = '00000000-0000-0000-0000-000000000000'
+        and not exists (select from plinth_webhooks.tenant_limits o where o.tenant_id = a.tenant_id and o.source = 'installation')) x) l
+    left join lateral (select b.* from plinth_webhooks.tenant_buckets b where b.tenant_id = a.tenant_id limit 1) b on true
     cross join lateral (select count(*)::integer as running, count(*) filter (where f.holder = p_holder)::integer as mine from plinth_webhooks.flights f
       where f.tenant_id = a.tenant_id and f.lease_until > _now) r
-    cross join lateral (select plinth_webhooks.tokens_at(l.rate_per_second, l.tokens, l.refilled_at, _now) as tokens) t
+    cross join lateral (select plinth_webhooks.tokens_at(l.rate, b.tokens, b.refilled_at, _now) as tokens) t
   ), pick as materialized (
     -- Looks at no more of a lane than its share, or twice that: when others leave places free, the next claim comes at once.
     select n.*, c.id, c.due_at, c.attempts, row_number() over (partition by n.tenant_id order by n.running + c.place, c.due_at) as place
@@ -66,17 +71,14 @@ begin
   ), chosen as materialized (
     select p.* from pick p join tenant t on t.tenant_id = p.tenant_id where p.place <= t.room
     order by t.running + p.place, p.due_at limit p_limit
-  ), tenant_held as materialized (
-    select l.tenant_id from plinth_webhooks.tenant_limits l join tenant t on t.tenant_id = l.tenant_id where t.throttled for no key update of l skip locked
   ), lane_held as materialized (
     select n.tenant_id, n.subscription_id from plinth_webhooks.lanes n
     join (select distinct c.tenant_id, c.subscription_id from chosen c where c.probing or c.rate is not null) c on c.tenant_id = n.tenant_id and c.subscription_id = n.subscription_id
     where n.next_at is null or n.next_at <= _now
     for no key update of n skip locked
   ), cleared as materialized (
-    select c.* from chosen c join tenant t on t.tenant_id = c.tenant_id
-    where (not t.throttled or exists (select from tenant_held h where h.tenant_id = c.tenant_id))
-      and (not c.probing and c.rate is null or exists (select from lane_held h where h.tenant_id = c.tenant_id and h.subscription_id = c.subscription_id))
+    select c.* from chosen c
+    where (not c.probing and c.rate is null or exists (select from lane_held h where h.tenant_id = c.tenant_id and h.subscription_id = c.subscription_id))
   ), lane_moved as (
     update plinth_webhooks.lanes n
     set breaker = case n.breaker when 'closed' then 'closed' else 'half_open' end,
@@ -86,9 +88,10 @@ begin
     from (select c.tenant_id, c.subscription_id, min(c.tokens) as tokens, count(*) as used from cleared c where c.probing or c.rate is not null group by c.tenant_id, c.subscription_id) u
     where n.tenant_id = u.tenant_id and n.subscription_id = u.subscription_id
   ), tenant_moved as (
-    update plinth_webhooks.tenant_limits l set tokens = t.tokens - u.used, refilled_at = _now
-    from tenant t join (select c.tenant_id, count(*) as used from cleared c group by c.tenant_id) u on u.tenant_id = t.tenant_id
-    where t.throttled and l.tenant_id = t.tenant_id
+    insert into plinth_webhooks.tenant_buckets as b (tenant_id, tokens, refilled_at)
+    select t.tenant_id, t.tokens - u.used, _now from tenant t
+    join (select c.tenant_id, count(*) as used from cleared c group by c.tenant_id) u on u.tenant_id = t.tenant_id where t.throttled
+    on conflict (tenant_id) do update set tokens = excluded.tokens, refilled_at = excluded.refilled_at
   ), taken as (
     insert into plinth_webhooks.flights as f (tenant_id, subscription_id, delivery_id, holder, attempt, probe, lease_until)
     select c.tenant_id, c.subscription_id, c.id, p_holder, c.attempts + 1, c.probing, _now + p_lease from cleared c

@@ -54,14 +54,26 @@ create unlogged table plinth_webhooks.flights (
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 comment on table plinth_webhooks.flights is 'Deliveries that a dispatcher is sending now. lease_id is the fence that settle asks for.';
 
+-- Limits of a tenant and of the installation both hold. The nil tenant stands for every tenant for which the installation has no other.
 create table plinth_webhooks.tenant_limits (
-  tenant_id uuid primary key references plinth_kernel.tenants,
+  tenant_id uuid not null,
+  source text not null check (source in ('installation', 'tenant')),
   rate_per_second double precision check (rate_per_second > 0 and rate_per_second <= 100000),
   max_in_flight integer check (max_in_flight between 1 and 100000),
-  tokens double precision,
-  refilled_at timestamptz
+  set_by text not null default coalesce(plinth_kernel.setting('actor_id'), session_user),
+  updated_at timestamptz not null default clock_timestamp(),
+  primary key (tenant_id, source),
+  constraint limits_something check (rate_per_second is not null or max_in_flight is not null)
+);
+comment on table plinth_webhooks.tenant_limits is 'Throttles over all subscriptions of a tenant, set by it or by an operator; no row, no limit.';
+
+-- Apart from the limits, which a tenant's transaction may hold: only claims write here.
+create table plinth_webhooks.tenant_buckets (
+  tenant_id uuid primary key,
+  tokens double precision not null,
+  refilled_at timestamptz not null
 ) with (fillfactor = 50);
-comment on table plinth_webhooks.tenant_limits is 'Throttles over all subscriptions of a tenant; no row, no limit.';
+comment on table plinth_webhooks.tenant_buckets is 'Attempts that the rate of a tenant left over at its last claim.';
 
 -- Ordered lanes whose first delivery could not be made due at once, because somebody held the lane.
 create table plinth_webhooks.held_back (
