@@ -7,6 +7,8 @@ import { jwkOf, PRIVATE, publicHalf } from './keys.ts';
 /** Name of the hint that a key was made. */
 export const KEY_MADE = 'webhooks.key_made';
 const POLL_MS = 5_000;
+/** A process that hangs or stands still must not keep what it has locked. */
+const LIMITS = { timeoutMs: 10_000, idleMs: 5_000 };
 
 /** Derives the public halves of keys that SQL made, in a transaction of the worker role. Returns how many. */
 export async function deriveKeys(tx: AnyTransaction): Promise<number> {
@@ -35,7 +37,7 @@ export const keyDeriver: WorkerPart = (runtime) => {
   const stopping = new AbortController();
   const run = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
-      await runtime.plinth.asWorker({}, deriveKeys).catch((error: unknown) => {
+      await runtime.plinth.asWorker(LIMITS, deriveKeys).catch((error: unknown) => {
         const { code, message } = toPlinthError(error);
         runtime.services.log.warn({ module: 'webhooks', code, error: message }, 'webhooks: could not derive public keys');
       });

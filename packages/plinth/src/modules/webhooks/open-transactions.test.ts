@@ -112,6 +112,29 @@ describe('a dispatcher that stands still', () => {
     expect(receiver.received).toHaveLength(1);
   });
 
+  // Elsewhere a server that sends is ended by nothing.
+  test.skipIf(process.platform !== 'linux')('while the server sends it what it claimed is cut off, and another sends that', { timeout: 90_000 }, async () => {
+    const id = await subscribe(a, 'one');
+    // More than what the network takes for a client that reads nothing.
+    await database.admin.query(
+      `insert into plinth_webhooks.deliveries (tenant_id, subscription_id, event_type, body) select $1, $2, 'order.created', to_json(repeat('x', 10000000)) from generate_series(1, 3)`,
+      [a, id],
+    );
+    const client = new pg.Client({ connectionString: database.url });
+    client.on('error', () => {});
+    await client.connect();
+    open.push(() => client.end());
+    await client.query('begin; set local role plinth_worker; set local statement_timeout = 5000; set local idle_in_transaction_session_timeout = 5000');
+    const cutOff = client.query('select * from plinth_webhooks.claim(100)').catch((error: Error) => error);
+    (client as unknown as { connection: { stream: { pause(): void } } }).connection.stream.pause();
+    const sending = `select from pg_stat_activity where datname = current_database() and wait_event = 'ClientWrite'`;
+    await vi.waitFor(async () => expect((await database.admin.query(sending)).rowCount).toBe(1), eventually);
+    start();
+    await vi.waitFor(() => expect(receiver.received).toHaveLength(3), { timeout: 60_000 });
+    (client as unknown as { connection: { stream: { resume(): void } } }).connection.stream.resume();
+    expect(await cutOff).toBeInstanceOf(Error);
+  });
+
   test('does not keep another from stopping, however long it holds the claim', async () => {
     await subscribe(a, 'one');
     await happen(a);
@@ -215,6 +238,25 @@ describe('a transaction that a tenant leaves open', () => {
       eventually,
     );
     expect(await loggedOf(a)).toEqual(['failed']);
+  });
+
+  test('keeps no replay of another tenant waiting, and its own goes on when it ends', async () => {
+    const ids = [await subscribe(a, 'held'), await subscribe(b, 'free')];
+    for (const tenantId of [a, b]) await happen(tenantId);
+    await database.admin.query(`update plinth_webhooks.deliveries set status = 'failed', due_at = 'infinity', finished_at = now()`);
+    const { rows } = await database.admin.query<{ id: string }>('select id from plinth_webhooks.deliveries where tenant_id = $1', [a]);
+    for (const [i, tenantId] of [a, b].entries()) await as(tenantId, 'select plinth.start_replay($1, p_only_failed => true)', [ids[i]]);
+    const end = await leftOpen(a, 'select plinth.resend_delivery($1)', [rows[0]?.id]);
+    const work = () => database.plinth.asWorker({ timeoutMs: 5000 }, (tx) => tx.query('select plinth_webhooks.work_replays()'));
+    const added = async () =>
+      (await database.admin.query<{ added: number }>('select added from plinth_webhooks.replays order by tenant_id = $1 desc', [a])).rows.map(
+        (row) => row.added,
+      );
+    await work();
+    expect(await added()).toEqual([0, 1]);
+    await end();
+    await work();
+    expect(await added()).toEqual([1, 1]);
   });
 
   test('does not stop claims where the first of an ordered lane is what it holds; that goes out when it ends', async () => {

@@ -15,8 +15,9 @@ as $$
 declare
   _now timestamptz;
 begin
-  -- A dispatcher that reads its rows no further (it stands still, the network is gone) must not keep the lock: the server gives up sending.
-  perform set_config('tcp_user_timeout', '10000', true);
+  -- A dispatcher that reads its rows no further (it stands still, the network is gone) must not keep the lock, and no limit of a statement ends a server that
+  -- sends: its connection does. Other systems know no such option, and would log each try.
+  perform set_config('tcp_user_timeout', '10000', true) where version() like '%linux%';
   perform pg_advisory_xact_lock(7305808869231650915);
   _now := clock_timestamp();
   if exists (select from plinth_webhooks.held_back) then

@@ -1,6 +1,7 @@
+-- What a tenant's open transaction holds of a replay is waited for no longer than a moment, because the replays of others wait behind it.
 -- Who had no turn for longest comes first, and every look is a turn, also one that came to nothing: replays that cannot go on keep nobody waiting.
 create or replace function plinth_webhooks.work_replays() returns integer
-language plpgsql volatile security invoker set search_path = ''
+language plpgsql volatile security invoker set search_path = '' set lock_timeout = '200ms'
 as $$
 declare
   _replay plinth_webhooks.replays;
@@ -14,7 +15,10 @@ begin
   loop
     begin
       _looked := plinth_webhooks.work_replay(_replay);
-    exception when data_exception or undefined_object or feature_not_supported or program_limit_exceeded then
+    exception when lock_not_available then
+      update plinth_webhooks.replays r set looked_at = clock_timestamp() where r.tenant_id = _replay.tenant_id and r.id = _replay.id;
+      continue;
+    when data_exception or undefined_object or feature_not_supported or program_limit_exceeded then
       -- A filter from before those that raise were refused.
       update plinth_webhooks.replays r set status = 'failed', last_error = left(sqlerrm, 500), finished_at = clock_timestamp() where r.tenant_id = _replay.tenant_id and r.id = _replay.id;
       continue;
