@@ -81,6 +81,19 @@ test('a realtime backplane that does not answer is a warning that says what it c
   ]);
 });
 
+test('what may be called is shown, and ranges that hold a metadata service are a warning', { timeout }, async () => {
+  const env = { PLINTH_DATABASE_URL: database.serverUrl, PLINTH_EGRESS_ALLOW_CIDRS: '169.254.0.0/16', ...key };
+  const { findings } = json<Report>(await command(['doctor', '--json'], env));
+  expect(findings.filter(({ check }) => check === 'outgoing requests')).toEqual([
+    {
+      check: 'outgoing requests',
+      state: 'warning',
+      seen: 'the public internet by https; ports 443, 8443; also 169.254.0.0/16; that opens 169.254.169.254',
+      wayOut: expect.stringContaining('PLINTH_EGRESS_ALLOW_CIDRS'),
+    },
+  ]);
+});
+
 test('a key set without an audience, and no session secret, are warnings', { timeout }, async () => {
   const env = { PLINTH_DATABASE_URL: database.serverUrl, PLINTH_JWKS_URL: 'https://id.test/keys', ...key };
   const bound = { ...env, PLINTH_JWT_AUDIENCE: 'plinth', PLINTH_SESSION_SECRET: 'a secret of a test that is longer than 32 bytes' };

@@ -79,6 +79,13 @@ describe('plinth start and plinth worker as a proper role', () => {
     expect(code).toBe(0);
     expect(ms).toBeLessThan(stretched(5_000));
   });
+
+  test('worker logs the egress policy that is in force', { timeout }, async () => {
+    const running = startCommand(['worker'], { PLINTH_DATABASE_URL: database.serverUrl, PLINTH_EGRESS_ALLOW_CIDRS: '10.20.0.0/16' });
+    const [line] = await running.line(/^.*egress policy in force.*$/);
+    expect(JSON.parse(line)).toMatchObject({ egress: 'the public internet by https; ports 443, 8443; also 10.20.0.0/16' });
+    expect((await running.stop('SIGTERM')).code).toBe(0);
+  });
 });
 
 interface Login {

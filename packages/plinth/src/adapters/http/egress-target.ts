@@ -9,6 +9,11 @@ export interface EgressPolicy {
   allowPorts?: readonly number[] | 'any';
   /** Address ranges that are not global but may be called, such as `10.20.0.0/16`. Default none. */
   allowCidrs?: readonly string[];
+  /**
+   * Names of a network inside, which are refused otherwise whatever their addresses are: `crm.internal`, or `.svc.cluster.local` for every name below. Their
+   * addresses must be in `allowCidrs` or global all the same. Default none.
+   */
+  allowNames?: readonly string[];
 }
 
 /** For a developer's machine: the public internet and this machine, any port, plain http too. */
@@ -18,12 +23,32 @@ export interface Rules {
   allowHttp: boolean;
   allowPorts: ReadonlySet<number> | 'any';
   allowCidrs: readonly Cidr[];
+  allowNames: readonly string[];
 }
 
-/** Throws RangeError for a policy that says nothing sensible. */
+export const DEFAULT_PORTS: readonly number[] = [443, 8443];
+const ALLOWED_NAME = /^(?=.{1,253}$)\.?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/;
+
+const portOf = (port: number): number => {
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new RangeError(`${port} is not a port from 1 to 65535`);
+  return port;
+};
+
+function nameOf(text: string): string {
+  const name = text.toLowerCase();
+  if (!ALLOWED_NAME.test(name) || parseAddress(name)) throw new RangeError(`${text} is not a name such as crm.internal, or .internal for all names below`);
+  return name;
+}
+
+/** Throws RangeError for a policy that says nothing sensible: a wrong allow-list must not start. */
 export function rulesOf(policy: EgressPolicy): Rules {
-  const ports = policy.allowPorts ?? [443, 8443];
-  return { allowHttp: policy.allowHttp ?? false, allowPorts: ports === 'any' ? ports : new Set(ports), allowCidrs: (policy.allowCidrs ?? []).map(parseCidr) };
+  const ports = policy.allowPorts ?? DEFAULT_PORTS;
+  return {
+    allowHttp: policy.allowHttp ?? false,
+    allowPorts: ports === 'any' ? ports : new Set(ports.map(portOf)),
+    allowCidrs: (policy.allowCidrs ?? []).map(parseCidr),
+    allowNames: (policy.allowNames ?? []).map(nameOf),
+  };
 }
 
 export interface Target {
@@ -49,8 +74,10 @@ const NAME = /^(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+(?!\d+
 
 const isLocalhost = (host: string): boolean => host === 'localhost' || host.endsWith('.localhost');
 
-function hostFault(host: string): string | undefined {
-  if (isLocalhost(host)) return undefined;
+const isAllowedName = (host: string, names: readonly string[]): boolean => names.some((name) => (name.startsWith('.') ? host.endsWith(name) : host === name));
+
+function hostFault(host: string, names: readonly string[]): string | undefined {
+  if (isLocalhost(host) || isAllowedName(host, names)) return undefined;
   if (!host.includes('.')) return `${host} is a single label`;
   if (INSIDE_SUFFIXES.some((suffix) => host.endsWith(suffix))) return `${host} is a name of an inside network`;
   if (METADATA_NAMES.has(host)) return `${host} is a metadata service`;
@@ -73,6 +100,6 @@ export function readTarget(text: string, rules: Rules): Target | { refused: stri
   if (!portAllowed) return { refused: `port ${port} is not allowed` };
   const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
   const literal = parseAddress(host);
-  const fault = literal ? undefined : hostFault(host);
+  const fault = literal ? undefined : hostFault(host, rules.allowNames);
   return fault ? { refused: fault } : { origin: url.origin, authority: url.host, path: `${url.pathname}${url.search}`, host, port, secure, literal };
 }

@@ -9,6 +9,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { EgressOptions } from './egress.ts';
 import { createEgress, developmentPolicy, dnsResolve, EgressError } from './egress.ts';
 import { parseCidr } from './egress-addresses.ts';
+import { CERTIFICATE, KEY } from './egress-certificate.fixture.ts';
 import { checkPeer } from './egress-socket.ts';
 import { rulesOf } from './egress-target.ts';
 
@@ -270,6 +271,32 @@ describe('inside addresses', () => {
     expect(inside).toBe(0);
   });
 
+  test('a name of the inside needs the policy twice: for itself, and for its address', async () => {
+    const port = await serve((_request, response) => response.end('inside'));
+    const dns = await dnsServer(() => ({ a: ['127.0.0.1'] }));
+    const loopback = { allowHttp: true, allowPorts: [port], allowCidrs: ['127.0.0.1'] };
+    const to = (host: string, policy: EgressOptions['policy']) => egressWith({ resolve: dns.resolve, policy }).send({ url: `http://${host}:${port}/` });
+    expect(await failure(to('crm.internal', loopback))).toMatchObject({
+      code: 'egress_refused',
+      operatorDetail: 'crm.internal is a name of an inside network',
+    });
+    expect(await failure(to('crm.internal', { ...loopback, allowCidrs: [], allowNames: ['crm.internal'] }))).toMatchObject({ code: 'egress_refused' });
+    for (const allowNames of [['CRM.internal'], ['.internal']]) expect((await to('crm.internal', { ...loopback, allowNames })).status, allowNames[0]).toBe(200);
+    expect((await to('crm', { ...loopback, allowNames: ['crm'] })).status).toBe(200);
+    for (const allowNames of [['crm.internal'], ['.crm.internal'], ['internal'], ['.xinternal']])
+      expect((await failure(to('my.xcrm.internal', { ...loopback, allowNames }))).code, allowNames[0]).toBe('egress_refused');
+  });
+
+  test.each([
+    { allowCidrs: ['10.0.0.0/33'] },
+    { allowNames: ['*.internal'] },
+    { allowNames: [''] },
+    { allowNames: ['10.0.0.1'] },
+    { allowPorts: [0] },
+    { allowPorts: [65_536] },
+    { allowPorts: [Number.NaN] },
+  ])('a policy that says nothing sensible does not start: %j', (policy) => expect(() => createEgress({ policy })).toThrow(RangeError));
+
   test('check tells without the network what can be told without it', () => {
     const egress = egressWith({ policy: {} });
     expect(egress.check('https://example.com/')).toEqual({ allowed: true });
@@ -420,21 +447,3 @@ describe('TLS', () => {
     expect((await failure(known.send({ url: `https://hooks.example.com:${plain}/` }))).code).toBe('egress_tls');
   });
 });
-
-/** Self-signed for hooks.example.com until 2126, made for this file. */
-const CERTIFICATE = `-----BEGIN CERTIFICATE-----
-MIIBrDCCAVOgAwIBAgIUUcNdChDNibqz2UhzDgBluAYmx0gwCgYIKoZIzj0EAwIw
-HDEaMBgGA1UEAwwRaG9va3MuZXhhbXBsZS5jb20wIBcNMjYxMTIxMDE1MTAwWhgP
-MjEyNjEwMjgwMTUxMDBaMBwxGjAYBgNVBAMMEWhvb2tzLmV4YW1wbGUuY29tMFkw
-EwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEyXeBOTc8iHqMTP08Gd3RR6qBrMzrhwSd
-QaBCmzcMUE9o57PtHrqRHkuo3qGk/HPfYyhl8PLdTSbXguGqfMV3+6NxMG8wHQYD
-VR0OBBYEFJCCPCV1yv1DNFfVzP/HOvmQ/dPDMB8GA1UdIwQYMBaAFJCCPCV1yv1D
-NFfVzP/HOvmQ/dPDMA8GA1UdEwEB/wQFMAMBAf8wHAYDVR0RBBUwE4IRaG9va3Mu
-ZXhhbXBsZS5jb20wCgYIKoZIzj0EAwIDRwAwRAIgXMMXX9L8aUVd8QFk1mHEbNY9
-urAY0i6IySvCWOYbBsICIAKEe0mp7qevCNHZdnLfbtcTuW1uzgRZNqK4ywcF/nfw
------END CERTIFICATE-----`;
-const KEY = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgUbK5qWkmHWbSNDyH
-VoNHtZyuvbL7OhMWATJFGsgDncGhRANCAATJd4E5NzyIeoxM/TwZ3dFHqoGszOuH
-BJ1BoEKbNwxQT2jns+0eupEeS6jeoaT8c99jKGXw8t1NJteC4ap8xXf7
------END PRIVATE KEY-----`;

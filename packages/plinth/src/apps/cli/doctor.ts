@@ -9,6 +9,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import type { Environment } from './environment.ts';
 import { readEnvironment, SettingFault } from './environment.ts';
+import { opensMetadata, policyInForce, policyInWords } from './environment-egress.ts';
 import { installedModules, modulesArgument, variables } from './modules.ts';
 import { dim, green, red, say, told } from './output.ts';
 import { keptSecrets } from './secrets.ts';
@@ -151,6 +152,21 @@ function keys(environment: Environment, development: boolean, kept: string | und
   ];
 }
 
+/** What tenants can make servers and workers call. */
+function outgoing({ egress }: Environment, development: boolean): Finding {
+  const check = 'outgoing requests';
+  const policy = policyInForce(egress, development);
+  const words = policyInWords(policy, egress.authorities.length);
+  const opened = opensMetadata(policy);
+  return opened.length === 0
+    ? ok(check, words)
+    : warning(
+        check,
+        `${words}; that opens ${opened.join(', ')}`,
+        'A tenant can read the credentials of the machine from a metadata service: name narrower ranges in PLINTH_EGRESS_ALLOW_CIDRS.',
+      );
+}
+
 interface ConsumerFacts {
   consumer: string;
   status: string;
@@ -270,7 +286,7 @@ async function examine(environment: Environment): Promise<Finding[]> {
   const all = await installedModules(environment, { examples: development });
   const client = new pg.Client({ connectionString: url, application_name: 'plinth doctor', connectionTimeoutMillis: 5_000 });
   const kept = development ? (await keptSecrets(environment.dataDir))?.masterKey : undefined;
-  const local = [await disk(environment.dataDir), ...keys(environment, development, kept), await backplane(environment)];
+  const local = [await disk(environment.dataDir), ...keys(environment, development, kept), outgoing(environment, development), await backplane(environment)];
   try {
     await client.connect();
   } catch (error) {

@@ -2,6 +2,11 @@ import { resolve } from 'node:path';
 import type { JwtOptions } from '#apps/server/index.ts';
 import type { KeyRing } from '#kernel/keys.ts';
 import { createKeyRing } from '#kernel/keys.ts';
+import type { EgressSettings } from './environment-egress.ts';
+import { egressSettingsOf } from './environment-egress.ts';
+import { flagOf, listOf, SettingFault } from './setting.ts';
+
+export { SettingFault } from './setting.ts';
 
 /** What the environment says (docs/environment.md); read here and nowhere else. */
 export interface Environment {
@@ -36,11 +41,10 @@ export interface Environment {
   publicUrl: string | undefined;
   /** Origins whose pages may embed the customer portal. */
   portalOrigins: readonly string[];
+  /** What may be called for tenants: webhooks, key sets. */
+  egress: EgressSettings;
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent' | undefined;
 }
-
-/** A setting or argument that cannot be used; the sentence names it and the way out. The exit code is 2. */
-export class SettingFault extends Error {}
 
 const portOf = (text: string | undefined): number => {
   if (text === undefined || text === '') return 4400;
@@ -48,19 +52,6 @@ const portOf = (text: string | undefined): number => {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new SettingFault(`PLINTH_PORT is ${JSON.stringify(text)}: give a number from 0 to 65535.`);
   return port;
 };
-
-/** Texts with commas between. */
-const listOf = (text: string | undefined): string[] =>
-  (text ?? '')
-    .split(',')
-    .map((one) => one.trim())
-    .filter((one) => one !== '');
-
-function flagOf(name: string, text: string | undefined): boolean {
-  if (text === undefined || text === 'false' || text === '0') return false;
-  if (text === 'true' || text === '1') return true;
-  throw new SettingFault(`${name} is ${JSON.stringify(text)}: give true or false.`);
-}
 
 const LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
@@ -153,6 +144,7 @@ export function readEnvironment(env: Record<string, string | undefined> = proces
     trustProxy: flagOf('PLINTH_TRUST_PROXY', text('PLINTH_TRUST_PROXY')),
     publicUrl: text('PLINTH_PUBLIC_URL') && originOf('PLINTH_PUBLIC_URL', text('PLINTH_PUBLIC_URL') ?? ''),
     portalOrigins: listOf(text('PLINTH_PORTAL_ORIGINS')).map((origin) => originOf('PLINTH_PORTAL_ORIGINS', origin)),
+    egress: egressSettingsOf(text),
     logLevel: level as Environment['logLevel'],
   };
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { openHintBus } from '#adapters/bus/hints.ts';
-import { createEgress, developmentPolicy } from '#adapters/http/egress.ts';
+import { createEgress } from '#adapters/http/egress.ts';
 import { diskStorage } from '#adapters/storage/disk.ts';
 import type { Serving } from '#apps/server/index.ts';
 import { createHandler, createServices, prometheusMetrics, serve } from '#apps/server/index.ts';
@@ -13,6 +13,7 @@ import { ownerAccess } from '#kernel/retention/owner.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import type { Environment } from './environment.ts';
 import { keysOf } from './environment.ts';
+import { egressOptions, policyInForce, policyInWords } from './environment-egress.ts';
 
 export interface RunOptions {
   environment: Environment;
@@ -48,7 +49,7 @@ const relayOf = ({ relay, natsUrl, redisUrl }: Environment): { relay?: RelayOpti
 /** Server, worker or both in this process, over one pool. */
 export async function runParts(options: RunOptions): Promise<RunningParts> {
   const { environment, modules } = options;
-  const egress = createEgress(options.development ? { policy: developmentPolicy } : {});
+  const egress = createEgress(egressOptions(environment.egress, options.development === true));
   const services = createServices({
     log: { part: options.parts.join('+'), level: environment.logLevel ?? (options.development ? 'warn' : 'info') },
     adapters: {
@@ -57,6 +58,8 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
       ...(options.maintenanceUrl ? { database: ownerAccess(options.maintenanceUrl) } : {}),
     },
   });
+  const calls = policyInWords(policyInForce(environment.egress, options.development === true), environment.egress.authorities.length);
+  services.log.info({ egress: calls }, 'egress policy in force');
   const plinth = createKernel({
     modules,
     database: { url: options.serverUrl, max: 20, applicationName: `plinth ${options.parts.join('+')}` },

@@ -22,6 +22,8 @@ import { slotLimits, startScaler } from './scaler.ts';
 import { createThreadPool } from './thread-pool.ts';
 import { startUpkeep } from './upkeep.ts';
 
+export type { Egress, EgressOptions, EgressPolicy } from '#adapters/http/egress.ts';
+export { createEgress } from '#adapters/http/egress.ts';
 export { JobFailure } from '#modules/jobs';
 export type { WorkerStats } from './metrics.ts';
 export type { JobMiddleware } from './middleware.ts';
