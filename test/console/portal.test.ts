@@ -99,17 +99,43 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     await button(page, 'Send again…').click();
     await page.getByLabel('Every event, also what arrived').check();
     await page.getByLabel('Since').fill('2026-01-01T00:00');
+    await page.getByLabel('Types').fill('order.refunded');
+    await button(page, 'Count').click();
+    await page.getByText('There is nothing to send.').waitFor();
+    await page.getByLabel('Types').fill('order.*');
+    await page.getByLabel('Until').fill('2026-01-02T00:00');
+    await button(page, 'Count').click();
+    await page.getByText('There is nothing to send.').waitFor();
+    await page.getByLabel('Until').fill('');
+    await page.getByLabel('At most a second').fill('50');
     await button(page, 'Count').click();
     await page.getByText('1 would be sent.').waitFor();
     await look(page, 'replay');
     await page.getByRole('dialog').getByRole('button', { name: 'Send again', exact: true }).click();
-    await page.getByText(/^Everything since/).waitFor();
+    await page.getByText(/^Everything since .*: order\.\*$/).waitFor();
+    await page.getByText(/1 of 1, 50 a second/).waitFor();
     await world.receiver.waitFor(4, 60_000);
+
+    const [event] = await world.plinth.transaction({ tenantId: world.tenantA }, (tx) =>
+      tx.query<{ id: string }>(`select id from plinth.events where event_type = 'order.paid'`),
+    );
+    await button(page, 'Send again…').click();
+    await page.getByLabel('Some, by their ids').check();
+    await page.getByLabel('Ids', { exact: true }).fill(` ${event?.id},\n`);
+    await button(page, 'Count').click();
+    await page.getByText('1 would be sent.').waitFor();
+    await look(page, 'replay by id');
+    await page.getByRole('dialog').getByRole('button', { name: 'Send again', exact: true }).click();
+    await page.getByText('1 by id').waitFor();
+    await world.receiver.waitFor(5, 60_000);
 
     await button(page, 'Disable').click();
     await page.getByText('Disabled', { exact: true }).first().waitFor();
     await button(page, 'Resume…').click();
+    await page.getByLabel('Go on, and send every event since a time again').check();
+    expect(await page.getByLabel('Since', { exact: true }).inputValue()).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d$/);
     await look(page, 'resume');
+    await page.getByLabel(/^Go on with/).check();
     await button(page, 'Resume').click();
     await page.getByText('Enabled', { exact: true }).waitFor();
     await look(page, 'endpoint');

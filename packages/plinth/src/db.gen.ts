@@ -826,7 +826,7 @@ export interface WebhookPublicKeysView {
   created_at: Date;
 }
 
-/** Replays: running, done when everything was looked at, cancelled, or failed (last_error). total is what there was to add at most when it began (100,000 stands for that many or more), added is how much was; left_out is how much of the types was not, because the filter does not let it through or it was waiting anyway. org_id is tenant_id. */
+/** Replays: running, done when everything was looked at, cancelled, or failed (last_error). total is what there was to add at most when it began (100,000 stands for that many or more), added is how much was; left_out is how much of the types was not, because a filter, of the subscription or of the replay, does not let it through or it was waiting anyway. org_id is tenant_id. */
 export interface WebhookReplaysView {
   id: string;
   tenant_id: string;
@@ -849,6 +849,7 @@ export interface WebhookReplaysView {
   correlation_id: string | null;
   left_out: number;
   last_error: string | null;
+  filter: unknown;
 }
 
 /** API keys of tenants. Only the SHA-256 of a key is stored. */
@@ -2000,6 +2001,8 @@ export interface WebhooksReplaysTable {
   only_failed: boolean;
   patterns: string[] | null;
   event_ids: string[] | null;
+  filter: unknown;
+  filter_path: string | null;
   since: Date | null;
   until: Date;
   rate_per_second: number | null;
@@ -2367,9 +2370,9 @@ export const sqlFunctions = {
   /** What plinth.redrive_jobs would take: how many dead letters meet the filter (counted to 10,000, then capped is true) and p_sample of them. Error: jobs_filter_invalid. */
   previewRedrive: (tx: Queryable, args: { filter?: unknown | null | undefined; sample?: number | null | undefined } = {}): Promise<{ matching: string | null; capped: boolean | null; sample: unknown }[]> =>
     call(tx, 'plinth.preview_redrive', { filter: ['p_filter', 'jsonb'], sample: ['p_sample', 'integer'] }, args, 'rows') as Promise<{ matching: string | null; capped: boolean | null; sample: unknown }[]>,
-  /** How many deliveries plinth.start_replay with the same arguments would add at most, counted to the first 100,000 events of the range; the filter is judged of the first 10,000, and what waits anyway is counted. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid. */
-  previewReplay: (tx: Queryable, args: { subscriptionId: string; since?: Date | null | undefined; until?: Date | null | undefined; patterns?: string[] | null | undefined; ids?: string[] | null | undefined; onlyFailed?: boolean | null | undefined }): Promise<number | null> =>
-    call(tx, 'plinth.preview_replay', { subscriptionId: ['p_subscription_id', 'uuid'], since: ['p_since', 'timestamp with time zone'], until: ['p_until', 'timestamp with time zone'], patterns: ['p_patterns', 'text[]'], ids: ['p_ids', 'uuid[]'], onlyFailed: ['p_only_failed', 'boolean'] }, args, 'value') as Promise<number | null>,
+  /** How many deliveries plinth.start_replay with the same arguments would add at most, counted to the first 100,000 events of the range; filters are judged of the first 10,000, and what waits anyway is counted. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid, webhooks_filter_invalid. */
+  previewReplay: (tx: Queryable, args: { subscriptionId: string; since?: Date | null | undefined; until?: Date | null | undefined; patterns?: string[] | null | undefined; ids?: string[] | null | undefined; onlyFailed?: boolean | null | undefined; filter?: unknown | null | undefined }): Promise<number | null> =>
+    call(tx, 'plinth.preview_replay', { subscriptionId: ['p_subscription_id', 'uuid'], since: ['p_since', 'timestamp with time zone'], until: ['p_until', 'timestamp with time zone'], patterns: ['p_patterns', 'text[]'], ids: ['p_ids', 'uuid[]'], onlyFailed: ['p_only_failed', 'boolean'], filter: ['p_filter', 'jsonb'] }, args, 'value') as Promise<number | null>,
   /** The times at which a delivery that keeps failing would be tried, in seconds after the first attempt: by the schedule, and at the earliest and latest that the jitter allows. An open breaker or Retry-After makes them later. */
   previewRetrySchedule: (tx: Queryable, args: { schedule?: string | null | undefined; seconds?: number[] | null | undefined } = {}): Promise<{ attempt: number | null; wait_seconds: number | null; after_seconds: string | null; earliest_seconds: number | null; latest_seconds: number | null }[]> =>
     call(tx, 'plinth.preview_retry_schedule', { schedule: ['p_schedule', 'text'], seconds: ['p_seconds', 'integer[]'] }, args, 'rows') as Promise<{ attempt: number | null; wait_seconds: number | null; after_seconds: string | null; earliest_seconds: number | null; latest_seconds: number | null }[]>,
@@ -2484,9 +2487,9 @@ export const sqlFunctions = {
   /** Gives up the delivery that blocks an ordered lane, so that what is behind it goes out. Errors: webhooks_delivery_not_found, webhooks_delivery_not_blocked. */
   skipDelivery: (tx: Queryable, args: { deliveryId: string }): Promise<string | null> =>
     call(tx, 'plinth.skip_delivery', { deliveryId: ['p_delivery_id', 'uuid'] }, args, 'value') as Promise<string | null>,
-  /** Sends to a subscription again what happened from p_since to p_until (default now), what p_ids name (events, or webhook-ids), or only what was given up (p_only_failed); p_patterns narrows it by type, p_rate_per_second (0.1 to 100,000 deliveries) slows it. What was sent before has its webhook-id again; what waits anyway is left alone. It is worked off in the background: plinth.webhook_replays shows how far. Events count by the time in their id. At most 5 of a subscription and 20 of a tenant run at a time. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_replays_busy, webhooks_pattern_invalid. */
-  startReplay: (tx: Queryable, args: { subscriptionId: string; since?: Date | null | undefined; until?: Date | null | undefined; patterns?: string[] | null | undefined; ids?: string[] | null | undefined; onlyFailed?: boolean | null | undefined; ratePerSecond?: number | null | undefined }): Promise<string | null> =>
-    call(tx, 'plinth.start_replay', { subscriptionId: ['p_subscription_id', 'uuid'], since: ['p_since', 'timestamp with time zone'], until: ['p_until', 'timestamp with time zone'], patterns: ['p_patterns', 'text[]'], ids: ['p_ids', 'uuid[]'], onlyFailed: ['p_only_failed', 'boolean'], ratePerSecond: ['p_rate_per_second', 'double precision'] }, args, 'value') as Promise<string | null>,
+  /** Sends to a subscription again what happened from p_since to p_until (default now), what p_ids name (events, or webhook-ids), or only what was given up (p_only_failed); p_patterns narrows it by type, p_filter by what the event says (like the filter of a subscription, which counts as well), p_rate_per_second (0.1 to 100,000 deliveries) slows it. What was sent before has its webhook-id again; what waits anyway is left alone. It is worked off in the background: plinth.webhook_replays shows how far. Events count by the time in their id. At most 5 of a subscription and 20 of a tenant run at a time. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_replays_busy, webhooks_pattern_invalid, webhooks_filter_invalid. */
+  startReplay: (tx: Queryable, args: { subscriptionId: string; since?: Date | null | undefined; until?: Date | null | undefined; patterns?: string[] | null | undefined; ids?: string[] | null | undefined; onlyFailed?: boolean | null | undefined; ratePerSecond?: number | null | undefined; filter?: unknown | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.start_replay', { subscriptionId: ['p_subscription_id', 'uuid'], since: ['p_since', 'timestamp with time zone'], until: ['p_until', 'timestamp with time zone'], patterns: ['p_patterns', 'text[]'], ids: ['p_ids', 'uuid[]'], onlyFailed: ['p_only_failed', 'boolean'], ratePerSecond: ['p_rate_per_second', 'double precision'], filter: ['p_filter', 'jsonb'] }, args, 'value') as Promise<string | null>,
   /** Sends the events whose type matches a pattern to a URL, signed by Standard Webhooks. Patterns: order.created exactly, order.* one more segment, order.# order itself and everything below it, # everything. Returns the id and the signing secret, which cannot be read again. p_secret: one that the receiver already has. p_filter: a jsonpath predicate or filters of CloudEvents. p_transform: what becomes of the body. p_signing: v1, v1a (no secret, but a public key), both, stripe, github, slack. p_mode: push, or pull: nothing is sent, and the messages are kept to be read at /api/v1/durable/webhooks/{id}. p_format: standard, cloudevents-structured, cloudevents-binary. p_reveal: personal fields are readable in what is sent (audited). p_public_only: only events of types that are registered and public, whatever the patterns match. Errors: webhooks_mode_invalid, webhooks_format_invalid, webhooks_name_invalid, webhooks_name_taken, webhooks_pattern_invalid, webhooks_url_invalid, webhooks_secret_invalid, webhooks_filter_invalid, webhooks_transform_invalid, webhooks_signing_invalid, kernel_tenant_required. */
   subscribe: (tx: Queryable, args: { name: string; patterns: string[]; url?: string | null | undefined; description?: string | null | undefined; secret?: string | null | undefined; filter?: unknown | null | undefined; transform?: unknown | null | undefined; signing?: string | null | undefined; mode?: string | null | undefined; format?: string | null | undefined; reveal?: boolean | null | undefined; publicOnly?: boolean | null | undefined }): Promise<{ subscription_id: string | null; secret: string | null }[]> =>
     call(tx, 'plinth.subscribe', { name: ['p_name', 'text'], patterns: ['p_patterns', 'text[]'], url: ['p_url', 'text'], description: ['p_description', 'text'], secret: ['p_secret', 'text'], filter: ['p_filter', 'jsonb'], transform: ['p_transform', 'jsonb'], signing: ['p_signing', 'text'], mode: ['p_mode', 'text'], format: ['p_format', 'text'], reveal: ['p_reveal', 'boolean'], publicOnly: ['p_public_only', 'boolean'] }, args, 'rows') as Promise<{ subscription_id: string | null; secret: string | null }[]>,

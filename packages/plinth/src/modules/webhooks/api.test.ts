@@ -129,3 +129,21 @@ describe('subscriptions', () => {
     expect(await a.resend({ id: delivery_id })).toEqual({ delivery_id });
   });
 });
+
+test('a replay takes a range, types, a filter and a rate; what the filter cannot be is refused', async () => {
+  const [a, b] = [caller(database.tenantA), caller(database.tenantB)];
+  await database.plinth.transaction({ tenantId: database.tenantA }, (tx) =>
+    tx.query(`select plinth.publish_event('order.paid', jsonb_build_object('total', n)) from generate_series(1, 3) n`),
+  );
+  const [{ id }, other] = [await a.subscribe(input), await b.subscribe(input)];
+  const since = '2026-01-01T00:00:00Z';
+  const filter = [{ jsonpath: '$.data.total > 1' }];
+  expect(await a.previewReplay({ id, since, filter })).toEqual({ total: 2 });
+  expect(await a.previewReplay({ id, since, filter: null })).toEqual({ total: 3 });
+  expect(await b.previewReplay({ id: other.id, since, filter })).toEqual({ total: 0 });
+  expect(await errorCode(a.replay({ id, since, filter: { sql: 'true' } }))).toBe('webhooks_filter_invalid');
+  const { replay_id } = await a.replay({ id, since, patterns: ['order.*'], filter, rate_per_second: 5 });
+  const sql = 'select filter, patterns, rate_per_second, total from plinth.webhook_replays where id = $1';
+  const [kept] = await database.plinth.transaction({ tenantId: database.tenantA }, (tx) => tx.query(sql, [replay_id]));
+  expect(kept).toEqual({ filter, patterns: ['order.*'], rate_per_second: 5, total: 2 });
+});

@@ -4,12 +4,13 @@ import type { AnyTransaction } from '#kernel/transaction.ts';
 import { DUE } from './consumer.ts';
 import { KEY_MADE } from './derive-keys.ts';
 import { fail } from './errors.ts';
+import { asJson, filter } from './filter.ts';
 import { format, guardReveal } from './format.ts';
 import { inboundApi } from './inbound-api.ts';
 import { limitsApi } from './limits-api.ts';
 import { policyApi } from './policy-api.ts';
 import { portalApi } from './portal-api.ts';
-import { asJson, filter, mode, previewApi, signing, transform } from './preview-api.ts';
+import { mode, previewApi, signing, transform } from './preview-api.ts';
 import { overlapSeconds, rotateSecret, sendTestEvent, testSent } from './subscription-acts.ts';
 import { checkUrl } from './subscription-url.ts';
 

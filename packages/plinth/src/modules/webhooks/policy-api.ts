@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
 import { DUE } from './consumer.ts';
-import { cancelReplay, previewReplay, replayInput, resumed, resumeInput, resumeSubscription, startReplay } from './subscription-acts.ts';
+import { filter } from './filter.ts';
+import { cancelReplay, previewReplay, replayInput, replayRate, resumed, resumeInput, resumeSubscription, startReplay } from './subscription-acts.ts';
 
 const READ = 'webhooks.read';
 const WRITE = 'webhooks.write';
@@ -79,16 +80,13 @@ const skip = procedure({ rest: 'POST /webhooks/deliveries/{id}/skip', permission
     return { delivery_id: input.id };
   });
 
-const what = replayInput.extend({
-  patterns: z.array(z.string().max(200)).min(1).max(50).optional(),
-  ids: z.array(z.uuid()).min(1).max(1000).optional(),
-});
+const what = replayInput.extend({ filter: filter.nullish().describe('Only what this lets through as well: a jsonpath, or filters of CloudEvents') });
 
 const preview = procedure({
   rest: 'POST /webhooks/subscriptions/{id}/replays/preview',
   permission: RETRY,
   summary: 'How many deliveries a replay would add at most',
-  description: 'Counted to the first 100,000 events; the filter is judged of the first 10,000, and what waits anyway is counted.',
+  description: 'Counted to the first 100,000 events; filters are judged of the first 10,000, and what waits anyway is counted.',
 })
   .input(what)
   .output(z.object({ total: z.number().int() }))
@@ -97,11 +95,11 @@ const preview = procedure({
 const replay = procedure({
   rest: 'POST /webhooks/subscriptions/{id}/replays',
   permission: RETRY,
-  summary: 'Send again: a range of time, some ids, or what was given up',
+  summary: 'Send again: a range of time, some ids, or what was given up, narrowed by type and filter',
   description:
-    'What was sent before has its webhook-id again. GET /lists/webhooks/replays shows how far it is: added, and left_out by the filter or because it waits anyway.',
+    'What was sent before has its webhook-id again. GET /lists/webhooks/replays shows how far it is: added, and left_out by a filter or because it waits anyway.',
 })
-  .input(what.extend({ rate_per_second: z.number().min(0.1).max(100_000).optional() }))
+  .input(what.extend({ rate_per_second: replayRate }))
   .output(z.object({ replay_id: z.uuid() }))
   .mutation(({ ctx, input }) => startReplay(ctx.tx, input));
 

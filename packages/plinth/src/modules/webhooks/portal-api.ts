@@ -7,7 +7,7 @@ import { fail } from './errors.ts';
 import { PORTAL_READ, PORTAL_WRITE } from './portal.ts';
 import { inPortalWords, page, portalEndpointsApi } from './portal-endpoints-api.ts';
 import { portalLinksApi } from './portal-links-api.ts';
-import { cancelReplay, pausedUntil, pauseOf, previewReplay, replayInput, startReplay } from './subscription-acts.ts';
+import { cancelReplay, pausedUntil, pauseOf, previewReplay, replayInput, replayRate, startReplay } from './subscription-acts.ts';
 
 const id = z.object({ id: z.uuid() });
 const time = z.string().nullable();
@@ -161,6 +161,7 @@ const preview = procedure({
   rest: 'POST /webhooks/portal/endpoints/{id}/replays/preview',
   permission: PORTAL_READ,
   summary: 'How many deliveries a replay would add',
+  description: 'No filter, here and below: by counting, it would tell of fields that a transform keeps back.',
 })
   .input(replayInput)
   .output(z.object({ total: z.number().int() }))
@@ -169,9 +170,9 @@ const preview = procedure({
 const start = procedure({
   rest: 'POST /webhooks/portal/endpoints/{id}/replays',
   permission: PORTAL_WRITE,
-  summary: 'Send again to an endpoint: since a time, or only what was given up',
+  summary: 'Send again to an endpoint: a range of time, some ids, or only what was given up, narrowed by type',
 })
-  .input(replayInput)
+  .input(replayInput.extend({ rate_per_second: replayRate }))
   .output(z.object({ replay_id: z.uuid() }))
   .mutation(({ ctx, input }) => startReplay(ctx.tx, input));
 
@@ -181,6 +182,9 @@ const replay = z.object({
   only_failed: z.boolean(),
   since: time,
   until: time,
+  patterns: z.array(z.string()).nullable(),
+  asked_ids: z.number().int().nullable(),
+  rate_per_second: z.number().nullable(),
   total: z.number().int(),
   added: z.number().int(),
   left_out: z.number().int(),

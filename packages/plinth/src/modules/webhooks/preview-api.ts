@@ -1,21 +1,17 @@
 import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
+import { asJson, filter } from './filter.ts';
 import { format } from './format.ts';
 import { overlapSeconds, rotateKey } from './subscription-acts.ts';
 
 const READ = 'webhooks.read';
 const WRITE = 'webhooks.write';
 
-/** A jsonpath as text, one filter of CloudEvents, or a list of them that must all fit. SQL judges what is in it. */
-export const filter = z.union([z.string().min(1).max(2000), z.record(z.string(), z.unknown()), z.array(z.record(z.string(), z.unknown())).min(1).max(50)]);
 export const transform = z.record(z.string(), z.unknown());
 export const signing = z.enum(['v1', 'v1a', 'both', 'stripe', 'github', 'slack']);
 
 /** Sent to a URL, or kept to be read at /durable/webhooks/{id}. */
 export const mode = z.enum(['push', 'pull']);
-
-/** SQL tells what to leave (null) from what to take away (JSON null). */
-export const asJson = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
 
 const match = z.object({ event_id: z.uuid(), event_type: z.string(), occurred_at: z.string(), matches: z.boolean(), body: z.string().nullable() });
 

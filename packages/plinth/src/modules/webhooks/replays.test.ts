@@ -142,3 +142,47 @@ test('a rate counts what is sent: noise before it costs no time', async () => {
   await work();
   expect(await replayed(id)).toMatchObject([{ status: 'done', added: 3 }]);
 });
+
+/** Looks until there is nothing left to look at: 1,000 events at a time, also those of the tests before. */
+async function workAll(): Promise<void> {
+  for (let looked = 1; looked > 0; )
+    [{ looked }] = (await database.plinth.asWorker({}, (tx) => tx.query('select plinth_webhooks.work_replays() as looked'))) as [{ looked: number }];
+}
+
+test('a filter narrows a replay beside that of the subscription, in every dialect, and for what was given up; it is kept and audited', async () => {
+  for (const [tenantId, to] of [
+    [a, 6],
+    [b, 2],
+  ] as const)
+    await happen(tenantId, 'order.placed', 1, to);
+  const [id, other] = [await subscribe(a, 'order.*', `p_filter => '"$.data.n < 6"'`), await subscribe(b, 'order.*')];
+  const preview = async (filter: string, more = '') =>
+    (await as<{ n: number }>(a, `select plinth.preview_replay($1, ${HOUR}, p_filter => $2${more}) as n`, [id, filter]))[0]?.n;
+  const [first] = await as<{ id: string }>(a, `select id from plinth.events where event_type = 'order.placed' order by id limit 1`);
+  expect(await preview('null')).toBe(5);
+  expect(await preview('"$.data.n > 3"')).toBe(2);
+  expect(await preview(JSON.stringify([{ exact: { 'data.n': 3 } }]))).toBe(1);
+  expect(await preview(JSON.stringify({ not: { exact: { id: first?.id } } }))).toBe(4);
+  expect(await preview('"$.data.n > 3"', `, p_patterns => '{other.*}'`)).toBe(0);
+  expect(await errorCode(preview('"$.data.n like_regex \\"1\\""'))).toBe('webhooks_filter_invalid');
+
+  await as(a, `select plinth.start_replay($1, ${HOUR}, p_filter => '"$.data.n > 3"')`, [id]);
+  await as(b, `select plinth.start_replay($1, ${HOUR}, p_filter => '"$.data.n == 2"')`, [other]);
+  await workAll();
+  expect(await replayed(id)).toMatchObject([{ status: 'done', total: 2, added: 2, left_out: 4 }]);
+  expect(await replayed(other)).toMatchObject([{ status: 'done', total: 1, added: 1, left_out: 1 }]);
+  const sent = (tenantId: string) =>
+    as<{ n: number }>(tenantId, `select (body::jsonb #>> '{data,n}')::int as n from plinth_webhooks.deliveries where status = 'pending' order by 1`);
+  expect(await sent(a)).toEqual([{ n: 4 }, { n: 5 }]);
+  expect(await sent(b)).toEqual([{ n: 2 }]);
+  expect(await as(a, 'select filter from plinth.webhook_replays')).toEqual([{ filter: '$.data.n > 3' }]);
+  expect(await as(a, `select metadata -> 'filter' as filter from plinth.audit_logs where action = 'webhooks.replay_started' order by id desc limit 1`)).toEqual(
+    [{ filter: '$.data.n > 3' }],
+  );
+
+  await database.admin.query(`update plinth_webhooks.deliveries set status = 'failed', finished_at = now(), due_at = 'infinity'`);
+  await as(a, `select plinth.start_replay($1, p_only_failed => true, p_filter => '{"exact": {"data.n": 5}}')`, [id]);
+  await workAll();
+  expect((await replayed(id)).at(-1)).toMatchObject({ status: 'done', total: 1, added: 1, left_out: 1 });
+  expect([await sent(a), await sent(b)]).toEqual([[{ n: 5 }], []]);
+});

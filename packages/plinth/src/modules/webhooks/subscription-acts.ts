@@ -4,6 +4,7 @@ import type { AnyTransaction } from '#kernel/transaction.ts';
 import { DUE } from './consumer.ts';
 import { KEY_MADE } from './derive-keys.ts';
 import { fail } from './errors.ts';
+import { asJson, type filter } from './filter.ts';
 import { REPLAY } from './replays.ts';
 
 /** Seconds that the old secret or key signs beside the new one: at most 7 days, 24 hours by default. */
@@ -14,7 +15,15 @@ export const resumeInput = z.object({ id: z.uuid(), mode: z.enum(['continue', 's
 export const resumed = z.object({ waiting: z.number().int(), dropped: z.number().int(), replay_id: z.uuid().nullable() });
 
 /** Which deliveries to send again, of the subscription `id`. */
-export const replayInput = z.object({ id: z.uuid(), since: time.optional(), until: time.optional(), only_failed: z.boolean().default(false) });
+export const replayInput = z.object({
+  id: z.uuid(),
+  since: time.optional(),
+  until: time.optional(),
+  only_failed: z.boolean().default(false),
+  patterns: z.array(z.string().max(200)).min(1).max(50).optional().describe('Only of these types'),
+  ids: z.array(z.uuid()).min(1).max(1000).optional().describe('Only these: ids of events, or webhook-ids'),
+});
+export const replayRate = z.number().min(0.1).max(100_000).optional().describe('Deliveries a second, at most');
 export interface ReplayWish {
   id: string;
   since?: string | undefined;
@@ -22,6 +31,7 @@ export interface ReplayWish {
   patterns?: readonly string[] | undefined;
   ids?: readonly string[] | undefined;
   only_failed?: boolean | undefined;
+  filter?: z.infer<typeof filter> | null | undefined;
   rate_per_second?: number | undefined;
 }
 
@@ -74,17 +84,18 @@ const valuesOf = (wish: ReplayWish): unknown[] => [
   wish.patterns ?? null,
   wish.ids ?? null,
   wish.only_failed ?? false,
+  asJson(wish.filter),
 ];
 
 /** How many deliveries a replay would add at most. Errors: those of startReplay. */
 export async function previewReplay(tx: AnyTransaction, wish: ReplayWish): Promise<{ total: number }> {
-  const [row] = await tx.query<{ total: number }>('select plinth.preview_replay($1, $2, $3, $4, $5, $6) as total', valuesOf(wish));
+  const [row] = await tx.query<{ total: number }>('select plinth.preview_replay($1, $2, $3, $4, $5, $6, p_filter => $7) as total', valuesOf(wish));
   return { total: row?.total ?? 0 };
 }
 
 /** Begins a replay, which the worker works off. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_replays_busy. */
 export async function startReplay(tx: AnyTransaction, wish: ReplayWish): Promise<{ replay_id: string }> {
-  const [row] = await tx.query<{ id: string }>('select plinth.start_replay($1, $2, $3, $4, $5, $6, $7) as id', [
+  const [row] = await tx.query<{ id: string }>('select plinth.start_replay($1, $2, $3, $4, $5, $6, p_filter => $7, p_rate_per_second => $8) as id', [
     ...valuesOf(wish),
     wish.rate_per_second ?? null,
   ]);

@@ -1,8 +1,8 @@
 import { type ReactNode, useEffect, useState } from 'react';
 import type { Replay } from './client.ts';
-import { Badge, Dialog, Field, More, Trouble } from './parts.tsx';
+import { Badge, More, Trouble } from './parts.tsx';
 import { useAct, usePages, usePortal } from './portal-context.tsx';
-import { isoOf } from './ResumeForm.tsx';
+import { ReplayForm } from './ReplayForm.tsx';
 
 const LOOK_AGAIN_MS = 2_000;
 
@@ -50,7 +50,8 @@ const TONES = { running: 'warn', done: 'ok', failed: 'bad', cancelled: 'plain' }
 function ReplayLine({ replay, onChanged }: { replay: Replay; onChanged: () => void }): ReactNode {
   const { client, canManage, time } = usePortal();
   const act = useAct();
-  const what = replay.only_failed ? 'What was given up' : replay.since ? `Everything since ${time(replay.since)}` : 'Chosen events';
+  const range = `${replay.since ? ` since ${time(replay.since)}` : ''}${replay.until ? ` until ${time(replay.until)}` : ''}`;
+  const what = replay.asked_ids === null ? `${replay.only_failed ? 'What was given up' : 'Everything'}${range}` : `${replay.asked_ids} by id`;
   const cancel = (): void =>
     act.run(async () => {
       await client.send('POST', `/replays/${replay.id}/cancel`);
@@ -59,10 +60,14 @@ function ReplayLine({ replay, onChanged }: { replay: Replay; onChanged: () => vo
   return (
     <li className="plp-row">
       <Badge tone={TONES[replay.status]}>{replay.status}</Badge>
-      <span>{what}</span>
+      <span>
+        {what}
+        {replay.patterns ? `: ${replay.patterns.join(', ')}` : ''}
+      </span>
       {replay.status === 'running' ? <progress aria-label="Progress of the replay" max={Math.max(replay.total, 1)} value={replay.added} /> : null}
       <span className="plp-soft">
         {replay.added} of {replay.total}
+        {replay.rate_per_second ? `, ${replay.rate_per_second} a second` : ''}
         {replay.left_out > 0 ? ` (${replay.left_out} wait anyway or are filtered out)` : ''}, {time(replay.created_at)}
       </span>
       {canManage && replay.status === 'running' ? (
@@ -72,68 +77,5 @@ function ReplayLine({ replay, onChanged }: { replay: Replay; onChanged: () => vo
       ) : null}
       {act.error ? <Trouble error={act.error} /> : null}
     </li>
-  );
-}
-
-function ReplayForm({ endpointId, onClose, onStarted }: { endpointId: string; onClose: () => void; onStarted: () => void }): ReactNode {
-  const { client } = usePortal();
-  const act = useAct();
-  const [onlyFailed, setOnlyFailed] = useState(true);
-  const [since, setSince] = useState('');
-  const [total, setTotal] = useState<number>();
-  const body = { only_failed: onlyFailed, ...(since === '' ? {} : { since: isoOf(since) }) };
-  const count = (): void =>
-    act.run(async () => setTotal((await client.send<{ total: number }>('POST', `/endpoints/${endpointId}/replays/preview`, body)).total));
-  const start = (): void =>
-    act.run(async () => {
-      await client.send('POST', `/endpoints/${endpointId}/replays`, body);
-      onStarted();
-    });
-  const choose = (failed: boolean): void => {
-    setOnlyFailed(failed);
-    setTotal(undefined);
-  };
-  return (
-    <Dialog title="Send again" onClose={onClose}>
-      <fieldset className="plp-choices">
-        <legend>What</legend>
-        <label className="plp-choice">
-          <input type="radio" name="what" checked={onlyFailed} onChange={() => choose(true)} />
-          <span>Only what was given up</span>
-        </label>
-        <label className="plp-choice">
-          <input type="radio" name="what" checked={!onlyFailed} onChange={() => choose(false)} />
-          <span>Every event, also what arrived</span>
-        </label>
-      </fieldset>
-      <Field label="Since" hint={onlyFailed ? 'Left out: all that is still kept.' : 'Needed. What was sent before has its webhook-id again.'}>
-        {(id, hint) => (
-          <input
-            id={id}
-            aria-describedby={hint}
-            className="plp-input"
-            type="datetime-local"
-            value={since}
-            onChange={(event) => {
-              setSince(event.target.value);
-              setTotal(undefined);
-            }}
-          />
-        )}
-      </Field>
-      <output>{total === undefined ? '' : total === 0 ? 'There is nothing to send.' : `${total} would be sent.`}</output>
-      {act.error ? <Trouble error={act.error} /> : null}
-      <p className="plp-row">
-        <button type="button" className="plp-button" disabled={act.busy || (!onlyFailed && since === '')} onClick={count}>
-          Count
-        </button>
-        <button type="button" className="plp-button plp-main" disabled={act.busy || !total} onClick={start}>
-          Send again
-        </button>
-        <button type="button" className="plp-button" onClick={onClose}>
-          Close
-        </button>
-      </p>
-    </Dialog>
   );
 }

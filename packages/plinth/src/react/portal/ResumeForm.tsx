@@ -1,5 +1,6 @@
 import { type ReactNode, type SubmitEvent, useState } from 'react';
 import type { Endpoint } from './client.ts';
+import { isoOf, localOf } from './local-time.ts';
 import { Dialog, Field, Trouble } from './parts.tsx';
 import { useAct, usePortal } from './portal-context.tsx';
 
@@ -16,15 +17,13 @@ function modesFor(waiting: number): [mode: string, label: string][] {
 const sentenceOf = ({ waiting, dropped }: { waiting: number; dropped: number }): string =>
   `Resumed. ${dropped > 0 ? `${dropped} dropped, ` : ''}${waiting} to be sent.`;
 
-/** A time as a form has it, in the zone of the reader, as the API wants it. */
-export const isoOf = (local: string): string | undefined => (local === '' ? undefined : new Date(local).toISOString());
-
 /** How an endpoint that is disabled or failing goes on. */
 export function ResumeForm({ endpoint, onClose, onResumed }: { endpoint: Endpoint; onClose: () => void; onResumed: (sentence: string) => void }): ReactNode {
   const { client } = usePortal();
   const act = useAct();
   const [mode, setMode] = useState<string>('continue');
-  const [since, setSince] = useState('');
+  // What was missed begins there.
+  const [since, setSince] = useState(localOf(endpoint.disabled_at ?? endpoint.failing_since));
   const resume = (event: SubmitEvent): void => {
     event.preventDefault();
     act.run(async () => {

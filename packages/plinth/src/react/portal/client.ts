@@ -90,6 +90,11 @@ export interface Replay {
   only_failed: boolean;
   since: string | null;
   until: string | null;
+  /** Null: all that the endpoint gets. */
+  patterns: readonly string[] | null;
+  /** How many ids were named; null: none, a range. */
+  asked_ids: number | null;
+  rate_per_second: number | null;
   total: number;
   added: number;
   /** Not added: the filter keeps them back, or they were waiting anyway. */

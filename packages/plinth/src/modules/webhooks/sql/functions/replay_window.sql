@@ -1,4 +1,4 @@
-create or replace function plinth_webhooks.replay_window(p_subscription_id uuid, p_since timestamptz, p_until timestamptz, p_patterns text[], p_ids uuid[], p_only_failed boolean)
+create or replace function plinth_webhooks.replay_window(p_subscription_id uuid, p_since timestamptz, p_until timestamptz, p_patterns text[], p_ids uuid[], p_only_failed boolean, p_filter jsonb)
 returns plinth_webhooks.replays
 language plpgsql volatile security invoker set search_path = ''
 as $$
@@ -22,6 +22,8 @@ begin
   _replay.subscription_id := _of.id;
   _replay.only_failed := p_only_failed;
   _replay.patterns := p_patterns;
+  _replay.filter := nullif(p_filter, 'null');
+  _replay.filter_path := plinth_webhooks.filter_path(p_filter);
   _replay.since := p_since;
   _replay.until := least(coalesce(p_until, clock_timestamp()), clock_timestamp());
   _replay.done_to := case when p_since is null then '00000000-0000-0000-0000-000000000000'::uuid else plinth_kernel.v7_floor(p_since) end;
@@ -41,9 +43,9 @@ begin
   begin
     select count(*) into _replay.total from plinth_webhooks.replay_candidates(_replay, 100000, 10000) c where c.wanted;
   exception when data_exception or undefined_object or feature_not_supported then
-    raise exception 'The replay is not valid: the filter of the subscription could not be judged: %', sqlerrm using errcode = 'PL400', detail = '{"code":"webhooks_replay_invalid"}', hint = 'Correct the filter.';
+    raise exception 'The replay is not valid: the filter could not be judged: %', sqlerrm using errcode = 'PL400', detail = '{"code":"webhooks_replay_invalid"}', hint = 'Correct the filter.';
   end;
   return _replay;
 end
 $$;
-comment on function plinth_webhooks.replay_window(uuid, timestamptz, timestamptz, text[], uuid[], boolean) is 'What a replay would send, with its total: at most so many, judged by the filter of the subscription among the first 10,000 events of its range, by type alone up to 100,000. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid.';
+comment on function plinth_webhooks.replay_window(uuid, timestamptz, timestamptz, text[], uuid[], boolean, jsonb) is 'What a replay would send, with its total: at most so many, judged by the filters, of the subscription and its own, among the first 10,000 events of its range, by type alone up to 100,000. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid, webhooks_filter_invalid.';

@@ -9,6 +9,8 @@ create table plinth_webhooks.replays (
   only_failed boolean not null,
   patterns text[],
   event_ids uuid[],
+  filter jsonb,
+  filter_path jsonpath,
   since timestamptz,
   until timestamptz not null,
   rate_per_second double precision check (rate_per_second between 0.1 and 100000),

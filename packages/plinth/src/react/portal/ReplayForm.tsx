@@ -1,0 +1,146 @@
+import { type ReactNode, useState } from 'react';
+import { isoOf } from './local-time.ts';
+import { Dialog, Field, Trouble } from './parts.tsx';
+import { useAct, usePortal } from './portal-context.tsx';
+
+type What = 'failed' | 'all' | 'ids';
+
+interface Wish {
+  what: What;
+  since: string;
+  until: string;
+  types: string;
+  ids: string;
+  rate: string;
+}
+
+const WHAT: readonly (readonly [What, string])[] = [
+  ['failed', 'Only what was given up'],
+  ['all', 'Every event, also what arrived'],
+  ['ids', 'Some, by their ids'],
+];
+
+const listOf = (text: string): string[] => text.split(/[\s,]+/).filter((one) => one !== '');
+
+/** What the API is asked for. What the form does not show is not meant. */
+function bodyOf({ what, since, until, types, ids }: Wish): Record<string, unknown> {
+  if (what === 'ids') return { ids: listOf(ids) };
+  return {
+    only_failed: what === 'failed',
+    ...(since === '' ? {} : { since: isoOf(since) }),
+    ...(until === '' ? {} : { until: isoOf(until) }),
+    ...(listOf(types).length === 0 ? {} : { patterns: listOf(types) }),
+  };
+}
+
+const isComplete = ({ what, since, ids }: Wish): boolean => (what === 'all' ? since !== '' : what === 'failed' || listOf(ids).length > 0);
+
+/** Asks what is to be sent again, says how much that is, and begins. */
+export function ReplayForm({ endpointId, onClose, onStarted }: { endpointId: string; onClose: () => void; onStarted: () => void }): ReactNode {
+  const { client } = usePortal();
+  const act = useAct();
+  const [wish, setWish] = useState<Wish>({ what: 'failed', since: '', until: '', types: '', ids: '', rate: '' });
+  const [total, setTotal] = useState<number>();
+  const change = (part: Partial<Wish>): void => {
+    setWish({ ...wish, ...part });
+    // The rate does not change what is sent.
+    if (part.rate === undefined) setTotal(undefined);
+  };
+  const count = (): void =>
+    act.run(async () => setTotal((await client.send<{ total: number }>('POST', `/endpoints/${endpointId}/replays/preview`, bodyOf(wish))).total));
+  const start = (): void =>
+    act.run(async () => {
+      const rate = wish.rate === '' ? {} : { rate_per_second: Number(wish.rate) };
+      await client.send('POST', `/endpoints/${endpointId}/replays`, { ...bodyOf(wish), ...rate });
+      onStarted();
+    });
+  return (
+    <Dialog title="Send again" onClose={onClose}>
+      <div className="plp-form">
+        <fieldset className="plp-choices">
+          <legend>What</legend>
+          {WHAT.map(([what, label]) => (
+            <label key={what} className="plp-choice">
+              <input type="radio" name="what" checked={wish.what === what} onChange={() => change({ what })} />
+              <span>{label}</span>
+            </label>
+          ))}
+        </fieldset>
+        {wish.what === 'ids' ? <IdsField wish={wish} onChange={change} /> : <RangeFields wish={wish} onChange={change} />}
+        <Text label="At most a second" hint="Left out: as fast as it goes." type="number" value={wish.rate} onChange={(rate) => change({ rate })} />
+        <output>{total === undefined ? '' : total === 0 ? 'There is nothing to send.' : `${total} would be sent.`}</output>
+        {act.error ? <Trouble error={act.error} /> : null}
+        <p className="plp-row">
+          <button type="button" className="plp-button" disabled={act.busy || !isComplete(wish)} onClick={count}>
+            Count
+          </button>
+          <button type="button" className="plp-button plp-main" disabled={act.busy || !total} onClick={start}>
+            Send again
+          </button>
+          <button type="button" className="plp-button" onClick={onClose}>
+            Close
+          </button>
+        </p>
+      </div>
+    </Dialog>
+  );
+}
+
+interface PartProps {
+  wish: Wish;
+  onChange: (part: Partial<Wish>) => void;
+}
+
+function RangeFields({ wish, onChange }: PartProps): ReactNode {
+  const needed = wish.what === 'all' ? 'Needed. What was sent before has its webhook-id again.' : 'Left out: all that is still kept.';
+  return (
+    <>
+      <Text label="Since" hint={needed} type="datetime-local" value={wish.since} onChange={(since) => onChange({ since })} />
+      <Text label="Until" hint="Left out: now." type="datetime-local" value={wish.until} onChange={(until) => onChange({ until })} />
+      <Text
+        label="Types"
+        hint="Such as order.paid, or order.* for all of one more word. Left out: all that the endpoint gets."
+        type="text"
+        value={wish.types}
+        onChange={(types) => onChange({ types })}
+      />
+    </>
+  );
+}
+
+function IdsField({ wish, onChange }: PartProps): ReactNode {
+  return (
+    <Field label="Ids" hint="Of events or webhook-ids, at most 1,000, with blanks, commas or lines between.">
+      {(id, hint) => (
+        <textarea id={id} aria-describedby={hint} className="plp-input" rows={4} value={wish.ids} onChange={(event) => onChange({ ids: event.target.value })} />
+      )}
+    </Field>
+  );
+}
+
+interface TextProps {
+  label: string;
+  hint: string;
+  type: 'text' | 'number' | 'datetime-local';
+  value: string;
+  onChange: (value: string) => void;
+}
+
+function Text({ label, hint, type, value, onChange }: TextProps): ReactNode {
+  const bounds = type === 'number' ? { min: 0.1, max: 100_000, step: 'any' } : {};
+  return (
+    <Field label={label} hint={hint}>
+      {(id, hintId) => (
+        <input
+          id={id}
+          aria-describedby={hintId}
+          className="plp-input"
+          type={type}
+          {...bounds}
+          value={value}
+          onChange={(event) => onChange(event.target.value)}
+        />
+      )}
+    </Field>
+  );
+}
