@@ -125,6 +125,7 @@ export {
   readCatalogue,
   readCloudEvents,
   readStream,
+  realtimeOffset,
   relayTo,
   reveal,
   revealText,

@@ -19,6 +19,21 @@ export interface ClientOptions {
   /** UUID under which everything that these calls cause is found again. Default: a new one for each request, made by the server. */
   correlationId?: string;
   fetch?: typeof fetch;
+  /**
+   * Told with each answer to queries: where `realtime({ offset })` has to begin to leave no gap behind what they brought. Queries of one batch (made in one tick) have
+   * one offset. Of queries made one after the other, keep the first.
+   */
+  onOffset?: (offset: string) => void;
+}
+
+/** Asks for offsets, and hands them over before the answer is read. */
+function noting(inner: typeof fetch, onOffset: (offset: string) => void): typeof fetch {
+  return async (input, init) => {
+    const response = await inner(input, init);
+    const offset = response.headers.get('plinth-offset');
+    if (offset !== null) onOffset(offset);
+    return response;
+  };
 }
 
 /**
@@ -35,8 +50,10 @@ export function createPlinthClient(options: ClientOptions): TRPCClient<PlinthRou
     ...(options.tenantId ? { 'x-plinth-tenant': options.tenantId } : {}),
     ...(options.reason ? { 'x-plinth-reason': options.reason } : {}),
     ...(options.correlationId ? { 'x-correlation-id': options.correlationId } : {}),
+    ...(options.onOffset ? { 'plinth-offset': '?1' } : {}),
   };
-  return createTRPCClient<PlinthRouter>({ links: [httpBatchLink({ url: options.url, headers, ...(options.fetch ? { fetch: options.fetch } : {}) })] });
+  const fetches = options.onOffset ? noting(options.fetch ?? fetch, options.onOffset) : options.fetch;
+  return createTRPCClient<PlinthRouter>({ links: [httpBatchLink({ url: options.url, headers, ...(fetches ? { fetch: fetches } : {}) })] });
 }
 
 export type { RealtimeClient, RealtimeClientOptions, RealtimeEvent, RealtimeListener, RealtimeReset, RealtimeState } from './realtime.ts';

@@ -10,6 +10,7 @@ import { NO_TENANT, noteOperatorAccess } from '#modules/access';
 import { readSnapshot } from '#modules/events';
 import { once } from '#modules/idempotency';
 import type { Authenticator, Credential } from './authenticate.ts';
+import { parseSnapshot } from './realtime-offset.ts';
 import type { Traffic } from './traffic.ts';
 
 /** What the call contexts of all requests of a process share. */
@@ -43,6 +44,13 @@ export interface CallFacts {
   signal: AbortSignal;
 }
 
+/** Of two snapshots that transactions took which write nothing. With the same end, the earlier one has more transactions open. */
+function earlier(one: string | undefined, other: string): string {
+  if (one === undefined) return other;
+  const [a, b] = [parseSnapshot(one), parseSnapshot(other)];
+  return a.xmax < b.xmax || (a.xmax === b.xmax && a.xip.length >= b.xip.length) ? one : other;
+}
+
 /** The context of one call: opens its transaction in the name of the caller, with idempotency and the record of operator access around it. */
 export function callContext(host: CallHost, facts: CallFacts): CallContext {
   return {
@@ -64,7 +72,13 @@ export function callContext(host: CallHost, facts: CallFacts): CallContext {
         if (facts.wantsOffset && call.type === 'query') snapshot = await readSnapshot(tx);
         return doOnce(facts, principal, call, tx, body);
       });
-      if (snapshot !== undefined) facts.traffic.offset = await host.offsetOf(snapshot);
+      if (snapshot !== undefined) {
+        // Calls of a batch share one answer: the offset of the first look leaves no gap behind any of them.
+        const first = earlier(facts.traffic.snapshot, snapshot);
+        facts.traffic.snapshot = first;
+        const offset = await host.offsetOf(first);
+        if (facts.traffic.snapshot === first) facts.traffic.offset = offset;
+      }
       // What was cached about keys, members and links may just have changed.
       if (call.type === 'mutation' && (call.path.startsWith('system.access.') || call.path === 'system.webhooks.portal.revokeLinks')) {
         host.authenticator.forget();

@@ -12,6 +12,8 @@ export interface Traffic {
   replayed: boolean;
   /** From here on /realtime tells what is not in the answer. */
   offset?: string | undefined;
+  /** What that offset stands for. */
+  snapshot?: string | undefined;
 }
 
 const HEX32 = /^[0-9a-f]{32}$/i;

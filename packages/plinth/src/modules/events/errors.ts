@@ -102,6 +102,11 @@ export const errors = {
     title: 'One transaction publishes more events than inline projections follow',
     wayOut: 'Publish fewer in a transaction, or make the projection async.',
   },
+  offset_on_standby: {
+    status: 409,
+    title: 'There is no offset for realtime on a standby',
+    wayOut: 'Load the page and take the offset from the primary.',
+  },
   append_only: {
     status: 403,
     title: 'Events cannot be changed or deleted',

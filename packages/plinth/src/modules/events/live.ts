@@ -95,6 +95,18 @@ export async function readSnapshot(tx: AnyTransaction): Promise<string> {
   return row?.snapshot ?? '';
 }
 
+/**
+ * Where `/realtime` has to begin so that a page and what it is told leave no gap (plinth.realtime_offset). Take it in the transaction of the page, before its rows
+ * are read; under repeatable read and serializable anywhere in it. Errors: events_offset_on_standby.
+ *
+ * @example
+ * const page = await plinth.transaction({ tenantId, readOnly: true }, async (tx) => ({ offset: await realtimeOffset(tx), orders: await tx.query('select ...') }));
+ */
+export async function realtimeOffset(tx: AnyTransaction): Promise<string> {
+  const [row] = await tx.query<{ offset: string }>('select plinth.realtime_offset() as "offset"');
+  return row?.offset ?? '';
+}
+
 /** Two arms by the index (shard, xact, position), and `+ 0` and `offset 0` to keep the planner to it, as in kernel/feed-read.ts. */
 const pageSql = (shards: string, where: string, bounded: boolean): string => {
   const seen = `${where}e.position + 0 > $2 and e.position + 0 > $3${bounded ? ' and pg_catalog.pg_visible_in_snapshot(e.xact, $5)' : ''}`;
