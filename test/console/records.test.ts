@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { modules } from '../../packages/plinth/src/registry.gen.ts';
 import { needs } from '../../packages/plinth/src/testing/needs.ts';
-import { openWorld, settled, type World } from './fixture/world.ts';
+import { axeFaults, openWorld, settled, type World } from './fixture/world.ts';
 
 const browserAt = needs('chromium');
 const list = '/lists/parcels/parcels';
@@ -22,6 +22,13 @@ async function makeParcels(world: World, tenantId: string, name: string, count: 
     );
   });
 }
+
+const told = async (world: World, label: string): Promise<string[]> => {
+  const [row] = await world.plinth.transaction({ tenantId: world.tenantA }, (tx) =>
+    tx.query<{ tags: string[] }>('select tags from plinth_parcels.parcels where label = $1', [label]),
+  );
+  return row?.tags ?? [];
+};
 
 test('no module is named in the code of the console', () => {
   const source = join(import.meta.dirname, '../../apps/console/src');
@@ -141,6 +148,44 @@ describe.runIf(browserAt.available)('records', { timeout: 90_000 }, () => {
     expect(await dialog.textContent()).toContain('Look under the counter.');
     await page.keyboard.press('Escape');
     await dialog.waitFor({ state: 'detached' });
+  });
+
+  test('an action with fields asks for them in a dialog, by keyboard alone, and sends what they mean', async () => {
+    const { page, faults } = await world.visit(`${list}?q=label:"box 10"`);
+    const row = page.locator('tbody tr');
+    const dialog = page.getByRole('dialog');
+    const [tags = ''] = await told(world, 'box 10');
+    expect(tags).toBe('a');
+    await row.getByRole('button', { name: 'Send' }).focus();
+    await page.keyboard.press('Enter');
+    await dialog.waitFor();
+    expect(await dialog.getByLabel('At', { exact: true }).count(), 'asked only when it is fast').toBe(0);
+    expect(await axeFaults(page)).toEqual([]);
+    await dialog.getByLabel('How').focus();
+    await page.keyboard.press('F');
+    expect(await dialog.getByLabel('At', { exact: true }).inputValue(), 'of the row').toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d$/);
+    await dialog.getByLabel('At', { exact: true }).fill('2026-01-02T03:04');
+    await dialog.getByLabel('Weight').fill('101');
+    await dialog.getByLabel('To', { exact: true }).fill('ana, bob\ncy');
+    await dialog.getByLabel('Note').fill('{"fragile": true}');
+    await dialog.getByLabel('Insured').focus();
+    await page.keyboard.press('Space');
+    await dialog.getByLabel('Weight').focus();
+    await page.keyboard.press('Enter');
+    await dialog.getByRole('alert').waitFor();
+    expect(await axeFaults(page)).toEqual([]);
+    await dialog.getByLabel('Weight').fill('1.5');
+    await page.keyboard.press('Enter');
+    await page.getByText('Send: done').waitFor();
+    const at = await page.evaluate<string>(`new Date('2026-01-02T03:04').toISOString()`);
+    const [sent = ''] = await told(world, 'box 10');
+    expect(JSON.parse(sent)).toEqual({ how: 'fast', at, weight: 1.5, to: ['ana', 'bob', 'cy'], note: { fragile: true }, insured: true });
+
+    await row.getByRole('button', { name: 'Send' }).click();
+    await dialog.getByRole('button', { name: 'Send' }).click();
+    await page.getByText('Send: done').last().waitFor();
+    await expect.poll(async () => JSON.parse((await told(world, 'box 10'))[0] ?? ''), { timeout: 10_000 }).toEqual({ how: 'slow', insured: false });
+    expect(faults).toEqual([]);
   });
 
   test('an export has the filter of the list', async () => {

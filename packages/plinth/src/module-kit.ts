@@ -23,7 +23,7 @@ export const defineModule = <const Name extends string, Effects = undefined, Api
 export type { EffectSink } from '#kernel/effects.ts';
 export type { ErrorCatalogue } from '#kernel/errors.ts';
 export { PlinthError, raiser } from '#kernel/errors.ts';
-export type { ListCard, ModuleMap, TableCard } from '#kernel/module.ts';
+export type { ActionCard, ActionField, ListCard, ModuleMap, TableCard } from '#kernel/module.ts';
 export type { Projection, ProjectionTables } from '#kernel/projection.ts';
 export { defineProjection } from '#kernel/projection.ts';
 export { procedure } from '#kernel/rpc.ts';

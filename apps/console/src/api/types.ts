@@ -25,12 +25,26 @@ export interface ColumnMeta {
   type: string;
 }
 
+/** What an action asks before it is done. */
+export interface FieldMeta {
+  name: string;
+  label: string;
+  type: 'text' | 'number' | 'time' | 'list' | 'json' | 'flag' | 'choice';
+  hint: string | null;
+  options: readonly { value: string; label: string }[];
+  required: boolean;
+  /** Column whose value it begins with. */
+  from: string | null;
+  when: { field: string; in: readonly string[] } | null;
+}
+
 export interface ActionMeta {
   /** With its module: `jobs.cancel`. */
   procedure: string;
   label: string;
   when: { column: string; in: readonly string[] } | null;
   danger: boolean;
+  fields: readonly FieldMeta[];
 }
 
 export interface ListMeta {

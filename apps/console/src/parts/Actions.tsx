@@ -1,8 +1,9 @@
 import { useMutation } from '@tanstack/react-query';
-import { type ReactNode, useState } from 'react';
+import { type FormEvent, type ReactNode, useState } from 'react';
 import { type Access, act } from '../api/client.ts';
 import type { ActionMeta, ListMeta, Row } from '../api/types.ts';
 import { useRefresh, useSession } from '../session.tsx';
+import { ActionFields, inputOf, valuesOf } from './ActionFields.tsx';
 import { Dialog } from './Dialog.tsx';
 import { Trouble } from './Trouble.tsx';
 import { useToast } from './toast.tsx';
@@ -24,14 +25,15 @@ const accessTo = (access: Access, row: Row): Access => ({
   tenant: access.tenant ?? (typeof row.tenant_id === 'string' ? row.tenant_id : undefined),
 });
 
-/** Dangerous actions ask first; every failure is told with its way out, in the same dialog. */
+/** Dangerous actions and those with fields ask first; every failure is told with its way out, in the same dialog. */
 function ActionButton({ meta, action, row, small }: ActionProps): ReactNode {
   const { access } = useSession();
   const [asking, setAsking] = useState(false);
+  const [values, setValues] = useState(() => valuesOf(action.fields, row));
   const refresh = useRefresh();
   const toast = useToast();
   const run = useMutation({
-    mutationFn: () => act(accessTo(access, row), action.procedure, { id: row.id }),
+    mutationFn: () => act(accessTo(access, row), action.procedure, { ...inputOf(action.fields, values), id: row.id }),
     onSuccess: () => {
       setAsking(false);
       toast({ text: `${action.label}: done` });
@@ -43,19 +45,29 @@ function ActionButton({ meta, action, row, small }: ActionProps): ReactNode {
     setAsking(false);
     run.reset();
   };
+  const asks = action.danger || action.fields.length > 0;
+  // As the row is now, not as it was when the list was opened.
+  const ask = (): void => {
+    setValues(valuesOf(action.fields, row));
+    setAsking(true);
+  };
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    run.mutate();
+  };
   return (
     <>
       <button
         type="button"
         className={`btn relative z-1 ${action.danger ? 'btn-danger' : ''} ${small ? 'btn-small' : ''}`}
         disabled={run.isPending}
-        onClick={() => (action.danger ? setAsking(true) : run.mutate())}
+        onClick={() => (asks ? ask() : run.mutate())}
       >
         {action.label}
       </button>
       {asking ? (
         <Dialog title={run.error ? `${action.label}: not done` : `${action.label}?`} onClose={close}>
-          <div className="flex flex-col gap-4 p-4">
+          <form className="flex flex-col gap-4 p-4" onSubmit={submit}>
             {run.error ? (
               <Trouble error={run.error} />
             ) : (
@@ -63,15 +75,16 @@ function ActionButton({ meta, action, row, small }: ActionProps): ReactNode {
                 {meta.title}: <code className="font-mono text-xs break-all">{row.id}</code>
               </p>
             )}
+            <ActionFields fields={action.fields} values={values} onChange={setValues} />
             <div className="flex justify-end gap-2">
               <button type="button" className="btn" onClick={close}>
                 {run.error ? 'Close' : 'Keep as it is'}
               </button>
-              <button type="button" className={`btn ${action.danger ? 'btn-danger' : 'btn-main'}`} disabled={run.isPending} onClick={() => run.mutate()}>
+              <button type="submit" className={`btn ${action.danger ? 'btn-danger' : 'btn-main'}`} disabled={run.isPending}>
                 {run.error ? 'Try again' : action.label}
               </button>
             </div>
-          </div>
+          </form>
         </Dialog>
       ) : null}
     </>
@@ -84,7 +97,7 @@ export function Actions({ meta, row, small = false }: { meta: ListMeta; row: Row
   return (
     <div className={`flex gap-2 ${small ? '' : 'flex-wrap'}`}>
       {actions.map((action) => (
-        <ActionButton key={action.procedure} meta={meta} action={action} row={row} small={small} />
+        <ActionButton key={`${action.procedure} ${action.label}`} meta={meta} action={action} row={row} small={small} />
       ))}
     </div>
   );

@@ -69,6 +69,36 @@ export interface TableCard {
   sample?: Record<string, string>;
 }
 
+/** What a button on a row asks before it does something: a field of its procedure's input. */
+export interface ActionField {
+  name: string;
+  label: string;
+  /**
+   * `time` is asked for in the zone of the reader and sent as ISO 8601; `list` are texts with blanks, commas or lines between; `json` is JSON, and what is none is a text;
+   * `flag` is sent as true or false. What is left empty is not sent.
+   */
+  type: 'text' | 'number' | 'time' | 'list' | 'json' | 'flag' | 'choice';
+  hint?: string;
+  /** Of a choice; the first one is what it begins with. */
+  options?: readonly { value: string; label: string }[];
+  required?: boolean;
+  /** Column of the row whose value it begins with. */
+  from?: string;
+  /** Asked and sent only when another field has one of these values. */
+  when?: { field: string; in: readonly string[] };
+}
+
+export interface ActionCard {
+  /** Name of a mutation of this module's api that takes { id } and the fields. */
+  procedure: string;
+  label: string;
+  /** Only on rows that are ready for it. */
+  when?: { column: string; in: readonly string[] };
+  /** Asks first. */
+  danger?: boolean;
+  fields?: readonly ActionField[];
+}
+
 /** A list, its detail page and its actions, described as data: the console and GET /api/v1/lists/<module>/<list> are derived from it. */
 export interface ListCard {
   title: string;
@@ -82,8 +112,8 @@ export interface ListCard {
   correlation?: string;
   /** What an empty list says: what would fill it. */
   empty: string;
-  /** Buttons on a row: name of a mutation of this module's api that takes { id }. */
-  actions?: readonly { procedure: string; label: string; when?: { column: string; in: readonly string[] }; danger?: boolean }[];
+  /** Buttons on a row. */
+  actions?: readonly ActionCard[];
 }
 
 /**

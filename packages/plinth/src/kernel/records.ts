@@ -3,7 +3,7 @@ import { fail } from './errors.ts';
 import type { FilterTarget } from './filter-sql.ts';
 import { addFilter, Conditions, uuidRange } from './filter-sql.ts';
 import { isUuid, v7Time } from './ids.ts';
-import type { ListCard, ModuleMap } from './module.ts';
+import type { ActionField, ListCard, ModuleMap } from './module.ts';
 import type { AnyTransaction } from './transaction.ts';
 
 /**
@@ -20,8 +20,17 @@ export interface ListMeta {
   empty: string;
   /** Column that links to a trace. */
   correlation: string | null;
-  actions: { procedure: string; label: string; when: { column: string; in: string[] } | null; danger: boolean }[];
+  actions: { procedure: string; label: string; when: { column: string; in: string[] } | null; danger: boolean; fields: FieldMeta[] }[];
 }
+
+/** A field of an action; what the card leaves out is null. */
+export type FieldMeta = Pick<ActionField, 'name' | 'label' | 'type'> & {
+  hint: string | null;
+  options: { value: string; label: string }[];
+  required: boolean;
+  from: string | null;
+  when: { field: string; in: string[] } | null;
+};
 
 export type Row = Record<string, unknown> & { id: string };
 
@@ -164,6 +173,17 @@ function inTenants(tx: AnyTransaction): Conditions {
   return where;
 }
 
+const fieldOf = ({ name, label, type, hint, options, required, from, when }: ActionField): FieldMeta => ({
+  name,
+  label,
+  type,
+  hint: hint ?? null,
+  options: [...(options ?? [])],
+  required: required ?? false,
+  from: from ?? null,
+  when: when ? { field: when.field, in: [...when.in] } : null,
+});
+
 function metaOf({ module, name, card }: List, view: View): ListMeta {
   return {
     module,
@@ -173,11 +193,12 @@ function metaOf({ module, name, card }: List, view: View): ListMeta {
     filters: [...card.filters],
     empty: card.empty,
     correlation: view.correlation,
-    actions: (card.actions ?? []).map(({ procedure, label, when, danger }) => ({
+    actions: (card.actions ?? []).map(({ procedure, label, when, danger, fields }) => ({
       procedure: `${module}.${procedure}`,
       label,
       when: when ? { column: when.column, in: [...when.in] } : null,
       danger: danger ?? false,
+      fields: (fields ?? []).map(fieldOf),
     })),
   };
 }
@@ -190,6 +211,7 @@ function shownColumns(card: ListCard, view: View): string[] {
     'created_at',
     ...(view.correlation ? [view.correlation] : []),
     ...(card.actions ?? []).flatMap(({ when }) => (when ? [when.column] : [])),
+    ...(card.actions ?? []).flatMap(({ fields }) => (fields ?? []).flatMap(({ from }) => (from ? [from] : []))),
   ];
   return [...new Set([...card.columns, ...always])].filter((column) => view.types.has(column));
 }

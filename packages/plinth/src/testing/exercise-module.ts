@@ -3,6 +3,7 @@ import pg from 'pg';
 import { identifier, literal } from '#kernel/database.ts';
 import { migrateUp } from '#kernel/migrate/index.ts';
 import type { AnyModule, ModuleMap, TableCard } from '#kernel/module.ts';
+import { brokenActions } from './exercise-module-actions.ts';
 import { catalogPicture, commentless, keysWithoutTenant, relationsOf, viewsOver } from './exercise-module-catalog.ts';
 import { exerciseRetention } from './exercise-module-retention.ts';
 import { insertRow, insertStatement } from './exercise-module-rows.ts';
@@ -16,6 +17,7 @@ import { insertRow, insertStatement } from './exercise-module-rows.ts';
  * - without a tenant there are no rows;
  * - primary and unique keys start with tenant_id;
  * - tables, public views and public functions have comments;
+ * - actions on rows name procedures that take the id of the row and what their fields ask for;
  * - retention removes exactly the old rows;
  * - migrating again changes nothing.
  *
@@ -62,6 +64,9 @@ export function exerciseModule(card: AnyModule, place: ExercisePlace): ModulePro
     }),
     promise('tables, public views and public functions have comments', async (client) => {
       assert.deepEqual(await commentless(client, schema), []);
+    }),
+    promise('actions on rows name procedures that take the id of the row and what their fields ask for', async () => {
+      assert.deepEqual(brokenActions(card), []);
     }),
     ...tables.filter(([, tableCard]) => tableCard.keep !== 'forever').map(([table]) => retentionPromise(promise, place, card, table)),
     promise('migrating again changes nothing', async (client) => {

@@ -9,6 +9,17 @@ import { readCorrelationId } from './traffic.ts';
 const name = z.string().min(1).max(63);
 const row = z.record(z.string(), z.unknown());
 
+const fieldMeta = z.object({
+  name: z.string(),
+  label: z.string(),
+  type: z.enum(['text', 'number', 'time', 'list', 'json', 'flag', 'choice']),
+  hint: z.string().nullable(),
+  options: z.array(z.object({ value: z.string(), label: z.string() })),
+  required: z.boolean(),
+  from: z.string().nullable().meta({ description: 'Column of the row whose value it begins with' }),
+  when: z.object({ field: z.string(), in: z.array(z.string()) }).nullable(),
+});
+
 const listMeta = z.object({
   module: z.string(),
   list: z.string(),
@@ -18,7 +29,13 @@ const listMeta = z.object({
   empty: z.string(),
   correlation: z.string().nullable(),
   actions: z.array(
-    z.object({ procedure: z.string(), label: z.string(), when: z.object({ column: z.string(), in: z.array(z.string()) }).nullable(), danger: z.boolean() }),
+    z.object({
+      procedure: z.string(),
+      label: z.string(),
+      when: z.object({ column: z.string(), in: z.array(z.string()) }).nullable(),
+      danger: z.boolean(),
+      fields: z.array(fieldMeta),
+    }),
   ),
 });
 

@@ -1,4 +1,5 @@
 import { defineModule } from '#kernel/module.ts';
+import { replayFields, resumeFields } from './action-fields.ts';
 import { api } from './api.ts';
 import { fanOut } from './consumer.ts';
 import { keyDeriver } from './derive-keys.ts';
@@ -168,8 +169,9 @@ export default defineModule({
       empty: 'Nobody has subscribed yet. Call plinth.subscribe(...) or POST /api/v1/webhooks/subscriptions.',
       actions: [
         { procedure: 'sendTest', label: 'Send a test event', when: { column: 'enabled', in: ['true'] } },
-        { procedure: 'enable', label: 'Enable', when: { column: 'enabled', in: ['false'] } },
-        { procedure: 'resume', label: 'Try now', when: { column: 'breaker', in: ['open', 'half_open'] } },
+        { procedure: 'resume', label: 'Resume', when: { column: 'enabled', in: ['false'] }, fields: resumeFields('disabled_at') },
+        { procedure: 'resume', label: 'Try now', when: { column: 'breaker', in: ['open', 'half_open'] }, fields: resumeFields('failing_since') },
+        { procedure: 'replay', label: 'Replay', when: { column: 'enabled', in: ['true'] }, fields: replayFields },
         { procedure: 'disable', label: 'Disable', when: { column: 'enabled', in: ['true'] }, danger: true },
       ],
     },
