@@ -81,12 +81,24 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     await look(page, 'attempt');
     await close(page);
 
+    await page.getByLabel('Type of the test event').selectOption('order.paid');
+    await button(page, 'Send a test event').click();
+    await attempt(page, 'order.paid');
+    await page.getByText('"test": true').waitFor();
+    await close(page);
+    await world.receiver.waitFor(2, 60_000);
+
     await world.call(world.tenantA, 'POST', '/events', { type: 'order.paid', data: { total: 12 } });
+    await world.receiver.waitFor(3, 60_000);
+    const logged = () => world.plinth.transaction({ tenantId: world.tenantA }, (tx) => tx.query('select from plinth.event_delivery_log'));
+    await expect.poll(async () => (await logged()).length, { timeout: 60_000 }).toBe(3);
+    await button(page, 'Refresh').click();
+    await button(page, 'order.paid').nth(1).waitFor();
     await attempt(page, 'order.paid');
     await button(page, 'Send it again').click();
     await page.getByText('It is on its way').waitFor();
     await close(page);
-    await world.receiver.waitFor(3, 60_000);
+    await world.receiver.waitFor(4, 60_000);
 
     await button(page, 'Rotate the secret…').click();
     await look(page, 'rotation');
@@ -114,7 +126,7 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     await page.getByRole('dialog').getByRole('button', { name: 'Send again', exact: true }).click();
     await page.getByText(/^Everything since .*: order\.\*$/).waitFor();
     await page.getByText(/1 of 1, 50 a second/).waitFor();
-    await world.receiver.waitFor(4, 60_000);
+    await world.receiver.waitFor(5, 60_000);
 
     const [event] = await world.plinth.transaction({ tenantId: world.tenantA }, (tx) =>
       tx.query<{ id: string }>(`select id from plinth.events where event_type = 'order.paid'`),
@@ -127,7 +139,7 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     await look(page, 'replay by id');
     await page.getByRole('dialog').getByRole('button', { name: 'Send again', exact: true }).click();
     await page.getByText('1 by id').waitFor();
-    await world.receiver.waitFor(5, 60_000);
+    await world.receiver.waitFor(6, 60_000);
 
     await button(page, 'Disable').click();
     await page.getByText('Disabled', { exact: true }).first().waitFor();

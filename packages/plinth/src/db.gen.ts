@@ -179,6 +179,26 @@ export interface DurableStreamsView {
   created_at: Date;
 }
 
+/** Deliveries that were given up: to which endpoint, of which event, after how many attempts, with the last answer and error. id is the webhook-id: plinth.resend_delivery(id) sends one again, plinth.start_replay with p_only_failed all of a subscription, and plinth.event_delivery_log has its attempts. They stay for 30 days. org_id is tenant_id. */
+export interface EventDeadLettersView {
+  id: string;
+  tenant_id: string;
+  org_id: string;
+  created_at: Date;
+  failed_at: Date | null;
+  subscription_id: string;
+  subscription_name: string;
+  url: string | null;
+  event_id: string | null;
+  event_type: string;
+  attempts: number;
+  last_response_code: number | null;
+  last_error: string | null;
+  body: string | null;
+  correlation_id: string | null;
+  causation_id: string | null;
+}
+
 /** What is still to be delivered: pending, processing, failed when it was given up, blocked when what is behind it waits for a decision. id is the webhook-id. due_at is the next attempt, null while the subscription is disabled or something before it in its order is not delivered. Delivered ones are found in plinth.event_delivery_log. */
 export interface EventDeliveriesView {
   id: string;
@@ -2132,6 +2152,7 @@ export interface Database {
   'plinth.batch_jobs': BatchJobsView;
   'plinth.consumers': ConsumersView;
   'plinth.durable_streams': DurableStreamsView;
+  'plinth.event_dead_letters': EventDeadLettersView;
   'plinth.event_deliveries': EventDeliveriesView;
   'plinth.event_delivery_log': EventDeliveryLogView;
   'plinth.event_schema_warnings': EventSchemaWarningsView;
@@ -2463,10 +2484,10 @@ export const sqlFunctions = {
   /** Sends up to 10,000 messages, [{payload, headers, group_key, deduplication_key, delay_ms}], in one statement, in the transaction of the caller. Returns their ids in the same order; the id of the earlier message where a deduplication key was used. Errors: kernel_tenant_required, queue_message_invalid, queue_payload_too_large. */
   sendMessages: (tx: Queryable, args: { queue: string; messages: unknown }): Promise<(string | null)[]> =>
     call(tx, 'plinth.send_messages', { queue: ['p_queue', 'text'], messages: ['p_messages', 'jsonb'] }, args, 'values') as Promise<(string | null)[]>,
-  /** Sends an event of type webhooks.test to one subscription, whatever its patterns, with the usual retries. It goes before what waits, and is the next probe of an open breaker, at once; a pause that the receiver asked for (paused_until) it keeps. Returns the webhook-id, which plinth.event_delivery_log shows as delivery_id. Errors: webhooks_subscription_not_found, webhooks_subscription_disabled. */
-  sendTestEvent: (tx: Queryable, args: { subscriptionId: string }): Promise<string | null> =>
-    call(tx, 'plinth.send_test_event', { subscriptionId: ['p_subscription_id', 'uuid'] }, args, 'value') as Promise<string | null>,
-  /** Limits what is sent for the tenant over all its subscriptions: attempts a second, and attempts at a time. Null: no limit. By plinth_worker it is a limit of the installation, which holds besides what the tenant sets for itself: of one tenant, or without one of every tenant for which there is no other. plinth.webhook_limits shows them. Errors: webhooks_policy_invalid, kernel_tenant_required. */
+  /** Sends a test event to one subscription, whatever its patterns and filter, with the usual retries: of type webhooks.test, or of a registered type (p_event_type) with the example of its newest version, transformed and in the format of the subscription; the body is marked with test. It goes before what waits, and is the next probe of an open breaker, at once; a pause that the receiver asked for (paused_until) it keeps. Returns the webhook-id, which plinth.event_delivery_log shows as delivery_id. Errors: webhooks_subscription_not_found, webhooks_subscription_disabled, webhooks_test_type_invalid. */
+  sendTestEvent: (tx: Queryable, args: { subscriptionId: string; eventType?: string | null | undefined }): Promise<string | null> =>
+    call(tx, 'plinth.send_test_event', { subscriptionId: ['p_subscription_id', 'uuid'], eventType: ['p_event_type', 'text'] }, args, 'value') as Promise<string | null>,
+  /** Limits what is sent for the tenant over all its subscriptions: attempts a second, and attempts at a time. Null: no limit. Errors: webhooks_policy_invalid, kernel_tenant_required. */
   setDeliveryLimits: (tx: Queryable, args: { ratePerSecond?: number | null | undefined; maxInFlight?: number | null | undefined } = {}): Promise<void> =>
     call(tx, 'plinth.set_delivery_limits', { ratePerSecond: ['p_rate_per_second', 'double precision'], maxInFlight: ['p_max_in_flight', 'integer'] }, args, 'value') as Promise<void>,
   /** Changes how a subscription is served; what is null stays. p_ordering: parallel, fifo, fifo_by_key (p_order_key: path into the payload such as $.customer.id, empty: the stream of the event). p_poison: what an ordered lane does with a delivery whose schedule is over, skip or block. p_retry_schedule: standard, short, long, none, custom (p_retry_seconds: waits, at most 50 of 1 second to 7 days). p_max_in_flight: 1 to 1,000 at a time. p_rate_per_second: up to 100,000, 0 for no limit. p_disable_after: up to 365 days, and p_disable_after_failures: 1 to 1,000,000. What waits is put in the new order. Errors: webhooks_subscription_not_found, webhooks_policy_invalid. */

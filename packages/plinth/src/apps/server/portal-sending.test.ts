@@ -11,7 +11,11 @@ let server: TestServer;
 beforeAll(async () => {
   server = await testServer('portal_sending', { keys: createKeyRing({ current: Buffer.alloc(32, 7).toString('base64') }) });
   for (const [name, visibility] of Object.entries({ 'order.paid': 'public', 'order.audited': 'internal' })) {
-    const put = await server.call(`/api/v1/event-types/${name}`, { method: 'PUT', key: server.keyA, body: { schema: { type: 'object' }, visibility } });
+    const put = await server.call(`/api/v1/event-types/${name}`, {
+      method: 'PUT',
+      key: server.keyA,
+      body: { schema: { type: 'object' }, example: { of: name }, visibility },
+    });
     expect(put.status, put.text).toBe(200);
   }
 });
@@ -227,4 +231,16 @@ describe('what the portal says of sending', () => {
       expect(answer.text).not.toContain('plinth.');
     }
   });
+});
+
+test('a test event shows the example of a public type, and of no other, also to an endpoint that the back end made', async () => {
+  const { token } = await link();
+  const id = await backEndEndpoint(['nothing.of.this'], []);
+  const sent = await post(token, `/endpoints/${id}/test`, { event_type: 'order.paid' });
+  expect(sent.status, sent.text).toBe(200);
+  expect(await deliveriesOf(id)).toMatchObject([{ event_type: 'order.paid', status: 'pending' }]);
+  for (const event_type of ['order.audited', 'nothing.known'])
+    expect(code(await post(token, `/endpoints/${id}/test`, { event_type })), event_type).toBe('webhooks_type_not_public');
+  expect(code(await post(token, `/endpoints/${id}/test`, { event_type: '*' })), 'a pattern').toBe('webhooks_test_type_invalid');
+  expect(await deliveriesOf(id)).toHaveLength(1);
 });

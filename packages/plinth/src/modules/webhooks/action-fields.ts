@@ -15,6 +15,11 @@ export const resumeFields = (since: string): ActionField[] => [
   { name: 'since', label: 'Since', type: 'time', required: true, from: since, when: { field: 'mode', in: ['replay'] } },
 ];
 
+/** Of which type a test event is. */
+export const testFields: readonly ActionField[] = [
+  { name: 'event_type', label: 'Type', type: 'text', hint: 'A registered type: its example is sent. Left out: webhooks.test.' },
+];
+
 /** What is sent again: the input of the procedure `replay`. */
 export const replayFields: readonly ActionField[] = [
   { name: 'only_failed', label: 'Only what was given up', type: 'flag' },

@@ -11,7 +11,7 @@ import { limitsApi } from './limits-api.ts';
 import { policyApi } from './policy-api.ts';
 import { portalApi } from './portal-api.ts';
 import { mode, previewApi, signing, transform } from './preview-api.ts';
-import { overlapSeconds, rotateSecret, sendTestEvent, testSent } from './subscription-acts.ts';
+import { overlapSeconds, rotateSecret, sendTestEvent, testInput, testSent } from './subscription-acts.ts';
 import { checkUrl } from './subscription-url.ts';
 
 const READ = 'webhooks.read';
@@ -242,11 +242,11 @@ const rotate = procedure({
 const sendTest = procedure({
   rest: 'POST /webhooks/subscriptions/{id}/test',
   permission: WRITE,
-  summary: 'Send an event of type webhooks.test to this subscription',
+  summary: 'Send a test event to this subscription: of type webhooks.test, or the example of a registered type',
 })
-  .input(id)
+  .input(testInput)
   .output(testSent)
-  .mutation(({ ctx, input }) => sendTestEvent(ctx.tx, input.id));
+  .mutation(({ ctx, input }) => sendTestEvent(ctx.tx, input));
 
 const resend = procedure({
   rest: 'POST /webhooks/deliveries/{id}/resend',

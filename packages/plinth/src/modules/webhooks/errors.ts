@@ -141,6 +141,11 @@ export const errors = {
     title: 'The installation has no master key to sign links with',
     wayOut: 'Set PLINTH_MASTER_KEY (openssl rand -base64 32), the same for every process.',
   },
+  test_type_invalid: {
+    status: 422,
+    title: 'No test event of this type can be sent',
+    wayOut: 'Give a registered type whose newest version has an example; leave the type out for one of type webhooks.test.',
+  },
   type_not_public: {
     status: 400,
     title: 'The portal subscribes to public event types only',

@@ -1,5 +1,5 @@
 import { defineModule } from '#kernel/module.ts';
-import { replayFields, resumeFields } from './action-fields.ts';
+import { replayFields, resumeFields, testFields } from './action-fields.ts';
 import { api } from './api.ts';
 import { fanOut } from './consumer.ts';
 import { keyDeriver } from './derive-keys.ts';
@@ -168,7 +168,7 @@ export default defineModule({
       filters: ['name', 'mode', 'reveal', 'url', 'enabled', 'ordering', 'breaker'],
       empty: 'Nobody has subscribed yet. Call plinth.subscribe(...) or POST /api/v1/webhooks/subscriptions.',
       actions: [
-        { procedure: 'sendTest', label: 'Send a test event', when: { column: 'enabled', in: ['true'] } },
+        { procedure: 'sendTest', label: 'Send a test event', when: { column: 'enabled', in: ['true'] }, fields: testFields },
         { procedure: 'resume', label: 'Resume', when: { column: 'enabled', in: ['false'] }, fields: resumeFields('disabled_at') },
         { procedure: 'resume', label: 'Try now', when: { column: 'breaker', in: ['open', 'half_open'] }, fields: resumeFields('failing_since') },
         { procedure: 'replay', label: 'Replay', when: { column: 'enabled', in: ['true'] }, fields: replayFields },
@@ -203,6 +203,14 @@ export default defineModule({
         { procedure: 'resend', label: 'Send again', when: { column: 'status', in: ['failed', 'blocked'] } },
         { procedure: 'skip', label: 'Skip', when: { column: 'status', in: ['blocked'] }, danger: true },
       ],
+    },
+    'dead-letters': {
+      title: 'Webhooks that were given up',
+      view: 'event_dead_letters',
+      columns: ['failed_at', 'subscription_name', 'url', 'event_type', 'attempts', 'last_response_code', 'last_error', 'correlation_id'],
+      filters: ['subscription_id', 'subscription_name', 'event_type', 'event_id', 'last_response_code', 'correlation_id'],
+      empty: 'Nothing was given up in the last 30 days.',
+      actions: [{ procedure: 'resend', label: 'Send again' }],
     },
     replays: {
       title: 'Webhook replays',

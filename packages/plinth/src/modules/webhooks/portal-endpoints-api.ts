@@ -9,7 +9,7 @@ import { fail } from './errors.ts';
 import { guardReveal } from './format.ts';
 import { PORTAL_READ, PORTAL_WRITE } from './portal.ts';
 import { mode, signing } from './preview-api.ts';
-import { overlapSeconds, resumed, resumeInput, resumeSubscription, rotateKey, rotateSecret, sendTestEvent, testSent } from './subscription-acts.ts';
+import { overlapSeconds, resumed, resumeInput, resumeSubscription, rotateKey, rotateSecret, sendTestEvent, testInput, testSent } from './subscription-acts.ts';
 import { checkUrl } from './subscription-url.ts';
 
 const id = z.object({ id: z.uuid() });
@@ -212,10 +212,14 @@ const newKey = procedure({
 const sendTest = procedure({
   rest: 'POST /webhooks/portal/endpoints/{id}/test',
   permission: PORTAL_WRITE,
-  summary: 'Send an event of type webhooks.test to an endpoint of the customer',
+  summary: 'Send a test event to an endpoint of the customer: of type webhooks.test, or the example of a public type',
 })
-  .input(id)
+  .input(testInput)
   .output(testSent)
-  .mutation(({ ctx, input }) => sendTestEvent(ctx.tx, input.id));
+  .mutation(async ({ ctx, input }) => {
+    // Endpoints that the back end made get internal types as well; whoever has the portal sees none of them, nor their examples.
+    if (input.event_type !== undefined && input.event_type !== 'webhooks.test') await requirePublic(ctx.tx, [input.event_type]);
+    return sendTestEvent(ctx.tx, input);
+  });
 
 export const portalEndpointsApi = { list, get, create, update, remove, disable, resume, rotateSecret: newSecret, rotateKey: newKey, sendTest };

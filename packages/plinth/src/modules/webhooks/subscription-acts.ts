@@ -60,10 +60,15 @@ export async function pauseOf(tx: AnyTransaction, id: string): Promise<string | 
   return row?.until ?? null;
 }
 
-/** Sends an event of type webhooks.test, before what waits. Errors: webhooks_subscription_not_found, webhooks_subscription_disabled. */
+/** Which event: of its type the example of the catalogue is sent. */
+export const testInput = z.object({
+  id: z.uuid(),
+  event_type: z.string().min(1).max(200).optional().describe('A registered type with an example; left out: webhooks.test'),
+});
+/** Sends a test event, before what waits. Errors: webhooks_subscription_not_found, webhooks_subscription_disabled, webhooks_test_type_invalid. */
 export const testSent = z.object({ delivery_id: z.uuid(), paused_until: pausedUntil });
-export async function sendTestEvent(tx: AnyTransaction, id: string): Promise<z.infer<typeof testSent>> {
-  const [made] = await tx.query<{ id: string }>('select plinth.send_test_event($1) as id', [id]);
+export async function sendTestEvent(tx: AnyTransaction, { id, event_type }: z.infer<typeof testInput>): Promise<z.infer<typeof testSent>> {
+  const [made] = await tx.query<{ id: string }>('select plinth.send_test_event($1, $2) as id', [id, event_type ?? null]);
   tx.signal(DUE);
   return { delivery_id: made?.id ?? '', paused_until: await pauseOf(tx, id) };
 }

@@ -165,6 +165,78 @@ describe('changing', () => {
     expect(await errorCode(as(a, `select plinth.update_subscription($1, p_patterns => '{a..b}')`, [id]))).toBe('webhooks_pattern_invalid');
   });
 
+  test('a test event of a registered type is its example, transformed, in the format, and marked', async () => {
+    const { id } = await subscribe(a);
+    const put = (tenantId: string, name: string, visibility: string, examples: unknown[]) =>
+      as(tenantId, `select plinth.define_event_type(p_name => $1, p_schema => '{"type": "object"}', p_visibility => $2, p_examples => $3)`, [
+        name,
+        visibility,
+        JSON.stringify(examples),
+      ]);
+    await put(a, 'shop.paid', 'public', [{ total: 7, card: '4242' }]);
+    await put(a, 'shop.audited', 'internal', [{ total: 8 }]);
+    await put(a, 'shop.empty', 'public', []);
+    await put(b, 'shop.foreign', 'public', [{ total: 9 }]);
+    const send = async (type: string | null): Promise<unknown> => {
+      const [made] = await as<{ id: string }>(a, 'select plinth.send_test_event($1, $2) as id', [id, type]);
+      const [kept] = await as<{ body: string; event_type: string; event_id: null }>(
+        a,
+        'select body, event_type, event_id from plinth.event_deliveries where id = $1',
+        [made?.id],
+      );
+      expect(kept).toMatchObject({ event_type: type ?? 'webhooks.test', event_id: null });
+      return JSON.parse(kept?.body ?? '');
+    };
+    const change = (what: string) => as(a, `select plinth.update_subscription($1, ${what})`, [id]);
+    expect(await send(null)).toEqual({
+      type: 'webhooks.test',
+      timestamp: expect.any(String),
+      data: { subscription_id: id, name: expect.any(String) },
+      test: true,
+    });
+    expect(await send('shop.paid')).toEqual({ type: 'shop.paid', timestamp: expect.any(String), data: { total: 7, card: '4242' }, test: true });
+    await change(`p_transform => '{"omit": ["data.card"], "set": {"data.source": "{{ type }}"}}'`);
+    expect(await send('shop.paid')).toEqual({ type: 'shop.paid', timestamp: expect.any(String), data: { total: 7, source: 'shop.paid' }, test: true });
+    await change(`p_format => 'cloudevents-structured'`);
+    expect(await send('shop.audited')).toMatchObject({ specversion: '1.0', type: 'shop.audited', test: true, data: { total: 8, source: 'shop.audited' } });
+    await change(`p_format => 'standard', p_transform => '{"body": {"text": "{{ data.total }}", "test": "{{ metadata.test }}"}}'`);
+    expect(await send('shop.paid')).toEqual({ text: 7, test: true });
+    const refused = (type: string) => errorCode(as(a, 'select plinth.send_test_event($1, $2)', [id, type]));
+    for (const type of ['shop.empty', 'shop.foreign', 'shop.nobody']) expect(await refused(type), type).toBe('webhooks_test_type_invalid');
+    await change('p_public_only => true');
+    expect(await refused('shop.audited')).toBe('webhooks_test_type_invalid');
+  });
+
+  test('dead letters are what was given up, of the tenant, until they are sent again', async () => {
+    const [{ id }, other] = [await subscribe(a), await subscribe(b)];
+    await as(a, 'select plinth.send_test_event($1) from generate_series(1, 2)', [id]);
+    await as(b, 'select plinth.send_test_event($1)', [other.id]);
+    expect(await as(a, 'select from plinth.event_dead_letters')).toEqual([]);
+    await database.admin.query(
+      `update plinth_webhooks.deliveries set status = 'failed', due_at = 'infinity', attempts = 10, finished_at = now(), last_response_code = 500, last_error = 'HTTP 500'
+      where id = (select min(id::text)::uuid from plinth_webhooks.deliveries where tenant_id = $1) or tenant_id <> $1`,
+      [a],
+    );
+    const letters = (tenantId: string) =>
+      as<{ id: string }>(
+        tenantId,
+        'select id, subscription_name, url, event_type, attempts, last_response_code, last_error, failed_at, body from plinth.event_dead_letters',
+      );
+    const [letter, ...more] = await letters(a);
+    expect(more).toEqual([]);
+    expect(letter).toMatchObject({
+      url: expect.stringContaining('https://'),
+      event_type: 'webhooks.test',
+      attempts: 10,
+      last_response_code: 500,
+      last_error: 'HTTP 500',
+      failed_at: expect.any(Date),
+      body: expect.stringContaining('"test"'),
+    });
+    await as(a, 'select plinth.resend_delivery($1)', [letter?.id]);
+    expect([await letters(a), (await letters(b)).length]).toEqual([[], 1]);
+  });
+
   test('disabling keeps what waits, enabling sends it; twice is no error', async () => {
     const { id } = await subscribe(a);
     await as(a, 'select plinth.send_test_event($1)', [id]);

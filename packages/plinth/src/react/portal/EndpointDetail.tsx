@@ -1,10 +1,10 @@
 import { type ReactNode, useState } from 'react';
 import { AttemptList } from './AttemptList.tsx';
-import type { ChangedEndpoint, Endpoint } from './client.ts';
+import type { ChangedEndpoint, Endpoint, EventType } from './client.ts';
 import { EndpointForm } from './EndpointForm.tsx';
 import { EndpointState } from './EndpointList.tsx';
 import { Busy, Counted, Dialog, Title, Trouble } from './parts.tsx';
-import { useAct, useAsk, usePortal } from './portal-context.tsx';
+import { useAct, useAsk, usePages, usePortal } from './portal-context.tsx';
 import { ReplayList } from './ReplayList.tsx';
 import { ResumeForm } from './ResumeForm.tsx';
 import { Signing } from './Signing.tsx';
@@ -96,11 +96,12 @@ function Deeds({ endpoint, onChanged, onGone, onSent }: DeedsProps): ReactNode {
   const act = useAct();
   const [open, setOpen] = useState<'edit' | 'resume' | 'delete'>();
   const [told, setTold] = useState('');
+  const [testType, setTestType] = useState('');
   if (!canManage) return null;
   const path = `/endpoints/${endpoint.id}`;
   const test = (): void =>
     act.run(async () => {
-      const { paused_until } = await client.send<{ paused_until: string | null }>('POST', `${path}/test`);
+      const { paused_until } = await client.send<{ paused_until: string | null }>('POST', `${path}/test`, testType === '' ? {} : { event_type: testType });
       setTold(
         paused_until
           ? `A test event is the next to be sent, but nothing is sent before ${time(paused_until)}.`
@@ -135,6 +136,7 @@ function Deeds({ endpoint, onChanged, onGone, onSent }: DeedsProps): ReactNode {
         <button type="button" className="plp-button plp-main" disabled={act.busy || !endpoint.enabled} onClick={test}>
           Send a test event
         </button>
+        <TestType value={testType} onChange={setTestType} />
         <button type="button" className="plp-button" onClick={() => show('edit')}>
           Change
         </button>
@@ -158,6 +160,22 @@ function Deeds({ endpoint, onChanged, onGone, onSent }: DeedsProps): ReactNode {
       {open === 'resume' ? <ResumeForm endpoint={endpoint} onClose={() => setOpen(undefined)} onResumed={resumed} /> : null}
       {open === 'delete' ? <Deletion endpoint={endpoint} onClose={() => setOpen(undefined)} onGone={onGone} /> : null}
     </>
+  );
+}
+
+/** Of what type the test event is: that of all, or one of the catalogue that has an example. */
+function TestType({ value, onChange }: { value: string; onChange: (type: string) => void }): ReactNode {
+  const { rows } = usePages<EventType>('/event-types?limit=200', 'types');
+  const types = (rows ?? []).filter(({ example }) => example !== null);
+  return (
+    <select className="plp-input plp-short" aria-label="Type of the test event" value={value} onChange={(event) => onChange(event.target.value)}>
+      <option value="">webhooks.test</option>
+      {types.map(({ name }) => (
+        <option key={name} value={name}>
+          {name}
+        </option>
+      ))}
+    </select>
   );
 }
 

@@ -103,6 +103,7 @@ create table plinth_webhooks.deliveries (
 create index deliveries_due on plinth_webhooks.deliveries (tenant_id, subscription_id, due_at) where due_at < 'infinity';
 create index deliveries_in_order on plinth_webhooks.deliveries (tenant_id, subscription_id, lane_key, seq) where lane_key is not null and status <> 'failed';
 create index deliveries_by_subscription on plinth_webhooks.deliveries (tenant_id, subscription_id, id);
+create index deliveries_given_up on plinth_webhooks.deliveries (tenant_id, id) where status = 'failed';
 create index deliveries_by_correlation on plinth_webhooks.deliveries (tenant_id, correlation_id, id);
 alter table plinth_webhooks.deliveries add primary key (tenant_id, id);
 comment on table plinth_webhooks.deliveries is 'What is still to be sent: a row leaves when it was delivered, and stays as failed when it was given up; blocked: given up, and what is behind it in an ordered lane waits for a person.';
