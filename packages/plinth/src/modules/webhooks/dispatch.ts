@@ -51,6 +51,7 @@ const TELL_EVERY_MS = 60_000;
 
 const CLAIM = `select * from plinth_webhooks.claim($1, $2, $3 * interval '1 millisecond', $4, $5)`;
 const TO_TELL = 'select tenant_id, subscription_id from plinth_webhooks.lanes where warned <> told order by tenant_id, subscription_id limit 100';
+const TIDY = ['select plinth_webhooks.forget_secrets()', 'select plinth_webhooks.sweep_deliveries()'];
 
 /** Sends what is due. No transaction is open during an attempt; results are written down many at once. */
 class Dispatcher {
@@ -71,7 +72,7 @@ class Dispatcher {
   #freed = 0;
   #telling: Promise<void> | undefined;
   #toldAt = 0;
-  #tidying: Promise<void> | undefined;
+  #tidying: Promise<unknown> | undefined;
   #tidiedAt = 0;
 
   constructor(runtime: WorkerRuntime, options: DispatchOptions) {
@@ -216,13 +217,12 @@ class Dispatcher {
     this.#runtime.services.log.warn(fields, `webhooks: attempt failed: ${message}`);
   }
 
-  /** In a transaction of its own: what is due does not wait for it. */
+  /** In transactions of their own: what is due does not wait for it. */
   #tidy(): void {
     this.#tidiedAt = this.#runtime.services.clock.now();
-    this.#tidying = this.#runtime.plinth
-      .asWorker(this.#limits, (tx) => tx.query('select plinth_webhooks.forget_secrets(), plinth_webhooks.sweep_deliveries()'))
-      .then(() => {})
-      .catch((error: unknown) => void this.#troubled('could not tidy up', error));
+    const run = (text: string): Promise<unknown> =>
+      this.#runtime.plinth.asWorker(this.#limits, (tx) => tx.query(text)).catch((error: unknown) => this.#troubled('could not tidy up', error));
+    this.#tidying = Promise.all(TIDY.map(run));
   }
 
   /** Tells tenants of subscriptions that fail or were disabled: an audit entry and an event, in one transaction with the note that it was done. */
