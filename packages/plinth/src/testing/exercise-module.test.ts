@@ -76,7 +76,7 @@ const promises = exerciseModule(specimen, { url: () => database.url, modules });
 
 describe('a sound module', () => {
   test('has at least one promise of each kind', () => {
-    expect(promises.length).toBe(5 + 3 * 3 + 2);
+    expect(promises.length).toBe(6 + 3 * 3 + 2);
   });
   test.each(promises)('keeps: $name', ({ run }) => run());
 });
