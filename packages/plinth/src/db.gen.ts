@@ -136,7 +136,7 @@ export interface BatchJobsView {
   finished_at: Date | null;
 }
 
-/** Consumers of the feed, for operators and the application itself: how many events wait (at most 1,000 a shard are counted), since when, what fails, what is paused and why. status: paused, failing, behind, current. Failing without failures: nobody is to blame, what its handler needs cannot be reached. */
+/** Consumers of the feed, for operators and the application itself: how many events wait, unread or behind one of their tenant that fails (at most 1,000 of a kind and shard are counted), since when, what fails, what is paused and why. status: paused, failing, behind, current. failing_shards: where events fail; only their tenants wait for them. Failing without failures: nobody is to blame, what its handler needs cannot be reached. */
 export interface ConsumersView {
   id: string | null;
   tenant_id: string | null;
@@ -362,7 +362,7 @@ export interface EventTypesView {
   personal: boolean | null;
 }
 
-/** Events with seed 000's columns. status: pending until every consumer of the feed has handled the event, then completed; next_retry_at is set while a consumer waits after a failure. */
+/** Events with seed 000's columns. status: failed as long as a consumer that failed on the event, retry_count times, has not handled it; next_retry_at says when it is tried again, null that somebody has to ask for it. Otherwise pending until every consumer has handled it, then completed, also where it was given up (discarded). */
 export interface EventsView {
   id: string | null;
   tenant_id: string | null;
@@ -680,7 +680,7 @@ export interface OperatorAccessView {
   created_at: Date;
 }
 
-/** Events that a consumer could not handle and that were put aside. status: parked, due (is tried again), handled, discarded, superseded (the consumer was rewound), gone (left with the retention policy). plinth.retry_parked_events, plinth.discard_parked_event. */
+/** Events that a consumer could not handle and that were put aside. status: failing (is tried again at retry_at; without one only when somebody asks), waiting (comes after one of its tenant that fails), parked (its tenant goes on without it), due (is tried once more), handled, discarded, superseded (the consumer was rewound), gone (left with the retention policy). plinth.retry_parked_events, plinth.discard_parked_event. */
 export interface ParkedEventsView {
   id: string;
   tenant_id: string;
@@ -692,12 +692,13 @@ export interface ParkedEventsView {
   shard: number;
   position: string;
   attempts: number;
-  error: string;
+  error: string | null;
   reason: string | null;
   correlation_id: string | null;
   created_at: Date;
   updated_at: Date;
   ended_at: Date | null;
+  retry_at: Date | null;
 }
 
 /** Projections of the events, for operators and the application itself. status: live; stale (the code has another revision than the one that made the tables, or data subjects were erased whose personal fields they may hold, erasures: rebuild it); replaying, swapping (it is being rebuilt). comparison: what the last rebuild found when it compared new and old tables. */
@@ -1039,7 +1040,7 @@ export interface EventsEventsTable {
   created_at: Generated<Date>;
 }
 
-/** Events that a consumer could not handle and that were put aside so that its shard goes on. parked: waits for somebody; due: is tried again; superseded: the consumer was rewound and reads it again; gone: it left with the retention policy. */
+/** Events that a consumer could not handle and that were put aside so that its shard goes on, and later events of their tenants that come after them. failing: is tried again at retry_at; waiting: comes after one that fails; parked: waits for somebody; due: is tried once more; superseded: the consumer was rewound and reads it again; gone: it left with the retention policy. */
 export interface EventsParkedTable {
   tenant_id: string;
   id: Generated<string>;
@@ -1051,8 +1052,10 @@ export interface EventsParkedTable {
   stream: string | null;
   correlation_id: string | null;
   status: Generated<string>;
-  error: string;
+  error: string | null;
   attempts: number;
+  lost: Generated<number>;
+  retry_at: Date | null;
   reason: string | null;
   created_at: Generated<Date>;
   updated_at: Generated<Date>;
@@ -1491,6 +1494,8 @@ export interface KernelFeedCursorsTable {
   last_error: string | null;
   /** After a failure: not read again before this moment. */
   retry_at: Date | null;
+  /** Events of the shard may have been put aside that later ones of their tenants must not overtake. */
+  aside: Generated<boolean>;
   updated_at: Generated<Date>;
 }
 
@@ -2346,7 +2351,7 @@ export const sqlFunctions = {
   /** Stops sending. What is waiting stays and is sent when the subscription is enabled again; new events are not kept for it. Error: webhooks_subscription_not_found. */
   disableSubscription: (tx: Queryable, args: { subscriptionId: string; reason?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.disable_subscription', { subscriptionId: ['p_subscription_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
-  /** Gives a parked event up: its consumer never handles it. Of the tenant of the transaction; by plinth_worker of any. Recorded in the audit log. Errors: events_parked_not_found, events_operation_invalid, kernel_tenant_required. */
+  /** Gives an event up that was put aside: its consumer never handles it, and those that wait for it go on. Of the tenant of the transaction; by plinth_worker of any. Recorded in the audit log. Errors: events_parked_not_found, events_operation_invalid, kernel_tenant_required. */
   discardParkedEvent: (tx: Queryable, args: { id: string; reason: string }): Promise<void> =>
     call(tx, 'plinth.discard_parked_event', { id: ['p_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
   /** Sends to a disabled subscription again, beginning with the deliveries that had been waiting when it was disabled; returns how many. Events from the time in between are not sent: see plinth.resume_subscription. Error: webhooks_subscription_not_found. */
@@ -2367,6 +2372,9 @@ export const sqlFunctions = {
   /** True the first time that a message of a source is received, false when it is a repetition (remembered for 30 days). Belongs into the transaction of what the message causes: both hold or neither. Errors: webhooks_message_invalid, kernel_tenant_required. */
   firstReceipt: (tx: Queryable, args: { source: string; messageId: string }): Promise<boolean | null> =>
     call(tx, 'plinth.first_receipt', { source: ['p_source', 'text'], messageId: ['p_message_id', 'text'] }, args, 'value') as Promise<boolean | null>,
+  /** Forgets a consumer that is gone for good: its cursors, so that unread events no longer hold back retention, and what was put aside for it, which is discarded. One that runs again begins anew. Waits for batches that are being handled. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_forbidden. */
+  forgetConsumer: (tx: Queryable, args: { consumer: string; reason: string }): Promise<void> =>
+    call(tx, 'plinth.forget_consumer', { consumer: ['p_consumer', 'text'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
   /** Events of one aggregate, oldest first, from a version on (default 1); all of them unless p_limit is given. */
   getAggregateEvents: (tx: Queryable, args: { aggregateType: string; aggregateId: string; fromVersion?: string | number | bigint | null | undefined; limit?: number | null | undefined }): Promise<Selectable<EventStoreView>[]> =>
     call(tx, 'plinth.get_aggregate_events', { aggregateType: ['p_aggregate_type', 'text'], aggregateId: ['p_aggregate_id', 'text'], fromVersion: ['p_from_version', 'bigint'], limit: ['p_limit', 'integer'] }, args, 'rows') as Promise<Selectable<EventStoreView>[]>,
@@ -2376,7 +2384,10 @@ export const sqlFunctions = {
   /** Who hears of events of this type: the enabled subscriptions with a pattern that matches. Those with has_filter look at the event as well. */
   matchSubscriptions: (tx: Queryable, args: { eventType: string }): Promise<{ subscription_id: string | null; name: string | null; url: string | null; has_filter: boolean | null }[]> =>
     call(tx, 'plinth.match_subscriptions', { eventType: ['p_event_type', 'text'] }, args, 'rows') as Promise<{ subscription_id: string | null; name: string | null; url: string | null; has_filter: boolean | null }[]>,
-  /** Puts aside the next event that a consumer has not read in a shard, so that the shard goes on: the way out for a consumer that blocks. Returns the id in plinth.parked_events, null when nothing is unread. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_forbidden. */
+  /** Parks an event that a consumer fails on, so that its tenant goes on without it. Of the tenant of the transaction; by plinth_worker of any. Recorded in the audit log. Errors: events_parked_not_found, events_operation_invalid, kernel_tenant_required. */
+  parkFailingEvent: (tx: Queryable, args: { id: string; reason: string }): Promise<void> =>
+    call(tx, 'plinth.park_failing_event', { id: ['p_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
+  /** Parks the event of a shard that a consumer fails on, so that its tenant goes on without it: the way out for a consumer that blocks. Where none fails, the next one that it has not read. Returns the id in plinth.parked_events, null when nothing is unread. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_forbidden. */
   parkNextEvent: (tx: Queryable, args: { consumer: string; shard: number; reason: string }): Promise<string | null> =>
     call(tx, 'plinth.park_next_event', { consumer: ['p_consumer', 'text'], shard: ['p_shard', 'smallint'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<string | null>,
   /** Gives a consumer no more events, for p_for or until plinth.resume_consumer; a batch that it is handling is finished. Its unread events are kept. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_forbidden. */
@@ -2454,15 +2465,15 @@ export const sqlFunctions = {
   /** Runs a dead letter again, under its old id, with p_more_attempts more attempts; p_payload: another payload; p_run_at: not before; p_with_dependents: so do those that failed because of it, after it. A job that depends on others waits for those of them that live again. Returns the id. Errors: jobs_job_not_found, jobs_not_failed, jobs_job_invalid, jobs_duplicate, jobs_dependency_failed, jobs_payload_too_large. */
   retryJob: (tx: Queryable, args: { id: string; moreAttempts?: number | null | undefined; payload?: unknown | null | undefined; runAt?: Date | null | undefined; withDependents?: boolean | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.retry_job', { id: ['p_id', 'uuid'], moreAttempts: ['p_more_attempts', 'integer'], payload: ['p_payload', 'jsonb'], runAt: ['p_run_at', 'timestamp with time zone'], withDependents: ['p_with_dependents', 'boolean'] }, args, 'value') as Promise<string | null>,
-  /** Has parked events tried again, by position: one, or those of a consumer. Of the tenant of the transaction; by plinth_worker of all. Returns how many. The worker looks within 2 s; one that fails is parked again. Recorded in the audit log. Errors: events_parked_not_found, events_operation_invalid, kernel_tenant_required. */
+  /** Has parked events tried again, by position: one, or those of a consumer; and failing ones at once. Of the tenant of the transaction; by plinth_worker of all. Returns how many. The worker looks within a second or two; one that was parked and fails is parked again. Recorded in the audit log. Errors: events_parked_not_found, events_operation_invalid, kernel_tenant_required. */
   retryParkedEvents: (tx: Queryable, args: { consumer?: string | null | undefined; id?: string | null | undefined; limit?: number | null | undefined } = {}): Promise<number | null> =>
     call(tx, 'plinth.retry_parked_events', { consumer: ['p_consumer', 'text'], id: ['p_id', 'uuid'], limit: ['p_limit', 'integer'] }, args, 'value') as Promise<number | null>,
   /** Voids every link into the webhooks portal of the tenant that was made before, and the sessions opened by them. Returns the generation of links from now on. Servers that saw a link a moment ago refuse it within 30 seconds. Error: kernel_tenant_required. */
   revokePortalLinks: (tx: Queryable, args: { reason?: string | null | undefined } = {}): Promise<number | null> =>
     call(tx, 'plinth.revoke_portal_links', { reason: ['p_reason', 'text'] }, args, 'value') as Promise<number | null>,
-  /** Makes a consumer read again: p_to beginning (everything that is kept), behind p_position, or from p_at (give or take a second); or p_to now: it passes over what it has not read. Its handler gets those events a second time and has to bear that. Waits for batches that are being handled. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_invalid_input, kernel_forbidden. */
-  rewindConsumer: (tx: Queryable, args: { consumer: string; reason: string; to?: string | null | undefined; position?: string | number | bigint | null | undefined; at?: Date | null | undefined }): Promise<{ shard: number | null; after_position: string | null }[]> =>
-    call(tx, 'plinth.rewind_consumer', { consumer: ['p_consumer', 'text'], reason: ['p_reason', 'text'], to: ['p_to', 'text'], position: ['p_position', 'bigint'], at: ['p_at', 'timestamp with time zone'] }, args, 'rows') as Promise<{ shard: number | null; after_position: string | null }[]>,
+  /** Makes a consumer read again: p_to beginning (everything that is kept), behind p_position, or from p_at (give or take a second); or p_to now: it passes over what it has not read, also of what was put aside to be tried again. A place ahead of what it has read is refused (kernel_rewind_passes) unless p_forward. Its handler gets those events a second time and has to bear that. Waits for batches that are being handled. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_invalid_input, kernel_rewind_passes, kernel_forbidden. */
+  rewindConsumer: (tx: Queryable, args: { consumer: string; reason: string; to?: string | null | undefined; position?: string | number | bigint | null | undefined; at?: Date | null | undefined; forward?: boolean | null | undefined }): Promise<{ shard: number | null; after_position: string | null }[]> =>
+    call(tx, 'plinth.rewind_consumer', { consumer: ['p_consumer', 'text'], reason: ['p_reason', 'text'], to: ['p_to', 'text'], position: ['p_position', 'bigint'], at: ['p_at', 'timestamp with time zone'], forward: ['p_forward', 'boolean'] }, args, 'rows') as Promise<{ shard: number | null; after_position: string | null }[]>,
   /** Gives an inbound source another secret, the provider's or one made here, and returns it; the one before is accepted for p_overlap, 0 to 30 days. Errors: webhooks_source_not_found, webhooks_secret_invalid, webhooks_overlap_invalid. */
   rotateInboundSecret: (tx: Queryable, args: { sourceId: string; secret?: string | null | undefined; overlap?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.rotate_inbound_secret', { sourceId: ['p_source_id', 'uuid'], secret: ['p_secret', 'text'], overlap: ['p_overlap', 'interval'] }, args, 'value') as Promise<string | null>,

@@ -136,6 +136,11 @@ export const kernelErrors = {
     title: 'This is not an offset',
     wayOut: 'Send the id of the last frame as it came, or no offset to begin with what happens from now on.',
   },
+  rewind_passes: {
+    status: 409,
+    title: 'The consumer would pass over events that it has not read',
+    wayOut: 'Choose an earlier position or moment, or say that events may be passed over: p_forward := true, `forward: true`, --forward.',
+  },
   projection_busy: {
     status: 409,
     title: 'The projection is being rebuilt by another process',

@@ -1,4 +1,6 @@
-import { toPlinthError } from './errors.ts';
+import { cut, HELD, LOST, retryAt, verdict } from './feed-aside.ts';
+import type { Told } from './feed-failure.ts';
+import { blamesHandler, opened, textOf } from './feed-failure.ts';
 import type { Feed } from './feed-read.ts';
 import type { ModuleMap } from './module.ts';
 import type { Plinth } from './plinth.ts';
@@ -6,89 +8,139 @@ import type { AnyTransaction } from './transaction.ts';
 import type { Consumer, FeedEvent } from './work.ts';
 
 /**
- * Events that a consumer could not handle and that were put aside, so that their shard goes on. They are tried again when somebody asks for it,
- * in a transaction of their own that also says that they were handled: still exactly once, no longer in order.
+ * Events that were put aside, tried again: those that fail when their time has come, those that wait for them as soon as they may, and those that
+ * somebody asked for. Each try is a transaction of its own that also says what came of it: still exactly once. Within a tenant they keep their order,
+ * but for those that were parked.
  */
 
-interface Parking {
-  consumer: string;
-  shard: number;
-  /** Null: the next one of the shard, whichever it is. */
-  position: string | null;
-  error: string;
-  attempts: number;
-}
-
-const LONGEST_ERROR = 1000;
-
-const parkSql = (feed: Feed): string => `
-  insert into ${feed.parked} (tenant_id, consumer, shard, position, event_id, event_type, stream, correlation_id, error, attempts)
-  select r."tenantId", $3, $2, r.position, r.id, r.type, r."streamId", r."correlationId", $4, $5
-  from (select ${feed.select} from ${feed.name} as e where e.shard = $2 and e.position = $1) as r returning id`;
-
-/** Puts the next event of a shard aside and moves the cursor past it. Undefined: it is no longer the next, somebody else has handled or parked it. */
-export async function park(tx: AnyTransaction, feed: Feed, input: Parking): Promise<string | undefined> {
-  const [skipped] = await tx.query<{ position: string | null }>('select plinth_kernel.feed_skip($1, $2, $3::smallint, $4::bigint) as position', [
-    feed.name,
-    input.consumer,
-    input.shard,
-    input.position,
-  ]);
-  if (!skipped?.position) return undefined;
-  const values = [skipped.position, input.shard, input.consumer, input.error.slice(0, LONGEST_ERROR), input.attempts];
-  return (await tx.query<{ id: string }>(parkSql(feed), values))[0]?.id;
-}
-
-const dueSql = (feed: Feed): string => `
-  select p.tenant_id, p.id, p.event_id, p.shard, p.position from ${feed.parked} as p where p.consumer = $2 and p.status = 'due'
-    and not exists (select from plinth_kernel.feed_consumers as c where c.feed = $1 and c.consumer = $2 and c.paused_until > clock_timestamp())
-  order by p.position limit 1 for update of p skip locked`;
-
-interface Due {
+interface Row {
   tenant_id: string;
   id: string;
   shard: number;
   position: string;
+  status: 'failing' | 'waiting' | 'due';
+  attempts: number;
+  /** How many of the last tries ended their process. */
+  lost: number;
+  /** Whoever tried it last ended before he was done, or has not said yet how it ended. */
+  abandoned: boolean;
 }
 
-/** Tries one parked event again that is due. */
-export async function retryParked<Modules extends ModuleMap>(
+/**
+ * What may be tried now: of each tenant the first of its rows, if its time has come; and what somebody asked for. Tenants are found one by one by the
+ * index, because behind the first row of one there may be any number. Another process may be at it: then the row is locked, and so are those behind
+ * it, in effect, as it is the first. What it has ended meanwhile is seen by the conditions on `p`, which are asked again of a row that has changed.
+ */
+const nextSql = (feed: Feed): string => `
+  with recursive held as (
+    (select p.tenant_id from ${feed.parked} as p where p.consumer = $2 and p.${HELD} order by p.tenant_id limit 1)
+    union all
+    select (select p.tenant_id from ${feed.parked} as p where p.consumer = $2 and p.${HELD} and p.tenant_id > h.tenant_id order by p.tenant_id limit 1)
+    from held as h where h.tenant_id is not null
+  ), heads as (
+    select f.tenant_id, f.id from held as h cross join lateral (
+      select p.tenant_id, p.id from ${feed.parked} as p where p.consumer = $2 and p.${HELD} and p.tenant_id = h.tenant_id order by p.position limit 1) as f
+    union all
+    select p.tenant_id, p.id from ${feed.parked} as p where p.consumer = $2 and p.status = 'due' and p.ended_at is null
+  )
+  select p.tenant_id, p.id, p.shard, p.position, p.status, p.attempts, p.lost, plinth_kernel.was_abandoned(p.xmax) as abandoned
+  from heads as h join ${feed.parked} as p on p.tenant_id = h.tenant_id and p.id = h.id
+  where p.status in ('failing', 'waiting', 'due') and (p.retry_at is null or p.retry_at <= clock_timestamp())
+    and not exists (select from plinth_kernel.feed_consumers as c where c.feed = $1 and c.consumer = $2 and c.paused_until > clock_timestamp())
+  order by p.status = 'waiting', p.updated_at, p.position limit 1 for update of p skip locked`;
+
+const behindSql = (feed: Feed): string => `
+  select p.tenant_id, p.id, p.shard, p.position, p.status, p.attempts, p.lost, false as abandoned from ${feed.parked} as p
+  where p.consumer = $1 and p.tenant_id = $2 and p.${HELD} and p.position >= $3 order by p.position limit $4 for update`;
+
+/** What is tried together: one that failed before is tried alone, and those behind it up to the next that failed. */
+async function rowsToTry(tx: AnyTransaction, feed: Feed, name: string, consumer: Consumer): Promise<Row[]> {
+  const [head] = await tx.query<Row>(nextSql(feed), [feed.name, name]);
+  if (head?.status !== 'waiting') return head ? [head] : [];
+  const rows = await tx.query<Row>(behindSql(feed), [name, head.tenant_id, head.position, consumer.batchSize ?? 500]);
+  const end = rows.findIndex(({ status }) => status !== 'waiting');
+  return rows.slice(0, end < 0 ? rows.length : end).map((row) => ({ ...row, abandoned: head.abandoned }));
+}
+
+const idsOf = (rows: readonly Row[]): unknown[] => [rows[0]?.tenant_id, rows.map(({ id }) => id)];
+
+/** Rows that only waited leave nothing behind: nothing was wrong with them. */
+async function end(tx: AnyTransaction, feed: Feed, rows: readonly Row[], there: ReadonlySet<string>): Promise<void> {
+  await tx.query(`delete from ${feed.parked} where tenant_id = $1 and id = any ($2::uuid[]) and attempts = 0 and ${HELD}`, idsOf(rows));
+  await tx.query(
+    `update ${feed.parked} set status = case when position = any ($3::bigint[]) then 'handled' else 'gone' end, retry_at = null, updated_at = clock_timestamp(), ended_at = clock_timestamp()
+     where tenant_id = $1 and id = any ($2::uuid[]) and ended_at is null`,
+    [...idsOf(rows), [...there]],
+  );
+}
+
+/** Notes that a try failed: of several that each is to be tried alone, of one when it is tried again, if at all. `lost`: how many in a row ended their process. */
+async function noteFailure(tx: AnyTransaction, feed: Feed, consumer: Consumer, rows: readonly Row[], error: string, lost: number): Promise<void> {
+  const [only, ...more] = rows;
+  if (!only) return;
+  if (more.length > 0) {
+    await tx.query(
+      `update ${feed.parked} set status = 'failing', updated_at = clock_timestamp() where tenant_id = $1 and id = any ($2::uuid[]) and status = 'waiting'`,
+      idsOf(rows),
+    );
+    return;
+  }
+  const attempts = only.attempts + 1;
+  const { status, byItself } = only.status === 'due' ? { status: 'parked', byItself: false } : verdict(consumer, attempts, lost);
+  // Should whoever tried it still be there, he has a moment to say so, and sets this right.
+  const at = `greatest(${retryAt('$5::integer')}, clock_timestamp() + case when $7::integer > 0 then interval '5 seconds' else '0' end)`;
+  await tx.query(
+    `update ${feed.parked} set status = $3, error = $4, attempts = $5::integer, lost = $7::integer, updated_at = clock_timestamp(),
+       retry_at = case when $3 = 'failing' then case when $6 then ${at} else 'infinity' end end
+     where tenant_id = $1 and id = any ($2::uuid[]) and ended_at is null`,
+    [...idsOf(rows), status, cut(error), attempts, byItself, lost],
+  );
+}
+
+export interface Tried {
+  /** Rows that were taken; 0 when there was nothing to do. */
+  tried: number;
+  handled: number;
+}
+
+/** Tries what was put aside and may be tried now: one event, or several of one tenant that only waited. */
+export async function tryAside<Modules extends ModuleMap>(
   plinth: Plinth<Modules>,
   feed: Feed,
   name: string,
   consumer: Consumer,
   limits: { timeoutMs: number; idleMs: number },
-): Promise<'none' | 'handled' | 'gone' | 'failed'> {
-  let due: Due | undefined;
-  const end = (tx: AnyTransaction, row: Due, status: 'handled' | 'gone'): Promise<unknown> =>
-    tx.query(`update ${feed.parked} set status = $3, updated_at = clock_timestamp(), ended_at = clock_timestamp() where tenant_id = $1 and id = $2`, [
-      row.tenant_id,
-      row.id,
-      status,
-    ]);
+): Promise<Tried> {
+  let rows: Row[] = [];
+  const told: Told = { revealed: false };
   try {
-    return await plinth.asWorker(limits, async (tx) => {
-      [due] = await tx.query<Due>(dueSql(feed), [feed.name, name]);
-      if (!due) return 'none';
-      const [event] = await tx.query<FeedEvent>(`select ${feed.select} from ${feed.name} as e where e.shard = $1 and e.position = $2`, [
-        due.shard,
-        due.position,
-      ]);
-      if (event) await consumer.handle(tx, await feed.open(tx, [event]));
-      await end(tx, due, event ? 'handled' : 'gone');
-      return event ? 'handled' : 'gone';
+    return await plinth.asWorker({ ...limits, durable: consumer.durable }, async (tx) => {
+      rows = await rowsToTry(tx, feed, name, consumer);
+      const [first] = rows;
+      if (!first) return { tried: 0, handled: 0 };
+      if (first.abandoned) {
+        // Committed before it is tried again: should it end this process too, that is counted.
+        await noteFailure(tx, feed, consumer, rows, LOST, first.lost + 1);
+        return { tried: rows.length, handled: 0 };
+      }
+      const events = await tx.query<FeedEvent>(
+        `select ${feed.select} from ${feed.name} as e where e.shard = $1 and e.position = any ($2::bigint[]) order by e.position`,
+        [first.shard, rows.map(({ position }) => position)],
+      );
+      if (events.length > 0) await consumer.handle(tx, await opened(tx, feed, events, told));
+      await end(tx, feed, rows, new Set(events.map(({ position }) => position)));
+      return { tried: rows.length, handled: events.length };
     });
   } catch (error) {
-    // Nobody is to blame: it stays due.
-    if (!due || ['kernel_unavailable', 'kernel_serialization'].includes(toPlinthError(error).code)) throw error;
-    const { tenant_id, id } = due;
-    const message = (error instanceof Error ? error.message : String(error)).slice(0, LONGEST_ERROR);
-    await plinth.asWorker({}, (tx) =>
-      tx.query(
-        `update ${feed.parked} set status = 'parked', error = $3, attempts = attempts + 1, updated_at = clock_timestamp() where tenant_id = $1 and id = $2 and status = 'due'`,
-        [tenant_id, id, message],
-      ),
-    );
-    return 'failed';
+    if (rows.length === 0) throw error;
+    const blamed = blamesHandler(error);
+    if (!blamed) {
+      // It is tried again, and not to be taken for one that ended its process.
+      const text = `update ${feed.parked} set lost = 0, updated_at = clock_timestamp() where tenant_id = $1 and id = any ($2::uuid[]) and ended_at is null`;
+      await plinth.asWorker({}, (tx) => tx.query(text, idsOf(rows))).catch(() => undefined);
+      throw error;
+    }
+    await plinth.asWorker({}, (tx) => noteFailure(tx, feed, consumer, rows, textOf(error, told), 0));
+    return { tried: rows.length, handled: 0 };
   }
 }

@@ -31,6 +31,10 @@ export interface Claim {
   up_to: string;
   failures: number;
   move: boolean;
+  /** Events of it may have been put aside that later ones of their tenants come after. */
+  aside: boolean;
+  /** Whoever claimed it last ended before he was done. */
+  lost: boolean;
 }
 
 export interface Batch {

@@ -1,5 +1,9 @@
 import { fail, toPlinthError } from './errors.ts';
-import { park, retryParked } from './feed-parked.ts';
+import { LOST, MOST_LOST_LIVE, putAside, withoutHeld } from './feed-aside.ts';
+import type { Told } from './feed-failure.ts';
+import { blamesHandler, opened, textOf } from './feed-failure.ts';
+import type { Tried } from './feed-parked.ts';
+import { tryAside } from './feed-parked.ts';
 import type { Batch, Feed } from './feed-read.ts';
 import { checkpoint, feedOf, peek, readBatch } from './feed-read.ts';
 import type { ModuleMap } from './module.ts';
@@ -13,7 +17,7 @@ export const FEED_SIGNAL = 'kernel.feed';
 const LONGEST_STATEMENT_MS = 60_000;
 const LONGEST_IDLE_MS = 60_000;
 const MOST_EMPTY_CLAIMS = 16;
-const DEFAULT_ATTEMPTS = 5;
+const MOST_TRIES_ASIDE = 10_000;
 
 /** A process that hangs or stands still must not keep its shards: the server ends its transaction, and others take over. */
 const limitsOf = (consumer: Consumer) => ({ timeoutMs: LONGEST_STATEMENT_MS, idleMs: consumer.idleMs ?? LONGEST_IDLE_MS });
@@ -32,54 +36,77 @@ async function start<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: F
   return fresh;
 }
 
+export interface Turn {
+  /** Events that were handled, or put behind one of their tenant that is aside. */
+  handled: number;
+  /** What a handler threw, after it was noted: the events come again when their time has come, and there may be others to handle now. */
+  failure?: { error: unknown };
+}
+
 /**
  * Gives a consumer (`<module>.<name>`) its next batch, handles it and moves the cursor, all in one transaction as plinth_worker.
- * Returns how many events were handled; 0 when there are none, other processes hold all shards, or the consumer is paused. Errors: what the handler
- * throws, after the failure was noted on the cursors, whose batch is then tried again later, one event at a time, and after the event was
- * parked if that was its last try and the consumer wants it so. kernel_unavailable and kernel_serialization are noted too, and count as nobody's failure.
+ * Nothing is handled when there is nothing to read, other processes hold all shards, or the consumer is paused. A batch that fails is read again one
+ * event at a time; an event that fails alone is put aside, and the later ones of its tenant after it: consumeParked tries them again. Errors:
+ * kernel_unavailable and kernel_serialization of a handler, which are noted too and count as nobody's failure; those of the database.
  */
-export async function consumeOnce<Modules extends ModuleMap>(plinth: Plinth<Modules>, name: string, consumer: Consumer): Promise<number> {
+export async function consumeTurn<Modules extends ModuleMap>(plinth: Plinth<Modules>, name: string, consumer: Consumer): Promise<Turn> {
   const feed = feedOf(plinth.modules, consumer);
   const state = await start(plinth, feed, name, consumer.from ?? 'beginning');
-  if (state.quiet && (await plinth.lookAsWorker(peek(feed, name))).length === 0) return 0;
+  if (state.quiet && (await plinth.lookAsWorker(peek(feed, name))).length === 0) return { handled: 0 };
   // A claim of idle shards that ends a window of theirs says nothing about the other shards, so it is followed by another.
   for (let claims = 0; claims < MOST_EMPTY_CLAIMS; claims++) {
-    const { handled, moved } = await attempt(plinth, feed, name, consumer);
-    state.quiet = handled === 0;
-    if (handled > 0 || !moved) return handled;
+    const { handled, moved, failure } = await attempt(plinth, feed, name, consumer);
+    state.quiet = handled === 0 && !failure && !moved;
+    if (failure) return { handled, failure };
+    if (handled > 0 || !moved) return { handled };
   }
-  return 0;
+  return { handled: 0 };
+}
+
+/** As consumeTurn; returns how many events were handled, and throws what the handler threw. */
+export async function consumeOnce<Modules extends ModuleMap>(plinth: Plinth<Modules>, name: string, consumer: Consumer): Promise<number> {
+  const { handled, failure } = await consumeTurn(plinth, name, consumer);
+  if (failure) throw failure.error;
+  return handled;
 }
 
 /**
- * Gives a consumer the parked events of it that somebody asked to be tried again, each in a transaction of its own, by position. Returns how many
- * it handled; those that fail again are parked again. The worker calls it now and then.
+ * Gives a consumer what was put aside and may be tried now: an event that failed when its time has come, those of its tenant that waited for it, or one
+ * that somebody asked to be tried again. The worker calls it beside the live feed. Errors: as consumeTurn.
  */
+export const consumeAside = <Modules extends ModuleMap>(plinth: Plinth<Modules>, name: string, consumer: Consumer): Promise<Tried> =>
+  tryAside(plinth, feedOf(plinth.modules, consumer), name, consumer, limitsOf(consumer));
+
+/** As consumeAside, until there is nothing that may be tried now. Returns how many events were handled. */
 export async function consumeParked<Modules extends ModuleMap>(plinth: Plinth<Modules>, name: string, consumer: Consumer): Promise<number> {
-  const feed = feedOf(plinth.modules, consumer);
   let handled = 0;
-  for (;;) {
-    const outcome = await retryParked(plinth, feed, name, consumer, limitsOf(consumer));
-    if (outcome === 'none') return handled;
-    if (outcome === 'handled') handled += 1;
+  for (let tries = 0; tries < MOST_TRIES_ASIDE; tries++) {
+    const done = await consumeAside(plinth, name, consumer);
+    if (done.tried === 0) break;
+    handled += done.handled;
   }
+  return handled;
 }
 
-async function attempt<Modules extends ModuleMap>(
-  plinth: Plinth<Modules>,
-  feed: Feed,
-  name: string,
-  consumer: Consumer,
-): Promise<{ handled: number; moved: boolean }> {
+interface Attempt extends Turn {
+  /** There may be more to read although nothing was handled. */
+  moved: boolean;
+}
+
+async function attempt<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: Feed, name: string, consumer: Consumer): Promise<Attempt> {
   let failing: Batch | undefined;
   let moving: Promise<void> | undefined;
+  const told: Told = { revealed: false };
   try {
     return await plinth.asWorker({ ...limitsOf(consumer), durable: consumer.durable }, async (tx) => {
       const batch = await readBatch(tx, feed, { consumer: name, ...(consumer.batchSize ? { batchSize: consumer.batchSize } : {}) });
-      if (batch.events.length > 0) {
-        failing = batch;
-        await consumer.handle(tx, await feed.open(tx, batch.events));
+      if (batch.claims.some(({ lost }, index) => lost && batch.handled[index] !== 0)) {
+        await settleLost(tx, feed, name, consumer, batch);
+        return { handled: 0, moved: true };
       }
+      failing = batch;
+      const events = await withoutHeld(tx, feed, name, batch);
+      if (events.length > 0) await consumer.handle(tx, await opened(tx, feed, events, told));
       // Not awaited: it travels with COMMIT, which rolls back if it fails. A round trip fewer is what lag consists of.
       moving = checkpoint(tx, feed, name, batch);
       moving.catch(() => {});
@@ -91,17 +118,16 @@ async function attempt<Modules extends ModuleMap>(
       () => thrown,
       (fault: unknown) => (toPlinthError(fault).code === 'kernel_transaction_ended' ? thrown : fault),
     );
-    if (failing && blamesHandler(error)) await settleFailure(plinth, feed, name, consumer, failing, error);
-    // For whoever looks at plinth.consumers, if it can be noted at all: it may be this database that cannot be reached.
-    else if (failing) await plinth.asWorker({}, note(feed, name, failing, messageOf(error), null)).catch(() => {});
-    throw error;
+    if (!failing || failing.events.length === 0) throw error;
+    if (!blamesHandler(error)) {
+      // For whoever looks at plinth.consumers, if it can be noted at all: it may be this database that cannot be reached.
+      await plinth.asWorker({}, note(feed, name, failing, textOf(error, told), null)).catch(() => {});
+      throw error;
+    }
+    await settleFailure(plinth, feed, name, consumer, failing, textOf(error, told));
+    return { handled: 0, moved: true, failure: { error } };
   }
 }
-
-/** A lost connection or a deadlock says nothing about the events. */
-const blamesHandler = (error: unknown): boolean => !['kernel_unavailable', 'kernel_serialization'].includes(toPlinthError(error).code);
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Notes on the cursors that a batch failed, where they are still before it. `to`: the position that it reached to; null: nobody is to blame. */
 const note =
@@ -112,22 +138,37 @@ const note =
     return tx.query('select plinth_kernel.feed_fail($1, $2, $3, $4, $5, $6, $7)', [feed.name, name, shards, s1, lasts, message, to]);
   };
 
+/** An event that failed alone is put aside, unless its shard is to wait. True: it was. */
+async function aside(tx: AnyTransaction, feed: Feed, name: string, consumer: Consumer, batch: Batch, error: string, lost: boolean): Promise<boolean> {
+  const [only, ...more] = batch.events;
+  const claim = batch.claims.find((_, index) => batch.handled[index] !== 0);
+  if (!only || !claim || more.length > 0 || consumer.onPoison === 'stop') return false;
+  const attempts = claim.failures + 1;
+  if (lost && attempts < MOST_LOST_LIVE) return false;
+  return putAside(tx, feed, consumer, { consumer: name, shard: claim.shard, position: only.position, error, attempts, lost: lost ? MOST_LOST_LIVE : 0 });
+}
+
+/**
+ * A process ended while it handled these events. That is committed before they are tried again, one at a time: should one of them end this
+ * process too, the next one counts that, and puts it aside in the end.
+ */
+async function settleLost(tx: AnyTransaction, feed: Feed, name: string, consumer: Consumer, batch: Batch): Promise<void> {
+  if (await aside(tx, feed, name, consumer, batch, LOST, true)) return;
+  const lost = { ...batch, claims: batch.claims.filter((claim) => claim.lost), handled: batch.handled.filter((_, index) => batch.claims[index]?.lost) };
+  await note(feed, name, lost, LOST, batch.events.at(-1)?.position ?? null)(tx);
+}
+
 async function settleFailure<Modules extends ModuleMap>(
   plinth: Plinth<Modules>,
   feed: Feed,
   name: string,
   consumer: Consumer,
   batch: Batch,
-  error: unknown,
+  message: string,
 ): Promise<void> {
-  const message = messageOf(error);
-  const [only, ...more] = batch.events;
-  const failing = batch.claims.find((_, index) => batch.handled[index] !== 0);
-  const tries = (failing?.failures ?? 0) + 1;
-  const parks = consumer.onPoison === 'park' && only !== undefined && more.length === 0 && tries >= (consumer.attempts ?? DEFAULT_ATTEMPTS);
   await plinth
     .asWorker({}, async (tx) => {
-      if (parks && (await park(tx, feed, { consumer: name, shard: failing?.shard ?? 0, position: only.position, error: message, attempts: tries }))) return;
+      if (await aside(tx, feed, name, consumer, batch, message, false)) return;
       await note(feed, name, batch, message, batch.events.at(-1)?.position ?? null)(tx);
     })
     .catch((fault: unknown) => {

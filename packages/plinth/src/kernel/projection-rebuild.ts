@@ -234,7 +234,8 @@ async function look({ plinth, feed, name, options }: Rebuild): Promise<{ progres
 /** Reads the log into the shadow tables until little is left. */
 async function replay(rebuild: Rebuild): Promise<void> {
   const { plinth, name, projection, options, shadows } = rebuild;
-  const consumer = projectionConsumer(name, projection, shadows);
+  // Nothing may be put aside: the new tables hold everything, or are not put in place.
+  const consumer: Consumer = { ...projectionConsumer(name, projection, shadows), onPoison: 'stop' };
   let lookedMs = performance.now();
   let near = (await look(rebuild)).progress.waiting < CAUGHT_UP;
   const loop = async (): Promise<void> => {
@@ -277,9 +278,11 @@ async function finish(rebuild: Rebuild, before: { state: State | undefined; resu
   const formerRevision = before.state?.revision ?? null;
   const { progress, live } = await look(rebuild);
   options.onProgress?.({ ...progress, phase: 'swapping' });
-  const comparable = projection.kind === 'inline' || (live !== undefined && live.waiting < COMPARABLE && live.failures === 0);
+  const near = live !== undefined && live.waiting < COMPARABLE && live.failures === 0;
   await note(plinth, name, `phase = 'swapping'`, []);
-  return holding(rebuild, async () => {
+  return holding(rebuild, async (aside) => {
+    // Events that are aside are in the new tables and not in the old ones.
+    const comparable = projection.kind === 'inline' || (near && aside === 0);
     const until = (await owner.query<{ now: string }>('select pg_current_snapshot()::text as now'))[0]?.now ?? '';
     await plinth.joinQueryable(owner, {}, async (tx) => {
       await drain(tx, feed, rebuildConsumer(name), projectionConsumer(name, projection, shadows), until);
@@ -321,16 +324,21 @@ async function swap({ feed, name, projection, owner }: Rebuild): Promise<Rebuild
       `insert into plinth_kernel.feed_cursors (feed, consumer, shard, epoch, s1, handled)
        select feed, $2, shard, epoch, s1, handled from plinth_kernel.feed_cursors where feed = $1 and consumer = $3
        on conflict (feed, consumer, shard) do update set epoch = excluded.epoch, s1 = excluded.s1, s1_at = clock_timestamp(), s2 = null, last = 0, handled = excluded.handled,
-         failures = 0, last_error = null, retry_at = null, updated_at = clock_timestamp()`,
+         failures = 0, failed_to = null, failing_since = null, last_error = null, retry_at = null, updated_at = clock_timestamp()`,
       [feed.name, name, rebuildConsumer(name)],
     );
   }
+  // What was put aside is in the new tables.
+  await owner.query(
+    `update ${feed.parked} set status = 'superseded', retry_at = null, updated_at = clock_timestamp(), ended_at = clock_timestamp() where consumer = $1 and ended_at is null`,
+    [name],
+  );
   await owner.query('select plinth_kernel.feed_stop($1, $2)', [feed.name, rebuildConsumer(name)]);
   return how;
 }
 
 /** A transaction as plinth_worker on the owner's connection that holds whatever writes the live tables. */
-async function holding<T>(rebuild: Rebuild, body: () => Promise<T>): Promise<T> {
+async function holding<T>(rebuild: Rebuild, body: (aside: number) => Promise<T>): Promise<T> {
   const { feed, name, projection, owner } = rebuild;
   for (let tries = 1; ; tries++) {
     try {
@@ -346,7 +354,9 @@ async function holding<T>(rebuild: Rebuild, body: () => Promise<T>): Promise<T> 
           feed.name,
           [name, rebuildConsumer(name)],
         ]);
-        return body();
+        // Before the tables: whoever tries one of these holds its row first, and then writes.
+        const aside = await owner.query(`select from ${feed.parked} where consumer = $1 and ended_at is null order by tenant_id, id for update`, [name]);
+        return body(aside.length);
       });
     } catch (error) {
       if ((error as { code?: string }).code !== '55P03' || tries >= LOCK_TRIES) throw error;

@@ -144,16 +144,17 @@ export interface Consumer<Tx extends AnyTransaction = AnyTransaction> {
   /** Where a consumer that is new to a database begins. Default `beginning`: everything that is kept. */
   from?: 'beginning' | 'now';
   /**
-   * What becomes of an event that the handler fails on every time. `block` (default): its shard waits, so that nothing is ever missing or out of order.
-   * `park`: after `attempts` it is put aside and its shard goes on without it, also with later events of its stream.
+   * What becomes of an event that the handler fails on. It is tried again beside the live feed, and the later events of its tenant come after it, in order;
+   * other tenants go on. `block` (default): so until it is handled, and nothing is ever missing or out of order. `park`: after `attempts` it
+   * is put aside and its tenant goes on without it, also with later events of its stream. `stop`: all tenants of its shard wait.
    */
-  onPoison?: 'block' | 'park';
+  onPoison?: 'block' | 'park' | 'stop';
   /**
    * False: the commits of its batches do not wait for the disk. A crash of the server may undo the last of them, what the handler wrote and the
    * cursor alike, so that they are handled again and nothing is lost or doubled in this database. Default true.
    */
   durable?: boolean;
-  /** Tries of one event before it is parked. Default 5, which takes about 8 s. */
+  /** Tries of one event before it is parked. Default 5, which takes about 8 s. One that ends its process is tried three times at most. */
   attempts?: number;
   /**
    * Longest pause of the handler between its statements, ms, also while it waits for something else: then its batch is given up, which counts as a failure,

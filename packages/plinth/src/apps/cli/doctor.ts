@@ -198,7 +198,7 @@ function consumerFindings(one: ConsumerFacts): Finding[] {
             check,
             `fails: ${one.last_error}; ${waits}`,
             one.failures > 0
-              ? 'Correct its handler, or put the event aside with plinth.park_next_event(...).'
+              ? 'Correct its handler, or let the tenant go on without the event: plinth.park_failing_event(...), see plinth.parked_events.'
               : 'It goes on by itself when what it needs can be reached again.',
           ),
         ]

@@ -24,10 +24,10 @@ export function observeConsumers(plinth: Plinth<ModuleMap>, log: WorkServices['l
   const meter = metrics.getMeter('plinth.server');
   const gauges = {
     waiting: meter.createObservableGauge('plinth_consumer_waiting', {
-      description: 'Events that a consumer has not read; at most 1,000 of each of 8 shards are counted',
+      description: 'Events that a consumer has not handled; at most 1,000 of each of 8 shards are counted, and of those that were put aside',
     }),
-    lag_s: meter.createObservableGauge('plinth_consumer_lag', { description: 'Age of the oldest event that a consumer has not read', unit: 's' }),
-    failing: meter.createObservableGauge('plinth_consumer_failing_shards', { description: 'Shards whose next event the consumer failed on' }),
+    lag_s: meter.createObservableGauge('plinth_consumer_lag', { description: 'Age of the oldest event that a consumer has not handled', unit: 's' }),
+    failing: meter.createObservableGauge('plinth_consumer_failing_shards', { description: 'Shards with an event that the consumer fails on' }),
     paused: meter.createObservableGauge('plinth_consumer_paused', { description: '1 while a consumer is paused' }),
     parked: meter.createObservableGauge('plinth_consumer_parked', {
       description: 'Events of a consumer that were put aside and wait for somebody; at most 1,000',

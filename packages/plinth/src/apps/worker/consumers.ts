@@ -1,4 +1,4 @@
-import { consumeOnce, consumeParked, FEED_SIGNAL } from '#kernel/feed.ts';
+import { consumeAside, consumeTurn, FEED_SIGNAL } from '#kernel/feed.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import { consumersOf, declareProjections } from '#kernel/projection.ts';
@@ -15,8 +15,8 @@ export interface ConsumersOptions {
   metrics: WorkerMetrics;
 }
 
-/** How often a consumer is asked for parked events that somebody wants to be tried again, ms. */
-const PARKED_EVERY_MS = 2_000;
+/** How often a consumer is asked for what was put aside and may be tried again, ms. */
+const ASIDE_EVERY_MS = 1_000;
 const HOUR_MS = 3_600_000;
 
 /** Runs the readers of the event feed that the cards name, one loop each. The cursors decide who reads what among processes. */
@@ -56,26 +56,44 @@ const declaring = ({ plinth, services }: ConsumersOptions): Loop =>
     },
   });
 
-/** Runs one reader of the event feed, and tries its parked events again when somebody wants that. */
+/** Runs one reader of the event feed; and, beside it, so that neither waits for the other, what was put aside for it. */
 export function startConsumer(options: ConsumersOptions, name: string, consumer: Consumer): Loop {
   const { plinth, services, stats, metrics } = options;
-  let lookedMs = Number.NEGATIVE_INFINITY;
-  const parked = async (): Promise<number> => {
-    if (performance.now() - lookedMs < PARKED_EVERY_MS) return 0;
-    lookedMs = performance.now();
-    return consumeParked(plinth, name, consumer);
+  const count = (handled: number): void => {
+    stats.eventsConsumed += handled;
+    metrics.consumed.add(handled, { consumer: name });
   };
-  return startLoop({
+  const shared = { log: services.log, wake: plinth.wake };
+  const aside = startLoop({
+    ...shared,
+    name: `consumer ${name}, what was put aside`,
+    async turn() {
+      const { tried, handled } = await consumeAside(plinth, name, consumer);
+      if (handled > 0) count(handled);
+      return tried > 0 ? 0 : ASIDE_EVERY_MS * (0.75 + Math.random() / 2);
+    },
+  });
+  const live = startLoop({
+    ...shared,
     name: `consumer ${name}`,
-    log: services.log,
-    wake: plinth.wake,
     signals: [FEED_SIGNAL],
     async turn() {
-      const handled = (await parked()) + (await consumeOnce(plinth, name, consumer));
+      const { handled, failure } = await consumeTurn(plinth, name, consumer);
+      if (failure) {
+        // No failure of this loop: it is noted when the event comes again, and others can be handled now.
+        services.log.warn({ consumer: name, err: failure.error }, `worker: ${name} failed on events, which it gets again`);
+        aside.nudge();
+        return 0;
+      }
       if (handled === 0) return options.pollMs * (0.75 + Math.random() / 2);
-      stats.eventsConsumed += handled;
-      metrics.consumed.add(handled, { consumer: name });
+      count(handled);
       return 0;
     },
   });
+  return {
+    nudge: live.nudge,
+    async stop() {
+      await Promise.all([live.stop(), aside.stop()]);
+    },
+  };
 }

@@ -72,7 +72,7 @@ export const consumersApi = {
     summary: 'Makes a consumer read again, or pass over what it has not read',
     description:
       'Exactly one of `to` (beginning: everything that is kept; now: nothing that was committed so far), `position` (what lies behind it) and `at` (what was written since, give or take a second). ' +
-      'The handler gets those events a second time. Open parked events that it reads again are superseded.',
+      'The handler gets those events a second time. Open parked events that it reads again are superseded. A place ahead of what it has read is refused unless `forward`.',
   })
     .input(
       z.object({
@@ -81,13 +81,14 @@ export const consumersApi = {
         to: z.enum(['beginning', 'now']).optional(),
         position: z.int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
         at: z.iso.datetime({ offset: true }).optional(),
+        forward: z.boolean().default(false).meta({ description: 'Go there also where that passes over events that it has not read' }),
       }),
     )
     .output(z.object({ shards: z.array(z.object({ shard: z.number(), after_position: count.nullable() })) }))
     .mutation(async ({ ctx, input }) => {
       const shards = await ctx.tx.query<{ shard: number; after_position: number | null }>(
-        'select shard, after_position from plinth.rewind_consumer($1, $2, $3, $4, $5)',
-        [input.id, input.reason, input.to ?? null, input.position ?? null, input.at ?? null],
+        'select shard, after_position from plinth.rewind_consumer($1, $2, $3, $4, $5, $6)',
+        [input.id, input.reason, input.to ?? null, input.position ?? null, input.at ?? null, input.forward],
       );
       ctx.tx.signal(FEED_SIGNAL);
       return { shards };
@@ -97,7 +98,7 @@ export const consumersApi = {
     rest: 'POST /events/consumers/{id}/park',
     permission: 'events.admin',
     operator: true,
-    summary: 'Puts the next event of a shard aside, so that the shard goes on',
+    summary: 'Parks the event of a shard that the consumer fails on, or else the next unread one',
   })
     .input(z.object({ id, shard: z.int().min(0).max(7), reason }))
     .output(z.object({ parked_id: z.uuid().nullable() }))
@@ -111,7 +112,35 @@ export const consumersApi = {
       return { parked_id: row?.id ?? null };
     }),
 
-  retryParked: procedure({ rest: 'POST /events/parked/{id}/retry', permission: 'events.retry', summary: 'Has a parked event tried again' })
+  forgetConsumer: procedure({
+    rest: 'POST /events/consumers/{id}/forget',
+    permission: 'events.admin',
+    operator: true,
+    summary: 'Forgets a consumer that is gone for good',
+    description: 'What it has not read no longer holds back retention; what was put aside for it is discarded. One that runs again begins anew.',
+  })
+    .input(z.object({ id, reason }))
+    .output(done)
+    .mutation(async ({ ctx, input }) => {
+      await ctx.tx.query('select plinth.forget_consumer($1, $2)', [input.id, input.reason]);
+      return { id: input.id };
+    }),
+
+  parkFailing: procedure({
+    rest: 'POST /events/parked/{id}/park',
+    permission: 'events.retry',
+    summary: 'Lets a tenant go on without an event that fails',
+    description: 'The event is parked: later events of its tenant no longer wait for it, and it can be tried again.',
+  })
+    .input(z.object({ id: z.uuid(), reason: reason.default('parked in the console') }))
+    .output(done)
+    .mutation(async ({ ctx, input }) => {
+      await ctx.tx.query('select plinth.park_failing_event($1, $2)', [input.id, input.reason]);
+      ctx.tx.signal(FEED_SIGNAL);
+      return { id: input.id };
+    }),
+
+  retryParked: procedure({ rest: 'POST /events/parked/{id}/retry', permission: 'events.retry', summary: 'Has a parked or failing event tried again' })
     .input(z.object({ id: z.uuid() }))
     .output(done)
     .mutation(async ({ ctx, input }) => {

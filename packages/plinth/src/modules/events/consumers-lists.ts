@@ -15,12 +15,13 @@ export const consumersLists = {
   parked: {
     title: 'Parked events',
     view: 'parked_events',
-    columns: ['created_at', 'consumer', 'event_type', 'status', 'attempts', 'error', 'reason', 'event_id', 'correlation_id'],
+    columns: ['created_at', 'consumer', 'event_type', 'status', 'attempts', 'retry_at', 'error', 'reason', 'event_id', 'correlation_id'],
     filters: ['consumer', 'status', 'event_type', 'event_id', 'correlation_id'],
     empty: 'No event was put aside: every consumer handled what it was given.',
     actions: [
-      { procedure: 'retryParked', label: 'Try again', when: { column: 'status', in: ['parked'] } },
-      { procedure: 'discardParked', label: 'Give up', when: { column: 'status', in: ['parked', 'due'] }, danger: true },
+      { procedure: 'retryParked', label: 'Try again', when: { column: 'status', in: ['parked', 'failing'] } },
+      { procedure: 'parkFailing', label: 'Go on without it', when: { column: 'status', in: ['failing'] } },
+      { procedure: 'discardParked', label: 'Give up', when: { column: 'status', in: ['failing', 'waiting', 'parked', 'due'] }, danger: true },
     ],
   },
 } as const satisfies Record<string, ListCard>;

@@ -1,6 +1,6 @@
 /** Running consumers: pause and resume, events that are put aside, going back, how far behind one is, and who may do it. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { consumeOnce, consumeParked } from '#kernel/feed.ts';
+import { consumeAside, consumeOnce, consumeParked } from '#kernel/feed.ts';
 import type { Consumer, FeedEvent } from '#kernel/work.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
@@ -57,9 +57,11 @@ const publish = (tenantId: string, ...notes: string[]): Promise<void> =>
 /** Until there is nothing to do; failures are what the cursors say of them. */
 async function drain(name: string, consumer: Consumer): Promise<void> {
   for (let quiet = 0; quiet < 2; ) {
+    await database.admin.query('update plinth_kernel.feed_cursors set retry_at = null where consumer = $1', [name]);
+    await database.admin.query('update plinth_events.parked set retry_at = null where consumer = $1 and retry_at is not null', [name]);
     const handled = await consumeOnce(plinth, name, consumer).catch(() => -1);
-    quiet = handled === 0 ? quiet + 1 : 0;
-    if (handled < 0) await database.admin.query('update plinth_kernel.feed_cursors set retry_at = null where consumer = $1', [name]);
+    const { tried } = await consumeAside(plinth, name, consumer);
+    quiet = handled === 0 && tried === 0 ? quiet + 1 : 0;
   }
 }
 const asWorker = <T>(text: string, values: unknown[] = []): Promise<T[]> => plinth.asWorker({}, (tx) => tx.query<T>(text, values));
@@ -125,14 +127,15 @@ describe('a paused consumer', () => {
 });
 
 describe('an event that is failed on every time', () => {
-  test('blocks its shard by default, and no other', async () => {
+  test('blocks its tenant by default, and no other', async () => {
     await drain('test.blocks', fussy());
     bad.add('bad');
     await publish(a, 'bad', 'behind');
     await publish(b, 'elsewhere');
     for (let n = 0; n < 12; n++) {
       await consumeOnce(plinth, 'test.blocks', fussy()).catch(() => undefined);
-      await database.admin.query(`update plinth_kernel.feed_cursors set retry_at = null where consumer = 'test.blocks'`);
+      await database.admin.query(`update plinth_events.parked set retry_at = null where consumer = 'test.blocks'`);
+      await consumeAside(plinth, 'test.blocks', fussy());
     }
     expect(seen).toEqual(['elsewhere']);
     expect(await status('test.blocks')).toMatchObject({ status: 'failing', waiting: 2, parked: 0 });
@@ -197,6 +200,31 @@ describe('an event that is failed on every time', () => {
     expect((await audited('events.parked_discarded')).rows).toMatchObject([{ tenant_id: a, reason: 'a test event' }]);
   });
 
+  test('can be let go of by its tenant where the consumer would block, and by no other; a consumer that is forgotten leaves nothing behind', async () => {
+    await drain('test.lets-go', fussy());
+    bad.add('bad');
+    await publish(a, 'bad', 'behind');
+    for (let n = 0; n < 3; n++) await consumeOnce(plinth, 'test.lets-go', fussy()).catch(() => undefined);
+    const [failing] = await parked('test.lets-go');
+    expect(failing).toMatchObject({ status: 'failing', tenant_id: a });
+    const park = (tenantId: string) =>
+      plinth.transaction({ tenantId }, (tx) => tx.query('select plinth.park_failing_event($1, $2)', [failing?.id, 'not needed']));
+    await expect(park(b)).rejects.toMatchObject({ code: 'events_parked_not_found' });
+    await park(a);
+    expect(await consumeParked(plinth, 'test.lets-go', fussy())).toBe(1);
+    expect(seen).toEqual(['behind']);
+    expect(await parked('test.lets-go')).toMatchObject([{ status: 'parked', note: 'bad' }]);
+    const forget = (name: string) => asWorker('select plinth.forget_consumer($1, $2)', [name, 'replaced by another']);
+    await expect(forget('test.nobody')).rejects.toMatchObject({ code: 'events_consumer_unknown' });
+    await expect(plinth.transaction({ tenantId: a }, (tx) => tx.query(`select plinth.forget_consumer('test.lets-go', 'x')`))).rejects.toMatchObject({
+      code: 'kernel_forbidden',
+    });
+    await forget('test.lets-go');
+    expect(await status('test.lets-go')).toBeUndefined();
+    expect(await parked('test.lets-go')).toMatchObject([{ status: 'discarded' }]);
+    expect((await audited('events.consumer_forgotten')).rows).toMatchObject([{ entity_id: 'test.lets-go', reason: 'replaced by another' }]);
+  });
+
   test('can be parked by hand where the consumer would block', async () => {
     await drain('test.byhand', fussy());
     bad.add('bad');
@@ -256,6 +284,48 @@ describe('rewinding', () => {
     await drain('test.rewound', fussy());
     expect(seen).toContain('r4');
     expect((await audited('events.consumer_rewound')).rows.map((row) => row.reason)).toEqual(Array.from({ length: 5 }, () => 'tested'));
+  });
+
+  test('to a place ahead of what was read is refused, unless somebody says that events may be passed over', async () => {
+    await drain('test.forward', fussy());
+    await publish(a, 'f1', 'f2');
+    const { rows } = await database.admin.query<{ position: string }>(`select position from plinth_events.events where payload ->> 'note' = 'f1'`);
+    const rewind = (clause: string, values: unknown[]) => asWorker(`select * from plinth.rewind_consumer('test.forward', 'tested', ${clause})`, values);
+    await expect(rewind('p_position := $1', [rows[0]?.position])).rejects.toMatchObject({ code: 'kernel_rewind_passes', status: 409 });
+    await expect(rewind(`p_at := clock_timestamp() + interval '1 hour'`, [])).rejects.toMatchObject({ code: 'kernel_rewind_passes' });
+    // Nothing was moved.
+    expect(await status('test.forward')).toMatchObject({ waiting: 2 });
+    await rewind('p_position := $1, p_forward := true', [rows[0]?.position]);
+    await drain('test.forward', fussy());
+    expect(seen).toEqual(['f2']);
+    // Read, it may be read again.
+    await rewind('p_position := $1', [Number(rows[0]?.position) - 1]);
+    await drain('test.forward', fussy());
+    expect(seen).toEqual(['f2', 'f1', 'f2']);
+  });
+
+  test('to the beginning supersedes what fails and what waits for it; to now passes over it', async () => {
+    await drain('test.held', fussy());
+    bad.add('held bad');
+    const twice = async (): Promise<void> => {
+      for (let n = 0; n < 4; n++) await consumeOnce(plinth, 'test.held', fussy()).catch(() => undefined);
+    };
+    await publish(a, 'held bad', 'held behind');
+    await twice();
+    expect((await parked('test.held')).map((row) => row.status)).toEqual(['failing', 'waiting']);
+    bad.clear();
+    await asWorker(`select * from plinth.rewind_consumer('test.held', 'the bug is fixed', p_to := 'beginning')`);
+    await drain('test.held', fussy());
+    expect(seen.filter((one) => one.startsWith('held'))).toEqual(['held bad', 'held behind']);
+    seen = [];
+    bad.add('held again');
+    await publish(a, 'held again', 'held more');
+    await twice();
+    await asWorker(`select * from plinth.rewind_consumer('test.held', 'never mind', p_to := 'now')`);
+    bad.clear();
+    await drain('test.held', fussy());
+    expect(seen).toEqual([]);
+    expect((await parked('test.held')).map((row) => row.status)).toEqual(['superseded', 'superseded', 'superseded', 'superseded']);
   });
 
   test('supersedes parked events that are read again', async () => {

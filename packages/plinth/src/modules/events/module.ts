@@ -17,7 +17,14 @@ export default defineModule({
   tables: {
     events: {
       tenancy: 'tenant',
-      keep: { for: '7 years', by: 'partition', every: 'month', archive: true },
+      keep: {
+        for: '7 years',
+        by: 'partition',
+        every: 'month',
+        archive: true,
+        // Read, but still to be handled: what was put aside for good may go.
+        unless: `exists (select from plinth_events.parked as p where p.tenant_id = r.tenant_id and p.event_id = r.id and p.status in ('failing', 'waiting'))`,
+      },
       personal: ['payload', 'metadata', 'actor_id'],
       grants: { app: ['select', 'insert'], worker: ['select'] },
       worker: true,
@@ -54,15 +61,15 @@ export default defineModule({
       tenancy: 'tenant',
       keep: { for: '30 days', by: 'delete', column: 'ended_at' },
       worker: true,
-      grants: { app: ['select'], worker: ['select', 'insert', 'update'] },
+      grants: { app: ['select'], worker: ['select', 'insert', 'update', 'delete'] },
       trace: {
         kind: 'parked event',
-        title: `consumer || ' could not handle ' || event_type`,
+        title: `consumer || case status when 'waiting' then ' has yet to handle ' else ' could not handle ' end || event_type`,
         endedAt: 'ended_at',
         status: 'status',
         parent: 'event_id::text',
         xact: 'null',
-        data: `jsonb_build_object('event_id', event_id, 'error', error, 'attempts', attempts, 'reason', reason)`,
+        data: `jsonb_build_object('event_id', event_id, 'error', error, 'attempts', attempts, 'retry_at', nullif(retry_at, 'infinity'), 'reason', reason)`,
       },
       sample: { consumer: `'sample.reader'`, shard: '0', status: `'discarded'`, ended_at: 'clock_timestamp()', attempts: '5' },
     },

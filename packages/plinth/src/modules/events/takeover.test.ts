@@ -44,8 +44,7 @@ test('what a process was handling when it was killed is handled by another at on
   expect(await take()).toBe(0);
   child.kill('SIGKILL');
   await ended;
-  await expect.poll(take, { timeout: 30_000, interval: 50 }).toBe(2);
-  expect(await effects()).toEqual([{ by: 'heir', n: 2 }]);
+  await expect.poll(async () => (await take(), effects()), { timeout: 30_000, interval: 50 }).toEqual([{ by: 'heir', n: 2 }]);
 });
 
 test('what a process was handling when it was stopped is handled by another soon, and the stopped one changes nothing when it comes back', {
@@ -53,7 +52,7 @@ test('what a process was handling when it was stopped is handled by another soon
 }, async () => {
   const { child, lines, take, effects } = await holding('test.stopped', 2_000);
   child.kill('SIGSTOP');
-  await expect.poll(take, { timeout: 30_000, interval: 50 }).toBe(4);
+  await expect.poll(async () => (await take(), effects()), { timeout: 30_000, interval: 50 }).toEqual([{ by: 'heir', n: 4 }]);
   child.kill('SIGCONT');
   child.stdin.write('go on\n');
   expect((await lines.next()).value).toBe('25P03');
@@ -85,3 +84,58 @@ test('a handler that hangs outside of the database is given up, and plinth.consu
   while ((await consumeOnce(plinth, 'test.hangs', { ...consumer, handle: async () => {} })) > 0);
   expect(await status()).toEqual({ status: 'current', failures: 0, failing_since: null, last_error: null });
 });
+
+test.each(['park', 'block'])(
+  'an event that ends every process that handles it is set aside after three of them, and all others are handled once (%s)',
+  { timeout: 240_000 },
+  async (onPoison) => {
+    const { plinth, tenantA, tenantB, admin } = database;
+    const consumer = `test.deadly-${onPoison}`;
+    await admin.query('delete from takeover.effects');
+    await admin.query('delete from plinth_kernel.feed_cursors where consumer like $1', ['test.%']);
+    await plinth.asWorker({}, (tx) => tx.query(`select plinth_kernel.feed_start('plinth_events.events', $1, 'now')`, [consumer]));
+    const kinds = ['takeover.before', 'takeover.deadly', 'takeover.behind'];
+    await plinth.transaction({ tenantId: tenantA }, async (tx) => void kinds.map((kind) => tx.events.publish(kind, {})));
+    await plinth.transaction({ tenantId: tenantB }, async (tx) => void tx.events.publish('takeover.other', {}));
+    const run = async (): Promise<number | null> => {
+      // Waits are over.
+      await admin.query(`update plinth_events.parked set retry_at = null where consumer = $1 and retry_at < 'infinity'`, [consumer]);
+      const child = spawn(process.execPath, [fileURLToPath(new URL('deadly.fixture.ts', import.meta.url))], {
+        env: { ...process.env, PLINTH_DATABASE_URL: database.serverUrl, CONSUMER: consumer, ON_POISON: onPoison },
+        stdio: 'inherit',
+      });
+      return ((await once(child, 'exit')) as [number | null])[0];
+    };
+    const ends: (number | null)[] = [];
+    while (ends.filter((code) => code !== 0).length < 3 && ends.length < 6) ends.push(await run());
+    expect(ends.filter((code) => code === 9)).toHaveLength(3);
+    expect(await run()).toBe(0);
+    const parked = async () =>
+      (
+        await admin.query(
+          'select event_type, status, attempts, retry_at::text, error from plinth_events.parked where consumer = $1 and ended_at is null order by position',
+          [consumer],
+        )
+      ).rows;
+    const deadly = { event_type: 'takeover.deadly', attempts: 3, error: expect.stringContaining('ended before it was done') };
+    const handled = async () => (await admin.query<{ by: string }>('select by from takeover.effects order by by')).rows.map((row) => row.by);
+    if (onPoison === 'park') {
+      expect(await parked()).toEqual([{ ...deadly, status: 'parked', retry_at: null }]);
+      expect(await handled()).toEqual(['takeover.before', 'takeover.behind', 'takeover.other']);
+    } else {
+      // Its tenant waits until somebody says what is to become of it.
+      expect(await parked()).toMatchObject([
+        { ...deadly, status: 'failing', retry_at: 'infinity' },
+        { event_type: 'takeover.behind', status: 'waiting' },
+      ]);
+      expect(await handled()).toEqual(['takeover.before', 'takeover.other']);
+      await plinth.asWorker({}, (tx) =>
+        tx.query(`select plinth.discard_parked_event(id, 'it ends the worker') from plinth.parked_events where consumer = $1 and status = 'failing'`, [
+          consumer,
+        ]),
+      );
+      expect(await run()).toBe(0);
+      expect(await handled()).toEqual(['takeover.before', 'takeover.behind', 'takeover.other']);
+    }
+  },
+);

@@ -1,5 +1,6 @@
 -- After a handler failed and was rolled back: its shards are read one event at a time up to where the batch reached, and wait longer after each
--- further failure (1 s to 60 s), so that the events before a bad one get through and other shards are not held up. A process that was
+-- further failure (1 s to 60 s), so that the events before a bad one get through. One that fails alone is put aside (feed-aside.ts), so waits are for
+-- consumers that want to stop there, and for handlers that fail on everybody's events. A process that was
 -- taken for dead may come back and say so late: a cursor that has gone on since the claim is left alone.
 create or replace function plinth_kernel.feed_fail(p_feed text, p_consumer text, p_shards smallint[], p_s1 pg_snapshot[], p_last bigint[], p_error text, p_to bigint)
 returns void

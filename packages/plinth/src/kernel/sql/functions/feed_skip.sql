@@ -1,6 +1,6 @@
 -- The way out for a row that a consumer cannot handle: passes over the next unread row of a shard. The caller keeps it elsewhere, or says why
 -- not in the audit log.
-create or replace function plinth_kernel.feed_skip(p_feed text, p_consumer text, p_shard smallint, p_only bigint default null) returns bigint
+create or replace function plinth_kernel.feed_skip(p_feed text, p_consumer text, p_shard smallint, p_only bigint default null, p_aside boolean default false) returns bigint
 language plpgsql volatile set search_path = ''
 as $$
 declare
@@ -19,11 +19,15 @@ begin
     return null;
   end if;
   if _next is not null then
-    update plinth_kernel.feed_cursors as f set s2 = _s2, last = _next, failures = 0, failed_to = null, failing_since = null, last_error = null, retry_at = null, updated_at = pg_catalog.clock_timestamp()
+    -- The rest of a batch that failed is still read one at a time, as in feed_checkpoint: there may be more of the kind in it.
+    update plinth_kernel.feed_cursors as f set s2 = _s2, last = _next, aside = f.aside or p_aside,
+      failures = case when _next < f.failed_to then least(f.failures, 1) else 0 end, failed_to = case when _next < f.failed_to then f.failed_to end,
+      failing_since = case when _next < f.failed_to then f.failing_since end, last_error = case when _next < f.failed_to then f.last_error end, retry_at = null,
+      updated_at = pg_catalog.clock_timestamp()
     where f.feed = p_feed and f.consumer = p_consumer and f.shard = p_shard;
   end if;
   return _next;
 end
 $$;
-comment on function plinth_kernel.feed_skip(text, text, smallint, bigint) is
-  'Passes over the next row that a consumer has not read in a shard, for one that it cannot handle; returns its position, or null when there is none. p_only: only if it is the row at this position. For plinth_worker.';
+comment on function plinth_kernel.feed_skip(text, text, smallint, bigint, boolean) is
+  'Passes over the next row that a consumer has not read in a shard, for one that it cannot handle; returns its position, or null when there is none. p_only: only if it is the row at this position. p_aside: later rows of its tenant must not overtake it. For plinth_worker.';

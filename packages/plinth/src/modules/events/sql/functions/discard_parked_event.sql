@@ -6,7 +6,7 @@ declare
   _parked plinth_events.parked;
 begin
   perform plinth_events.require_reason(p_reason);
-  update plinth_events.parked as p set status = 'discarded', reason = p_reason, updated_at = clock_timestamp(), ended_at = clock_timestamp()
+  update plinth_events.parked as p set status = 'discarded', reason = p_reason, retry_at = null, updated_at = clock_timestamp(), ended_at = clock_timestamp()
   where p.id = p_id and p.ended_at is null and (_tenant_id is null or p.tenant_id = _tenant_id) returning * into _parked;
   if not found then
     raise exception 'There is no parked event %', p_id using errcode = 'PL404', detail = '{"code":"events_parked_not_found"}', hint = 'Look for it in plinth.parked_events; only an open one can be discarded.';
@@ -16,4 +16,4 @@ begin
 end
 $$;
 comment on function plinth.discard_parked_event(uuid, text) is
-  'Gives a parked event up: its consumer never handles it. Of the tenant of the transaction; by plinth_worker of any. Recorded in the audit log. Errors: events_parked_not_found, events_operation_invalid, kernel_tenant_required.';
+  'Gives an event up that was put aside: its consumer never handles it, and those that wait for it go on. Of the tenant of the transaction; by plinth_worker of any. Recorded in the audit log. Errors: events_parked_not_found, events_operation_invalid, kernel_tenant_required.';

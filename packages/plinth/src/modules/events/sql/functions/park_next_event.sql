@@ -11,6 +11,13 @@ begin
   perform plinth_events.require_reason(p_reason);
   select c.failures, c.last_error into _status from plinth_kernel.feed_cursors as c where c.feed = 'plinth_events.events' and c.consumer = p_consumer and c.shard = p_shard;
   perform plinth_events.require_consumer(found, p_consumer || ' with shard ' || p_shard);
+  -- What fails comes before what is unread.
+  select p.id into _id from plinth_events.parked as p
+  where p.consumer = p_consumer and p.shard = p_shard and p.status = 'failing' and p.ended_at is null order by p.position limit 1 for update;
+  if found then
+    perform plinth.park_failing_event(_id, p_reason);
+    return _id;
+  end if;
   _position := plinth_kernel.feed_skip('plinth_events.events', p_consumer, p_shard);
   if _position is null then
     return null;
@@ -25,4 +32,4 @@ begin
 end
 $$;
 comment on function plinth.park_next_event(text, smallint, text) is
-  'Puts aside the next event that a consumer has not read in a shard, so that the shard goes on: the way out for a consumer that blocks. Returns the id in plinth.parked_events, null when nothing is unread. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_forbidden.';
+  'Parks the event of a shard that a consumer fails on, so that its tenant goes on without it: the way out for a consumer that blocks. Where none fails, the next one that it has not read. Returns the id in plinth.parked_events, null when nothing is unread. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_forbidden.';

@@ -11,14 +11,14 @@ begin
   end if;
   with chosen as (
     select p.tenant_id, p.id from plinth_events.parked as p
-    where p.status = 'parked' and (_tenant_id is null or p.tenant_id = _tenant_id) and (p_consumer is null or p.consumer = p_consumer) and (p_id is null or p.id = p_id)
+    where p.status in ('parked', 'failing') and (_tenant_id is null or p.tenant_id = _tenant_id) and (p_consumer is null or p.consumer = p_consumer) and (p_id is null or p.id = p_id)
     order by p.position limit p_limit for update skip locked
   ), asked as (
-    update plinth_events.parked as p set status = 'due', updated_at = clock_timestamp() from chosen as c where p.tenant_id = c.tenant_id and p.id = c.id returning 1
+    update plinth_events.parked as p set status = case p.status when 'parked' then 'due' else 'failing' end, retry_at = null, updated_at = now() from chosen as c where p.tenant_id = c.tenant_id and p.id = c.id returning 1
   )
   select count(*) into _count from asked;
   if _count = 0 and p_id is not null then
-    raise exception 'There is no parked event %', p_id using errcode = 'PL404', detail = '{"code":"events_parked_not_found"}', hint = 'Look for it in plinth.parked_events; only one with status parked can be tried again.';
+    raise exception 'There is no parked event %', p_id using errcode = 'PL404', detail = '{"code":"events_parked_not_found"}', hint = 'Look for it in plinth.parked_events; only one with status parked or failing can be tried again.';
   end if;
   if _count > 0 then
     perform plinth_events.audit_operation(_tenant_id, 'events.parked_retried', 'parked_event', coalesce(p_id::text, p_consumer), jsonb_build_object('count', _count), null);
@@ -27,4 +27,4 @@ begin
 end
 $$;
 comment on function plinth.retry_parked_events(text, uuid, integer) is
-  'Has parked events tried again, by position: one, or those of a consumer. Of the tenant of the transaction; by plinth_worker of all. Returns how many. The worker looks within 2 s; one that fails is parked again. Recorded in the audit log. Errors: events_parked_not_found, events_operation_invalid, kernel_tenant_required.';
+  'Has parked events tried again, by position: one, or those of a consumer; and failing ones at once. Of the tenant of the transaction; by plinth_worker of all. Returns how many. The worker looks within a second or two; one that was parked and fails is parked again. Recorded in the audit log. Errors: events_parked_not_found, events_operation_invalid, kernel_tenant_required.';
