@@ -21,7 +21,8 @@ async function progress(run: Run, admin: pg.Client): Promise<void> {
   // From the cursors: a reader that is killed right after its COMMIT does not know of it.
   const handled =
     cursor === 'snapshot'
-      ? `select coalesce(sum(handled), 0)::int as handled from plinth_kernel.feed_cursors where consumer = '${CONSUMER}'`
+      ? `select (select coalesce(sum(handled), 0) from plinth_kernel.feed_cursors where consumer = '${CONSUMER}')::int
+          - (select count(*) from plinth_events.parked where consumer = '${CONSUMER}' and ended_at is null)::int as handled`
       : 'select count(*)::int as handled from torture.effects';
   let last = -1;
   let movedAt = performance.now();

@@ -1496,6 +1496,8 @@ export interface KernelFeedCursorsTable {
   retry_at: Date | null;
   /** Events of the shard may have been put aside that later ones of their tenants must not overtake. */
   aside: Generated<boolean>;
+  /** How many processes in a row ended while they handled what is next. */
+  lost: Generated<number>;
   updated_at: Generated<Date>;
 }
 

@@ -33,8 +33,8 @@ export interface Claim {
   move: boolean;
   /** Events of it may have been put aside that later ones of their tenants come after. */
   aside: boolean;
-  /** Whoever claimed it last ended before he was done. */
-  lost: boolean;
+  /** How many in a row who claimed it ended before they were done; 0: the last one did not. */
+  lost: number;
 }
 
 export interface Batch {

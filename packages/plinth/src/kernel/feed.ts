@@ -100,7 +100,7 @@ async function attempt<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed:
   try {
     return await plinth.asWorker({ ...limitsOf(consumer), durable: consumer.durable }, async (tx) => {
       const batch = await readBatch(tx, feed, { consumer: name, ...(consumer.batchSize ? { batchSize: consumer.batchSize } : {}) });
-      if (batch.claims.some(({ lost }, index) => lost && batch.handled[index] !== 0)) {
+      if (batch.claims.some(({ lost }, index) => lost > 0 && batch.handled[index] !== 0)) {
         await settleLost(tx, feed, name, consumer, batch);
         return { handled: 0, moved: true };
       }
@@ -131,31 +131,32 @@ async function attempt<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed:
 
 /** Notes on the cursors that a batch failed, where they are still before it. `to`: the position that it reached to; null: nobody is to blame. */
 const note =
-  (feed: Feed, name: string, batch: Batch, message: string, to: string | null) =>
+  (feed: Feed, name: string, batch: Batch, message: string, to: string | null, lost = 0) =>
   (tx: AnyTransaction): Promise<unknown> => {
     const failing = batch.claims.filter((_, index) => batch.handled[index] !== 0);
     const [shards, s1, lasts] = [failing.map(({ shard }) => shard), failing.map((claim) => claim.s1), failing.map(({ last }) => last)];
-    return tx.query('select plinth_kernel.feed_fail($1, $2, $3, $4, $5, $6, $7)', [feed.name, name, shards, s1, lasts, message, to]);
+    return tx.query('select plinth_kernel.feed_fail($1, $2, $3, $4, $5, $6, $7, $8)', [feed.name, name, shards, s1, lasts, message, to, lost]);
   };
 
 /** An event that failed alone is put aside, unless its shard is to wait. True: it was. */
-async function aside(tx: AnyTransaction, feed: Feed, name: string, consumer: Consumer, batch: Batch, error: string, lost: boolean): Promise<boolean> {
+async function aside(tx: AnyTransaction, feed: Feed, name: string, consumer: Consumer, batch: Batch, error: string, lost = 0): Promise<boolean> {
   const [only, ...more] = batch.events;
   const claim = batch.claims.find((_, index) => batch.handled[index] !== 0);
   if (!only || !claim || more.length > 0 || consumer.onPoison === 'stop') return false;
-  const attempts = claim.failures + 1;
-  if (lost && attempts < MOST_LOST_LIVE) return false;
-  return putAside(tx, feed, consumer, { consumer: name, shard: claim.shard, position: only.position, error, attempts, lost: lost ? MOST_LOST_LIVE : 0 });
+  const attempts = Math.max(claim.failures + 1, lost);
+  return putAside(tx, feed, consumer, { consumer: name, shard: claim.shard, position: only.position, error, attempts, lost: lost > 0 ? MOST_LOST_LIVE : 0 });
 }
 
 /**
- * A process ended while it handled these events. That is committed before they are tried again, one at a time: should one of them end this
- * process too, the next one counts that, and puts it aside in the end.
+ * A process ended while it handled these events, or lost its connection. That is committed before they are tried again: should one of them end
+ * this process too, the next one counts that. The first time says little; after the second they are read one at a time, and one that was alone is put aside.
  */
 async function settleLost(tx: AnyTransaction, feed: Feed, name: string, consumer: Consumer, batch: Batch): Promise<void> {
-  if (await aside(tx, feed, name, consumer, batch, LOST, true)) return;
-  const lost = { ...batch, claims: batch.claims.filter((claim) => claim.lost), handled: batch.handled.filter((_, index) => batch.claims[index]?.lost) };
-  await note(feed, name, lost, LOST, batch.events.at(-1)?.position ?? null)(tx);
+  const times = Math.max(...batch.claims.map(({ lost }, index) => (batch.handled[index] === 0 ? 0 : lost)));
+  const suspect = times >= MOST_LOST_LIVE || batch.claims.some(({ failures }) => failures > 0);
+  if (suspect && (await aside(tx, feed, name, consumer, batch, LOST, times))) return;
+  const lost = { ...batch, claims: batch.claims.filter((claim) => claim.lost > 0), handled: batch.handled.filter((_, index) => batch.claims[index]?.lost) };
+  await note(feed, name, lost, LOST, suspect ? (batch.events.at(-1)?.position ?? null) : null, times)(tx);
 }
 
 async function settleFailure<Modules extends ModuleMap>(
@@ -168,7 +169,7 @@ async function settleFailure<Modules extends ModuleMap>(
 ): Promise<void> {
   await plinth
     .asWorker({}, async (tx) => {
-      if (await aside(tx, feed, name, consumer, batch, message, false)) return;
+      if (await aside(tx, feed, name, consumer, batch, message)) return;
       await note(feed, name, batch, message, batch.events.at(-1)?.position ?? null)(tx);
     })
     .catch((fault: unknown) => {

@@ -154,7 +154,7 @@ export interface Consumer<Tx extends AnyTransaction = AnyTransaction> {
    * cursor alike, so that they are handled again and nothing is lost or doubled in this database. Default true.
    */
   durable?: boolean;
-  /** Tries of one event before it is parked. Default 5, which takes about 8 s. One that ends its process is tried three times at most. */
+  /** Tries of one event before it is parked. Default 5, which takes about 8 s. One that ends its process is tried four times at most. */
   attempts?: number;
   /**
    * Longest pause of the handler between its statements, ms, also while it waits for something else: then its batch is given up, which counts as a failure,

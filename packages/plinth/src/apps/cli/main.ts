@@ -11,6 +11,7 @@ const main = defineCommand({
     migrate: () => import('./migrate.ts').then((file) => file.migrate),
     doctor: () => import('./doctor.ts').then((file) => file.doctor),
     maintain: () => import('./maintain.ts').then((file) => file.maintain),
+    consumers: () => import('./consumers.ts').then((file) => file.consumers),
     events: () => import('./events.ts').then((file) => file.events),
     keys: () => import('./keys.ts').then((file) => file.keys),
     projections: () => import('./projections.ts').then((file) => file.projections),

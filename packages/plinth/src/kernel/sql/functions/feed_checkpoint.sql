@@ -13,7 +13,7 @@ as $$
     epoch = f.epoch + case when c.last is null and c.s2::text = plinth_kernel.feed_everything()::text then 1 else 0 end,
     handled = f.handled + c.handled,
     failures = case when c.last < f.failed_to then least(f.failures, 1) else 0 end, failed_to = case when c.last < f.failed_to then f.failed_to end,
-    failing_since = case when c.last < f.failed_to then f.failing_since end, last_error = case when c.last < f.failed_to then f.last_error end, retry_at = null,
+    failing_since = case when c.last < f.failed_to then f.failing_since end, last_error = case when c.last < f.failed_to then f.last_error end, retry_at = null, lost = 0,
     updated_at = pg_catalog.clock_timestamp()
   from unnest(p_shards, p_s2, p_last, p_handled) as c (shard, s2, last, handled)
   where f.feed = p_feed and f.consumer = p_consumer and f.shard = c.shard

@@ -5,7 +5,7 @@
 -- lost: whoever claimed the shard last ended without a checkpoint and without saying why, as a process does that is killed. His lock is gone with
 -- his transaction, but its id stays in the row, whose xmax is of before our own lock; whatever moves a cursor or notes a failure writes a new row without one.
 create or replace function plinth_kernel.feed_claim(p_feed text, p_consumer text, p_until pg_snapshot default null)
-returns table (shard smallint, s1 pg_snapshot, s2 pg_snapshot, last bigint, above bigint, up_to bigint, failures integer, move boolean, aside boolean, lost boolean)
+returns table (shard smallint, s1 pg_snapshot, s2 pg_snapshot, last bigint, above bigint, up_to bigint, failures integer, move boolean, aside boolean, lost integer)
 language plpgsql volatile set search_path = ''
 as $$
 declare
@@ -44,7 +44,7 @@ begin
   return query
   select f.shard, f.s1, coalesce(f.s2, case when next.after_position is null then _now else plinth_kernel.feed_everything() end), f.last,
     this.after_position, coalesce(next.after_position, 9223372036854775807), f.failures,
-    p_until is not null or f.s2 is not null or next.after_position is not null or f.s1_at < pg_catalog.clock_timestamp() - interval '10 minutes', f.aside, f.shard = any (_lost)
+    p_until is not null or f.s2 is not null or next.after_position is not null or f.s1_at < pg_catalog.clock_timestamp() - interval '10 minutes', f.aside, case when f.shard = any (_lost) then f.lost + 1 else 0 end
   from plinth_kernel.feed_cursors as f
   join plinth_kernel.feed_epochs as this on this.feed = f.feed and this.epoch = f.epoch
   left join plinth_kernel.feed_epochs as next on next.feed = f.feed and next.epoch = f.epoch + 1
@@ -53,4 +53,4 @@ begin
 end
 $$;
 comment on function plinth_kernel.feed_claim(text, text, pg_snapshot) is
-  'Locks free cursors of a consumer until the end of the transaction; none while it is paused. Rows to read: those of the shard with above < position <= up_to, position > last, not visible in s1, visible in s2, by position. move: the cursor should be moved even if there are none. aside: some of their tenants may have events that were put aside and come first. lost: the last process that claimed the shard ended before it was done. p_until: read up to this snapshot and no further.';
+  'Locks free cursors of a consumer until the end of the transaction; none while it is paused. Rows to read: those of the shard with above < position <= up_to, position > last, not visible in s1, visible in s2, by position. move: the cursor should be moved even if there are none. aside: some of their tenants may have events that were put aside and come first. lost: so many processes in a row that claimed the shard ended before they were done; 0 when the last one did not. p_until: read up to this snapshot and no further.';

@@ -38,7 +38,7 @@ begin
     -- A statement of its own, after the lock, as in feed_claim.
     update plinth_kernel.feed_cursors as f set epoch = _epoch, s1 = case when _after is null then pg_catalog.pg_current_snapshot() else '1:1:' end, s1_at = pg_catalog.clock_timestamp(),
       s2 = case when _after > 0 then case when _over then plinth_kernel.feed_everything() else pg_catalog.pg_current_snapshot() end end,
-      last = coalesce(_after, 0), failures = 0, failed_to = null, failing_since = null, last_error = null, retry_at = null, updated_at = pg_catalog.clock_timestamp()
+      last = coalesce(_after, 0), failures = 0, failed_to = null, failing_since = null, last_error = null, retry_at = null, lost = 0, updated_at = pg_catalog.clock_timestamp()
     where f.feed = p_feed and f.consumer = p_consumer and f.shard = _shard;
     shard := _shard;
     after_position := _after;

@@ -22,7 +22,7 @@ begin
     -- The rest of a batch that failed is still read one at a time, as in feed_checkpoint: there may be more of the kind in it.
     update plinth_kernel.feed_cursors as f set s2 = _s2, last = _next, aside = f.aside or p_aside,
       failures = case when _next < f.failed_to then least(f.failures, 1) else 0 end, failed_to = case when _next < f.failed_to then f.failed_to end,
-      failing_since = case when _next < f.failed_to then f.failing_since end, last_error = case when _next < f.failed_to then f.last_error end, retry_at = null,
+      failing_since = case when _next < f.failed_to then f.failing_since end, last_error = case when _next < f.failed_to then f.last_error end, retry_at = null, lost = 0,
       updated_at = pg_catalog.clock_timestamp()
     where f.feed = p_feed and f.consumer = p_consumer and f.shard = p_shard;
   end if;

@@ -37,6 +37,7 @@ create table plinth_kernel.feed_cursors (
   last_error text,
   retry_at timestamptz,
   aside boolean not null default false,
+  lost integer not null default 0,
   updated_at timestamptz not null default clock_timestamp(),
   primary key (feed, consumer, shard),
   constraint between_batches_nothing_is_half_read check (s2 is not null or last = 0)
@@ -45,4 +46,5 @@ comment on table plinth_kernel.feed_cursors is 'How far a consumer has read a sh
 comment on column plinth_kernel.feed_cursors.failed_to is 'How far the batch that failed reached: until there one event at a time is read.';
 comment on column plinth_kernel.feed_cursors.failing_since is 'When the first of the tries in a row failed, with last_error. Without failures nobody was to blame: what the handler needs could not be reached.';
 comment on column plinth_kernel.feed_cursors.retry_at is 'After a failure: not read again before this moment.';
+comment on column plinth_kernel.feed_cursors.lost is 'How many processes in a row ended while they handled what is next.';
 comment on column plinth_kernel.feed_cursors.aside is 'Events of the shard may have been put aside that later ones of their tenants must not overtake.';
