@@ -63,3 +63,41 @@ test('async projections are kept up to date and known by their revision; parked 
     await plinth.close();
   }
 });
+
+test('an event that is being tried again does not hold up the live feed', { timeout: 60_000 }, async () => {
+  const { tenantA: a, tenantB: b } = database;
+  const live = Promise.withResolvers<void>();
+  let tries = 0;
+  const handled: string[] = [];
+  const slow: Consumer = {
+    summary: 'takes long over what it failed on',
+    from: 'now',
+    handle: async (_tx, events) => {
+      for (const { type } of events) {
+        if (type === 'order.slow') {
+          tries += 1;
+          if (tries < 3) throw new Error('not yet');
+          // Until the live feed has gone on, which it could not if it waited for this.
+          await live.promise;
+        }
+        handled.push(type);
+        if (type === 'order.live') live.resolve();
+      }
+    },
+  };
+  const shop = defineModule({ name: 'store', summary: 'A store', tables: {}, uses: ['events'], consumers: { slow } });
+  const plinth = createKernel({ modules: { ...modules, store: shop } as ModuleMap & typeof modules, database: { url: database.serverUrl, max: 10 } });
+  await plinth.asWorker({}, (tx) => tx.query(`select plinth_kernel.feed_start('plinth_events.events', 'store.slow', 'now')`));
+  const silent = { info: () => {}, warn: () => {}, error: () => {} };
+  const worker = startWorker({ plinth, services: { log: silent, enabled: (name) => name === 'store' }, pollMs: 200 });
+  try {
+    await plinth.transaction({ tenantId: a }, async (tx) => void tx.events.publish('order.slow', {}));
+    await expect.poll(() => tries, { timeout: 20_000 }).toBe(3);
+    await plinth.transaction({ tenantId: b }, async (tx) => void tx.events.publish('order.live', {}));
+    await expect.poll(() => handled, { timeout: 20_000 }).toEqual(['order.live', 'order.slow']);
+  } finally {
+    live.resolve();
+    await worker.stop();
+    await plinth.close();
+  }
+});
