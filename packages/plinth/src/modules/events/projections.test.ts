@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { consumeOnce } from '#kernel/feed.ts';
+import { consumeOnce, consumeParked } from '#kernel/feed.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Projection } from '#kernel/projection.ts';
@@ -132,6 +132,32 @@ describe('a rebuild', { timeout: 120_000 }, () => {
     await at.pay([a, 'a1', 1]);
     await drain(plinth, second);
     expect(await plinth.transaction({ tenantId: a }, (tx) => tx.query('select order_id, cents from shop.totals'))).toEqual([{ order_id: 'a1', cents: '80' }]);
+  });
+
+  test('takes in what the live one had put aside, which is then not handled a second time', async () => {
+    await using at = await place();
+    const { tenantA: a } = at.database;
+    const projection = totalsOf(1, 1);
+    const plinth = at.shop(projection);
+    await declareProjections(plinth);
+    await drain(plinth, projection);
+    await at.pay([a, 'a1', 5]);
+    const failing = { ...projectionConsumer(projection), handle: () => Promise.reject(new Error('cannot yet')) };
+    await expect(consumeOnce(plinth, 'shop.totals', failing)).rejects.toThrow('cannot yet');
+    await at.pay([a, 'a2', 7]);
+    await drain(plinth, projection);
+    expect(await at.totals()).toEqual([]);
+    expect(await at.rebuild(plinth)).toMatchObject({ swapped: true, comparison: [] });
+    const all = [
+      { order_id: 'a1', cents: '5' },
+      { order_id: 'a2', cents: '7' },
+    ];
+    expect(await at.totals()).toEqual(all);
+    await at.rows('update plinth_events.parked set retry_at = null');
+    expect(await consumeParked(plinth, 'shop.totals', projectionConsumer(projection))).toBe(0);
+    await drain(plinth, projection);
+    expect(await at.totals()).toEqual(all);
+    expect(await at.rows('select distinct status from plinth_events.parked')).toEqual([{ status: 'superseded' }]);
   });
 
   test('of the same revision finds rows that nobody made from events, keeps the live table and says which, and swaps when it is told to', async () => {
