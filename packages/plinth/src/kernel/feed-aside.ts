@@ -15,7 +15,7 @@ export const HELD = `status in ('failing', 'waiting')`;
 
 /** More tenants of a shard than this do not fail each for a reason of its own: then it is the handler, and the shard waits. */
 const MOST_HELD = 100;
-/** Tries of one event in a row that may end their process; then it is not tried again by itself. */
+/** Tries of one event in a row that may end their process; then it is parked, or tried once an hour: it may have been somebody else's fault. */
 const MOST_LOST = 3;
 /** Of these, so many beside its shard-mates; the third is beside the live feed. */
 export const MOST_LOST_LIVE = 2;
@@ -29,10 +29,10 @@ export const retryAt = (attempts: string): string =>
   `clock_timestamp() + case when ${attempts} > 1 then least(60, power(2, least(${attempts}, 8) - 2)) else 0 end * interval '1 second'`;
 
 /** What becomes of an event that failed after so many tries, the last `lost` of which ended their process. */
-export function verdict(consumer: Consumer, attempts: number, lost: number): { status: 'failing' | 'parked'; byItself: boolean } {
+export function verdict(consumer: Consumer, attempts: number, lost: number): { status: 'failing' | 'parked'; soon: boolean } {
   const deadly = lost >= MOST_LOST;
-  if (consumer.onPoison === 'park' && (deadly || attempts >= (consumer.attempts ?? DEFAULT_ATTEMPTS))) return { status: 'parked', byItself: false };
-  return { status: 'failing', byItself: !deadly };
+  if (consumer.onPoison === 'park' && (deadly || attempts >= (consumer.attempts ?? DEFAULT_ATTEMPTS))) return { status: 'parked', soon: false };
+  return { status: 'failing', soon: !deadly };
 }
 
 export const cut = (text: string): string => text.slice(0, LONGEST_ERROR);

@@ -86,14 +86,14 @@ async function noteFailure(tx: AnyTransaction, feed: Feed, consumer: Consumer, r
     return;
   }
   const attempts = only.attempts + 1;
-  const { status, byItself } = only.status === 'due' ? { status: 'parked', byItself: false } : verdict(consumer, attempts, lost);
+  const { status, soon } = only.status === 'due' ? { status: 'parked', soon: false } : verdict(consumer, attempts, lost);
   // Should whoever tried it still be there, he has a moment to say so, and sets this right.
   const at = `greatest(${retryAt('$5::integer')}, clock_timestamp() + case when $7::integer > 0 then interval '5 seconds' else '0' end)`;
   await tx.query(
     `update ${feed.parked} set status = $3, error = $4, attempts = $5::integer, lost = $7::integer, updated_at = clock_timestamp(),
-       retry_at = case when $3 = 'failing' then case when $6 then ${at} else 'infinity' end end
+       retry_at = case when $3 = 'failing' then case when $6 then ${at} else clock_timestamp() + interval '1 hour' end end
      where tenant_id = $1 and id = any ($2::uuid[]) and ended_at is null`,
-    [...idsOf(rows), status, cut(error), attempts, byItself, lost],
+    [...idsOf(rows), status, cut(error), attempts, soon, lost],
   );
 }
 

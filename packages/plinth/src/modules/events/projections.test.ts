@@ -142,7 +142,7 @@ describe('a rebuild', { timeout: 120_000 }, () => {
     await declareProjections(plinth);
     await drain(plinth, projection);
     await at.pay([a, 'a1', 5]);
-    const failing = { ...projectionConsumer(projection), handle: () => Promise.reject(new Error('cannot yet')) };
+    const failing = { ...projectionConsumer('shop.totals', projection), handle: () => Promise.reject(new Error('cannot yet')) };
     await expect(consumeOnce(plinth, 'shop.totals', failing)).rejects.toThrow('cannot yet');
     await at.pay([a, 'a2', 7]);
     await drain(plinth, projection);
@@ -154,7 +154,7 @@ describe('a rebuild', { timeout: 120_000 }, () => {
     ];
     expect(await at.totals()).toEqual(all);
     await at.rows('update plinth_events.parked set retry_at = null');
-    expect(await consumeParked(plinth, 'shop.totals', projectionConsumer(projection))).toBe(0);
+    expect(await consumeParked(plinth, 'shop.totals', projectionConsumer('shop.totals', projection))).toBe(0);
     await drain(plinth, projection);
     expect(await at.totals()).toEqual(all);
     expect(await at.rows('select distinct status from plinth_events.parked')).toEqual([{ status: 'superseded' }]);
