@@ -833,6 +833,7 @@ export interface WebhookLimitsView {
   rate_per_second: number | null;
   max_in_flight: number | null;
   set_by: string | null;
+  created_at: Date | null;
   updated_at: Date | null;
 }
 
@@ -2133,6 +2134,7 @@ export interface WebhooksTenantLimitsTable {
   rate_per_second: number | null;
   max_in_flight: number | null;
   set_by: Generated<string>;
+  created_at: Generated<Date>;
   updated_at: Generated<Date>;
 }
 

@@ -101,8 +101,8 @@ export function createRecords(modules: ModuleMap): Records {
     const known = views.get(card.view);
     if (known) return known;
     const columns = await tx.query<{ name: string; type: string }>(
-      // A domain counts as the type below it: what may be asked of a column does not depend on its checks.
-      `select a.attname as name, format_type(coalesce(nullif(t.typbasetype, 0), a.atttypid), null) as type
+      // A domain counts as the type below it, and text of a greatest length as text: what may be asked of a column does not depend on what it refuses.
+      `select a.attname as name, case when coalesce(nullif(t.typbasetype, 0), a.atttypid) = 'varchar'::regtype then 'text' else format_type(coalesce(nullif(t.typbasetype, 0), a.atttypid), null) end as type
        from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
        where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped order by a.attnum`,
       [`plinth.${identifier(card.view)}`],

@@ -1,4 +1,5 @@
 import type { ListCard } from '#kernel/module.ts';
+import { reasonFields, rewindFields } from './action-fields.ts';
 
 export const consumersLists = {
   consumers: {
@@ -8,8 +9,10 @@ export const consumersLists = {
     filters: ['consumer', 'status'],
     empty: 'No consumer reads the events. A module puts one on its card; they belong to the installation and are shown to operators.',
     actions: [
-      { procedure: 'pauseConsumer', label: 'Pause', when: { column: 'status', in: ['current', 'behind', 'failing'] }, danger: true },
+      { procedure: 'pauseConsumer', label: 'Pause', when: { column: 'status', in: ['current', 'behind', 'failing'] }, fields: reasonFields, danger: true },
       { procedure: 'resumeConsumer', label: 'Resume', when: { column: 'status', in: ['paused'] } },
+      { procedure: 'rewindConsumer', label: 'Rewind', fields: rewindFields },
+      { procedure: 'forgetConsumer', label: 'Forget', fields: reasonFields, danger: true },
     ],
   },
   parked: {
@@ -20,8 +23,14 @@ export const consumersLists = {
     empty: 'No event was put aside: every consumer handled what it was given.',
     actions: [
       { procedure: 'retryParked', label: 'Try again', when: { column: 'status', in: ['parked', 'failing'] } },
-      { procedure: 'parkFailing', label: 'Go on without it', when: { column: 'status', in: ['failing'] } },
-      { procedure: 'discardParked', label: 'Give up', when: { column: 'status', in: ['failing', 'waiting', 'parked', 'due'] }, danger: true },
+      { procedure: 'parkFailing', label: 'Go on without it', when: { column: 'status', in: ['failing'] }, fields: reasonFields },
+      {
+        procedure: 'discardParked',
+        label: 'Give up',
+        when: { column: 'status', in: ['failing', 'waiting', 'parked', 'due'] },
+        fields: reasonFields,
+        danger: true,
+      },
     ],
   },
 } as const satisfies Record<string, ListCard>;

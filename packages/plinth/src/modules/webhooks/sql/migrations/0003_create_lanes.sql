@@ -61,6 +61,7 @@ create table plinth_webhooks.tenant_limits (
   rate_per_second double precision check (rate_per_second > 0 and rate_per_second <= 100000),
   max_in_flight integer check (max_in_flight between 1 and 100000),
   set_by text not null default coalesce(plinth_kernel.setting('actor_id'), session_user),
+  created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
   primary key (tenant_id, source),
   constraint limits_something check (rate_per_second is not null or max_in_flight is not null)
