@@ -153,6 +153,11 @@ describe('redrive', () => {
     expect(await jobs.read(jobs.a, held ?? '')).toMatchObject({ status: 'cancelled' });
   });
 
+  test('a rate that is no rate is refused by name', async () => {
+    for (const wrong of ['0', '-1', 'NaN', 'Infinity', '5e-324'])
+      expect(await errorCode(query(`select * from plinth.redrive_jobs(p_per_second := $1)`, [wrong])), wrong).toBe('jobs_job_invalid');
+  });
+
   test('as a job: 2,500 in pages, with progress', async () => {
     await dead(2500);
     const notes: string[] = [];

@@ -133,3 +133,19 @@ test('the transforms of a tenant have a share of the batch, beyond which bodies 
   expect(greedy).toHaveLength(20);
   expect(rows.find((row) => row.name === 'modest')?.body.data).toEqual({ n2: 2 });
 });
+
+test('the smallest rate that a tenant may set holds up nobody else', async () => {
+  const slow = await subscribe(a, 'slow');
+  await as(a, 'select plinth.set_delivery_policy($1, p_rate_per_second => 0.001)', [slow]);
+  await as(a, 'select plinth.set_delivery_limits(0.001)');
+  await subscribe(b, 'neighbour');
+  const claimed = async () =>
+    (await database.admin.query<{ tenant_id: string }>('select tenant_id from plinth_webhooks.claim(100)')).rows.map((row) => row.tenant_id);
+  await happen(a, [{ n: 1 }, { n: 2 }]);
+  await readFeed();
+  expect(await claimed()).toEqual([a]);
+  // Next to nothing has come in since: what is worked out of it must not raise.
+  await happen(b, [{ n: 1 }]);
+  await readFeed();
+  expect(await claimed()).toEqual([b]);
+});

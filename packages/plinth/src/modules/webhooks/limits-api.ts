@@ -6,7 +6,7 @@ import type { AnyTransaction } from '#kernel/transaction.ts';
 const READ = 'webhooks.read';
 const WRITE = 'webhooks.write';
 
-const limits = z.object({ rate_per_second: z.number().positive().max(100_000).nullable(), max_in_flight: z.number().int().min(1).max(100_000).nullable() });
+const limits = z.object({ rate_per_second: z.number().min(0.001).max(100_000).nullable(), max_in_flight: z.number().int().min(1).max(100_000).nullable() });
 type Limits = z.infer<typeof limits>;
 const limitsShown = z.object({ rate_per_second: z.number().nullable(), max_in_flight: z.number().nullable() });
 const setShown = limitsShown.extend({ source: z.enum(['installation', 'tenant']), set_by: z.string(), updated_at: z.date() });

@@ -182,6 +182,8 @@ describe('policies', () => {
       `p_retry_schedule => 'custom', p_retry_seconds => '{0}'`,
       'p_max_in_flight => 0',
       `p_rate_per_second => -1`,
+      `p_rate_per_second => '5e-324'`,
+      `p_rate_per_second => 'NaN'`,
       'p_disable_after_failures => 0',
       'p_disable_after_failures => 1000001',
       `p_disable_after => '-1 second'`,
@@ -198,7 +200,8 @@ describe('policies', () => {
     await as(a, 'select plinth.set_delivery_policy($1, p_rate_per_second => 0)', [id]);
     expect(await as(a, 'select rate_per_second from plinth.event_subscriptions')).toEqual([{ rate_per_second: null }]);
     expect(await as(a, `select action from plinth.audit_logs where entity_id = $1 and action = 'webhooks.policy_changed'`, [id])).toHaveLength(2);
-    expect(await errorCode(as(a, 'select plinth.set_delivery_limits(0)'))).toBe('webhooks_policy_invalid');
+    for (const wrong of ['0', '5e-324', 'NaN', '100001'])
+      expect(await errorCode(as(a, 'select plinth.set_delivery_limits($1)', [wrong])), wrong).toBe('webhooks_policy_invalid');
     expect(await errorCode(as(b, `select plinth.set_delivery_policy($1)`, [id]))).toBe('webhooks_subscription_not_found');
   });
 

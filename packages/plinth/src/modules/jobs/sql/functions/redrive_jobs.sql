@@ -17,12 +17,13 @@ declare
   _plain uuid[];
   _others uuid[];
   _id uuid;
-  _gap interval := interval '1 second' / p_per_second;
+  _gap interval;
   _at timestamptz := greatest(p_run_at, case when p_per_second is not null then clock_timestamp() end);
 begin
-  if p_per_second <= 0 or jsonb_typeof(p_payload) <> 'object' or p_run_at in ('infinity', '-infinity') then
-    raise exception 'The rate is more than 0 jobs a second, a payload is a JSON object and a time is finite' using errcode = 'PL422', detail = '{"code":"jobs_job_invalid"}', hint = 'Correct the argument that is out of range.';
+  if p_per_second not between 0.001 and 100000 or jsonb_typeof(p_payload) <> 'object' or p_run_at in ('infinity', '-infinity') then
+    raise exception 'The rate is 0.001 to 100,000 jobs a second, a payload is a JSON object and a time is finite' using errcode = 'PL422', detail = '{"code":"jobs_job_invalid"}', hint = 'Correct the argument that is out of range.';
   end if;
+  _gap := interval '1 second' / p_per_second;
   select coalesce(array_agg(d.id order by d.id) filter (where d.plain and not p_cancel), '{}'), coalesce(array_agg(d.id order by d.id) filter (where not d.plain or p_cancel), '{}')
   into _plain, _others from plinth_jobs.dead_letters(_tenant, _filter, p_after, _limit) d;
   last_id := greatest(_plain[cardinality(_plain)], _others[cardinality(_others)]);
@@ -55,4 +56,4 @@ begin
 end
 $$;
 comment on function plinth.redrive_jobs(jsonb, integer, uuid, integer, jsonb, timestamptz, double precision, boolean) is
-  'Runs dead letters again that meet p_filter {kind, queue, error, failed_after, failed_before}, a page of at most 1,000 in the order of their ids; call it again with p_after := last_id and p_run_at := next_run_at while more is true, each page in a transaction of its own. p_per_second spreads them over time, p_payload is another payload for all of them, p_cancel cancels them instead. One that depends on others waits for those of them that live again. skipped: another job holds the unique key, a job that it depends on failed and does not live again, or somebody else was first. Each page is an audit entry. Errors: jobs_filter_invalid, jobs_job_invalid.';
+  'Runs dead letters again that meet p_filter {kind, queue, error, failed_after, failed_before}, a page of at most 1,000 in the order of their ids; call it again with p_after := last_id and p_run_at := next_run_at while more is true, each page in a transaction of its own. p_per_second (0.001 to 100,000) spreads them over time, p_payload is another payload for all of them, p_cancel cancels them instead. One that depends on others waits for those of them that live again. skipped: another job holds the unique key, a job that it depends on failed and does not live again, or somebody else was first. Each page is an audit entry. Errors: jobs_filter_invalid, jobs_job_invalid.';

@@ -10,7 +10,7 @@ declare
     when p_policy.retry_schedule = 'custom' and (coalesce(cardinality(p_policy.retry_seconds), 0) not between 1 and 50 or array_ndims(p_policy.retry_seconds) <> 1
       or exists (select from unnest(p_policy.retry_seconds) s where s is null or s not between 1 and 604800)) then 'retry_seconds are 1 to 50 waits of 1 second to 7 days'
     when p_policy.max_in_flight not between 1 and 1000 then 'max_in_flight is 1 to 1,000'
-    when p_policy.rate_per_second <= 0 or p_policy.rate_per_second > 100000 or p_policy.rate_per_second = 'NaN' then 'rate_per_second is more than 0 and at most 100,000'
+    when p_policy.rate_per_second not between 0.001 and 100000 then 'rate_per_second is 0.001 to 100,000'
     when p_policy.disable_after_failures not between 1 and 1000000 then 'disable_after_failures is 1 to 1,000,000'
     when p_policy.disable_after not between interval '0' and interval '365 days' then 'disable_after is 0 to 365 days'
     when not plinth_webhooks.is_plain_path(p_policy.order_key) then 'order_key is a path of names and places in lists such as $.customer.id, of at most 500 characters'

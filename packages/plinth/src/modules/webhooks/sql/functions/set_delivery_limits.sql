@@ -8,8 +8,8 @@ declare
   _entered text := coalesce(current_setting('plinth.tenant_id', true), '');
   _before jsonb;
 begin
-  if p_rate_per_second <= 0 or p_rate_per_second > 100000 or p_rate_per_second = 'NaN' or p_max_in_flight not between 1 and 100000 then
-    raise exception 'The limits are not valid: rate_per_second is more than 0 and at most 100,000, max_in_flight 1 to 100,000' using errcode = 'PL400', detail = '{"code":"webhooks_policy_invalid"}',
+  if p_rate_per_second not between 0.001 and 100000 or p_max_in_flight not between 1 and 100000 then
+    raise exception 'The limits are not valid: rate_per_second is 0.001 to 100,000, max_in_flight 1 to 100,000' using errcode = 'PL400', detail = '{"code":"webhooks_policy_invalid"}',
       hint = 'Leave out what is not to be limited.';
   end if;
   select jsonb_build_object('source', l.source, 'rate_per_second', l.rate_per_second, 'max_in_flight', l.max_in_flight) into _before

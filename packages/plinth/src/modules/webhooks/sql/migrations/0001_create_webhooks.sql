@@ -17,7 +17,8 @@ create table plinth_webhooks.subscriptions (
   retry_schedule text not null default 'standard' check (retry_schedule in ('standard', 'short', 'long', 'none', 'custom')),
   retry_seconds integer[],
   max_in_flight integer not null default 10 check (max_in_flight between 1 and 1000),
-  rate_per_second double precision check (rate_per_second > 0 and rate_per_second <= 100000),
+  -- Not less: a claim multiplies it with the time since the last one, and what underflows raises, for every tenant.
+  rate_per_second double precision check (rate_per_second between 0.001 and 100000),
   disable_after_failures integer not null default 20 check (disable_after_failures between 1 and 1000000),
   disable_after interval not null default interval '5 days' check (disable_after between interval '0' and interval '365 days'),
   disabled_at timestamptz,

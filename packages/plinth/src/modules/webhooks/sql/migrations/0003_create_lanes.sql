@@ -58,7 +58,8 @@ comment on table plinth_webhooks.flights is 'Deliveries that a dispatcher is sen
 create table plinth_webhooks.tenant_limits (
   tenant_id uuid not null,
   source text not null check (source in ('installation', 'tenant')),
-  rate_per_second double precision check (rate_per_second > 0 and rate_per_second <= 100000),
+  -- Not less: a claim multiplies it with the time since the last one, and what underflows raises, for every tenant.
+  rate_per_second double precision check (rate_per_second between 0.001 and 100000),
   max_in_flight integer check (max_in_flight between 1 and 100000),
   set_by text not null default coalesce(plinth_kernel.setting('actor_id'), session_user),
   created_at timestamptz not null default clock_timestamp(),
