@@ -43,6 +43,20 @@ test("another tenant's stream of the same path is another stream, and none of it
   expect((await inB((tx) => tx.query('select path from plinth.durable_streams'))).length).toBe(1);
 });
 
+test('a stream of JSON holds JSON, whoever appends', async () => {
+  await inA((tx) => createStream(tx, 'json', { contentType: 'application/json; charset=utf-8', data: bytes('1,[2]') }));
+  for (const wrong of ['1],[2', '1,', ' ', '{', '\xff'])
+    await expect(
+      inA((tx) => appendStream(tx, 'json', { data: Buffer.from(wrong, 'latin1') })),
+      wrong,
+    ).rejects.toMatchObject({ code: 'streams_json_invalid', status: 400 });
+  await expect(inA((tx) => createStream(tx, 'none', { contentType: 'application/json', data: bytes('x') }))).rejects.toMatchObject({
+    code: 'streams_json_invalid',
+  });
+  await inA((tx) => appendStream(tx, 'json', { data: bytes('{"n": 1.10}') }));
+  expect(await textOf('json')).toBe('1,[2]{"n": 1.10}');
+});
+
 test('appends of many writers at a time stand one behind the other, and a reader that goes on from its place misses none', async () => {
   await inA((tx) => createStream(tx, 'busy', { contentType: 'text/plain' }));
   const { id } = await inA((tx) => openStream(tx, 'busy', false));

@@ -20,6 +20,7 @@ begin
   elsif _empty and not p_close then
     raise exception 'There is nothing to append' using errcode = 'PL400', detail = '{"code":"streams_body_empty"}', hint = 'Send data, or close the stream.';
   end if;
+  perform plinth_streams.check_json(_stream.content_type, p_data);
   if p_producer is not null then
     _known := plinth_streams.note_producer(_stream.id, p_producer, p_epoch, p_producer_seq);
     if _known is not null then
@@ -40,4 +41,4 @@ begin
 end
 $$;
 comment on function plinth.append_durable_stream(text, bytea, text, text, boolean, text, bigint, bigint) is
-  'Appends to a stream: p_seq orders writers (each later one greater), producer, epoch and number make repetitions harmless, p_close ends it. Errors: streams_stream_not_found, streams_stream_gone, streams_stream_closed, streams_content_type_mismatch, streams_body_empty, streams_sequence_conflict, and those of producers.';
+  'Appends to a stream (JSON is given as values joined by commas): p_seq orders writers (each later one greater), producer, epoch and number make repetitions harmless, p_close ends it. Errors: streams_stream_not_found, streams_stream_gone, streams_stream_closed, streams_content_type_mismatch, streams_body_empty, streams_json_invalid, streams_sequence_conflict, and those of producers.';

@@ -61,6 +61,7 @@ begin
       _prefix := plinth_streams.fork_prefix(_source.id, _tail, p_fork_sub, plinth_streams.media_type(_type) = 'application/json');
     end if;
   end if;
+  perform plinth_streams.check_json(_type, p_data);
   insert into plinth_streams.streams (tenant_id, id, path, content_type, tail, closed, ttl_s, expires_text, expires_at, touched_at, ends_at, forked_from, forked_path, fork_at, fork_sub)
   values (_tenant_id, _id, p_path, _type, _tail + coalesce(octet_length(_prefix), 0) + coalesce(octet_length(p_data), 0), p_closed, _ttl, _expires, _expires::timestamptz, _at,
     least(_expires::timestamptz, _at + _ttl * interval '1 second'), _source.id, p_forked_from, case when _source.id is not null then _tail end, p_fork_sub);
@@ -71,4 +72,4 @@ begin
 end
 $$;
 comment on function plinth.create_durable_stream(text, text, bytea, boolean, bigint, text, text, bigint, bigint) is
-  'Creates a stream at a path: p_ttl_s seconds after the last use, or at p_expires_at, it ends; p_forked_from begins it with what another holds up to position p_fork_at. JSON is given as values joined by commas. Errors: streams_stream_exists, streams_path_held, streams_stream_not_found, streams_source_gone, streams_content_type_mismatch, streams_fork_invalid.';
+  'Creates a stream at a path: p_ttl_s seconds after the last use, or at p_expires_at, it ends; p_forked_from begins it with what another holds up to position p_fork_at. JSON is given as values joined by commas. Errors: streams_stream_exists, streams_path_held, streams_stream_not_found, streams_source_gone, streams_content_type_mismatch, streams_fork_invalid, streams_json_invalid.';
