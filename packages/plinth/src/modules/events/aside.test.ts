@@ -102,6 +102,29 @@ describe('an event that a consumer fails on', () => {
     expect(rows).toEqual([]);
   });
 
+  test.each<[string, unknown]>([
+    ['an error whose text the database cannot hold', new Error('half\0a text')],
+    ['what has no text', Object.create(null)],
+    ['nothing', undefined],
+  ])('stalls nobody by throwing %s', async (what, thrown) => {
+    const name = `test.throws ${what}`;
+    const consumer: Consumer = {
+      ...fussy(),
+      handle: async (_tx, events) => {
+        if (events.some((event) => noteOf(event).includes('bad'))) throw thrown;
+        seen.push(...events.map(noteOf));
+      },
+    };
+    await read(name, consumer);
+    await publish(a, 'a9 bad');
+    await publish(b, 'b9');
+    await read(name, consumer);
+    expect(seen).toEqual(['b9']);
+    await later(name);
+    await consumeParked(plinth, name, consumer);
+    expect(await aside(name)).toEqual([{ note: 'a9 bad', status: 'failing', attempts: 3 }]);
+  });
+
   test('is parked after its tries where the consumer wants that, and its tenant goes on; every bad event of a tenant costs the others nothing', async () => {
     const parks = fussy({ onPoison: 'park', attempts: 3 });
     await read('test.parks', parks);
