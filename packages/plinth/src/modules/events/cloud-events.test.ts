@@ -157,6 +157,15 @@ test('what is not a CloudEvent, or cannot be kept, is refused by the name of its
   expect(() => readCloudEvents(new Headers({ 'ce-specversion': '1.0', 'ce-id': '%zz', 'ce-source': '/', 'ce-type': 'a' }), undefined)).toThrow('ce-id');
 });
 
+test.each([new Date(Number.NaN), Number.POSITIVE_INFINITY as unknown as Date, new Date('+010000-01-01T00:00:00Z')])(
+  'a time that RFC 3339 cannot write (%s) is left out',
+  (occurredAt) => {
+    const event = toCloudEvent({ tenantId, id: 'i', type: 'a', data: {}, occurredAt });
+    expect('time' in event).toBe(false);
+    expect(parseCloudEvent(event)).toEqual(event);
+  },
+);
+
 test('metadata that did not come from a CloudEvent cannot pass for one', () => {
   const metadata = { cloudevents: { type: 'b', data: 1, specversion: '2', Bad: 'x', deep: {}, id: 5, fine: 'yes' } };
   const event: CloudEvent = toCloudEvent({ tenantId, id: 'i', type: 'a', data: {}, metadata, occurredAt: new Date(0) });

@@ -85,6 +85,11 @@ function streamOf(subject: string | undefined): { type: string; id: string } | u
   }
 }
 
+/** RFC 3339 has years of four digits. The database has more of them, and infinity, which must not keep an event from being passed on. */
+const timeOf = (at: Date): string | undefined => (Number(at) >= FIRST_MS && Number(at) < END_MS ? at.toISOString() : undefined);
+const FIRST_MS = Date.parse('0001-01-01T00:00:00Z');
+const END_MS = Date.UTC(10_000, 0);
+
 /**
  * An event as a CloudEvent. `source` is `urn:uuid:<tenant>` unless another is given; an event that came in as a CloudEvent keeps its own source, id,
  * subject and extensions. See the README for what becomes of which attribute.
@@ -102,7 +107,7 @@ export function toCloudEvent(event: CloudEventSource, options: { source?: string
     source: options.source ?? `urn:uuid:${event.tenantId}`,
     type: event.type,
     subject,
-    time: event.occurredAt.toISOString(),
+    time: timeOf(event.occurredAt),
     datacontenttype: 'application/json',
     dataschema: event.schemaVersion ? `urn:plinth:event-type:${event.type}:${event.schemaVersion}` : undefined,
     correlationid: event.correlationId ?? undefined,
