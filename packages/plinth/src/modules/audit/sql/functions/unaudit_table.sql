@@ -1,5 +1,5 @@
 create or replace function plinth.unaudit_table(p_table regclass) returns void
-language plpgsql volatile security invoker set search_path = ''
+language plpgsql volatile strict security invoker set search_path = ''
 as $$
 declare
   _triggers text[] := '{plinth_capture_insert,plinth_capture_update,plinth_capture_delete,plinth_capture_truncate}';
