@@ -107,7 +107,9 @@ export const api = {
     .output(page)
     .query(async ({ ctx, input }) => {
       const rows = await ctx.tx.query<Entry>(
-        `select ${COLUMNS} from plinth.audit_logs where tenant_id = $1 and parent_id = $2 and id > $2 and ($3::uuid is null or id < $3) order by id desc limit $4`,
+        // Ids are of the clocks of those who make them: a part may be named a little earlier than the whole. The bound is for the partitions before.
+        `select ${COLUMNS} from plinth.audit_logs where tenant_id = $1 and parent_id = $2
+           and id >= plinth_kernel.v7_floor(plinth_kernel.v7_time($2) - interval '1 day') and ($3::uuid is null or id < $3) order by id desc limit $4`,
         [ctx.tx.context.tenantId, input.id, input.cursor ?? null, input.limit + 1],
       );
       return pageOf(rows, input.limit);

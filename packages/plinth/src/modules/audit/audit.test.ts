@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createHandler, createServices, ensureAdminKey } from '#apps/server/index.ts';
+import { uuidV7Source } from '#kernel/ids.ts';
 import { testDatabase } from '#testing/database.ts';
 
 const database = await testDatabase('audit');
@@ -144,6 +145,18 @@ describe('audit_table', () => {
     ]);
   });
 
+  test('a row is named by its key without the tenant, as entries are that the application records', async () => {
+    await admin.query(`create table shop.stock (tenant_id uuid, place text, sku text, n int, primary key (tenant_id, place, sku)); create table shop.settings (tenant_id uuid primary key, n int);
+      grant all on shop.stock, shop.settings to plinth_app; select plinth.audit_table('shop.stock', p_entity_type := 'item'), plinth.audit_table('shop.settings')`);
+    await write(`insert into shop.stock values ('${tenantA}', 'basel', 'a', 1)`);
+    await write(`insert into shop.settings values ('${tenantA}', 1)`);
+    await plinth.transaction({ tenantId: tenantA }, async (tx) => void tx.audit.record({ action: 'item.counted', entityType: 'item', entityId: 'basel,a' }));
+    await write(`update shop.stock set sku = 'b'`);
+    const history = await plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(`select action from plinth.audit_history('item', 'basel,a')`));
+    expect(history).toEqual([{ action: 'item.deleted' }, { action: 'item.counted' }, { action: 'item.inserted' }]);
+    expect(await captured('settings')).toMatchObject([['settings.inserted', tenantA, {}]]);
+  });
+
   test('rolls back with the business write', async () => {
     await expect(
       plinth.transaction({ tenantId: tenantA }, async (tx) => {
@@ -252,6 +265,7 @@ describe('audit_table', () => {
     ['a view', `create view shop.v as select 1; select plinth.audit_table('shop.v')`],
     ['a table without a primary key', `create table shop.bare (n int); select plinth.audit_table('shop.bare')`],
     ['a column that is not there', `select plinth.audit_table('shop.orders', '{nope}')`],
+    ['a redaction of the key, which would name the row nevertheless,', `select plinth.audit_table('shop.lines', '{note,no}')`],
   ])('%s is refused', async (_, text) => {
     await expect(admin.query(text)).rejects.toMatchObject({ code: 'PL422', detail: '{"code":"audit_table_unsupported"}' });
   });
@@ -312,6 +326,27 @@ describe('history and API', () => {
     const missing = await get(keyB, '/audit/entries/018f0000-0000-7000-8000-000000000000');
     expect([foreign.status, foreign.body.code]).toEqual([404, missing.body.code]);
     expect((await get(keyB, `/audit/entries/${parent?.id}/children`)).body.entries).toEqual([]);
+  });
+
+  test('shows a part whose id was made by a clock that is behind', async () => {
+    const parentId = plinth.newId();
+    const behind = uuidV7Source({ now: () => Date.now() - 5_000 })();
+    await admin.query(
+      `insert into plinth_audit.entries (tenant_id, id, action, parent_id) values ($1, $2, 'skewed.whole', null), ($1, $3, 'skewed.part', $2)`,
+      [tenantA, parentId, behind],
+    );
+    expect((await get(keyA, `/audit/entries/${parentId}/children`)).body.entries).toMatchObject([{ action: 'skewed.part' }]);
+  });
+
+  test('is listed by compliance flag and by the entry that others are a part of', async () => {
+    const listed = async (q: string): Promise<unknown[]> => {
+      const { body } = await get(keyA, `/lists/audit/entries?q=${encodeURIComponent(q)}`);
+      return (body.rows as { action: string }[]).map(({ action }) => action);
+    };
+    const [parent] = await rows<{ id: string }>(`action = 'import.started'`);
+    expect(await listed('compliance_flags:gdpr')).toEqual(['import.started']);
+    expect(await listed('compliance_flags:gdpr entity_type:contact')).toEqual([]);
+    expect(await listed(`parent_id:${parent?.id}`)).toEqual(Array.from({ length: 5 }, () => 'contact.changed'));
   });
 
   test('records over REST with the key as actor', async () => {

@@ -29,6 +29,11 @@ begin
   if _missing is not null then
     raise exception '% has no column %', p_table, _missing using errcode = 'PL422', detail = '{"code":"audit_table_unsupported"}', hint = 'Redact columns that exist.';
   end if;
+  select k into _missing from unnest(_keys) as k where k = any (p_redact) limit 1;
+  if _missing is not null then
+    raise exception 'column % of % is in its primary key, by which entries name the row', _missing, p_table using errcode = 'PL422', detail = '{"code":"audit_table_unsupported"}',
+      hint = 'Redact columns outside of the key; give the table a key that may be shown.';
+  end if;
   select exists (select from pg_catalog.pg_attribute where attrelid = p_table and attname = p_tenant_column and atttypid = 'uuid'::regtype and not attisdropped) into _has_tenant;
   perform plinth.unaudit_table(p_table);
   _function := format('%I.%I()', _schema, 'plinth_capture_' || replace(plinth_kernel.uuid_v7()::text, '-', ''));
@@ -41,4 +46,4 @@ begin
 end
 $$;
 comment on function plinth.audit_table(regclass, text[], text, text) is
-  'Captures every insert, update, delete and truncate of a table as audit entries in the same transaction. p_redact: columns whose values are kept as [redacted]. p_entity_type: default the table name. p_tenant_column: uuid column that holds the tenant; where the table has none the transaction''s tenant is used. Call it again with other redactions, and in the transaction that renames or drops a redacted column: until then writes are refused with audit_redaction_lost. Errors: audit_table_unsupported.';
+  'Captures every insert, update, delete and truncate of a table as audit entries in the same transaction. p_redact: columns whose values are kept as [redacted]. p_entity_type: default the table name. The entity id is the primary key, without the tenant column where it has others, joined by commas. p_tenant_column: uuid column that holds the tenant; where the table has none the transaction''s tenant is used. Call it again with other redactions, and in the transaction that renames or drops a redacted column: until then writes are refused with audit_redaction_lost. Errors: audit_table_unsupported.';

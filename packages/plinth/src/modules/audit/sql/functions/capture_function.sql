@@ -10,6 +10,8 @@ declare
   _context text := case when p_tenant_column is null then 'plinth_kernel.current_context()' else 'plinth_kernel.open_context()' end;
   _mask text := (select coalesce(' || ' || quote_literal(jsonb_object_agg(r, '[redacted]')) || '::jsonb', '') from unnest(p_redact) as r);
   _same_key text := (select string_agg(format('plinth_new.%1$I = plinth_old.%1$I', k), ' and ') from unnest(p_keys) as k);
+  -- The tenant stands on every entry: with it in the id, what is recorded by hand and what is captured would be two entities.
+  _named text[] := case when cardinality(p_keys) > 1 then array_remove(p_keys, p_tenant_column) else p_keys end;
   _redacted jsonb := (select jsonb_object_agg(a.attname, a.attnum) from pg_catalog.pg_attribute as a where a.attrelid = p_table and a.attname = any (p_redact) and a.attnum > 0);
   _branches text := '';
   _case record;
@@ -33,7 +35,7 @@ begin
       case when _redacted is not null then
         format(E'\n    perform plinth_audit.check_redactions(tg_relid, to_jsonb(%1$s), %2$s, %3$L) from %1$s limit 1;', _case.sample, p_table, _redacted) end,
       _columns, plinth_audit.capture_value(p_tenant_column, _case.op, 'plinth_context.tenant_id'), _case.action, p_entity_type,
-      (select string_agg(plinth_audit.capture_value(k, _case.op, 'null') || '::text', ' || '','' || ' order by i) from unnest(p_keys) with ordinality as u (k, i)),
+      (select string_agg(plinth_audit.capture_value(k, _case.op, 'null') || '::text', ' || '','' || ' order by i) from unnest(_named) with ordinality as u (k, i)),
       _case.before, _case.after, _context, _case.rows_from, _case.condition);
   end loop;
   return format($text$create function %s returns trigger language plpgsql set search_path = '' as $capture$
