@@ -19,6 +19,11 @@ export const errors = {
     wayOut: 'Kinds that are kept forever have no policy; archiving, and kinds of the whole installation, are set by an operator.',
   },
   keep_too_short: { status: 422, title: 'A policy keeps rows for at least a day', wayOut: 'Give 1 day or more, or forever.' },
-  hold_invalid: { status: 422, title: 'The legal hold is not valid', wayOut: 'Give a reason; give an entity only for kinds that tell their entity.' },
+  keep_too_long: { status: 422, title: 'A policy keeps rows for at most 1,000 years', wayOut: 'Give less, or forever.' },
+  hold_invalid: {
+    status: 422,
+    title: 'The legal hold is not valid',
+    wayOut: 'Give a reason; give an entity, a LIKE pattern, only for kinds that tell their entity.',
+  },
   hold_unknown: { status: 404, title: 'There is no such open legal hold', wayOut: 'List the holds with GET /api/v1/maintenance/holds.' },
 } as const satisfies ErrorCatalogue;

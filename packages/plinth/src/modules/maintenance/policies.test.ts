@@ -1,4 +1,5 @@
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import { planRetention } from '#kernel/retention/engine.ts';
 import { NIL, retentionPlace, twoYearsAgo } from '#kernel/retention/retention.fixture.ts';
 import type { CallContext } from '#kernel/rpc.ts';
 import { createCaller, router } from '#kernel/rpc.ts';
@@ -94,10 +95,14 @@ describe('in SQL', () => {
     [`set_retention_policy('audit.entries', '1 year', false)`, 'maintenance_policy_fixed'],
     [`set_retention_policy('audit.entries', '23 hours')`, 'maintenance_keep_too_short'],
     [`set_retention_policy('audit.entries', '-1 year')`, 'maintenance_keep_too_short'],
+    [`set_retention_policy('audit.entries', '1000 years 1 day')`, 'maintenance_keep_too_long'],
+    [`set_retention_policy('audit.entries', '999999 years')`, 'maintenance_keep_too_long'],
     [`reset_retention_policy('audit.nothing')`, 'maintenance_kind_unknown'],
     [`place_legal_hold('')`, 'maintenance_hold_invalid'],
     [`place_legal_hold(null)`, 'maintenance_hold_invalid'],
     [`place_legal_hold('m', 'audit.nothing')`, 'maintenance_kind_unknown'],
+    [`place_legal_hold('m', 'audit.entries', 'order:\\')`, 'maintenance_hold_invalid'],
+    [`place_legal_hold('m', null, '\\\\\\')`, 'maintenance_hold_invalid'],
     [`place_legal_hold('m', 'idempotency.keys', 'order:1')`, 'maintenance_hold_invalid'],
     [`release_legal_hold('00000000-0000-0000-0000-000000000001', 'r')`, 'maintenance_hold_unknown'],
     [`release_legal_hold('00000000-0000-0000-0000-000000000001', ' ')`, 'maintenance_hold_invalid'],
@@ -110,6 +115,29 @@ describe('in SQL', () => {
         )
       ).rowCount,
     ).toBe(0);
+  });
+
+  test('what a tenant sets cannot stop the retention of the others, also not past the functions', async () => {
+    await place.makeMonth(twoYearsAgo);
+    await place.addEntries(tenantA, twoYearsAgo, 3);
+    await place.addEntries(tenantB, twoYearsAgo, 3);
+    await sql(NIL, `select plinth.set_retention_policy('audit.entries', '1 year', false)`);
+    const past = (text: string) => sql(tenantB, text, [tenantB]);
+    await expect(past(`insert into plinth_kernel.retention_policies (tenant_id, kind, keep) values ($1, 'audit.entries', '9999 years')`)).rejects.toMatchObject(
+      {
+        code: '23514',
+      },
+    );
+    await expect(past(`insert into plinth_kernel.retention_holds (tenant_id, entity, reason) values ($1, 'order:\\', 'm')`)).rejects.toMatchObject({
+      code: '23514',
+    });
+    await sql(tenantB, `select plinth.set_retention_policy('audit.entries', '1000 years')`);
+    await sql(tenantB, `select plinth.place_legal_hold('m', 'audit.entries', 'order:\\\\')`);
+    const plan = await planRetention(place.services(), { kinds: ['audit.entries'] }, true);
+    expect(plan.map(({ action, tenantId, rows }) => [action, tenantId, rows])).toEqual([
+      ['keep', null, 6],
+      ['sweep', tenantA, 3],
+    ]);
   });
 
   test('without a tenant nothing is set', async () => {

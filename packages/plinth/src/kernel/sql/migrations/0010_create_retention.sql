@@ -26,7 +26,8 @@ create table plinth_kernel.retention_policies (
   tenant_id uuid not null,
   id uuid not null default plinth_kernel.uuid_v7(),
   kind text not null,
-  keep interval check (keep >= interval '1 day'),
+  -- Not longer than there are dates for: one row that cannot be reckoned with would stop retention for everybody.
+  keep interval check (keep between interval '1 day' and interval '1000 years'),
   archive boolean,
   reason text,
   set_by text not null default coalesce(plinth_kernel.setting('actor_id'), session_user),
@@ -39,7 +40,8 @@ create table plinth_kernel.retention_holds (
   tenant_id uuid not null,
   id uuid not null default plinth_kernel.uuid_v7(),
   kind text,
-  entity text check (length(entity) between 1 and 500),
+  -- A pattern that ends in an escape raises where it is compared, in the retention of everybody.
+  entity text check (length(entity) between 1 and 500 and entity !~ '(^|[^\\])(\\\\)*\\$'),
   reason text not null check (length(reason) between 1 and 1000),
   placed_by text not null default coalesce(plinth_kernel.setting('actor_id'), session_user),
   placed_at timestamptz not null default clock_timestamp(),

@@ -9,6 +9,9 @@ begin
   if coalesce(length(trim(p_reason)), 0) not between 1 and 1000 or length(p_entity) not between 1 and 500 then
     raise exception 'a legal hold needs a reason of 1 to 1,000 characters, and an entity pattern, if any, of 1 to 500' using errcode = 'PL422', detail = '{"code":"maintenance_hold_invalid"}', hint = 'Say which matter the rows are held for.';
   end if;
+  if p_entity ~ '(^|[^\\])(\\\\)*\\$' then
+    raise exception 'the entity pattern % ends in a backslash that escapes nothing', p_entity using errcode = 'PL422', detail = '{"code":"maintenance_hold_invalid"}', hint = 'Write \\ for a backslash.';
+  end if;
   if p_kind is not null then
     _kind := plinth_maintenance.policy_kind(p_kind);
     if p_entity is not null and _kind.entity is null then

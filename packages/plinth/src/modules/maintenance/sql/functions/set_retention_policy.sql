@@ -12,6 +12,8 @@ begin
       hint = 'Kinds that are kept forever have no policy; those of the whole installation are set without a tenant, by an operator.';
   elsif p_keep < interval '1 day' then
     raise exception 'a policy keeps rows for at least 1 day, not %', p_keep using errcode = 'PL422', detail = '{"code":"maintenance_keep_too_short"}', hint = 'Give 1 day or more; null keeps forever.';
+  elsif p_keep > interval '1000 years' then
+    raise exception 'a policy keeps rows for at most 1,000 years, not %', p_keep using errcode = 'PL422', detail = '{"code":"maintenance_keep_too_long"}', hint = 'Give less, or null, which keeps forever.';
   elsif p_archive is not null and (not _whole or _kind.method <> 'partition') then
     raise exception 'archiving of % is not set here', p_kind using errcode = 'PL422', detail = '{"code":"maintenance_policy_fixed"}',
       hint = 'Whole partitions are archived: set it for the installation, on a partitioned kind.';
@@ -24,4 +26,4 @@ begin
 end
 $$;
 comment on function plinth.set_retention_policy(text, interval, boolean, text) is
-  'Sets how long the tenant of the transaction keeps a kind of record (tenant 00000000-0000-0000-0000-000000000000: everybody without a policy of their own). p_keep: 1 day or more, null is forever. Recorded in the audit log. Errors: maintenance_kind_unknown, maintenance_policy_fixed, maintenance_keep_too_short, kernel_tenant_required.';
+  'Sets how long the tenant of the transaction keeps a kind of record (tenant 00000000-0000-0000-0000-000000000000: everybody without a policy of their own). p_keep: 1 day to 1,000 years, null is forever. Recorded in the audit log. Errors: maintenance_kind_unknown, maintenance_policy_fixed, maintenance_keep_too_short, maintenance_keep_too_long, kernel_tenant_required.';
