@@ -72,6 +72,41 @@ describe('plinth start and plinth worker as a proper role', () => {
     await expect(fetch(`${origin}/livez`)).rejects.toThrow();
   });
 
+  test('start is ready after the installation stood still for days, and stops in time while a request waits for a lock', { timeout }, async () => {
+    await database.admin.query(`do $$ declare _part text; begin
+      for _part in select p.name from plinth_kernel.retention_kinds as k, plinth_kernel.partition_list(k.table_name::regclass) as p
+        where k.every = 'day' and p.lower_id >= plinth_kernel.v7_floor(now() - interval '1 day') loop execute 'drop table ' || _part; end loop; end $$`);
+    const key = newSecret('operator');
+    const running = startCommand(['start'], {
+      PLINTH_DATABASE_URL: database.serverUrl,
+      PLINTH_PORT: '0',
+      PLINTH_LOG_LEVEL: 'silent',
+      PLINTH_ADMIN_KEY: key,
+    });
+    const [, origin = ''] = await running.line(/Serving on (http:\/\/127\.0\.0\.1:\d+)/);
+    expect((await fetch(`${origin}/readyz`)).status).toBe(200);
+    const holder = await database.admin.connect();
+    try {
+      await holder.query('begin; select from plinth_kernel.tenants for update');
+      const answer = fetch(`${origin}/api/v1/tenants/${database.tenantA}`, {
+        method: 'PATCH',
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+        body: '{"name":"waits"}',
+      }).catch(() => 'cut off');
+      await expect
+        .poll(async () => (await database.admin.query(`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)).rowCount)
+        .toBe(1);
+      const { code, ms } = await running.stop('SIGTERM');
+      expect(code).toBe(0);
+      expect(ms).toBeLessThan(stretched(5_000));
+      expect(await answer).toBe('cut off');
+    } finally {
+      await holder.query('rollback');
+      holder.release();
+    }
+    expect((await database.admin.query(`select from plinth_kernel.tenants where name = 'waits'`)).rowCount).toBe(0);
+  });
+
   test('worker says that it works, and stops within 5 s of SIGTERM', { timeout }, async () => {
     const running = startCommand(['worker'], { PLINTH_DATABASE_URL: database.serverUrl, PLINTH_LOG_LEVEL: 'warn' });
     await running.line(/^Working$/);

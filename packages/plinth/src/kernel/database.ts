@@ -48,6 +48,20 @@ export function survivingLoss(pool: pg.Pool): pg.Pool {
   return pool;
 }
 
+/** What the driver keeps of the connections it made; its types do not say. */
+type Clients = pg.Pool & { _clients: { connection: { stream: { destroy(): void } } }[] };
+
+/**
+ * From now on, every `graceMs`, the connections of a pool are cut off: what runs on them is rolled back and fails with kernel_unavailable. Again and again, because
+ * those who waited for one go on with another. Returns the way to stop.
+ */
+export function cutConnections(pool: pg.Pool, graceMs: number): () => void {
+  const timer = setInterval(() => {
+    for (const { connection } of (pool as Clients)._clients) connection.stream.destroy();
+  }, graceMs);
+  return () => clearInterval(timer);
+}
+
 /** Quotes an SQL identifier. */
 export const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 

@@ -3,7 +3,7 @@ import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
 import type { ContextInput } from './context.ts';
 import type { PoolOptions, Queryable } from './database.ts';
-import { createPool, survivingLoss } from './database.ts';
+import { createPool, cutConnections, survivingLoss } from './database.ts';
 import { effectWriter } from './effect-statements.ts';
 import type { EffectCheck, EffectFollower, EffectInsert } from './effects.ts';
 import { offerOf } from './effects.ts';
@@ -54,7 +54,8 @@ export interface Plinth<Modules extends ModuleMap> {
   asReader<T>(input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T>;
   /** Joins a transaction that the caller opened; COMMIT stays the caller's. */
   joinQueryable<T>(joined: Queryable, input: ContextInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T>;
-  close(): Promise<void>;
+  /** Waits for what runs. With `graceMs` what runs longer than that is cut off, and rolled back; a pool that was given to createPlinth is left alone. */
+  close(options?: { graceMs?: number }): Promise<void>;
 }
 
 const isPool = (database: PoolOptions | pg.Pool): database is pg.Pool => 'connect' in database;
@@ -114,9 +115,11 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
       deps.writeEffects ? runLook<Row>(pool, look) : run('plinth_worker', { readOnly: true, timeoutMs: look.timeoutMs }, (tx) => lookIn<Row>(tx, look)),
     asReader: (input, body) => run('plinth_reader', { readOnly: true, ...input }, body),
     joinQueryable: (joined, input, body) => joinTransaction(deps, joined, input, body),
-    async close() {
+    async close({ graceMs } = {}) {
+      const stop = owned && graceMs !== undefined ? cutConnections(pool, graceMs) : undefined;
       await wake.close();
       if (owned) await pool.end();
+      stop?.();
     },
   };
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { openHintBus } from '#adapters/bus/hints.ts';
 import { createEgress } from '#adapters/http/egress.ts';
 import { diskStorage } from '#adapters/storage/disk.ts';
@@ -45,6 +46,9 @@ const relayOf = ({ relay, natsUrl, redisUrl }: Environment): { relay?: RelayOpti
           ...(relay.includes('redis') && redisUrl ? { redis: { url: redisUrl } } : {}),
         },
       };
+
+/** What is left of a stop of about 4 s for transactions whose callers are gone by then: a statement may wait for a lock for half a minute. */
+const LAST_GRACE_MS = 500;
 
 /** Server, worker or both in this process, over one pool. */
 export async function runParts(options: RunOptions): Promise<RunningParts> {
@@ -93,9 +97,9 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
     async stop() {
       handler?.endStreams();
       await Promise.all([serving?.close(), worker?.stop({ graceMs: 1_500 })]);
-      await handler?.settle();
+      await Promise.race([handler?.settle(), pause(LAST_GRACE_MS)]);
       egress.close();
-      await plinth.close();
+      await plinth.close({ graceMs: LAST_GRACE_MS });
       await bus?.close();
     },
   };

@@ -12,11 +12,13 @@ import { untilStopped } from './until-stopped.ts';
 
 /**
  * Looks before anything listens or works: a role that row security does not bind must not answer a single call, nor a server whose
- * PLINTH_ADMIN_KEY was revoked.
+ * PLINTH_ADMIN_KEY was revoked. Partitions are made first: an installation that stood still for days has none for today, which is no reason to refuse; why
+ * they cannot be made is told by what is looked at.
  */
 async function prepare(url: string, modules: ModuleMap, adminKey: string | undefined): Promise<void> {
   const plinth = createKernel({ modules, database: { url, max: 1, applicationName: 'plinth start' } });
   try {
+    await plinth.asWorker({}, (tx) => tx.query('select plinth_kernel.partition_premake()')).catch(() => {});
     const { tiers } = await readiness(plinth as never, {});
     const faults = Object.values(tiers).flatMap(({ checks }) => checks.filter((check) => !check.ok).map((check) => check.fault ?? check.name));
     if (faults.length > 0)
