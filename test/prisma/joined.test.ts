@@ -40,7 +40,7 @@ const written = async (id: number): Promise<unknown> => {
   return rows[0];
 };
 
-test.runIf(prisma.available)('a Prisma transaction commits and rolls back with the effects that joined it', async () => {
+test.runIf(prisma.available)('a Prisma transaction commits and rolls back with the effects that joined it, and tells errors of ours', async () => {
   const client = await openClient();
   const place = (id: number, end: () => void) =>
     client.$transaction(async (transaction) => {
@@ -61,6 +61,22 @@ test.runIf(prisma.available)('a Prisma transaction commits and rolls back with t
       }),
     ).rejects.toThrow('card declined');
     expect(await written(2)).toEqual({ orders: 0, entries: 0 });
+    const joined = (body: (tx: Parameters<Parameters<typeof plinth.join>[2]>[0]) => unknown) =>
+      client.$transaction(async (transaction) => {
+        await transaction.order.create({ data: { id: 3 } });
+        await plinth.join(transaction, { tenantId: tenantA }, async (tx) => void (await body(tx)));
+      });
+    await expect(joined((tx) => tx.audit.record({ action: '' }))).rejects.toMatchObject({
+      code: 'kernel_effect_failed',
+      detail: { effect: 'audit.record("")', effect_code: 'kernel_invalid_input' },
+    });
+    await expect(joined((tx) => tx.query(`select plinth.log_audit_event(p_actor_type := 'user')`))).rejects.toMatchObject({
+      code: 'audit_entry_invalid',
+      detail: { field: 'p_action' },
+    });
+    await expect(joined((tx) => tx.query('select 1 / 0'))).rejects.toMatchObject({ code: '22012' });
+    await expect((async () => plinth.join(client as never, { tenantId: tenantA }, async () => {}))()).rejects.toThrow(/not a transaction/);
+    expect(await written(3)).toEqual({ orders: 0, entries: 0 });
   } finally {
     await client.$disconnect();
   }

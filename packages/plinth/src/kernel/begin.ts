@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { Context } from './context.ts';
 import { contextSettings, contextStatements } from './context.ts';
+import { identifier } from './database.ts';
 import type { Prepared } from './prepared.ts';
 import type { TransactionInput } from './transaction.ts';
 
@@ -9,7 +10,7 @@ type Settings = ReturnType<typeof contextSettings>;
 /** BEGIN, role and context in one text, so that they travel as one message with the first statement. */
 export function beginText(input: TransactionInput, context: Context, settings: Settings = contextSettings(context)): string {
   const modes = ` isolation level ${input.isolation ?? 'read committed'}${input.readOnly ? ', read only' : ''}`;
-  const role = input.role === null ? '' : `set local role ${input.role ?? 'plinth_app'};`;
+  const role = input.role === null ? '' : `set local role ${identifier(input.role ?? 'plinth_app')};`;
   const limit = input.timeoutMs ? `set local statement_timeout = ${Math.ceil(input.timeoutMs)};` : '';
   const idle = input.idleMs ? `set local idle_in_transaction_session_timeout = ${Math.ceil(input.idleMs)};` : '';
   const asynchronous = input.durable === false ? 'set local synchronous_commit = off;' : '';

@@ -109,6 +109,25 @@ test('nor of one that was cancelled, which is rolled back', async () => {
   expect(rows).toEqual([{ n: 0 }]);
 });
 
+test('one that is cancelled while it waits for a connection takes none, and the connection serves the next', async () => {
+  const one = createPlinth({ database: { url: database.serverUrl, max: 1 } });
+  try {
+    const busy = await one.pool.connect();
+    const stop = new AbortController();
+    let ran = false;
+    const waiting = one.transaction({ tenantId: tenantA, signal: stop.signal }, async () => void (ran = true));
+    await expect.poll(() => one.pool.waitingCount).toBe(1);
+    stop.abort(new Error('caller went away'));
+    busy.release();
+    await expect(waiting).rejects.toThrow('caller went away');
+    expect(ran).toBe(false);
+    await expect.poll(() => one.pool.idleCount).toBe(1);
+    expect(await one.transaction({ tenantId: tenantA }, (tx) => tx.query('select 1 as n'))).toEqual([{ n: 1 }]);
+  } finally {
+    await one.close();
+  }
+});
+
 test('nor of one whose connection was lost', async () => {
   const failing = plinth.transaction({ tenantId: tenantA, actor: { type: 'user', id: 'ana' } }, async (tx) => {
     const [self] = await tx.query<{ pid: number }>('select pg_backend_pid() as pid');

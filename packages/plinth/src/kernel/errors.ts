@@ -86,6 +86,11 @@ export const kernelErrors = {
   serialization: { status: 409, title: 'Another transaction got there first', wayOut: 'Run the whole transaction again.' },
   timeout: { status: 504, title: 'It took too long and was stopped', wayOut: 'Try again, with a smaller page or a longer limit.' },
   unavailable: { status: 503, title: 'The database cannot be reached', wayOut: 'Try again; plinth doctor tells what is wrong.' },
+  read_only: {
+    status: 503,
+    title: 'The database takes no writes here',
+    wayOut: 'Leave out readOnly where something is to be written; where nobody asked for it, the database is a standby: connect to the primary.',
+  },
   context_invalid: {
     status: 400,
     title: 'The transaction context is not valid',
@@ -269,14 +274,21 @@ const BY_STATE: Record<string, KernelErrorName> = {
   '57P01': 'unavailable',
   '57P02': 'unavailable',
   '57P03': 'unavailable',
-  '53300': 'unavailable',
+  '25006': 'read_only',
   ECONNREFUSED: 'unavailable',
   ECONNRESET: 'unavailable',
   ENOENT: 'unavailable',
   ETIMEDOUT: 'unavailable',
   EPIPE: 'unavailable',
 };
-const BY_CLASS: Record<string, KernelErrorName> = { '22': 'invalid_input', '23': 'invalid_input', '08': 'unavailable' };
+/** 53: out of disk, memory or connections. 54: a value that is too large for an index or a row. */
+const BY_CLASS: Record<string, KernelErrorName> = {
+  '22': 'invalid_input',
+  '23': 'invalid_input',
+  '54': 'invalid_input',
+  '08': 'unavailable',
+  '53': 'unavailable',
+};
 
 const parseDetail = (text: string | undefined): Record<string, unknown> => {
   if (!text?.startsWith('{')) return {};

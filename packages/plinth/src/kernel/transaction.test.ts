@@ -382,6 +382,9 @@ describe('errors', () => {
     ['22P02', 'kernel_invalid_input', 400],
     ['40001', 'kernel_serialization', 409],
     ['08006', 'kernel_unavailable', 503],
+    ['53100', 'kernel_unavailable', 503],
+    ['54000', 'kernel_invalid_input', 400],
+    ['25006', 'kernel_read_only', 503],
     ['57014', 'kernel_timeout', 504],
     ['XX000', 'kernel_internal', 500],
   ])('SQLSTATE %s is %s', (code, expected, status) => {

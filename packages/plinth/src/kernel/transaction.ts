@@ -1,14 +1,15 @@
 import type pg from 'pg';
-import { Beginning, beginText, COMMIT, streamOf } from './begin.ts';
+import { Beginning, COMMIT, streamOf } from './begin.ts';
 import type { Clock } from './clock.ts';
 import type { Context, ContextInput } from './context.ts';
 import { contextSettings, contextStatements, makeContext, oneStatement, runInContext, SURROUNDING_STATEMENTS } from './context.ts';
 import type { Queryable } from './database.ts';
 import { literal } from './database.ts';
+import { explain } from './effect-failure.ts';
 import type { EffectWriter } from './effect-statements.ts';
 import type { Effect, EffectCheck, EffectFollower, Offer } from './effects.ts';
 import { EffectBuffer, effectsDocument } from './effects.ts';
-import { fail, failedBefore, isLostConnection, kernelErrors, PlinthError, toPlinthError } from './errors.ts';
+import { fail, failedBefore, isLostConnection, toPlinthError } from './errors.ts';
 import { exactTypes } from './exact-json.ts';
 import type { IdSource } from './ids.ts';
 import type { KeyRing } from './keys.ts';
@@ -135,7 +136,7 @@ async function flush(deps: TransactionDeps, tx: AnyTransaction, effects: readonl
   if (effects.length === 0) return;
   const checking = checked(deps, tx, effects);
   if (checking) await checking;
-  await tx.query(WRITE, [effectsDocument(effects)]).catch((error: unknown) => explain(deps, tx.context, effects, error));
+  await tx.query(WRITE, [effectsDocument(effects)]).catch((error: unknown) => explain(deps.pool, tx.context, effects, error));
   for (const [module, follower] of deps.followers) {
     const own = effects.filter((effect) => effect.module === module);
     if (own.length > 0 && follower.follows(own)) await follower.run(tx, own);
@@ -180,10 +181,7 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   const context = makeContext(input, deps.newId);
   // Before a connection is taken: it throws for a context that cannot be sent.
   const settings = contextSettings(context);
-  input.signal?.throwIfAborted();
-  const client = await deps.pool.connect().catch((error: unknown) => {
-    throw toPlinthError(error);
-  });
+  const client = await connected(deps.pool, input.signal);
   const stream = streamOf(client);
   const beginning = new Beginning(input, context, settings, client);
   let broken: unknown;
@@ -216,6 +214,17 @@ export async function runTransaction<Modules extends ModuleMap, T>(
     loss?.forget();
     if (!input.signal?.aborted) client.release(Boolean(broken));
   }
+}
+
+/** A connection for who is still there when it comes: a caller who is cancelled while waiting for one takes none. */
+async function connected(pool: pg.Pool, signal: AbortSignal | undefined): Promise<pg.PoolClient> {
+  signal?.throwIfAborted();
+  const client = await pool.connect().catch((error: unknown) => {
+    throw toPlinthError(error);
+  });
+  if (!signal?.aborted) return client;
+  client.release();
+  throw signal.reason;
 }
 
 /** Rejects when the connection is ended between two statements. */
@@ -277,7 +286,7 @@ async function commit(deps: TransactionDeps, client: pg.PoolClient, beginning: B
   own.end();
   const note = signals.size > 0 && effects.length > 0 && deps.writeEffects ? deps.ride(signals) : undefined;
   const last = await sendCommit(deps, client, beginning, tx.context, effects, note).catch((error: unknown) =>
-    effects.length > 0 ? explain(deps, tx.context, effects, error, client) : Promise.reject(error),
+    effects.length > 0 ? explain(deps.pool, tx.context, effects, error, client) : Promise.reject(error),
   );
   if (last !== 'COMMIT') throw failedBefore();
   return note !== undefined;
@@ -328,55 +337,3 @@ export const toFailure = (error: unknown): unknown => {
   const code = (error as { code?: unknown } | null)?.code;
   return (typeof code === 'string' && /^(PL...|08...|25P02|57P..|E[A-Z]{4,})$/.test(code)) || isLostConnection(error) ? toPlinthError(error) : error;
 };
-
-/**
- * Finds which effect made the set-based write fail, by writing them one by one in a transaction that is rolled back.
- * Only failures pay for it. Always throws.
- */
-async function explain(deps: TransactionDeps, context: Context, effects: readonly Effect[], cause: unknown, own?: pg.PoolClient): Promise<never> {
-  const base = toPlinthError(cause);
-  // No effect is to blame for a statement that failed before them, or for a write that came too late.
-  if (cause instanceof PlinthError || (cause as { code?: unknown } | null)?.code === '25P02') throw base;
-  // One effect that its module refused needs no search, and so no second connection: a pool whose every transaction fails at flush
-  // would wait for itself. An error of the kernel (a deadlock, a lost connection) may have nothing to do with it.
-  const only = effects.length === 1 && !base.code.startsWith('kernel_') ? effects[0] : undefined;
-  const named = only ? { index: 0, effect: only, error: base } : await firstFailing(deps, context, effects, own).catch(() => undefined);
-  if (!named) throw base;
-  const message = `Effect ${named.index + 1} of ${effects.length}, ${named.effect.label}, failed: ${named.error.message}`;
-  throw new PlinthError(
-    'kernel_effect_failed',
-    { ...kernelErrors.effect_failed, status: named.error.status },
-    {
-      message,
-      wayOut: named.error.wayOut,
-      detail: { ...named.error.detail, effect: named.effect.label, effect_index: named.index, effect_code: named.error.code },
-      cause,
-    },
-  );
-}
-
-/** A transaction that fails with more effects than this is not searched to its end. */
-const MOST_TRIED = 1000;
-
-/**
- * `own` is the connection of the transaction that failed: using it again means that a pool whose every transaction fails does
- * not wait for itself. A joined transaction has none to give, so there the pool does.
- */
-async function firstFailing(deps: TransactionDeps, context: Context, effects: readonly Effect[], own: pg.PoolClient | undefined) {
-  const client = own ?? (await deps.pool.connect());
-  try {
-    await client.query('rollback');
-    await client.query(beginText({}, context));
-    for (const [index, effect] of effects.slice(0, MOST_TRIED).entries()) {
-      const error = await client.query(WRITE, [effectsDocument([effect])]).then(
-        () => undefined,
-        (reason: unknown) => toPlinthError(reason),
-      );
-      if (error) return { index, effect, error };
-    }
-    return undefined;
-  } finally {
-    await client.query('rollback').catch(() => {});
-    if (!own) client.release();
-  }
-}

@@ -159,6 +159,19 @@ describe.each(['pg', 'postgres.js', 'Kysely', 'Drizzle over pg', 'Drizzle over p
     expect(await written(base + 2)).toEqual({ orders: 0, entries: 0 });
   });
 
+  test("tells an error of ours by its code, and the database's own by its SQLSTATE", async () => {
+    const failing = (text: string) =>
+      owner().transact(base + 5, (transaction) => plinth.join(transaction, { tenantId: tenantA }, (tx) => tx.query(text)).then(() => {}));
+    await expect(failing(`select plinth.log_audit_event(p_actor_type := 'user')`)).rejects.toMatchObject({
+      code: 'audit_entry_invalid',
+      status: 422,
+      detail: { field: 'p_action' },
+      wayOut: expect.stringContaining('past tense'),
+    });
+    await expect(failing('select 1 / 0')).rejects.toMatchObject({ code: '22012' });
+    expect(await written(base + 5)).toEqual({ orders: 0, entries: 0 });
+  });
+
   test('has the context of a join within it alone, and each join only its own', async () => {
     const id = '018f0000-0000-7000-8000-0000000000cc';
     const mine = { tenant: tenantB, actor: '', reason: `the caller's \\ own`, ip: '' };
@@ -235,6 +248,18 @@ test('a join within a transaction of Plinth leaves that its own context', async 
   const { rows } = await admin.query(`select tenant_id, reason from plinth_audit.entries where action = 'joined.within' order by reason`);
   const outer = { tenant_id: tenantB, reason: 'outer' };
   expect(rows).toEqual([{ tenant_id: tenantA, reason: 'inner' }, outer, outer]);
+});
+
+test('a database instead of its transaction is refused before anything is sent', async () => {
+  const pool = new pg.Pool({ connectionString: url });
+  const connection = postgres(url);
+  const databases = [pool, connection, new Kysely<object>({ dialect: new PostgresDialect({ pool }) }), drizzle(pool), drizzleJs(connection)];
+  for (const one of databases)
+    await expect(
+      (async () => plinth.join(one as unknown as Joinable, { tenantId: tenantA }, async (tx) => void tx.audit.record({ action: 'x' })))(),
+    ).rejects.toThrow(/not a transaction/);
+  expect(pool.totalCount).toBe(0);
+  await connection.end();
 });
 
 test('anything else is refused with a sentence', () => {

@@ -75,7 +75,8 @@ const fromDrizzle = (handle: DrizzleTransaction): Queryable['query'] => {
     }
   ).session;
   return async <Row>(text: string, values: readonly unknown[] = []) => {
-    const result = (await session.prepareQuery({ sql: text, params: values }, undefined, undefined, false).execute()) as Row[] | { rows: Row[] };
+    const asked = session.prepareQuery({ sql: text, params: values }, undefined, undefined, false).execute();
+    const result = (await asked.catch(throwDriverError)) as Row[] | { rows: Row[] };
     return Array.isArray(result) ? [...result] : result.rows;
   };
 };
@@ -84,14 +85,47 @@ const fromPrisma =
   (handle: PrismaTransaction): Queryable['query'] =>
   async <Row>(text: string, values: readonly unknown[] = []) => {
     if (!RETURNS_ROWS.test(text)) {
-      await handle.$executeRawUnsafe(text, ...values);
+      await handle.$executeRawUnsafe(text, ...values).catch(throwDriverError);
       return [];
     }
-    return (await handle.$queryRawUnsafe(text, ...values)) as Row[];
+    return (await handle.$queryRawUnsafe(text, ...values).catch(throwDriverError)) as Row[];
   };
+
+interface AdapterFault {
+  originalCode: string;
+  originalMessage?: string;
+  detail?: string;
+  hint?: string;
+  constraint?: { index?: string };
+}
+
+/** Drizzle and Prisma put what the database said into an error of their own, and everything here goes by its SQLSTATE, detail and hint. */
+function throwDriverError(error: unknown): never {
+  const { code, cause, meta } = error as { code?: unknown; cause?: { code?: unknown }; meta?: { driverAdapterError?: { cause?: AdapterFault } } };
+  const fault = meta?.driverAdapterError?.cause;
+  if (fault) {
+    const { originalCode, originalMessage, detail, hint, constraint } = fault;
+    throw Object.assign(new Error(originalMessage, { cause: error }), { code: originalCode, detail, hint, constraint: constraint?.index });
+  }
+  throw code === undefined && typeof cause?.code === 'string' ? cause : error;
+}
+
+const NO_TRANSACTION = 'plinth.join was given a database and not a transaction of it';
+
+/** What each library calls the thing that opens transactions; statements through it would each be a transaction of their own. */
+function refuseDatabase(handle: Joinable): void {
+  const opens =
+    has(handle, '$connect', '$queryRawUnsafe') ||
+    has(handle, 'begin', 'unsafe') ||
+    (has(handle, 'isTransaction', 'executeQuery') && !(handle as KyselyTransaction).isTransaction) ||
+    (has(handle, 'execute', 'transaction', 'session') && !has(handle, 'rollback')) ||
+    has(handle, 'connect', 'totalCount');
+  if (opens) throw new TypeError(`${NO_TRANSACTION}: pass what its transaction method gives to the callback, or the client on which BEGIN was sent`);
+}
 
 /** Makes any of the supported transactions into the one thing that Plinth needs. Errors: TypeError for anything else. */
 export function toQueryable(handle: Joinable): Queryable {
+  refuseDatabase(handle);
   if (has(handle, '$queryRawUnsafe', '$executeRawUnsafe')) return { query: fromPrisma(handle as PrismaTransaction) };
   if (has(handle, 'unsafe', 'savepoint')) return { query: fromPostgresJs(handle as PostgresJsTransaction) };
   if (has(handle, 'isTransaction', 'executeQuery')) return { query: fromKysely(handle as KyselyTransaction) };
