@@ -4,6 +4,7 @@ import type { JWTPayload } from 'jose';
 import { base64url, exportJWK, exportSPKI, generateKeyPair, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { newSecret } from '#kernel/secret-text.ts';
+import { createPlinth } from '../../index.ts';
 import { createHandler, createLoginLink, createServices, ensureAdminKey } from './index.ts';
 import type { Answer, TestServer } from './server.fixture.ts';
 import { testServer } from './server.fixture.ts';
@@ -73,6 +74,44 @@ describe('API keys', () => {
     await server.database.admin.query(`update plinth_access.api_keys set expires_at = now() where id = $1`, [id]);
     expect((await whoAmI(secret)).status).toBe(401);
     expect((await whoAmI(next)).status).toBe(200);
+  });
+
+  test('a key that is rotated twice gives both successors the life that it was made for', async () => {
+    const rotate = async (id: string) =>
+      (await server.call(`/api/v1/keys/${id}/rotate`, { method: 'POST', key: server.keyA, body: { overlap_seconds: 60 } })).body as {
+        id: string;
+        expires_at: string | null;
+      };
+    const endless = await server.makeKey(server.database.tenantA, ['audit.read']);
+    const first = await rotate(endless.id);
+    await rotate(first.id);
+    expect([first.expires_at, (await rotate(endless.id)).expires_at]).toEqual([null, null]);
+    const inAnHour = new Date(Date.now() + 3_600_000);
+    const made = await server.call('/api/v1/keys', {
+      method: 'POST',
+      key: server.keyA,
+      body: { name: 'an hour', scopes: ['audit.read'], expires_at: inAnHour.toISOString() },
+    });
+    const { id } = made.body as { id: string };
+    for (const { expires_at: at } of [await rotate(id), await rotate(id)]) expect(Date.parse(at ?? '')).toBeGreaterThanOrEqual(inAnHour.getTime() - 60_000);
+  });
+
+  test('a key lives by the clock of the database, whatever that of the server says', async () => {
+    const { id, secret } = await server.makeKey(server.database.tenantA, ['audit.read']);
+    const by = (skewMs: number) => {
+      const skewed = createPlinth({ database: { url: server.database.serverUrl }, clock: { now: () => Date.now() + skewMs } });
+      const handler = createHandler({ plinth: skewed, services: createServices({ log: { level: 'silent' } }) });
+      const ask = async () => (await handler(new Request('http://plinth.test/api/v1/me', { headers: { authorization: `Bearer ${secret}` } }))).status;
+      return { ask, close: () => handler.settle().then(() => skewed.close()) };
+    };
+    const expire = (at: string) => server.database.admin.query(`update plinth_access.api_keys set expires_at = now() + $2::interval where id = $1`, [id, at]);
+    const [behind, ahead] = [by(-86_400_000), by(86_400_000)];
+    await expire('1 hour');
+    expect([await behind.ask(), await ahead.ask(), await ahead.ask()]).toEqual([200, 200, 200]);
+    await expire('-1 s');
+    const later = by(-86_400_000);
+    expect(await later.ask()).toBe(401);
+    for (const one of [behind, ahead, later]) await one.close();
   });
 
   test('what is revoked is refused at once by the process that did it, in spite of its cache', async () => {

@@ -20,7 +20,7 @@ const TOUCH_EVERY_MS = 60_000;
 const MOST_KEPT = 10_000;
 
 export function createKeyring(plinth: Plinth<ModuleMap>, cacheMs: number): Keyring {
-  const keys = new LRUCache<string, FoundKey>({ max: MOST_KEPT, ttl: Math.max(cacheMs, 1) });
+  const keys = new LRUCache<string, { key: FoundKey; foundMs: number }>({ max: MOST_KEPT, ttl: Math.max(cacheMs, 1) });
   const touched = new LRUCache<string, true>({ max: MOST_KEPT, ttl: TOUCH_EVERY_MS });
   const looks = new Map<string, Promise<FoundKey>>();
   const pending = new Set<Promise<unknown>>();
@@ -40,9 +40,9 @@ export function createKeyring(plinth: Plinth<ModuleMap>, cacheMs: number): Keyri
     if (before && cacheMs > 0) return before;
     const mine = look()
       .then((row) => {
-        const key = checkKey(row, plinth.clock.now());
+        const key = checkKey(row, 0);
         // Only what was looked up starts a new time: else a key in constant use would be believed for ever.
-        if (cacheMs > 0 && looks.get(cacheKey) === mine) keys.set(cacheKey, key);
+        if (cacheMs > 0 && looks.get(cacheKey) === mine) keys.set(cacheKey, { key, foundMs: plinth.clock.now() });
         return key;
       })
       .finally(() => {
@@ -55,7 +55,7 @@ export function createKeyring(plinth: Plinth<ModuleMap>, cacheMs: number): Keyri
   const found = async (cacheKey: string, look: () => Promise<FoundKey | undefined>): Promise<FoundKey> => {
     const kept = keys.get(cacheKey);
     // What was found once may have expired since; what was revoked is known when it is looked up again.
-    const key = kept ? checkKey(kept, plinth.clock.now()) : await shared(cacheKey, look);
+    const key = kept ? checkKey(kept.key, plinth.clock.now() - kept.foundMs) : await shared(cacheKey, look);
     touch(key.id);
     return key;
   };

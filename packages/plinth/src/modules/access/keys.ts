@@ -39,7 +39,9 @@ async function one(tx: AccessTransaction, keyId: string): Promise<ApiKey> {
 interface NewKey {
   name: string;
   scopes: readonly string[];
-  expiresAt: string | Date | null;
+  expiresAt: string | null;
+  /** Interval of SQL, counted from now; null where expiresAt says it, and for ever where neither does. */
+  life: string | null;
   rotatedFrom: string | null;
 }
 
@@ -48,8 +50,9 @@ async function insert(tx: AccessTransaction, key: NewKey): Promise<ApiKey & { se
   const { prefix, last4 } = secretLabel(secret);
   const keyId = tx.newId();
   await tx.query(
-    `insert into plinth_access.api_keys (tenant_id, id, name, prefix, last4, hash, scopes, expires_at, rotated_from) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-    [tx.context.tenantId, keyId, key.name, prefix, last4, secretHash(secret), key.scopes, key.expiresAt, key.rotatedFrom],
+    `insert into plinth_access.api_keys (tenant_id, id, name, prefix, last4, hash, scopes, expires_at, life, rotated_from)
+     values ($1, $2, $3, $4, $5, $6, $7, coalesce($8::timestamptz, clock_timestamp() + $9::interval), coalesce($9::interval, $8::timestamptz - clock_timestamp()), $10)`,
+    [tx.context.tenantId, keyId, key.name, prefix, last4, secretHash(secret), key.scopes, key.expiresAt, key.life, key.rotatedFrom],
   );
   return { ...(await one(tx, keyId)), secret };
 }
@@ -79,7 +82,7 @@ const create = procedure({
     const tx = ctx.tx as AccessTransaction;
     const more = beyond(input.scopes, ctx.principal.scopes);
     if (more.length > 0) throw fail('escalation', { detail: { permissions: more } });
-    const made = await insert(tx, { name: input.name, scopes: input.scopes, expiresAt: input.expires_at ?? null, rotatedFrom: null });
+    const made = await insert(tx, { name: input.name, scopes: input.scopes, expiresAt: input.expires_at ?? null, life: null, rotatedFrom: null });
     tx.audit.record({
       action: 'api_key.created',
       entityType: 'api_key',
@@ -99,19 +102,15 @@ const rotate = procedure({
   .output(withSecret)
   .mutation(async ({ ctx, input }) => {
     const tx = ctx.tx as AccessTransaction;
-    await tx.query('select 1 from plinth_access.api_keys where tenant_id = $1 and id = $2 for update', [tx.context.tenantId, input.id]);
+    const [locked] = await tx.query<{ life: string | null }>(
+      'select life::text as life from plinth_access.api_keys where tenant_id = $1 and id = $2 for update',
+      [tx.context.tenantId, input.id],
+    );
     const old = await one(tx, input.id);
     if (old.status !== 'active') throw fail('key_inactive', { detail: { id: old.id, status: old.status } });
     const more = beyond(old.scopes, ctx.principal.scopes);
     if (more.length > 0) throw fail('escalation', { detail: { permissions: more } });
-    // The successor lives as long as the old key was made to live.
-    const lifeMs = old.expires_at ? old.expires_at.getTime() - old.created_at.getTime() : undefined;
-    const made = await insert(tx, {
-      name: old.name,
-      scopes: old.scopes,
-      expiresAt: lifeMs === undefined ? null : new Date(tx.now().getTime() + lifeMs),
-      rotatedFrom: old.id,
-    });
+    const made = await insert(tx, { name: old.name, scopes: old.scopes, expiresAt: null, life: locked?.life ?? null, rotatedFrom: old.id });
     await tx.query(
       `update plinth_access.api_keys set expires_at = least(expires_at, clock_timestamp() + make_interval(secs => $3)) where tenant_id = $1 and id = $2`,
       [tx.context.tenantId, old.id, input.overlap_seconds],

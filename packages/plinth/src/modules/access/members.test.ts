@@ -74,6 +74,21 @@ describe('members', () => {
     expect(await users.create({ id: 'one', email: 'one@example.org' })).toMatchObject({ id: 'one' });
   });
 
+  test.each([
+    [{ time_zone: 'Not/AZone' }, 'IANA time zone'],
+    [{ time_zone: 'x'.repeat(65) }, '64'],
+    [{ locale: 'de_CH' }, 'BCP 47'],
+    [{ locale: 'x' }, 'BCP 47'],
+  ])('take zones and languages that exist: not %j', async (given, words) => {
+    const refused = await caller(database.tenantA)
+      .users.create({ id: 'zoned', ...given })
+      .catch(String);
+    expect(refused).toContain(words);
+    expect(await caller(database.tenantA).users.create({ id: database.plinth.newId(), time_zone: 'UTC', locale: 'sr-Latn-RS' })).toMatchObject({
+      time_zone: 'UTC',
+    });
+  });
+
   test('have an id and an address of their own', async () => {
     const { users } = caller(database.tenantA);
     await users.create({ id: 'one', email: 'one@example.org' });

@@ -12,7 +12,8 @@ export interface FoundKey {
   tenant_id: string | null;
   name: string;
   scopes: string[];
-  expires_at: Date | null;
+  /** How long it still lives, by the clock of the database; null for ever. */
+  expires_in_ms: number | null;
   revoked_at: Date | null;
   tenant_status: string | null;
 }
@@ -23,30 +24,37 @@ export function keyHash(secret: string): Buffer {
   return secretHash(secret);
 }
 
+const EXPIRES_IN = 'extract(epoch from expires_at - clock_timestamp())::float8 * 1000 as expires_in_ms';
+
 /** The key with this hash, or undefined. `tx` runs as plinth_worker. */
 export const findKey = async (tx: Queryable, hash: Buffer): Promise<FoundKey | undefined> =>
-  (await tx.query<FoundKey>('select * from plinth_access.key_by_hash($1)', [hash]))[0];
+  (
+    await tx.query<FoundKey>(`select kind, id, tenant_id, name, scopes, ${EXPIRES_IN}, revoked_at, tenant_status from plinth_access.key_by_hash($1)`, [hash])
+  )[0];
 
 /** The key with this id, of a tenant or (without one) of an operator; undefined when there is none. `tx` runs as plinth_worker. */
 export const findKeyById = async (tx: Queryable, id: string, tenantId: string | undefined): Promise<FoundKey | undefined> =>
   (
     await (tenantId === undefined
       ? tx.query<FoundKey>(
-          `select 'operator' as kind, id, null as tenant_id, name, scopes, expires_at, revoked_at, null as tenant_status from plinth_access.operator_keys where id = $1`,
+          `select 'operator' as kind, id, null as tenant_id, name, scopes, ${EXPIRES_IN}, revoked_at, null as tenant_status from plinth_access.operator_keys where id = $1`,
           [id],
         )
       : tx.query<FoundKey>(
-          `select 'tenant' as kind, k.id, k.tenant_id, k.name, k.scopes, k.expires_at, k.revoked_at, t.status as tenant_status
+          `select 'tenant' as kind, k.id, k.tenant_id, k.name, k.scopes, ${EXPIRES_IN}, k.revoked_at, t.status as tenant_status
            from plinth_access.api_keys as k join plinth_kernel.tenants as t on t.id = k.tenant_id where k.tenant_id = $2 and k.id = $1`,
           [id, tenantId],
         ))
   )[0];
 
-/** Refuses a key that may not be used at this moment. Errors: access_key_unknown, access_key_revoked, access_key_expired, access_tenant_suspended. */
-export function checkKey(key: FoundKey | undefined, nowMs: number): FoundKey {
+/**
+ * Refuses a key that may not be used, `sinceMs` after it was looked up: the clock of this process tells only how much time went by. Errors: access_key_unknown,
+ * access_key_revoked, access_key_expired, access_tenant_suspended.
+ */
+export function checkKey(key: FoundKey | undefined, sinceMs: number): FoundKey {
   if (!key) throw fail('key_unknown');
   if (key.revoked_at) throw fail('key_revoked');
-  if (key.expires_at && key.expires_at.getTime() <= nowMs) throw fail('key_expired');
+  if (key.expires_in_ms !== null && key.expires_in_ms <= sinceMs) throw fail('key_expired');
   if (key.kind === 'tenant' && key.tenant_status !== 'active') throw fail('tenant_suspended');
   return key;
 }

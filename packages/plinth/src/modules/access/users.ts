@@ -23,21 +23,24 @@ export const user = z.object({
 });
 export type User = z.infer<typeof user>;
 
+const understood = (ask: () => unknown): boolean => {
+  try {
+    ask();
+    return true;
+  } catch {
+    return false;
+  }
+};
+const isLocale = (tag: string): boolean => understood(() => Intl.getCanonicalLocales(tag));
+const isTimeZone = (timeZone: string): boolean => understood(() => new Intl.DateTimeFormat('en', { timeZone }));
+
 const userId = z.string().min(1).max(200);
 const changes = z.object({
   email: z.email().max(320).nullable().optional(),
   name: z.string().min(1).max(200).nullable().optional(),
   roles: z.array(z.string().min(1).max(63)).max(50).optional(),
-  locale: z
-    .string()
-    .regex(/^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$/, 'a BCP 47 language tag such as de-CH')
-    .nullable()
-    .optional(),
-  time_zone: z
-    .string()
-    .regex(/^[A-Za-z0-9_+/-]{1,64}$/, 'an IANA time zone such as Europe/Zurich')
-    .nullable()
-    .optional(),
+  locale: z.string().max(35).refine(isLocale, 'a BCP 47 language tag such as de-CH').nullable().optional(),
+  time_zone: z.string().max(64).refine(isTimeZone, 'an IANA time zone such as Europe/Zurich').nullable().optional(),
   attributes: z.record(z.string(), z.unknown()).optional(),
   status: z.enum(['active', 'invited', 'suspended']).optional(),
 });

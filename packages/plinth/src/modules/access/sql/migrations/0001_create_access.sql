@@ -39,6 +39,8 @@ create table plinth_access.api_keys (
   hash bytea not null check (octet_length(hash) = 32),
   scopes text[] not null check (cardinality(scopes) between 1 and 200),
   expires_at timestamptz,
+  -- How long it was made to live, null for ever; rotating it brings expires_at forward, and its successors live as long as it was to.
+  life interval,
   rotated_from uuid,
   revoked_at timestamptz,
   last_used_at timestamptz,
