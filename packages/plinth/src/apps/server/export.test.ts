@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createPlinth } from '../../index.ts';
 import { csvField } from './export.ts';
+import { createHandler, createServices } from './index.ts';
 import type { TestServer } from './server.fixture.ts';
 import { testServer } from './server.fixture.ts';
 
@@ -59,6 +61,21 @@ describe('an export', () => {
     expect((await exported('format=ndjson&q=entity_type:row', server.keyB)).text.trimEnd().split('\n')).toHaveLength(3);
     const empty = await exported('format=csv&q=action:nothing.happened');
     expect(empty.text.split('\r\n')).toHaveLength(2);
+  });
+
+  test('under a filter by age holds what that was when it began, however long it is read', async () => {
+    let skewMs = 0;
+    const plinth = createPlinth({ database: { url: server.database.serverUrl }, clock: { now: () => Date.now() + skewMs } });
+    const handler = createHandler({ plinth, services: createServices({ log: { level: 'silent' } }) });
+    const response = await handler(
+      new Request('http://plinth.test/api/v1/lists/audit/entries/export?format=ndjson&q=entity_type:row%20since:1h', {
+        headers: { authorization: `Bearer ${server.keyA}` },
+      }),
+    );
+    skewMs = 7_200_000;
+    expect((await response.text()).trimEnd().split('\n')).toHaveLength(2500);
+    await handler.settle();
+    await plinth.close();
   });
 
   test('needs the permission of the module', async () => {

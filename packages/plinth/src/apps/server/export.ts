@@ -58,8 +58,11 @@ export async function exportList(host: Host, facts: CallFacts, ask: ExportAsk): 
       message: `The credential lacks the permission ${ask.module.slice(0, 60)}.read`,
       detail: { permission: `${ask.module.slice(0, 60)}.read` },
     });
+  // Of every page: `since:1h` is not to move on while the export is read.
+  const nowMs = host.plinth.clock.now();
+  const limit = principal.tenantId ? ROWS_AT_A_TIME : ROWS_ACROSS;
   const pageAfter = (cursor: string | undefined) => (tx: AnyTransaction) =>
-    host.records.page(tx, ask.module, ask.list, { q: ask.q, cursor, limit: principal.tenantId ? ROWS_AT_A_TIME : ROWS_ACROSS, allColumns: true });
+    host.records.page(tx, ask.module, ask.list, { q: ask.q, cursor, limit, allColumns: true, nowMs });
   const [columns, first] = await read(
     host,
     facts,
