@@ -10,7 +10,7 @@ import { maintain as runMaintenance } from '#modules/maintenance';
 import type { Environment } from './environment.ts';
 import { readEnvironment, SettingFault } from './environment.ts';
 import { installedModules, modulesArgument, variables } from './modules.ts';
-import { say, table, told } from './output.ts';
+import { dim, red, say, table, told } from './output.ts';
 import { devState } from './trace.ts';
 
 const TASKS: readonly Task[] = ['daily', 'weekly', 'monthly', 'retention', 'premake'];
@@ -51,7 +51,11 @@ async function run(environment: Environment, task: string, dryRun: boolean, json
         ? JSON.stringify(report)
         : `  ${report.status}: ${report.partitionsMade} partitions made, ${report.partitionsDropped} dropped, ${report.rowsSwept} rows swept.`,
     );
-    if (!json) for (const warning of report.warnings) say(`  ! ${warning}`);
+    if (json) return;
+    for (const warning of report.warnings) say(`  ! ${warning}`);
+    for (const { partition, reason } of report.partitionsKept) say(`  ${dim(`${partition} stays: ${reason}`)}`);
+    for (const { target, message } of report.failures) say(`  ${red('✘')} ${target}: ${message}`);
+    if (report.error) say(`  ${red('✘')} ${report.error}`);
   } finally {
     await plinth.close();
   }

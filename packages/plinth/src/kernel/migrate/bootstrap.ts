@@ -8,11 +8,12 @@ const createRole = (role: string): string =>
   `do $$ begin if not exists (select from pg_roles where rolname = '${role}') then create role ${role} nologin; end if;
    exception when duplicate_object or unique_violation then null; end $$`;
 
-/** Lets the installing role act as the owner. A superuser may anyway. */
+/** Lets the installing role act as the owner. A superuser may anyway. Of two databases that install at a time one may find it done ("tuple concurrently updated"). */
 const GRANT_OWNER = `do $$ begin
   if not (select rolsuper from pg_roles where rolname = current_user) and not pg_has_role(current_user, 'plinth_owner', 'member') then
     execute format('grant plinth_owner to %I', current_user);
-  end if; end $$`;
+  end if;
+  exception when unique_violation or internal_error then null; end $$`;
 
 const LEDGER = `create table if not exists plinth_kernel.migrations (
   module text not null,

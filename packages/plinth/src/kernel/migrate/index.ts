@@ -216,6 +216,8 @@ async function timed<T>(options: MigrateOptions, step: string, run: () => Promis
 export const createServerRole = (options: { url: string; name: string; password: string }): Promise<void> =>
   withClient(options.url, async (client) => {
     const name = identifier(options.name);
+    // Two who change one role at a time fail. The lock ends with the connection.
+    await client.query(LOCK);
     await client.query(`do $$ begin create role ${name} login noinherit; exception when duplicate_object or unique_violation then null; end $$`);
     await client.query(`alter role ${name} login noinherit password ${pg.escapeLiteral(options.password)}`);
     for (const role of ['plinth_app', 'plinth_worker', 'plinth_reader']) await client.query(`grant ${role} to ${name}`);

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { modules } from '#registry';
 import { emptyDatabase } from '#testing/database.ts';
 import { defineModule, inOrder } from '../module.ts';
-import { assertMigrated, migratePlan, migrateSql, migrateUp } from './index.ts';
+import { assertMigrated, createServerRole, migratePlan, migrateSql, migrateUp } from './index.ts';
 import { scratchModule, THINGS } from './scratch.fixture.ts';
 
 const databases: Awaited<ReturnType<typeof emptyDatabase>>[] = [];
@@ -110,6 +110,16 @@ describe('migrateUp', () => {
     const result = await migrateUp({ url: url.href, modules });
     expect(result.applied.length).toBeGreaterThan(1);
   });
+});
+
+test('20 processes at once make the role of the server', async () => {
+  const { url, admin } = await empty('serverrole');
+  await migrateUp({ url, modules });
+  const name = `server_${process.pid}`;
+  await Promise.all(Array.from({ length: 20 }, () => createServerRole({ url, name, password: 'x' })));
+  const { rows } = await admin.query(`select rolinherit, pg_has_role(oid, 'plinth_worker', 'member') as worker from pg_roles where rolname = $1`, [name]);
+  expect(rows).toEqual([{ rolinherit: false, worker: true }]);
+  await admin.query(`drop role ${name}`);
 });
 
 test('every statement of an installation can be printed for a DBA', () => {
