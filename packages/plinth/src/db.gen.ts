@@ -20,7 +20,7 @@ export interface ApiKeysView {
   created_at: Date;
 }
 
-/** Partitions that left or are leaving, with their archives and checksums, for operators and the application itself. */
+/** Partitions that left or are leaving, with their archives and checksums, for operators, and outside of tenants. */
 export interface ArchivedPartitionsView {
   id: string;
   tenant_id: string | null;
@@ -566,7 +566,7 @@ export interface LegalHoldsView {
   release_reason: string | null;
 }
 
-/** What weekly and monthly maintenance found, for operators and the application itself. */
+/** What weekly and monthly maintenance found, for operators, and outside of tenants. */
 export interface MaintenanceReportsView {
   id: string;
   tenant_id: string | null;
@@ -576,7 +576,7 @@ export interface MaintenanceReportsView {
   created_at: Date;
 }
 
-/** Runs of maintenance, for operators and the application itself. One that is running longer than it should was cut off; the next run marks it interrupted. */
+/** Runs of maintenance, for operators, and outside of tenants. One that is running longer than it should was cut off; the next run marks it interrupted. */
 export interface MaintenanceRunsView {
   id: string;
   tenant_id: string | null;
@@ -884,6 +884,7 @@ export interface AccessApiKeysTable {
   hash: Buffer;
   scopes: string[];
   expires_at: Date | null;
+  life: string | null;
   rotated_from: string | null;
   revoked_at: Date | null;
   last_used_at: Date | null;

@@ -80,7 +80,8 @@ type Settings = [name: string, value: string][];
 
 /**
  * The context as settings of the transaction, each checked, in one order. What is not given is left out, but for the tenant: a tenant that somebody set for
- * the session must not be seen. `every` sends all of them, for a transaction that may hold another context already.
+ * the session must not be seen. (Clearing the six others as well took 10 to 20 us of each transaction: a reason or an address that somebody sets for the
+ * session of a pooled connection reaches those after it.) `every` sends all of them, for a transaction that may hold another context already.
  */
 export function contextSettings(context: Context, every = false): Settings {
   const settings: Settings = [];

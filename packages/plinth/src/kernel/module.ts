@@ -64,6 +64,8 @@ export interface TableCard {
   };
   /** True when plinth_worker works on this table across tenants (claims, feeds). */
   worker?: boolean;
+  /** Of a global table that tells of all tenants: plinth_app sees its rows outside of tenants and as an operator, and nowhere else. */
+  operatorsOnly?: boolean;
   trace?: TraceCard;
   /** SQL row values for the contract tests where column types alone do not make a valid row: column -> SQL expression. */
   sample?: Record<string, string>;

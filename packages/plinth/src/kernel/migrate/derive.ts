@@ -2,7 +2,7 @@ import { identifier, literal } from '../database.ts';
 import { kernelErrors } from '../errors.ts';
 import type { AnyModule, Privilege, TableCard, TraceCard } from '../module.ts';
 import { consumersOf } from '../projection.ts';
-import { retentionKinds, retentionSql } from '../retention/kinds.ts';
+import { OPERATORS_ONLY, retentionKinds, retentionSql } from '../retention/kinds.ts';
 
 /**
  * SQL that follows from the cards: row security, grants, partitions, plinth.write_effects and plinth.trace. Written here
@@ -20,7 +20,7 @@ export function tablePolicies(schema: string, table: string, card: TableCard): s
     ['reader', 'for select to plinth_reader using (true)'],
   ];
   if (card.tenancy === 'tenant') all.push(['tenant', `using (tenant_id = ${SESSION_TENANT}) with check (tenant_id = ${SESSION_TENANT})`]);
-  else all.push(['app', 'to plinth_app using (true) with check (true)']);
+  else all.push(['app', `to plinth_app using (${card.operatorsOnly ? OPERATORS_ONLY : 'true'}) with check (true)`]);
   if (card.worker || card.tenancy === 'global') all.push(['worker', 'to plinth_worker using (true) with check (true)']);
   return [
     `alter table ${name} enable row level security`,

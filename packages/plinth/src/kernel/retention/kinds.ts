@@ -46,6 +46,9 @@ export const kindsOf = (ordered: readonly AnyModule[]): Kind[] =>
 const NIL = '00000000-0000-0000-0000-000000000000';
 const SESSION_TENANT = `(select nullif(current_setting('plinth.tenant_id', true), '')::uuid)`;
 
+/** Outside of every tenant, and for operators within one: what tells of all tenants is for nobody else. */
+export const OPERATORS_ONLY = `(select coalesce(current_setting('plinth.tenant_id', true), '') = '' or current_setting('plinth.actor_type', true) = 'operator')`;
+
 /** A tenant reads its own rows and those of the whole installation, and writes its own. */
 const tenantTable = (table: string): string[] => [
   ...guard(table),
@@ -86,7 +89,9 @@ export const retentionSql = (): string[] => [
   'grant insert, update on plinth_kernel.retention_holds to plinth_app',
   ...['plinth_kernel.retention_kinds', 'plinth_kernel.retention_partitions'].flatMap((table) => [
     ...guard(table),
-    `create policy all_roles on ${table} for select using (true)`,
+    `create policy worker on ${table} for select to plinth_worker using (true)`,
+    // Notes of partitions name tenants, and what a tenant's hold is for.
+    `create policy all_roles on ${table} for select to plinth_app using (${table.endsWith('_kinds') ? 'true' : OPERATORS_ONLY})`,
     `grant select on ${table} to plinth_app, plinth_worker, plinth_reader`,
   ]),
   `do $$ declare _function regprocedure; begin

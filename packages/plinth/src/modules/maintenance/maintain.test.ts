@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Actor } from '#kernel/context.ts';
 import { archivedRows } from '#kernel/retention/archive.ts';
 import { ownerAccess } from '#kernel/retention/owner.ts';
 import { NIL, retentionPlace, twoYearsAgo } from '#kernel/retention/retention.fixture.ts';
@@ -70,17 +71,21 @@ describe('a run', () => {
     ]);
   });
 
-  test('is seen by operators; a tenant sees the sweeps of its own rows and no more', async () => {
+  test('is seen by operators and outside of tenants; a tenant sees the sweeps of its own rows and no more, whoever acts in it', async () => {
     await oldRows();
     await maintain(services(), { task: 'retention', kinds });
-    const seen = (tenantId: string, type: 'operator' | 'user', view: string) =>
-      plinth.transaction({ tenantId, actor: { type, id: 'x' } }, (tx) => tx.query(`select * from plinth.${view}`));
-    expect(await seen(tenantB, 'operator', 'maintenance_runs')).toHaveLength(1);
-    expect(await seen(tenantB, 'operator', 'archived_partitions')).toHaveLength(1);
-    expect(await seen(tenantB, 'user', 'maintenance_runs')).toEqual([]);
-    expect(await seen(tenantA, 'user', 'archived_partitions')).toEqual([]);
-    expect(await seen(tenantA, 'user', 'maintenance_steps')).toMatchObject([{ action: 'sweep', row_count: '25' }]);
-    expect(await seen(tenantB, 'user', 'maintenance_steps')).toEqual([]);
+    await admin.query(`insert into plinth_maintenance.reports (name, data) values ('webhooks', '{"of": "all tenants"}')`);
+    const seen = (tenantId: string | undefined, type: Actor['type'], from: string) =>
+      plinth.transaction({ tenantId, actor: { type, id: 'x' } }, (tx) => tx.query(`select * from ${from}`));
+    for (const view of ['plinth.maintenance_runs', 'plinth.archived_partitions', 'plinth.maintenance_reports']) {
+      expect(await seen(tenantB, 'operator', view), view).toHaveLength(1);
+      expect(await seen(undefined, 'service', view), view).toHaveLength(1);
+    }
+    const tables = ['plinth_maintenance.runs', 'plinth_maintenance.reports', 'plinth_kernel.retention_partitions'];
+    for (const from of ['plinth.maintenance_runs', 'plinth.archived_partitions', 'plinth.maintenance_reports', ...tables])
+      for (const type of ['user', 'api_key', 'service', 'system', 'portal'] as const) expect(await seen(tenantB, type, from), `${type} ${from}`).toEqual([]);
+    expect(await seen(tenantA, 'user', 'plinth.maintenance_steps')).toMatchObject([{ action: 'sweep', row_count: '25' }]);
+    expect(await seen(tenantB, 'user', 'plinth.maintenance_steps')).toEqual([]);
   });
 
   test('does what its dry run said, and the dry run does nothing', async () => {

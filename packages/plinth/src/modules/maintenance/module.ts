@@ -8,7 +8,11 @@ export default defineModule({
   summary: 'Partitions made ahead, rows that leave when their time is over, legal holds, and the daily, weekly and monthly tasks.',
   uses: ['audit', 'jobs'],
   tables: {
-    runs: { tenancy: 'global', keep: { for: '2 years', by: 'delete', column: 'started_at', where: `status in ('completed', 'failed', 'interrupted')` } },
+    runs: {
+      tenancy: 'global',
+      keep: { for: '2 years', by: 'delete', column: 'started_at', where: `status in ('completed', 'failed', 'interrupted')` },
+      operatorsOnly: true,
+    },
     steps: {
       tenancy: 'tenant',
       keep: { for: '1 years', by: 'delete', column: 'created_at' },
@@ -22,7 +26,7 @@ export default defineModule({
         data: `jsonb_build_object('kind', kind, 'rows', row_count, 'bytes', size_bytes, 'note', note, 'run_id', run_id)`,
       },
     },
-    reports: { tenancy: 'global', keep: { for: '2 years', by: 'delete', column: 'created_at' } },
+    reports: { tenancy: 'global', keep: { for: '2 years', by: 'delete', column: 'created_at' }, operatorsOnly: true },
   },
   permissions: {
     'maintenance.read': 'Sees retention policies, legal holds and what was removed; operators also see runs and reports',
