@@ -6,6 +6,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Transaction } from '#kernel/transaction.ts';
 import type { Consumer, JobDefinition, ThreadJobDefinition, WorkerRuntime, WorkServices } from '#kernel/work.ts';
+import { whileCompatible } from './compatible.ts';
 import { startConsumers } from './consumers.ts';
 import { definitionsOf } from './definitions.ts';
 import { startJobLoop } from './job-loop.ts';
@@ -88,7 +89,8 @@ export interface Worker {
 }
 
 /**
- * Starts the worker and returns at once; failures of the database are logged and outlived. Errors: kernel_consumer_taken; an Error for handlers of jobs
+ * Starts the worker and returns at once; failures of the database are logged and outlived, and so is one that a newer, incompatible version has migrated, on which
+ * it does nothing (kernel_schema_newer). Errors: kernel_consumer_taken; an Error for handlers of jobs
  * that are not valid, or two of one kind.
  *
  * @example
@@ -96,7 +98,7 @@ export interface Worker {
  * process.once('SIGTERM', () => void worker.stop().then(() => plinth.close()));
  */
 export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Modules>): Worker {
-  const plinth = options.plinth as unknown as Plinth<ModuleMap>;
+  const plinth = whileCompatible(options.plinth as unknown as Plinth<ModuleMap>);
   const limits = slotLimits(options.concurrency ?? 10);
   const name = options.name ?? `${hostname()}:${process.pid}`;
   const egress = options.services?.adapters?.egress ? undefined : createEgress();

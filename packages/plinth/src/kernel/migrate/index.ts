@@ -16,7 +16,7 @@ import { checksumsOf, installed, pendingOf, planOf, refuse, refuseDiverged, sour
 import type { ViewOutlook } from './repeatables.ts';
 import { applyRepeatables, refuseUsed, viewOutlook } from './repeatables.ts';
 
-export { assertMigrated, type MigrationPlan, type MigrationState, readPlan } from './plan.ts';
+export { assertMigrated, type MigrationPlan, type MigrationState, readPlan, refuseNewer } from './plan.ts';
 
 export interface MigrateOptions {
   /** URL of a role that may create roles and schemas (the database owner or a superuser). */

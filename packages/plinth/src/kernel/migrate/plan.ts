@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
+import type { Queryable } from '../database.ts';
 import { fail } from '../errors.ts';
 import type { AnyModule, ModuleMap } from '../module.ts';
 import { inOrder } from '../module.ts';
@@ -164,6 +165,21 @@ export async function assertMigrated(client: pg.ClientBase, modules: ModuleMap):
   refuse(plan);
   const pending = pendingOf(plan);
   if (pending[0]) throw fail('schema_older', { message: `${pending.length} migrations are pending, first ${named(pending[0])}` });
+}
+
+/**
+ * Refuses a database that was migrated by a newer, incompatible version, for processes that run while that happens: asks for breaking migrations only, of which
+ * there are few. The answer is a function because what is known here is read from files, once. Errors: kernel_schema_newer.
+ */
+export function refuseNewer(modules: ModuleMap): (tx: Queryable) => Promise<void> {
+  const source = sourceOf(modules);
+  const known = new Set(source.migrations.map((migration) => `${migration.module}/${migration.number}`));
+  const names = knownModules(source);
+  return async (tx) => {
+    const breaking = await tx.query<LedgerRow>('select module, number, name from plinth_kernel.migrations where breaking and module = any ($1)', [names]);
+    const newer = breaking.find((row) => !known.has(`${row.module}/${row.number}`));
+    if (newer) throw fail('schema_newer', { message: `The database holds ${named(newer)}, a breaking migration that this Plinth does not know` });
+  };
 }
 
 /** How the database compares with these modules. */
