@@ -115,6 +115,17 @@ describe('plinth start and plinth worker as a proper role', () => {
     expect(ms).toBeLessThan(stretched(5_000));
   });
 
+  test('worker answers whether it lives and is ready, and what it measured, and nothing else', { timeout }, async () => {
+    const running = startCommand(['worker'], { PLINTH_DATABASE_URL: database.serverUrl, PLINTH_WORKER_PORT: '0', PLINTH_LOG_LEVEL: 'warn' });
+    const [, origin = ''] = await running.line(/^Working; .* at (http:\/\/127\.0\.0\.1:\d+)$/);
+    const status = async (path: string) => (await fetch(`${origin}${path}`)).status;
+    expect([await status('/livez'), await status('/readyz'), await status('/api/v1/me'), await status('/console')]).toEqual([200, 200, 404, 404]);
+    const measured = async () => (await fetch(`${origin}/metrics`)).text();
+    await expect.poll(measured).toMatch(/plinth_transactions_total\{[^}]*plinth_role="plinth_worker"/);
+    expect(await measured()).toMatch(/^plinth_jobs_slots\{?.* 10/m);
+    expect((await running.stop('SIGTERM')).code).toBe(0);
+  });
+
   test('worker logs the egress policy that is in force', { timeout }, async () => {
     const running = startCommand(['worker'], { PLINTH_DATABASE_URL: database.serverUrl, PLINTH_EGRESS_ALLOW_CIDRS: '10.20.0.0/16' });
     const [line] = await running.line(/^.*egress policy in force.*$/);

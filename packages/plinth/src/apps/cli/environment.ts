@@ -19,6 +19,8 @@ export interface Environment {
   modulesFile: string | undefined;
   port: number;
   host: string;
+  /** Where `plinth worker` answers /livez, /readyz and /metrics; undefined: nowhere. */
+  workerPort: number | undefined;
   adminKey: string | undefined;
   masterKey: string | undefined;
   /** Master keys that are being replaced, with commas between. */
@@ -46,10 +48,10 @@ export interface Environment {
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent' | undefined;
 }
 
-const portOf = (text: string | undefined): number => {
-  if (text === undefined || text === '') return 4400;
+const portOf = (name: string, text: string | undefined): number | undefined => {
+  if (text === undefined) return undefined;
   const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new SettingFault(`PLINTH_PORT is ${JSON.stringify(text)}: give a number from 0 to 65535.`);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new SettingFault(`${name} is ${JSON.stringify(text)}: give a number from 0 to 65535.`);
   return port;
 };
 
@@ -129,8 +131,9 @@ export function readEnvironment(env: Record<string, string | undefined> = proces
     maintenanceUrl: text('PLINTH_MAINTENANCE_URL'),
     dataDir: resolve(text('PLINTH_DATA_DIR') ?? '.plinth'),
     modulesFile: text('PLINTH_MODULES'),
-    port: portOf(text('PLINTH_PORT')),
+    port: portOf('PLINTH_PORT', text('PLINTH_PORT')) ?? 4400,
     host: text('PLINTH_HOST') ?? '127.0.0.1',
+    workerPort: portOf('PLINTH_WORKER_PORT', text('PLINTH_WORKER_PORT')),
     adminKey: text('PLINTH_ADMIN_KEY'),
     masterKey: text('PLINTH_MASTER_KEY'),
     masterKeysOld: listOf(text('PLINTH_MASTER_KEY_OLD')),

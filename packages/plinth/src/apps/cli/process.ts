@@ -4,7 +4,7 @@ import { openHintBus } from '#adapters/bus/hints.ts';
 import { createEgress } from '#adapters/http/egress.ts';
 import { diskStorage } from '#adapters/storage/disk.ts';
 import type { Serving } from '#apps/server/index.ts';
-import { createHandler, createServices, prometheusMetrics, serve } from '#apps/server/index.ts';
+import { createHandler, createOperations, createServices, prometheusMetrics, serve } from '#apps/server/index.ts';
 import type { RelayOptions } from '#apps/worker/index.ts';
 import { startWorker } from '#apps/worker/index.ts';
 import type { ModuleMap } from '#kernel/module.ts';
@@ -31,6 +31,7 @@ export interface RunOptions {
 
 export interface RunningParts {
   plinth: Plinth<ModuleMap>;
+  /** Of a worker: /livez, /readyz and /metrics, where PLINTH_WORKER_PORT asks for them. */
   serving: Serving | undefined;
   services: WorkServices;
   /** Stops taking work, waits a little for what runs, closes the connections. At most about 4 s. */
@@ -49,6 +50,13 @@ const relayOf = ({ relay, natsUrl, redisUrl }: Environment): { relay?: RelayOpti
 
 /** What is left of a stop of about 4 s for transactions whose callers are gone by then: a statement may wait for a lock for half a minute. */
 const LAST_GRACE_MS = 500;
+
+/** What keeps a worker alive and watches it asks; before the worker is started, so that its metrics are heard. */
+async function serveOperations({ host, workerPort }: Environment, plinth: Plinth<ModuleMap>, services: WorkServices): Promise<Serving | undefined> {
+  if (workerPort === undefined) return undefined;
+  const metrics = prometheusMetrics({ pool: plinth.pool });
+  return serve({ fetch: createOperations({ plinth, services, metrics }), port: workerPort, host, tries: 0, graceMs: 500 });
+}
 
 /** Server, worker or both in this process, over one pool. */
 export async function runParts(options: RunOptions): Promise<RunningParts> {
@@ -86,9 +94,10 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
         ...(options.consoleDirectory ? { console: { directory: options.consoleDirectory } } : {}),
       })
     : undefined;
+  const { host, port } = environment;
   const serving = handler
-    ? await serve({ fetch: handler, upgrade: handler.upgrade, port: environment.port, host: environment.host, graceMs: 2_000 })
-    : undefined;
+    ? await serve({ fetch: handler, upgrade: handler.upgrade, port, host, graceMs: 2_000 })
+    : await serveOperations(environment, plinth, services);
   const worker = options.parts.includes('worker') ? startWorker({ plinth, services, ...relayOf(environment) }) : undefined;
   return {
     plinth,

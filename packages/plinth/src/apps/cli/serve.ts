@@ -49,10 +49,10 @@ async function serveParts(environment: Environment, parts: readonly ('server' | 
   const running = await runParts({ environment, modules, serverUrl, maintenanceUrl, parts, consoleDirectory });
   try {
     const { serving } = running;
-    if (serving) {
+    if (serves && serving) {
       say(`Serving on ${serving.origin}${serving.taken ? `, because port ${serving.taken} is taken` : ''}`);
       say(dim(`  ${consoleNote(environment, consoleDirectory, serving.origin)}`));
-    } else say('Working');
+    } else say(serving ? `Working; /livez, /readyz and /metrics at ${serving.origin}` : 'Working');
     await stopped;
   } finally {
     await running.stop();

@@ -1,12 +1,8 @@
 import { Hono } from 'hono';
-import { runInContext } from '#kernel/context.ts';
-import type { PlinthError } from '#kernel/errors.ts';
-import { fail, toPlinthError } from '#kernel/errors.ts';
 import type { ModuleMap } from '#kernel/module.ts';
-import { measured } from '#kernel/telemetry.ts';
-import { finish, problem } from './answer.ts';
-import type { Exchange, Host, Server } from './host.ts';
-import { createHost, isSecure } from './host.ts';
+import { answer, tellFailures } from './exchange.ts';
+import type { Host, Server } from './host.ts';
+import { createHost } from './host.ts';
 import { mountApi } from './mount-api.ts';
 import { mountCloudEvents } from './mount-cloud-events.ts';
 import { mountConsole } from './mount-console.ts';
@@ -21,7 +17,6 @@ import type { ServerOptions } from './options.ts';
 import type { Upgrade } from './realtime-upgrade.ts';
 import { createUpgrade } from './realtime-upgrade.ts';
 import type { Peer } from './traffic.ts';
-import { readTraffic } from './traffic.ts';
 
 /** Answers requests; mounts wherever a fetch handler does. */
 export interface Handler {
@@ -61,46 +56,7 @@ export function createHandler<Modules extends ModuleMap>(options: ServerOptions<
   mountPortal(app, host);
   mountStreams(app, host);
   mountApi(app, host);
-  app.notFound((c) => problem(told(host, fail('unknown_route', { message: `There is no address ${c.req.path.slice(0, 200)}` })), c.env.traffic.correlationId));
-  app.onError((error, c) => problem(told(host, error), c.env.traffic.correlationId));
+  tellFailures(app, host);
   const handler = (request: Request, peer: Peer = {}): Promise<Response> => answer(host, app, request, peer);
   return Object.assign(handler, { settle: () => host.calls.authenticator.settle(), upgrade: createUpgrade(host), endStreams: () => endStreams(host) });
-}
-
-/** Logs what the caller is not told. */
-function told(host: Host, error: unknown): PlinthError {
-  const known = toPlinthError(error);
-  if (known.status >= 500) host.log.error({ error, code: known.code }, 'a request failed');
-  return known;
-}
-
-async function answer(host: Host, app: Server, request: Request, peer: Peer): Promise<Response> {
-  const { traffic, fault } = readTraffic(request, peer, host.trustProxy, host.plinth.newId);
-  const context = { actor: { type: 'system' as const, id: 'http' }, correlationId: traffic.correlationId, requestId: traffic.requestId };
-  const facts = { 'plinth.correlation_id': traffic.correlationId };
-  return runInContext(context, () =>
-    measured({ kind: 'http', labels: { 'http.request.method': methodLabel(request.method), 'http.route': 'none' }, facts }, async (note) => {
-      const exchange: Exchange = { traffic, note, signal: AbortSignal.timeout(host.requestMs) };
-      const response = fault ? problem(told(host, fault), traffic.correlationId) : await inTime(host, exchange, async () => app.fetch(request, exchange));
-      note({ 'http.response.status_code': String(response.status) });
-      return finish(response, traffic, isSecure(host, request));
-    }),
-  );
-}
-
-const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
-/** A caller may invent methods; a metric must not have as many series. */
-const methodLabel = (method: string): string => (METHODS.has(method) ? method : 'other');
-
-/** The answer, or 504 when there is none in time: a body that never ends must not hold its place for ever. */
-async function inTime(host: Host, exchange: Exchange, run: () => Promise<Response>): Promise<Response> {
-  const { promise, resolve } = Promise.withResolvers<Response>();
-  const late = (): void =>
-    resolve(problem(told(host, fail('timeout', { message: `The request took longer than ${host.requestMs} ms` })), exchange.traffic.correlationId));
-  exchange.signal.addEventListener('abort', late, { once: true });
-  try {
-    return await Promise.race([run(), promise]);
-  } finally {
-    exchange.signal.removeEventListener('abort', late);
-  }
 }

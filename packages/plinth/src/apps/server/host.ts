@@ -91,7 +91,7 @@ export function createHost(options: ServerOptions): Host {
 }
 
 /** True when the caller speaks TLS, to this process or to the trusted proxy in front of it. */
-export const isSecure = (host: Host, request: Request): boolean =>
+export const isSecure = (host: Pick<Host, 'trustProxy'>, request: Request): boolean =>
   request.url.startsWith('https:') || (host.trustProxy && request.headers.get('x-forwarded-proto')?.split(',')[0]?.trim() === 'https');
 
 /** A route for one method; every other method on its address is answered with 405 and the way out. */

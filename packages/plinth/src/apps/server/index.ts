@@ -8,6 +8,7 @@ export { createLoginLink, ensureAdminKey } from './admin.ts';
 export type { Handler } from './handler.ts';
 export { createHandler } from './handler.ts';
 export type { JwtOptions } from './jwt.ts';
+export { createOperations } from './operations.ts';
 export type { AuthOptions, ServerOptions } from './options.ts';
 export type { Readiness } from './ready.ts';
 export { readiness } from './ready.ts';

@@ -7,7 +7,7 @@ import { observeQueues } from './queue-metrics.ts';
 import { readiness } from './ready.ts';
 
 /** What whoever keeps the process alive asks. */
-export function mountOperations(app: Server, host: Host): void {
+export function mountOperations(app: Server, host: Pick<Host, 'plinth' | 'log' | 'options'>): void {
   only(app, 'GET', '/livez', () => json({ alive: true }));
   only(app, 'GET', '/readyz', async () => {
     const state = await readiness(host.plinth, host.options.tiers ?? {});
