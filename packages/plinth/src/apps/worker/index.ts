@@ -18,6 +18,7 @@ import { withMiddleware } from './middleware.ts';
 import { refuseTaken, startOwnConsumers } from './own-consumers.ts';
 import type { RelayOptions } from './relay.ts';
 import { startRelay } from './relay.ts';
+import { holdTime } from './run-job.ts';
 import type { Concurrency } from './scaler.ts';
 import { slotLimits, startScaler } from './scaler.ts';
 import { createThreadPool } from './thread-pool.ts';
@@ -104,7 +105,8 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
   const egress = options.services?.adapters?.egress ? undefined : createEgress();
   const services = completed(options.services, plinth, egress ? { egress } : {});
   const stopMs = options.stopMs ?? 1_000;
-  const threads = createThreadPool({ most: options.threads, stopMs });
+  // A job that waits for a thread has not begun: its time limit is for what it does.
+  const threads = createThreadPool({ most: options.threads, stopMs, onWait: holdTime });
   const definitions = withMiddleware(
     definitionsOf(plinth.modules, services.enabled, (options.handlers ?? {}) as Record<string, JobDefinition | ThreadJobDefinition>, threads.run),
     (options.middleware ?? []) as readonly JobMiddleware[],

@@ -148,7 +148,10 @@ function attemptJournal(plinth: Plinth<ModuleMap>, job: ClaimedJob, lines: Lines
     },
     progress(percent, note) {
       progress ??= throttled(report);
-      return progress.report(percent, note);
+      const told = progress.report(percent, note);
+      // Whoever waits for it hears of a refusal; one that a handler did not wait for must not end the process.
+      told.catch(() => {});
+      return told;
     },
     async close() {
       const told = Promise.all([progress?.close(), count > 0 ? lines.flush() : undefined]);

@@ -7,6 +7,7 @@ import type { JobDefinition, JobRun, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
 import { addsToBatch, cleanText, JobFailure, SYSTEM_TENANT, storable } from '#modules/jobs';
 import { isDelay, snoozeMs } from './delay.ts';
+import { describeError } from './describe-error.ts';
 import type { AttemptJournal, Journal } from './journal.ts';
 import type { StopReason } from './stop-reason.ts';
 
@@ -19,7 +20,7 @@ export class RunningJob {
   watched = false;
   /** When it began and when it runs out of time, by performance.now(). */
   readonly startedMs: number;
-  readonly endsMs: number;
+  endsMs: number;
   #controller: AbortController | undefined;
   #reason: StopReason | undefined;
   #listener: ((reason: StopReason) => void) | undefined;
@@ -28,6 +29,15 @@ export class RunningJob {
     this.job = job;
     this.startedMs = performance.now();
     this.endsMs = this.startedMs + timeoutMs;
+  }
+
+  /** Its time limit stands still until what is returned is called. */
+  holdTime(): () => void {
+    const leftMs = this.endsMs - performance.now();
+    this.endsMs = Number.POSITIVE_INFINITY;
+    return () => {
+      this.endsMs = performance.now() + leftMs;
+    };
   }
 
   /** Aborts its signal; only the first reason counts. */
@@ -103,7 +113,7 @@ export function runJob(deps: RunDeps, running: RunningJob, definition: JobDefini
     };
     const fail = (error: unknown): void => {
       if (over) return;
-      span.recordException(error instanceof Error ? error : String(error));
+      span.recordException(error instanceof Error ? error : describeError(error));
       span.setStatus({ code: SpanStatusCode.ERROR });
       // A handler that throws after its completion was committed has completed.
       end(running.settled ? undefined : failureOf(error, stopped));
@@ -117,6 +127,9 @@ export function runJob(deps: RunDeps, running: RunningJob, definition: JobDefini
     }, fail);
   });
 }
+
+/** Of a run that a handler was given: see RunningJob. */
+export const holdTime = (run: JobRun): (() => void) => AttemptRun.holdTime(run);
 
 /** A handler that is no async function may return what is no promise, or throw at once. */
 function started(definition: JobDefinition, run: JobRun): Promise<unknown> {
@@ -213,6 +226,10 @@ class AttemptRun implements JobRun {
     return (this.#journal ??= this.#deps.journal.of(this.#running.job));
   }
 
+  static holdTime(run: JobRun): () => void {
+    return #running in run ? run.#running.holdTime() : () => {};
+  }
+
   static asked(run: AttemptRun): Outcome | undefined {
     return run.#snoozeMs === undefined ? undefined : { outcome: 'snoozed', delay_ms: run.#snoozeMs };
   }
@@ -239,13 +256,7 @@ function failureOf(error: unknown, stopped: StopReason | undefined): Outcome | u
     : { ...base, error: describe(error, `; retryAfterMs was ${retryAfterMs}: the usual wait instead`) };
 }
 
-/** Name and message, and that of what caused it; never a stack, which would show paths to every reader of the job. */
-function describe(error: unknown, remark = ''): string {
-  const one = (thrown: unknown): string =>
-    thrown instanceof Error ? (thrown.name === 'Error' ? thrown.message : `${thrown.name}: ${thrown.message}`) : String(thrown);
-  const cause = error instanceof Error && error.cause !== undefined ? ` (${one(error.cause)})` : '';
-  return cleanText(`${one(error)}${cause}${remark}`.slice(0, LONGEST_ERROR)) || 'failed without a message';
-}
+const describe = (error: unknown, remark = ''): string => cleanText(`${describeError(error)}${remark}`.slice(0, LONGEST_ERROR)) || 'failed without a message';
 
 /** The result as it is stored, with U+FFFD for what text of the database cannot hold; in place of one that is no JSON or too large, a note: the work is done, it must not run again for that. */
 function storedResult(result: unknown): unknown {

@@ -8,6 +8,8 @@ const spin = (ms: number): void => {
 };
 
 let snoozed = false;
+/** A run that is over, kept by a handler that did not wait for all that it began. */
+let earlier: ThreadRun | undefined;
 
 // biome-ignore lint/style/noDefaultExport: a thread calls the default export of its module
 export default async function work(run: ThreadRun): Promise<unknown> {
@@ -19,6 +21,7 @@ export default async function work(run: ThreadRun): Promise<unknown> {
     setTimeout(() => {
       throw new Error('nobody caught it');
     }, 1);
+  if (what === 'throw what is no error') throw Object.create(null);
   if (what === 'fail') throw Object.assign(new Error('hopeless', { cause: new Error('root') }), { name: 'JobFailure', final: true });
   if (what === 'odd result') return { n: 1n };
   if (what === 'throw elsewhere') await new Promise(() => {});
@@ -30,6 +33,12 @@ export default async function work(run: ThreadRun): Promise<unknown> {
     run.log('waits');
     await new Promise((_, reject) => run.signal.addEventListener('abort', () => reject(run.signal.reason)));
   }
+  if (what === 'speak for another') {
+    earlier?.log('of an earlier job');
+    earlier?.snooze(60_000);
+    return { refused: await earlier?.progress(99, 'of an earlier job').catch((error: Error) => error.message) };
+  }
+  earlier = run;
   run.log('in a thread', { what });
   await run.progress(50, 'half');
   return { what, thread: threadId > 0, attempt: run.attempt, tenantId: run.tenantId };

@@ -2,6 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import type { ThreadRun } from '#kernel/work.ts';
 import { snoozeMs } from './delay.ts';
+import { messageOf } from './describe-error.ts';
 import type { FromThread, ThreadError, ThreadJob, ToThread } from './thread-messages.ts';
 
 const port = parentPort;
@@ -17,12 +18,12 @@ function text(value: unknown): string | undefined {
 }
 
 function errorOf(error: unknown): ThreadError {
-  if (!(error instanceof Error)) return { name: 'Error', message: String(error) };
+  if (!(error instanceof Error)) return { name: 'Error', message: messageOf(error) };
   const { final, retryAfterMs, cause } = error as Error & { final?: unknown; retryAfterMs?: unknown };
   return {
-    name: error.name,
-    message: error.message,
-    cause: cause instanceof Error ? cause.message : cause === undefined ? undefined : String(cause),
+    name: messageOf(error.name),
+    message: messageOf(error),
+    cause: cause === undefined ? undefined : messageOf(cause),
     ...(typeof final === 'boolean' ? { final } : {}),
     ...(typeof retryAfterMs === 'number' ? { retryAfterMs } : {}),
   };
@@ -32,29 +33,47 @@ let controller = new AbortController();
 let calls = 0;
 const waiting = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
 
+/** The main thread takes what is said for that of the job that it has sent last, which may be of another tenant than what an earlier one left behind. */
+let current: ThreadJob | undefined;
+
 function runOf(job: ThreadJob): ThreadRun {
+  const sendIfCurrent = (message: FromThread): void => {
+    if (current === job) send(message);
+  };
   return {
     ...job,
     signal: controller.signal,
-    log: (message, fields) => send({ type: 'log', message: String(message), fields: fields === undefined ? undefined : text(fields) }),
-    progress: (percent, note) =>
-      new Promise((resolve, reject) => {
+    log: (message, fields) => sendIfCurrent({ type: 'log', message: String(message), fields: fields === undefined ? undefined : text(fields) }),
+    progress(percent, note) {
+      const told = new Promise<void>((resolve, reject) => {
+        if (current !== job) throw new Error('The attempt is over: nothing more is told of it');
         calls += 1;
         waiting.set(calls, { resolve, reject });
         send({ type: 'progress', call: calls, percent, note });
-      }),
-    snooze: (delayMs) => send({ type: 'snooze', delayMs: snoozeMs(delayMs) }),
+      });
+      // As in the main thread: a handler need not wait for it.
+      told.catch(() => {});
+      return told;
+    },
+    snooze: (delayMs) => sendIfCurrent({ type: 'snooze', delayMs: snoozeMs(delayMs) }),
   };
 }
 
 async function run(module: string, job: ThreadJob): Promise<void> {
   controller = new AbortController();
+  current = job;
+  const end = await outcomeOf(module, job);
+  current = undefined;
+  send(end);
+}
+
+async function outcomeOf(module: string, job: ThreadJob): Promise<FromThread> {
   try {
     const { default: handler } = (await import(module)) as { default?: unknown };
     if (typeof handler !== 'function') throw new TypeError(`the default export of ${module.split('/').at(-1)} is no function`);
-    send({ type: 'done', result: text(await handler(runOf(job))) });
+    return { type: 'done', result: text(await handler(runOf(job))) };
   } catch (error) {
-    send({ type: 'failed', error: errorOf(error) });
+    return { type: 'failed', error: errorOf(error) };
   }
 }
 

@@ -47,8 +47,17 @@ test('result, lines, progress and failure cross over', async () => {
     error: 'JobFailure: hopeless (root)',
     attempts: 1,
   });
+  expect(await ended(await enqueue({ do: 'throw what is no error' }))).toMatchObject({ status: 'failed', error: '{}' });
   expect(await ended(await enqueue({ do: 'odd result' }))).toMatchObject({ status: 'completed', result: { omitted: expect.stringContaining('not JSON') } });
   expect(await ended(await enqueue({ do: 'snooze' }, database.tenantA, 3))).toMatchObject({ status: 'completed', attempts: 1 });
+});
+
+test('what a job left behind in the thread does not speak for the next one', async () => {
+  start();
+  await ended(await enqueue({ do: 'work' }, database.tenantA));
+  const id = await enqueue({ do: 'speak for another' }, database.tenantB);
+  expect(await ended(id)).toMatchObject({ status: 'completed', progress_note: null, result: { refused: expect.stringContaining('The attempt is over') } });
+  expect((await database.admin.query('select message from plinth.job_logs where job_id = $1', [id])).rows).toEqual([]);
 });
 
 test('a handler that computes for longer than the lease keeps its job', async () => {
@@ -93,6 +102,12 @@ test('finish writes in the main thread, with the job, and more jobs than threads
   const ids = await Promise.all([1, 2, 3, 4, 5].map((n) => enqueue({ do: 'spin', ms: 20, n })));
   for (const id of ids) expect(await ended(id)).toMatchObject({ status: 'completed', result: { what: 'spin', thread: true } });
   expect((await database.admin.query(`select 1 from plinth.audit_logs where action = 'thread.finished'`)).rowCount).toBe(5);
+});
+
+test('the time limit of a job begins when it has a thread', async () => {
+  start({ timeoutMs: 4_000 });
+  const ids = await Promise.all([1, 2, 3, 4].map(() => enqueue({ do: 'spin', ms: 1_500 })));
+  for (const id of ids) expect(await ended(id)).toMatchObject({ error: null, status: 'completed', attempts: 1 });
 });
 
 test('the test kit runs the module in its own thread', async () => {

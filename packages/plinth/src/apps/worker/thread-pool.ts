@@ -23,6 +23,8 @@ export interface ThreadPoolOptions {
   stopMs: number;
   /** A thread without work is ended after so long, ms. Default 30,000. */
   idleMs?: number;
+  /** A job begins to wait for a thread; what is returned is called when it does so no longer. */
+  onWait?: (run: JobRun) => () => void;
 }
 
 interface Thread {
@@ -44,13 +46,13 @@ interface Pool {
 }
 
 export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
-  const { most = Math.max(1, availableParallelism() - 1), stopMs, idleMs = 30_000 } = options;
+  const { most = Math.max(1, availableParallelism() - 1), stopMs, idleMs = 30_000, onWait = () => () => {} } = options;
   const pool: Pool = { threads: new Set(), free: [], queue: [] };
   return {
     async run(module, run) {
       const { signal } = run;
       signal.throwIfAborted();
-      const thread = await acquire(pool, most, signal);
+      const thread = await waiting(onWait(run), acquire(pool, most, signal));
       clearTimeout(thread.idle);
       thread.worker.ref();
       let stuck: NodeJS.Timeout | undefined;
@@ -110,6 +112,14 @@ function forget(pool: Pool, thread: Thread, error: Error): void {
 function end(pool: Pool, thread: Thread, error: Error): void {
   forget(pool, thread, error);
   void thread.worker.terminate();
+}
+
+async function waiting(over: () => void, thread: Promise<Thread> | Thread): Promise<Thread> {
+  try {
+    return await thread;
+  } finally {
+    over();
+  }
 }
 
 function acquire(pool: Pool, most: number, signal: AbortSignal): Promise<Thread> | Thread {

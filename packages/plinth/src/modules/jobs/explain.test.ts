@@ -109,6 +109,28 @@ describe('a job waits because', () => {
     expect(told.expected_at).toBe(told.obstacles[0]?.until);
   });
 
+  test('under a rate those before it go first, at its pace', async () => {
+    await limits.set(jobs.a, { per: 'tenant', rate: 1, period: '1 hour' });
+    await limits.fill(jobs.a, 1);
+    await jobs.claim(5);
+    await limits.fill(jobs.a, 2);
+    const told = await explain(await jobs.enqueue(jobs.a, 'k'));
+    expect(told).toMatchObject({ ahead: 2, obstacles: [{ cause: 'rate' }] });
+    expect(new Date(told.expected_at ?? 0).getTime() - new Date(told.obstacles[0]?.until ?? 0).getTime()).toBe(2 * 3_600_000);
+  });
+
+  test('both halves of a limit hold it', async () => {
+    await limits.set(jobs.a, { per: 'tenant', maxRunning: 1, rate: 1, period: '1 hour' });
+    await limits.fill(jobs.a, 1);
+    await jobs.claim(5);
+    const told = await explain(await jobs.enqueue(jobs.a, 'k'));
+    expect(told.obstacles.map(({ cause, until }) => [cause, until !== undefined])).toEqual([
+      ['cap', false],
+      ['rate', true],
+    ]);
+    expect(told.expected_at).toBeUndefined();
+  });
+
   test('no worker handles its kind, or none is alive', async () => {
     expect((await explain(await jobs.enqueue(jobs.a, 'unheard of'))).obstacles).toMatchObject([
       { cause: 'no_worker', sentence: 'No worker has ever announced a handler for unheard of.' },
@@ -132,6 +154,23 @@ describe('a job waits because', () => {
     ]);
     await jobs.falls('y#1');
     expect((await explain(id)).obstacles).toMatchObject([{ cause: 'no_worker', sentence: 'No worker that is alive has a handler for k.' }]);
+  });
+
+  test('those that are alive claim for another tenant alone', async () => {
+    await jobs.falls('w');
+    await jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query(`select plinth_jobs.beat('w')`));
+    expect((await explain(await jobs.enqueue(jobs.a, 'k'))).obstacles).toMatchObject([{ cause: 'no_worker', sentence: 'No worker is alive.' }]);
+    await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query(`select plinth_jobs.beat('w')`));
+    expect(await causes(await jobs.enqueue(jobs.a, 'k'))).toEqual([]);
+  });
+
+  test('its deadline comes before what holds it ends', async () => {
+    const id = await jobs.enqueue(jobs.a, 'k', {}, { queue: 'mail', deadline: new Date(Date.now() + 60_000) });
+    await caller({ tenantId: jobs.a }).pauses.pause({ reason: 'server down', queue: 'mail', for_ms: 3_600_000 });
+    const told = await explain(id);
+    expect(told.sentence).toBe('Its deadline comes before what holds it ends: it will fail unrun.');
+    expect(told.obstacles.map((obstacle) => obstacle.cause)).toEqual(['deadline', 'paused']);
+    expect(told.expected_at).toBeUndefined();
   });
 
   test('its deadline has passed, or comes before its time', async () => {
@@ -178,6 +217,14 @@ test('a job that runs or is over is told of as well; those of others are not fou
   expect(told).toMatchObject({ status: 'completed', sentence: 'It has completed.' });
   expect(told.ahead).toBeUndefined();
   expect(await errorCode(jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query('select plinth.explain_job($1)', [id])))).toBe('jobs_job_not_found');
+});
+
+test('a job that was taken by UPDATE is said to be in the hands of who took it', async () => {
+  const id = await jobs.enqueue(jobs.a, 'k');
+  await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query(`update plinth.background_jobs set status = 'processing' where id = $1`, [id]));
+  const told = await explain(id);
+  expect(told.sentence).toBe('A program took it by UPDATE of plinth.background_jobs, which has to end it: it is never taken back.');
+  expect(told.worker).toBeUndefined();
 });
 
 describe('depths', () => {

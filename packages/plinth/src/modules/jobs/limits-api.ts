@@ -88,7 +88,10 @@ const explanation = z.object({
   ),
   ahead: z.number().optional().meta({ description: 'Jobs before it in its lane, counted to 1,000' }),
   ahead_capped: z.boolean().optional(),
-  expected_at: z.string().optional().meta({ description: 'When it will start, where that is known' }),
+  expected_at: z
+    .string()
+    .optional()
+    .meta({ description: 'The earliest moment at which it can start, where that is known; jobs of other lanes under the same limit may come first' }),
   attempts: z.number(),
   run_at: z.string().optional(),
   deadline: z.string().optional(),

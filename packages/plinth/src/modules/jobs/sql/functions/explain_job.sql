@@ -9,6 +9,7 @@ declare
   _obstacles jsonb;
   _until timestamptz;
   _open boolean;
+  _paced boolean;
   _ahead integer;
   _beat_at timestamptz;
   _lease_ends_at timestamptz;
@@ -20,20 +21,28 @@ begin
       hint = 'Check the id and the tenant. A job whose unique key was taken was not written: the one that holds the key is in plinth.background_jobs.';
   end if;
   if _job.status in ('scheduled', 'pending') then
-    select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('cause', o.cause, 'sentence', o.sentence, 'until', o.until, 'detail', o.detail)) order by o.n), '[]'), max(o.until), bool_or(o.until is null)
-    into _obstacles, _until, _open from (select b.*, row_number() over () as n from plinth_jobs.job_obstacles(_job) b) o;
     if _job.status = 'pending' then
       select count(*) into _ahead from (
         select from plinth_jobs.jobs_ready r
         where r.queue = _job.queue and r.priority = _job.priority and r.tenant_id = _tenant and r.concurrency_key = _job.concurrency_key and r.seq < _job.seq
         order by r.queue, r.priority, r.tenant_id, r.concurrency_key, r.seq limit _most + 1) a;
     end if;
+    -- Under a rate those before it start one after the other, at its pace.
+    select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('cause', o.cause, 'sentence', o.sentence, 'until', o.until, 'detail', o.detail)) order by o.n), '[]'),
+      max(o.until + case when o.cause = 'rate' then coalesce(_ahead, 0) * (o.detail ->> 'seconds_between_starts')::double precision else 0 end * interval '1 second'),
+      bool_or(o.until is null), bool_or(o.cause = 'rate')
+    into _obstacles, _until, _open, _paced from (select b.*, row_number() over () as n from plinth_jobs.job_obstacles(_job) b) o;
+    if not _open and _job.deadline < _until then
+      _open := true;
+      _obstacles := jsonb_build_object('cause', 'deadline', 'sentence', 'Its deadline comes before what holds it ends: it will fail unrun.', 'detail', jsonb_build_object('deadline', _job.deadline)) || _obstacles;
+    end if;
     _sentence := coalesce(_obstacles -> 0 ->> 'sentence',
       case when _ahead > 0 then format('Nothing holds it: %s of its lane come before it.', case when _ahead > _most then 'more than ' || _most || ' jobs' when _ahead = 1 then '1 job' else _ahead || ' jobs' end)
-        else 'Nothing holds it: the next free worker takes it.' end);
+        else 'Nothing holds it: it runs when a worker is free and its lane has its turn.' end);
   elsif _job.status = 'processing' then
     select w.beat_at, w.beat_at + w.lease into _beat_at, _lease_ends_at from plinth_jobs.workers w where w.id = _job.worker;
-    _sentence := case when _job.cancel_requested_at is not null then 'It runs and was told to stop.' when _lease_ends_at >= clock_timestamp() then 'It runs.'
+    _sentence := case when _job.cancel_requested_at is not null then 'It runs and was told to stop.'
+      when _job.worker is null then 'A program took it by UPDATE of plinth.background_jobs, which has to end it: it is never taken back.' when _lease_ends_at >= clock_timestamp() then 'It runs.'
       else 'It runs on a worker that gives no sign of life; when that is noticed, it is taken back.' end;
   elsif _job.status = 'failed' and _job.linked then
     select format('It failed with job %s, which it depends on; plinth.retry_job runs that one again, and with p_with_dependents this one after it.', d.id) into _sentence
@@ -47,12 +56,12 @@ begin
   return jsonb_strip_nulls(jsonb_build_object(
     'id', _job.id, 'status', _job.status, 'sentence', _sentence, 'obstacles', coalesce(_obstacles, '[]'),
     'ahead', case when _ahead is not null then least(_ahead, _most) end, 'ahead_capped', case when _ahead is not null then _ahead > _most end,
-    -- Known when all that holds it ends by the clock and nothing is in front of it.
-    'expected_at', case when _open is false and coalesce(_ahead, 0) = 0 then _until end,
+    -- Known when all that holds it ends by the clock, and nothing is in front of it but what a rate lets go at its pace.
+    'expected_at', case when _open is false and (coalesce(_ahead, 0) = 0 or (_paced and _ahead <= _most)) then _until end,
     'attempts', _job.attempts, 'run_at', case when _job.run_at < 'infinity' then _job.run_at end, 'deadline', _job.deadline, 'unique_key', _job.unique_key, 'error', _job.error,
     'started_at', case when _job.status = 'processing' then _job.started_at end, 'finished_at', _job.finished_at,
-    'worker', case when _job.status = 'processing' then jsonb_build_object('name', split_part(_job.worker, '#', 1), 'beat_at', _beat_at, 'lease_ends_at', _lease_ends_at) end));
+    'worker', case when _job.status = 'processing' and _job.worker is not null then jsonb_build_object('name', split_part(_job.worker, '#', 1), 'beat_at', _beat_at, 'lease_ends_at', _lease_ends_at) end));
 end
 $$;
 comment on function plinth.explain_job(uuid) is
-  'Why a job of the tenant does not run: {status, sentence, obstacles: [{cause: deadline | dependency | scheduled | backoff | paused | cap | rate | no_worker, sentence, until, detail}], ahead (jobs before it in its lane, counted to 1,000), expected_at where it is known}. Errors: jobs_job_not_found, kernel_tenant_required.';
+  'Why a job of the tenant does not run: {status, sentence, obstacles: [{cause: deadline | dependency | scheduled | backoff | paused | cap | rate | no_worker, sentence, until, detail}], ahead (jobs before it in its lane, counted to 1,000), expected_at: the earliest moment at which it can start, where that is known; jobs of other lanes under the same limit may come first}. Errors: jobs_job_not_found, kernel_tenant_required.';

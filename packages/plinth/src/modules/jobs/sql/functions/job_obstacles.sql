@@ -1,6 +1,9 @@
 create or replace function plinth_jobs.job_obstacles(p_job plinth_jobs.jobs) returns table (cause text, sentence text, until timestamptz, detail jsonb)
 language plpgsql stable security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
+declare
+  _workers record;
+  _announced_at timestamptz;
 begin
   if p_job.deadline < clock_timestamp() then
     return query select 'deadline', 'Its deadline has passed: the worker that takes it fails it unrun.', null::timestamptz, jsonb_build_object('deadline', p_job.deadline);
@@ -33,25 +36,28 @@ begin
     and (p.queue is null or p.queue = p_job.queue) and (p.kind is null or p.kind = p_job.kind) and (p.concurrency_key is null or p.concurrency_key = p_job.concurrency_key)
   order by p.created_at;
   return query
-  select case when s.running >= s.max_running then 'cap' else 'rate' end,
-    case when s.running >= s.max_running then format('%s of %s jobs run that may run at once for %s.', s.running, s.max_running, n.name)
-      else format('As many jobs have started as may for %s.', n.name) end,
-    case when s.running >= s.max_running then null else s.next_at end,
+  select o.cause, o.sentence, o.until,
     jsonb_build_object('limit_id', s.limit_id, 'per', s.per, 'queue', nullif(s.queue, ''), 'running', s.running, 'max_running', s.max_running, 'seconds_between_starts', s.every, 'burst', s.burst)
   from plinth_jobs.scope_rooms(array[p_job.queue]::text[], array[p_job.tenant_id], array[p_job.concurrency_key]::text[]) s
   cross join lateral (
     select case s.per when 'queue' then 'all tenants' when 'tenant' then 'the tenant' else 'key ' || p_job.concurrency_key end || case when s.queue = '' then '' else ' in queue ' || s.queue end as name) n
-  where s.room = 0;
-  if not exists (select from plinth_jobs.kinds k where k.kind = p_job.kind) then
-    return query select 'no_worker', format('No worker has ever announced a handler for %s.', p_job.kind), null::timestamptz, jsonb_build_object('kind', p_job.kind);
-  elsif not exists (select from plinth_jobs.workers w where w.beat_at + w.lease >= clock_timestamp()) then
-    return query select 'no_worker', 'No worker is alive.', null::timestamptz,
-      jsonb_build_object('kind', p_job.kind, 'last_beat_at', (select max(w.beat_at) from plinth_jobs.workers w), 'kind_announced_at', (select k.seen_at from plinth_jobs.kinds k where k.kind = p_job.kind));
-  elsif not exists (select from plinth_jobs.workers w where w.beat_at + w.lease >= clock_timestamp() and (w.kinds is null or p_job.kind = any (w.kinds)) and (w.queues is null or p_job.queue = any (w.queues))) then
+  cross join lateral (
+    select 'cap' as cause, format('%s of %s jobs run that may run at once for %s.', s.running, s.max_running, n.name) as sentence, null::timestamptz as until where s.running >= s.max_running
+    union all
+    select 'rate', format('As many jobs have started as may for %s.', n.name), s.next_at where s.starts = 0) o;
+  select count(*) > 0 as alive, bool_or(w.handles) as handles, bool_or(w.handles and w.takes) as takes, max(w.beat_at) as beat_at into _workers from (
+    select w.beat_at, w.kinds is null or p_job.kind = any (w.kinds) as handles, w.queues is null or p_job.queue = any (w.queues) as takes from plinth_jobs.workers w
+    -- One that is confined to a tenant, which its id begins with, takes no jobs of others (plinth_jobs.beat).
+    where w.beat_at + w.lease >= clock_timestamp() and (w.id !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}:' or starts_with(w.id, p_job.tenant_id || ':'))) w;
+  select k.seen_at into _announced_at from plinth_jobs.kinds k where k.kind = p_job.kind;
+  if _announced_at is null or not coalesce(_workers.takes, false) then
     return query select 'no_worker', case
-        when exists (select from plinth_jobs.workers w where w.beat_at + w.lease >= clock_timestamp() and p_job.kind = any (w.kinds)) then format('No worker that handles %s and is alive takes jobs of queue %s.', p_job.kind, p_job.queue)
-        else format('No worker that is alive has a handler for %s.', p_job.kind) end, null::timestamptz,
-      jsonb_build_object('kind', p_job.kind, 'queue', p_job.queue, 'kind_announced_at', (select k.seen_at from plinth_jobs.kinds k where k.kind = p_job.kind));
+        when _announced_at is null then format('No worker has ever announced a handler for %s.', p_job.kind)
+        when not _workers.alive then 'No worker is alive.'
+        when not _workers.handles then format('No worker that is alive has a handler for %s.', p_job.kind)
+        else format('No worker that handles %s and is alive takes jobs of queue %s.', p_job.kind, p_job.queue) end,
+      null::timestamptz, jsonb_build_object('kind', p_job.kind, 'queue', p_job.queue, 'kind_announced_at', _announced_at,
+        'last_beat_at', case when not _workers.alive then (select max(w.beat_at) from plinth_jobs.workers w) end);
   end if;
 end
 $$;
