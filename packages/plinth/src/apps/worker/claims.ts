@@ -8,7 +8,6 @@ import { createLaneRing } from './lane-ring.ts';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
 import type { Member } from './member.ts';
-import type { WorkerStats } from './metrics.ts';
 
 export interface ClaimsOptions {
   plinth: Plinth<ModuleMap>;
@@ -21,9 +20,10 @@ export interface ClaimsOptions {
   pollMs: number;
   leaseMs: number;
   durable: boolean;
-  stats: WorkerStats;
   /** Jobs that run here or wait for a slot. */
   held: () => number;
+  /** Jobs that have run here, until now. What was given back unrun does not count: fetching ahead by it would only be followed by more of that. */
+  ended: () => number;
   /** Outcomes that are not stored yet. */
   unsettled: () => number;
   onClaimed: (jobs: readonly ClaimedJob[]) => void;
@@ -229,8 +229,8 @@ function disowner({ plinth, member, log, known }: ClaimsOptions): () => Promise<
 
 /** For how many jobs there is room now, in the slots and ahead of them, and from how many on a claim is worth it. */
 function appetite(options: ClaimsOptions): { refill: () => number; room: () => number } {
-  const speed = speedometer(() => options.stats.claimed - options.held());
-  const ahead = (): number => Math.min(options.prefetch, Math.ceil((speed() * AHEAD_MS) / 1000));
+  const pace = paceOf(options.ended);
+  const ahead = (): number => Math.min(options.prefetch, pace());
   return {
     refill: () => Math.min(ahead() / 2, REFILL),
     room: () => options.concurrency + ahead() - options.held() - Math.max(0, options.unsettled() - options.prefetch),
@@ -250,18 +250,20 @@ function peeker(plinth: Plinth<ModuleMap>): () => Promise<true | number> {
   };
 }
 
-/** Jobs a second that have lately ended here, stored or not; `ended` counts them. */
-function speedometer(ended: () => number): () => number {
+/**
+ * How many jobs end in AHEAD_MS: each that has ended counts, less the longer ago, so that many which end at one moment, as jobs of one length do, are
+ * no more than they are. One alone is no pace.
+ */
+function paceOf(ended: () => number): () => number {
   let atMs = performance.now();
   let before = ended();
-  let speed = 0;
+  let recent = 0;
   return () => {
     const now = performance.now();
-    if (now - atMs < 5) return speed;
     const count = ended();
-    speed = speed / 2 + (((count - before) / (now - atMs)) * 1000) / 2;
+    recent = recent * Math.exp((atMs - now) / AHEAD_MS) + count - before;
     atMs = now;
     before = count;
-    return speed;
+    return Math.max(0, Math.round(recent) - 1);
   };
 }

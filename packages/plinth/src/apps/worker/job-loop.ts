@@ -56,6 +56,8 @@ const EVERY_TENANT = '00000000-0000-0000-0000-000000000000';
 const SWEEP_MS = 100;
 /** Outcomes that may wait to be stored before no further job begins. */
 const MOST_UNSETTLED = 4_000;
+/** The same, in bytes of their results. */
+const MOST_UNSETTLED_BYTES = 32 * 1024 * 1024;
 /**
  * Jobs that begin in one turn of the event loop. Handlers that wait for nothing would otherwise all run before the next claim and the
  * outcomes of the first could be sent, and the database would stand still for as long.
@@ -132,6 +134,7 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
     open: new Map(),
     cancelled: new Set(),
     stopping: false,
+    ran: 0,
     begins: MOST_A_TURN,
     ended: new Set(),
   };
@@ -144,6 +147,7 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
     member,
     log: services.log,
     held: () => running.size + state.waiting.size,
+    ended: () => state.ran,
     unsettled: () => settling.size,
     known: () => [...state.open.keys(), ...settling.closing()],
     onClaimed: (jobs) => take(state, jobs),
@@ -212,6 +216,8 @@ interface State {
   /** Attempts that were cancelled before they began. */
   cancelled: Set<string>;
   stopping: boolean;
+  /** Attempts that were run to their end here. */
+  ran: number;
   /** Jobs that may still begin in this turn of the event loop. */
   begins: number;
   onFree?: () => void;
@@ -248,8 +254,9 @@ function loadOf(state: State): { peak: number; waitMs: number } {
 
 /** Begins jobs while there are slots. */
 function fill(state: State): void {
-  const { options, running, waiting } = state;
-  while (waiting.size > 0 && running.size < options.concurrency && state.begins > 0 && state.settling.size < MOST_UNSETTLED) begin(waiting.take() as HeldJob);
+  const { options, running, waiting, settling } = state;
+  const full = (): boolean => settling.size >= MOST_UNSETTLED || settling.bytes >= MOST_UNSETTLED_BYTES;
+  while (waiting.size > 0 && running.size < options.concurrency && state.begins > 0 && !full()) begin(waiting.take() as HeldJob);
   if (state.begins < 1) settledSoon(state);
   options.stats.running = running.size;
   options.stats.waiting = waiting.size;
@@ -277,6 +284,7 @@ function work(held: HeldJob, definition: JobDefinition): void {
     const byHandler = mine.settled;
     mine.settled = true;
     running.delete(mine);
+    state.ran += 1;
     options.metrics.running.add(-1);
     held.tookMs = performance.now() - mine.startedMs;
     held.watched = mine.watched;

@@ -70,7 +70,7 @@ export interface RunDeps {
   stopMs: number;
 }
 
-type Outcome = Pick<Settlement, 'outcome' | 'result' | 'error' | 'delay_ms' | 'final'>;
+type Outcome = Pick<Settlement, 'outcome' | 'result' | 'bytes' | 'error' | 'delay_ms' | 'final'>;
 
 export const DEFAULT_TIMEOUT_MS = 60_000;
 const MOST_RESULT_BYTES = 256 * 1024;
@@ -140,7 +140,7 @@ function started(definition: JobDefinition, run: JobRun): Promise<unknown> {
   }
 }
 
-const completed = (result: unknown): Outcome => (result === undefined ? COMPLETED : { outcome: 'completed', result: storedResult(result) });
+const completed = (result: unknown): Outcome => (result === undefined ? COMPLETED : { outcome: 'completed', ...storedResult(result) });
 
 function contextOf(job: ClaimedJob): Context {
   return {
@@ -206,7 +206,7 @@ class AttemptRun implements JobRun {
 
   get completeIn(): JobRun['completeIn'] {
     return async (tx, result) => {
-      const stored = storedResult(result);
+      const { result: stored } = storedResult(result);
       // What it adds to its own batch comes before its end, or the batch could have finished.
       if (addsToBatch(tx)) await tx.flush();
       await tx.query('select plinth_jobs.complete_in($1, $2, $3)', [this.id, this.runId, stored === undefined ? null : JSON.stringify(stored)]);
@@ -259,14 +259,16 @@ function failureOf(error: unknown, stopped: StopReason | undefined): Outcome | u
 const describe = (error: unknown, remark = ''): string => cleanText(`${describeError(error)}${remark}`.slice(0, LONGEST_ERROR)) || 'failed without a message';
 
 /** The result as it is stored, with U+FFFD for what text of the database cannot hold; in place of one that is no JSON or too large, a note: the work is done, it must not run again for that. */
-function storedResult(result: unknown): unknown {
-  if (result === undefined) return undefined;
+function storedResult(result: unknown): Pick<Settlement, 'result' | 'bytes'> {
+  if (result === undefined) return {};
   try {
     const text = JSON.stringify(result) as string | undefined;
-    if (text === undefined) return undefined;
-    const sizeBytes = Buffer.byteLength(text);
-    return sizeBytes > MOST_RESULT_BYTES ? { omitted: `the result has ${sizeBytes} bytes; the limit is ${MOST_RESULT_BYTES}` } : storable(result, text);
+    if (text === undefined) return {};
+    const bytes = Buffer.byteLength(text);
+    return bytes > MOST_RESULT_BYTES
+      ? { result: { omitted: `the result has ${bytes} bytes; the limit is ${MOST_RESULT_BYTES}` } }
+      : { result: storable(result, text), bytes };
   } catch (error) {
-    return { omitted: `the result is not JSON: ${(error as Error).message}` };
+    return { result: { omitted: `the result is not JSON: ${(error as Error).message}` } };
   }
 }

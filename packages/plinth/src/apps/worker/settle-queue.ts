@@ -22,6 +22,8 @@ export interface SettleQueue {
   close(claim: string): void;
   /** Outcomes that are not stored yet. */
   readonly size: number;
+  /** Size of the results among those that wait to be sent. */
+  readonly bytes: number;
   /** Claims that are closed here and not yet in the database. */
   closing(): string[];
 }
@@ -43,6 +45,8 @@ export interface SettleQueueOptions {
 }
 
 const MOST_AT_ONCE = 1_000;
+/** Results of more bytes go in several statements: the database takes about 100 ms for a megabyte, and others wait. */
+const MOST_BYTES_AT_ONCE = 4 * 1024 * 1024;
 /** While more are about to come, so many gather: a statement for each few would cost more than the outcomes. */
 const ENOUGH = 500;
 const PAUSE_MS = 100;
@@ -60,6 +64,20 @@ function claimsOf(entries: readonly Pick<Ended, 'claim'>[]): string[] {
   const claims: string[] = [];
   for (const { claim } of entries) if (claim !== undefined) claims.push(claim);
   return claims;
+}
+
+const bytesOf = ({ settlement }: Ended): number => settlement.bytes ?? 0;
+
+const totalOf = (entries: readonly Ended[]): number => entries.reduce((sum, entry) => sum + bytesOf(entry), 0);
+
+/** How many of the first go together: one at least. */
+function countWithin(entries: readonly Ended[], bytes: number): number {
+  let count = 0;
+  for (let sum = 0; count < Math.min(entries.length, MOST_AT_ONCE); count++) {
+    sum += bytesOf(entries[count] as Ended);
+    if (sum > bytes) break;
+  }
+  return Math.max(1, count);
 }
 
 const storer =
@@ -81,6 +99,7 @@ const storer =
 export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
   const { giveUpMs } = options;
   let waiting: Ended[] = [];
+  let bytes = 0;
   const closing: string[] = [];
   let sending = false;
   let underway: readonly Ended[] = [];
@@ -88,12 +107,18 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
 
   const store = storer(options);
 
+  const take = (): Ended[] => {
+    const batch = waiting.splice(0, bytes > MOST_BYTES_AT_ONCE ? countWithin(waiting, MOST_BYTES_AT_ONCE) : MOST_AT_ONCE);
+    if (bytes > 0) bytes -= totalOf(batch);
+    return batch;
+  };
+
   const send = async (): Promise<void> => {
     sending = true;
     await turnOfTheLoop();
     while (waiting.length > 0 || closing.length > 0) {
       while (waiting.length < ENOUGH && options.more()) await turnOfTheLoop();
-      const batch = waiting.splice(0, MOST_AT_ONCE);
+      const batch = take();
       // Not before every job of theirs, which may still be waiting.
       closingNow = waiting.length === 0 ? closing.splice(0) : [];
       underway = batch;
@@ -123,6 +148,7 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
     const now = performance.now();
     const late = batch.filter((entry) => now - entry.sinceMs > giveUpMs);
     waiting = [...batch.filter((entry) => !late.includes(entry)), ...waiting];
+    bytes = totalOf(waiting);
     if (late.length > 0) {
       for (const entry of waiting) entry.claim = undefined;
       closing.length = 0;
@@ -135,6 +161,7 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
     push(ended) {
       ended.sinceMs = performance.now();
       waiting.push(ended);
+      bytes += bytesOf(ended);
       if (!sending) void send();
     },
     close(claim) {
@@ -144,6 +171,9 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
     closing: () => [...closing, ...closingNow, ...claimsOf(underway), ...claimsOf(waiting)],
     get size() {
       return waiting.length + underway.length;
+    },
+    get bytes() {
+      return bytes;
     },
   };
 }

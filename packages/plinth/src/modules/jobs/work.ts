@@ -52,6 +52,8 @@ export interface Settlement {
   run_id: string;
   outcome: 'completed' | 'failed' | 'cancelled' | 'snoozed' | 'returned';
   result?: unknown;
+  /** Size of the result as JSON, for whoever sends many together; not stored. */
+  bytes?: number;
   error?: string;
   /** Wait before the next attempt, ms. Default after a failure: that of the job or its kind (plinth_jobs.backoff_of). */
   delay_ms?: number;
