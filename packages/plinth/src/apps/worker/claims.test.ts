@@ -1,22 +1,18 @@
-/** When a worker claims again. */
+/** When a worker claims again, and what a backlog must not hold up. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
-import type { Worker } from './index.ts';
-import { startWorker } from './index.ts';
+import { workersOf } from './started.fixture.ts';
 
 let database: TestDatabase;
-let worker: Worker | undefined;
 beforeAll(async () => {
   database = await testDatabase('claims');
 });
 afterAll(() => database.drop());
+const start = workersOf(() => database);
 afterEach(async () => {
-  await worker?.stop({ graceMs: 0 });
-  await database.admin.query('delete from plinth_jobs.jobs; delete from plinth_jobs.limits');
+  for (const table of ['jobs', 'limits']) await database.admin.query(`delete from plinth_jobs.${table}`);
 });
-const silent = { info: () => {}, warn: () => {}, error: () => {} };
-const services = { log: silent, enabled: (module: string) => module === 'jobs' };
 
 test('what a cap held back begins when others have ended, not at the next look of an idle process', { timeout: 20_000 }, async () => {
   const { plinth, tenantA: tenantId } = database;
@@ -38,9 +34,44 @@ test('what a cap held back begins when others have ended, not at the next look o
     running -= 1;
     if (++ran === ids.length) resolve();
   };
-  worker = startWorker({ plinth, services, name: 'here', pollMs: 600_000, handlers: { k: { summary: 'test', handler } } });
+  start(handler, { pollMs: 600_000 });
   await promise;
   expect(most).toBe(1);
+});
+
+test('what becomes due while there is a backlog does not wait for its end', { timeout: 15_000 }, async () => {
+  const { plinth, tenantA: tenantId } = database;
+  const urgent = Promise.withResolvers<void>();
+  // More than is ever fetched ahead.
+  await database.admin.query(`insert into plinth_jobs.jobs_ready (tenant_id, kind, priority) select $1, 'k', 9 from generate_series(1, 2000)`, [tenantId]);
+  start(
+    async (run) => {
+      // Each leaves another in its place, so that there is always one that may start now.
+      await run.transaction(async (tx) => {
+        tx.jobs.enqueue('k', {}, { priority: 9 });
+        await tx.query('select pg_sleep(0.01)');
+      });
+    },
+    { concurrency: 1, others: { urgent: { summary: 'test', handler: async () => urgent.resolve() } } },
+  );
+  await expect.poll(async () => (await database.admin.query(`select from plinth_jobs.jobs where status = 'completed'`)).rowCount).toBeGreaterThan(1);
+  await plinth.transaction({ tenantId }, async (tx) => tx.jobs.enqueue('urgent', {}, { delayMs: 300, priority: 1 }));
+  await urgent.promise;
+});
+
+test('more lanes with work than a worker looks at do not hide an urgent job of a queue that comes after them', { timeout: 60_000 }, async () => {
+  const { tenantA } = database;
+  await database.admin.query(
+    `insert into plinth_jobs.jobs_ready (tenant_id, kind, queue) select t, 'k', 'bulk' from (select gen_random_uuid() as t from generate_series(1, 5000)) t, generate_series(1, 3)`,
+  );
+  await database.admin.query(`insert into plinth_jobs.jobs_ready (tenant_id, kind, queue, priority) values ($1, 'last', 'mail', 1)`, [tenantA]);
+  const last = Promise.withResolvers<void>();
+  // 15,000 jobs of half a second, three at a time, would take forty minutes.
+  start((run) => run.transaction((tx) => tx.query('select pg_sleep(0.5)')), {
+    concurrency: 3,
+    others: { last: { summary: 'test', handler: async () => last.resolve() } },
+  });
+  await last.promise;
 });
 
 test('what had to be given back is not fetched ahead again', { timeout: 30_000 }, async () => {
@@ -56,8 +87,7 @@ test('what had to be given back is not fetched ahead again', { timeout: 30_000 }
     // Fast at first, so that much is fetched ahead; then no job ends any more.
     if (++ran > 1_000) await new Promise(() => {});
   };
-  worker = startWorker({ plinth, services, concurrency: 10, prefetchMs: 100, handlers: { k: { summary: 'test', handler } } });
-  const { stats } = worker;
+  const { stats } = start(handler, { concurrency: 10, prefetchMs: 100 });
   // The pace of before is forgotten within a second or two, which its signs of life tell.
   const beats = async (n: number): Promise<void> => {
     const seen = new Set<string>();
@@ -69,4 +99,3 @@ test('what had to be given back is not fetched ahead again', { timeout: 30_000 }
   const { claimed, returned } = stats;
   await beats(2);
   expect(stats).toMatchObject({ claimed, returned, running: 10, waiting: 0 });
-});

@@ -1,10 +1,11 @@
+import type { Queryable } from '#kernel/database.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob } from '#modules/jobs';
 import { claimJobs, claimLanes, disownClaims, findLanes, JOB_SIGNALS, peekJobs } from '#modules/jobs';
-import type { LaneRing } from './lane-ring.ts';
-import { createLaneRing } from './lane-ring.ts';
+import type { Lane, LaneRing } from './lane-ring.ts';
+import { createLaneRing, idOfLane } from './lane-ring.ts';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
 import type { Member } from './member.ts';
@@ -31,6 +32,8 @@ export interface ClaimsOptions {
   announced: Promise<void>;
   /** Claims of which not every job's outcome is stored. */
   known: () => readonly string[];
+  /** Makes scheduled jobs ready whose time has come, at most so many; resolves to how many. */
+  promote: (limit: number) => Promise<number>;
 }
 
 export interface Claims {
@@ -54,7 +57,10 @@ const REFILL = 500;
 /** A job that committed after others with higher numbers is found at the latest after this. */
 const FORGET_MS = 1_000;
 const DISOWN_MS = 5_000;
+/** Lanes that are known at a time; where there are more, those that follow come with the next look. */
 const MOST_LANES = 4_096;
+/** An idle claim makes scheduled jobs ready whose time has come; while lanes are served in turn it is done so often, and again at once after so many. */
+const PROMOTE = { everyMs: 250, most: 1_000 };
 
 /**
  * Claims while there is room. Idle, one call finds the lanes and takes from them; once that fills the room, the lanes are
@@ -73,8 +79,10 @@ export function createClaims(options: ClaimsOptions): Claims {
 
   const { refill, room } = appetite(options);
   const disown = disowner(options);
+  const promote = promoter(options);
 
   const claimFromRing = async (limit: number): Promise<number> => {
+    await promote();
     await lanes.refreshIfOld();
     const turns = ring.next(limit);
     if (turns.length === 0) return 0;
@@ -191,14 +199,28 @@ function idleClaims(options: ClaimsOptions, kinds: readonly string[], nudge: () 
   };
 }
 
-/** Fills the ring with the lanes that there are now. */
+/** What is due must not wait until a backlog of other lanes is done. */
+function promoter({ promote }: ClaimsOptions): () => Promise<void> {
+  let lookedMs = 0;
+  return async () => {
+    if (performance.now() - lookedMs < PROMOTE.everyMs) return;
+    const promoted = await promote(PROMOTE.most);
+    lookedMs = promoted === PROMOTE.most ? 0 : performance.now();
+  };
+}
+
+/** Fills the ring with the lanes that there are now; where there are more than it holds, with those that follow the ones it had, and round again. */
 function laneFinder({ plinth, queues }: ClaimsOptions, ring: LaneRing): { refresh(): Promise<void>; refreshIfOld(): Promise<void> } {
   let refreshedMs = 0;
   let tookMs = 0;
   let forgotMs = 0;
+  let last: Lane | undefined;
+  const find = (tx: Queryable): Promise<Lane[]> => (last ? lanesAfter(tx, queues, last) : findLanes(tx, { queues, limit: MOST_LANES }));
   const refresh = async (): Promise<void> => {
     const startedMs = performance.now();
-    const found = await plinth.asWorker({ readOnly: true }, (tx) => findLanes(tx, queues, MOST_LANES));
+    const found = await plinth.asWorker({ readOnly: true }, find);
+    // Not only when it is full: of lanes that are paused or have no room left the database leaves some out after it has counted them.
+    last = found.length > MOST_LANES / 2 ? found.at(-1) : undefined;
     refreshedMs = performance.now();
     tookMs = refreshedMs - startedMs;
     const forget = refreshedMs - forgotMs > FORGET_MS;
@@ -211,6 +233,13 @@ function laneFinder({ plinth, queues }: ClaimsOptions, ring: LaneRing): { refres
       if (performance.now() - refreshedMs > Math.max(REFRESH_MS, tookMs * 30)) await refresh();
     },
   };
+}
+
+async function lanesAfter(tx: Queryable, queues: ClaimsOptions['queues'], after: Lane): Promise<Lane[]> {
+  const found = await findLanes(tx, { queues, limit: MOST_LANES, after });
+  const seen = new Set(found.map(idOfLane));
+  const more = await findLanes(tx, { queues, limit: MOST_LANES - found.length });
+  return [...found, ...more.filter((lane) => !seen.has(idOfLane(lane)))];
 }
 
 /**

@@ -2,6 +2,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Pause, Settlement } from '#modules/jobs';
+import { promoteJobs } from '#modules/jobs';
 import type { Claims } from './claims.ts';
 import { createClaims } from './claims.ts';
 import { Fifo } from './fifo.ts';
@@ -123,12 +124,11 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
     more: () => state.begins < 1,
     onGivenUp: () => member.renew(),
   });
-  const journal = createJournal(plinth, services.log);
   const state: State = {
     options,
     running,
     settling,
-    journal,
+    journal: createJournal(plinth, services.log),
     waiting: new Fifo(),
     seen: { peak: 0, waitMs: 0 },
     open: new Map(),
@@ -150,6 +150,7 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
     ended: () => state.ran,
     unsettled: () => settling.size,
     known: () => [...state.open.keys(), ...settling.closing()],
+    promote: (limit) => plinth.asWorker({ durable: options.durable }, (tx) => promoteJobs(tx, limit)),
     onClaimed: (jobs) => take(state, jobs),
   });
   state.onFree = claims.freed;
@@ -165,7 +166,7 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
     async stop(graceMs) {
       await wind(state, claims, graceMs);
       clearInterval(sweep);
-      await journal.stop();
+      await state.journal.stop();
       await member.stop();
       stats.running = running.size;
     },

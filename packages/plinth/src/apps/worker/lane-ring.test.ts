@@ -59,6 +59,54 @@ describe('the lane ring', () => {
     expect(sums).toEqual({ a: 7_000, b: 1_000 });
   });
 
+  test('leaves every band its share, not only the first and the last', () => {
+    const ring = createLaneRing();
+    const lanes = [1, 3, 5, 9].map((priority) => lane(`t${priority}`, priority));
+    const waiting = new Map(lanes.map((one) => [one, 1_000_000]));
+    const sums = new Map<string, number>();
+    for (let round = 0; round < 2_400; round++) {
+      // Lanes are found anew all the time.
+      if (round % 5 === 0) ring.refresh(lanes, false);
+      for (const [tenant, count] of claim(ring, waiting, 10)) sums.set(tenant, (sums.get(tenant) ?? 0) + count);
+    }
+    expect(Object.fromEntries(sums)).toEqual({ t1: 21_000, t3: 1_000, t5: 1_000, t9: 1_000 });
+  });
+
+  test.each([1, 2, 5])('keeps to the weights when it takes %i at a time, and lanes are found anew in between', (limit) => {
+    const ring = createLaneRing();
+    const lanes = [1, 3, 10].map((weight) => lane(`t${weight}`, 5, weight));
+    const waiting = new Map(lanes.map((one) => [one, 1_000_000]));
+    const sums = new Map<string, number>();
+    for (let taken = 0; taken < 1_400; ) {
+      ring.refresh(lanes, false);
+      for (const [tenant, count] of claim(ring, waiting, Math.min(limit, 1_400 - taken))) {
+        sums.set(tenant, (sums.get(tenant) ?? 0) + count);
+        taken += count;
+      }
+    }
+    expect(Object.fromEntries(sums)).toEqual({ t1: 100, t3: 300, t10: 1_000 });
+  });
+
+  test('takes from the lanes of a tenant in turn, when it takes one at a time and they are found anew each time', () => {
+    const ring = createLaneRing();
+    const lanes = ['bulk', 'mail', 'sync'].map((key) => lane('a', 5, 1, key));
+    const waiting = new Map(lanes.map((one) => [one, 1_000]));
+    for (let round = 0; round < 30; round++) {
+      ring.refresh(lanes, false);
+      claim(ring, waiting, 1);
+    }
+    expect([...waiting.values()]).toEqual([990, 990, 990]);
+  });
+
+  test('what is left of the turn of a tenant that has nothing more is not kept for it', () => {
+    const ring = createLaneRing();
+    const [heavy, light] = [lane('a', 5, 100), lane('b')];
+    ring.refresh([heavy, light]);
+    expect(claim(ring, new Map([[heavy, 1]]), 1)).toEqual(new Map([['a', 1]]));
+    ring.refresh([light]);
+    expect(claim(ring, new Map([[light, 9]]), 1)).toEqual(new Map([['b', 1]]));
+  });
+
   test('asks for no more than there is room for, and finds every job', () => {
     fc.assert(
       fc.property(

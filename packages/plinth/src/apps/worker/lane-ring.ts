@@ -37,18 +37,18 @@ export interface LaneRing {
   taken(turns: readonly Turn[], jobs: readonly Taken[]): void;
 }
 
-/** Of so many claims one begins with the least urgent band, so that a flood of urgent jobs leaves the others a share. */
-const BOTTOM_UP = 8;
+/** Of so many claims one begins with another band than the most urgent, each of them in turn, so that a flood of urgent jobs leaves all of them a share. */
+const LESS_URGENT = 8;
 /** Tenants of a band in one claim: each costs an index look-up. */
 const MOST_TENANTS = 64;
 
-const idOf = ({ queue, priority, tenantId, key }: Lane): string => `${tenantId} ${priority} ${queue.length} ${queue}${key}`;
+export const idOfLane = ({ queue, priority, tenantId, key }: Lane): string => `${tenantId} ${priority} ${queue.length} ${queue}${key}`;
 
 interface Tenant {
   id: string;
   weight: number;
   lanes: Lane[];
-  /** Its lane that comes first next time. */
+  /** Which of its lanes comes first next time. */
   at: number;
 }
 
@@ -56,16 +56,26 @@ interface Band {
   priority: number;
   /** In order of id. */
   tenants: Tenant[];
-  /** Id of the tenant that was served last. */
+  /** Which tenant comes next. */
+  place: Place;
+}
+
+/** Where the round through the tenants of a band stands. */
+interface Place {
+  /** Id of the tenant that was served last, to the end of its turn. */
   last: string;
+  /** The one whose turn did not fit into a claim, and what is left of it. */
+  owedTo: string;
+  owed: number;
 }
 
 type Stops = ReadonlyMap<string, string>;
 
 function turnsOf(band: Band, limit: number, stops: Stops): Turn[] {
+  const { place } = band;
   const start = Math.max(
     0,
-    band.tenants.findIndex((tenant) => tenant.id > band.last),
+    band.tenants.findIndex((tenant) => tenant.id > place.last),
   );
   const count = Math.min(band.tenants.length, MOST_TENANTS, limit);
   const chosen = Array.from({ length: count }, (_, n) => band.tenants[(start + n) % band.tenants.length] as Tenant);
@@ -73,10 +83,13 @@ function turnsOf(band: Band, limit: number, stops: Stops): Turn[] {
   const share = Math.max(1, Math.floor(limit / weights));
   let room = limit;
   return chosen.flatMap((tenant) => {
-    const quantum = Math.min(room, share * tenant.weight);
-    if (quantum === 0) return [];
+    if (room === 0) return [];
+    const due = tenant.id === place.owedTo && place.owed > 0 ? place.owed : share * tenant.weight;
+    const quantum = Math.min(room, due);
     room -= quantum;
-    band.last = tenant.id;
+    place.owedTo = tenant.id;
+    place.owed = due - quantum;
+    if (place.owed === 0) place.last = tenant.id;
     return turnsOfTenant(tenant, quantum, stops);
   });
 }
@@ -84,18 +97,18 @@ function turnsOf(band: Band, limit: number, stops: Stops): Turn[] {
 function turnsOfTenant(tenant: Tenant, quantum: number, stops: Stops): Turn[] {
   const count = Math.min(tenant.lanes.length, quantum);
   const each = Math.floor(quantum / count);
-  const first = tenant.at;
+  const first = tenant.at % tenant.lanes.length;
   tenant.at = (first + count) % tenant.lanes.length;
   return Array.from({ length: count }, (_, n) => {
     const lane = tenant.lanes[(first + n) % tenant.lanes.length] as Lane;
     const share = n === 0 ? quantum - each * (count - 1) : each;
-    return { lane, after: stops.get(idOf(lane)) ?? '0', quantum: Math.min(share, lane.room ?? share) };
+    return { lane, after: stops.get(idOfLane(lane)) ?? '0', quantum: Math.min(share, lane.room ?? share) };
   });
 }
 
 /**
- * Strict bands of priority; within a band, deficit round robin over tenants (Shreedhar and Varghese 1995; every job costs 1, so a
- * quantum of the tenant's weight a turn leaves no deficit to carry).
+ * Bands of priority; within a band, deficit round robin over tenants (Shreedhar and Varghese 1995). Every job costs 1, so the only deficit is that
+ * of a claim that is smaller than a turn, as with slow jobs, of which a worker takes one at a time: the next claim goes on with it.
  */
 export function createLaneRing(): LaneRing {
   let bands: Band[] = [];
@@ -106,9 +119,10 @@ export function createLaneRing(): LaneRing {
   const drop = (lane: Lane): void => {
     const band = bands.find((one) => one.priority === lane.priority);
     const tenant = band?.tenants.find((one) => one.id === lane.tenantId);
-    if (!band || !tenant?.lanes.includes(lane)) return;
-    tenant.lanes = tenant.lanes.filter((one) => one !== lane);
-    tenant.at = 0;
+    const index = tenant?.lanes.indexOf(lane) ?? -1;
+    if (!band || !tenant || index < 0) return;
+    tenant.lanes = tenant.lanes.toSpliced(index, 1);
+    if (index < tenant.at) tenant.at -= 1;
     size -= 1;
     if (tenant.lanes.length === 0) band.tenants = band.tenants.filter((one) => one !== tenant);
     if (band.tenants.length === 0) bands = bands.filter((one) => one !== band);
@@ -119,17 +133,15 @@ export function createLaneRing(): LaneRing {
       return size;
     },
     refresh(lanes, forget = true) {
-      const lasts = new Map(bands.map((band) => [band.priority, band.last]));
-      bands = bandsOf(lanes, lasts);
+      bands = bandsOf(lanes, new Map(bands.map((band) => [band.priority, band])));
       if (forget) stops = new Map();
       size = lanes.length;
     },
     next(limit) {
       claims += 1;
-      const order = claims % BOTTOM_UP === 0 ? [...bands].reverse() : bands;
       const turns: Turn[] = [];
       let room = limit;
-      for (const band of order) {
+      for (const band of inOrder(bands, claims)) {
         const more = turnsOf(band, room, stops);
         turns.push(...more);
         room -= more.reduce((sum, turn) => sum + turn.quantum, 0);
@@ -146,14 +158,21 @@ export function createLaneRing(): LaneRing {
         lasts[turn] = seq;
       }
       for (const [turn, { lane, quantum }] of turns.entries()) {
-        if ((counts[turn] ?? 0) >= quantum) stops.set(idOf(lane), lasts[turn] ?? '0');
+        if ((counts[turn] ?? 0) >= quantum) stops.set(idOfLane(lane), lasts[turn] ?? '0');
         else drop(lane);
       }
     },
   };
 }
 
-function bandsOf(lanes: readonly Lane[], lasts: ReadonlyMap<number, string>): Band[] {
+function inOrder(bands: readonly Band[], claims: number): readonly Band[] {
+  if (claims % LESS_URGENT !== 0 || bands.length < 2) return bands;
+  const first = 1 + ((claims / LESS_URGENT - 1) % (bands.length - 1));
+  return [bands[first] as Band, ...bands.slice(0, first), ...bands.slice(first + 1)];
+}
+
+/** Whose turn it is goes on from the bands before: where jobs are slow, lanes are found anew before each claim. */
+function bandsOf(lanes: readonly Lane[], before: ReadonlyMap<number, Band>): Band[] {
   const bands = new Map<number, Map<string, Tenant>>();
   for (const lane of lanes) {
     const tenants = bands.get(lane.priority) ?? new Map<string, Tenant>();
@@ -162,11 +181,17 @@ function bandsOf(lanes: readonly Lane[], lasts: ReadonlyMap<number, string>): Ba
     tenants.set(lane.tenantId, tenant);
     tenant.lanes.push(lane);
   }
+  for (const [priority, tenants] of bands) {
+    for (const { id, at } of before.get(priority)?.tenants ?? []) {
+      const tenant = tenants.get(id);
+      if (tenant) tenant.at = at;
+    }
+  }
   return [...bands]
     .sort(([a], [b]) => a - b)
     .map(([priority, tenants]) => ({
       priority,
       tenants: [...tenants.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
-      last: lasts.get(priority) ?? '',
+      place: before.get(priority)?.place ?? { last: '', owedTo: '', owed: 0 },
     }));
 }

@@ -65,15 +65,14 @@ export interface Settlement {
 
 export type HeldRun = Pick<ClaimedJob, 'tenant_id' | 'id' | 'run_id'>;
 
-/** What there is to claim: lanes, in no order that matters. */
+/** What there is to claim: at most `limit` lanes, those that follow `after` in the order of queue, priority, tenant and key. */
 export async function findLanes(
   tx: Queryable,
-  queues: readonly string[] | undefined,
-  limit = 1000,
+  { queues, limit, after }: { queues?: readonly string[] | undefined; limit: number; after?: LaneTurn['lane'] | undefined },
 ): Promise<(LaneTurn['lane'] & { weight: number; room: number | undefined })[]> {
   const rows = await tx.query<{ queue: string; priority: number; tenant_id: string; concurrency_key: string; weight: number; room: number | null }>(
-    'select * from plinth_jobs.lanes($1, $2)',
-    [queues ?? null, limit],
+    'select * from plinth_jobs.lanes($1, $2, $3, $4, $5, $6)',
+    [queues ?? null, limit, after?.queue ?? null, after?.priority ?? null, after?.tenantId ?? null, after?.key ?? null],
   );
   return rows.map((row) => ({
     queue: row.queue,

@@ -1,5 +1,6 @@
 -- Claiming for callers that keep nothing between two calls: finds the lanes, gives the most urgent priority first and its tenants shares
--- by their weights, and goes round again while that leaves room.
+-- by their weights, and goes round again while that leaves room. Lanes of a priority come in the order of a race in which a tenant's lanes arrive
+-- one after another, at the speed of its weight (sums of exponential times): so whoever has more lanes gets no more, and a claim of one job is fair by chance.
 create or replace function plinth_jobs.claim(p_worker text, p_limit integer, p_lease interval default interval '15 seconds', p_kinds text[] default null, p_queues text[] default null)
 returns table (tenant_id uuid, id uuid, run_id uuid, seq bigint, kind text, name text, queue text, payload jsonb, attempt smallint, max_attempts smallint, priority smallint, concurrency_key text,
   correlation_id uuid, causation_id uuid, run_at timestamptz, deadline timestamptz, started_at timestamptz, claim_id uuid)
@@ -25,7 +26,10 @@ begin
       select array_agg(l.queue order by l.priority, l.turn) as queues, array_agg(l.priority order by l.priority, l.turn) as priorities, array_agg(l.tenant_id order by l.priority, l.turn) as tenants,
         array_agg(l.concurrency_key order by l.priority, l.turn) as keys, array_agg(0::bigint) as after, array_agg(l.quantum order by l.priority, l.turn) as quanta, min(l.quantum) as least
       into _lanes
-      from (select f.*, random() as turn, greatest(1, _left * f.weight / sum(f.weight) over (partition by f.priority))::integer as quantum from plinth_jobs.lanes(p_queues) f) l;
+      from (
+        select r.*, sum(r.step) over (partition by r.priority, r.tenant_id order by r.lot rows unbounded preceding) as turn,
+          greatest(1, floor(_left * r.share / sum(r.share) over (partition by r.priority)))::integer as quantum
+        from (select f.*, random() as lot, -ln(1 - random()) / f.weight as step, f.weight / (count(*) over (partition by f.priority, f.tenant_id))::double precision as share from plinth_jobs.lanes(p_queues) f) r) l;
     end if;
     exit when _lanes.least is null;
     return query select c.tenant_id, c.id, c.run_id, c.seq, c.kind, c.name, c.queue, c.payload, c.attempt, c.max_attempts, c.priority, c.concurrency_key, c.correlation_id, c.causation_id,

@@ -1,5 +1,5 @@
 -- As plinth_jobs.lanes, but steps over queues and tenants of which nothing may start, however many lanes they have, and leaves out keys.
-create or replace function plinth_jobs.limited_lanes(p_queues text[], p_limit integer)
+create or replace function plinth_jobs.limited_lanes(p_queues text[], p_limit integer, p_after_queue text, p_after_priority smallint, p_after_tenant uuid, p_after_key text)
 returns table (queue text, priority smallint, tenant_id uuid, concurrency_key text, weight integer, room integer)
 language plpgsql volatile security definer set search_path = ''
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = on set plan_cache_mode = force_generic_plan
@@ -21,7 +21,10 @@ begin
       case when _closed ? ('q/' || r.queue) then 'queue' when _closed ?| array['t/' || r.tenant_id || '/', 't/' || r.tenant_id || '/' || r.queue] then 'tenant'
         when r.concurrency_key <> '' and _closed ?| array['key/i/' || r.tenant_id || '/0//' || r.concurrency_key, 'key/t/' || r.tenant_id || '/0//' || r.concurrency_key,
           'key/i/' || r.tenant_id || '/' || length(r.queue) || '/' || r.queue || '/' || r.concurrency_key, 'key/t/' || r.tenant_id || '/' || length(r.queue) || '/' || r.queue || '/' || r.concurrency_key] then 'key' end as closed
-     from plinth_jobs.jobs_ready r order by r.queue, r.priority, r.tenant_id, r.concurrency_key, r.seq limit 1)
+     from plinth_jobs.jobs_ready r
+     where (r.queue, r.priority, r.tenant_id, r.concurrency_key)
+       > (coalesce(p_after_queue, ''), coalesce(p_after_priority, 0::smallint), coalesce(p_after_tenant, '00000000-0000-0000-0000-000000000000'), coalesce(p_after_key, ''))
+     order by r.queue, r.priority, r.tenant_id, r.concurrency_key, r.seq limit 1)
     union all
     -- Lanes that are closed take no place: there are no more keys at their cap than jobs that run.
     select n.queue, n.priority, n.tenant_id, n.concurrency_key,
@@ -62,4 +65,4 @@ begin
   order by l.lane;
 end
 $$;
-comment on function plinth_jobs.limited_lanes(text[], integer) is 'plinth_jobs.lanes where there are limits, weights or pauses.';
+comment on function plinth_jobs.limited_lanes(text[], integer, text, smallint, uuid, text) is 'plinth_jobs.lanes where there are limits, weights or pauses.';
