@@ -1335,6 +1335,7 @@ export interface JobsLimitsTable {
   set_by: Generated<string>;
   created_at: Generated<Date>;
   updated_at: Generated<Date>;
+  recount_until: Date | null;
 }
 
 /** Lines that handlers kept with their jobs, by attempt. Append only, kept for 7 days. */

@@ -50,6 +50,42 @@ test('its batch finishes, and what depends on it runs or fails with it', async (
   expect(await Promise.all([runs, fails, last].map(status))).toEqual(['pending', 'failed', 'failed']);
 });
 
+test.each([
+  ['completed', 'completed', {}],
+  ['completed', 'completed', { result: { n: 1 } }],
+  ['completed', 'failed', {}],
+  ['failed', 'completed', {}],
+  ['cancelled', 'failed', {}],
+] as const)('one that a worker runs and that was %s lets go of what it held when the worker tells that it %s, %o', async (byHand, outcome, more) => {
+  const first = await put({ uniqueKey: 'u' });
+  const next = await put({ dependsOn: [first], onDependencyFailure: 'run' });
+  const job = await jobs.claimOne();
+  await end(first, byHand);
+  expect(await status(await put({ uniqueKey: 'u' }))).toBeUndefined();
+  expect(await jobs.settle(job, outcome, more)).toBe(false);
+  expect(await status(await put({ uniqueKey: 'u' }))).toBe('pending');
+  expect(await status(next)).toBe('pending');
+  expect(await status(first)).toBe(byHand);
+});
+
+test.each(['completed', 'failed'])('one that was %s while its worker died lets go of what it held when the worker is found dead', async (byHand) => {
+  const first = await put({ uniqueKey: 'u' });
+  await jobs.claimOne();
+  await end(first, byHand);
+  await jobs.falls('w');
+  expect(await jobs.recover()).toBe(0);
+  expect(await status(await put({ uniqueKey: 'u' }))).toBe('pending');
+});
+
+test('an end that is told twice releases nothing that somebody has taken since', async () => {
+  const first = await put({ uniqueKey: 'u', maxAttempts: 1 });
+  const job = await jobs.claimOne();
+  await jobs.settle(job, 'failed');
+  await query('select plinth.retry_job($1)', [first]);
+  expect(await jobs.settle(job, 'failed')).toBe(false);
+  expect(await status(await put({ uniqueKey: 'u' }))).toBeUndefined();
+});
+
 test('only what no worker claimed is looked at, once', async () => {
   await put({ uniqueKey: 'u' });
   const [first, second] = [await put(), await put()];

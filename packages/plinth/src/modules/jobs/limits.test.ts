@@ -4,7 +4,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { errorCode } from '#testing/error-code.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
 import { jobsFixture } from './jobs.fixture.ts';
-import { type LimitsSteps, limitsSteps } from './limits.fixture.ts';
+import type { LaneRow, LimitsSteps } from './limits.fixture.ts';
+import { limitsSteps } from './limits.fixture.ts';
+import type { ClaimedJob } from './work.ts';
 
 let jobs: JobsFixture;
 let limits: LimitsSteps;
@@ -149,6 +151,85 @@ describe('caps', () => {
     );
     expect(tenantsOf(claimed)).toBe('aa');
     expect(tenantsOf(await jobs.claim(50))).toBe('bbbbb');
+  });
+
+  test('lanes come in pages that leave out none, with and without limits', async () => {
+    await limits.fill(jobs.a, 7, { keys: 7, key: 'k' });
+    await limits.fill(jobs.b, 3, { keys: 3, key: 'k' });
+    await limits.fill(jobs.b, 1, { queue: 'z', priority: 1 });
+    const page = (after: readonly unknown[]) =>
+      jobs.plinth.asWorker({}, (tx) => tx.query<LaneRow>('select * from plinth_jobs.lanes(null, 3, $1, $2, $3, $4)', [...after]));
+    for (const limited of [false, true]) {
+      if (limited) await limits.set(jobs.a, { per: 'tenant', maxRunning: 100 });
+      const seen: LaneRow[] = [];
+      for (let found = await page([null, null, null, null]); found.length > 0; ) {
+        seen.push(...found);
+        const last = found.at(-1);
+        found = await page([last?.queue, last?.priority, last?.tenant_id, last?.concurrency_key]);
+      }
+      expect(seen).toEqual(await limits.lanes());
+      expect(seen).toHaveLength(11);
+    }
+  });
+
+  test('a claim of few shares by tenant, not by the number of its keys', async () => {
+    await limits.fill(jobs.a, 2_000, { keys: 200 });
+    await limits.fill(jobs.b, 200);
+    const taken = { a: 0, b: 0 };
+    for (let round = 0; round < 60; round += 1) for (const job of await jobs.claim(2)) taken[job.tenant_id === jobs.a ? 'a' : 'b'] += 1;
+    // Half of 120 by chance, from which 30 is more than five deviations away; by lanes it would be one.
+    expect(taken.b).toBeGreaterThan(30);
+    expect(taken.a).toBeGreaterThan(30);
+  });
+
+  test('setting a cap locks no job of others, nor those that it does not count', async () => {
+    await limits.fill(jobs.a, 1);
+    await limits.fill(jobs.a, 1, { queue: 'other' });
+    await limits.fill(jobs.b, 1);
+    const running = await jobs.claim(3);
+    await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => {
+      await tx.query(`select plinth.set_job_limit('tenant', p_max_running := 1, p_queue := 'other')`);
+      for (const job of running) if (job.tenant_id === jobs.b || job.queue === 'default') expect(await jobs.settle(job, 'completed')).toBe(true);
+    });
+    expect(await limits.holds()).toBe(1);
+  });
+
+  test('what was claimed while the transaction that sets a cap was open is counted by upkeep, however long it was open', async () => {
+    await limits.fill(jobs.a, 10);
+    let early: ClaimedJob[] = [];
+    await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => {
+      await tx.query(`select plinth.set_job_limit('tenant', p_max_running := 3)`);
+      early = await jobs.claim(5);
+      // Upkeep that does not see the limit yet must not take it for counted.
+      await limits.tidy(1_000_000);
+    });
+    expect(early).toHaveLength(5);
+    await limits.tidy(1_000_000);
+    expect(await jobs.claim(5)).toEqual([]);
+    const ended = early.slice(0, 3);
+    for (const job of ended) await jobs.settle(job, 'completed');
+    expect(await jobs.claim(5)).toHaveLength(1);
+  });
+
+  test('a job that somebody had locked when the cap was set is counted by the next upkeep', async () => {
+    await limits.fill(jobs.a, 3);
+    const [job] = await jobs.claim(1);
+    await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => {
+      await tx.query('select plinth_jobs.report_progress($1, $2, 50)', [job?.id, job?.run_id]);
+      await limits.set(jobs.a, { per: 'tenant', maxRunning: 1 });
+    });
+    await limits.tidy(1_000_000);
+    expect(await jobs.claim(5)).toEqual([]);
+  });
+
+  test('the cap that comes back when an exception is removed counts what ran under the exception', async () => {
+    await limits.setForAll({ per: 'tenant', maxRunning: 2 });
+    const exception = await limits.setFor(jobs.a, { per: 'tenant', rate: 1_000, burst: 1_000 });
+    await limits.fill(jobs.a, 10);
+    expect(await jobs.claim(6)).toHaveLength(6);
+    await jobs.plinth.asWorker({ tenantId: jobs.a }, (tx) => tx.query('select plinth.remove_job_limit($1)', [exception]));
+    expect(await jobs.claim(6)).toEqual([]);
+    expect(await limits.holds()).toBe(6);
   });
 
   test('a limit counts what runs already', async () => {

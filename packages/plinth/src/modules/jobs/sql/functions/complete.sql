@@ -26,6 +26,8 @@ begin
     perform plinth_jobs.close_claims(p_claims);
   end if;
   if coalesce(cardinality(_done), 0) < cardinality(p_run_ids) then
+    perform plinth_jobs.settle_ended((
+      select jsonb_agg(to_jsonb(g)) from unnest(p_tenants, p_ids, p_run_ids) as g (tenant_id, id, run_id) where g.run_id <> all (coalesce(_done, '{}'))));
     return query select g.run_id from unnest(p_run_ids) as g (run_id) where g.run_id <> all (coalesce(_done, '{}'));
   end if;
 end

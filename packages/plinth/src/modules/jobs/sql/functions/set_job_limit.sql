@@ -1,5 +1,5 @@
--- Definer: tenants read their limits, and change them only here. Jobs that run already are counted from the start; one that is being
--- claimed in this very moment is not.
+-- Definer: tenants read their limits, and change them only here. Jobs that run already are counted from the start. A claim does not see the limit
+-- until this transaction has committed: what is claimed before is counted by upkeep (plinth_jobs.tidy_limits).
 create or replace function plinth.set_job_limit(
   p_per text,
   p_max_running integer default null,
@@ -37,15 +37,16 @@ begin
   _burst := case when p_rate is not null then coalesce(p_burst, greatest(1, ceil(p_rate / extract(epoch from p_rate_period)))::integer) end;
   select to_jsonb(l) into _before from plinth_jobs.limits l
   where l.tenant_id = _tenant and l.source = _source and l.per = p_per and l.queue = coalesce(p_queue, '') and l.concurrency_key = coalesce(p_concurrency_key, '') for update;
-  insert into plinth_jobs.limits as l (tenant_id, source, per, queue, concurrency_key, max_running, rate, rate_period, burst, reason)
-  values (_tenant, _source, p_per, coalesce(p_queue, ''), coalesce(p_concurrency_key, ''), p_max_running, p_rate, case when p_rate is not null then p_rate_period end, _burst, p_reason)
+  insert into plinth_jobs.limits as l (tenant_id, source, per, queue, concurrency_key, max_running, rate, rate_period, burst, reason, recount_until)
+  values (_tenant, _source, p_per, coalesce(p_queue, ''), coalesce(p_concurrency_key, ''), p_max_running, p_rate, case when p_rate is not null then p_rate_period end, _burst, p_reason,
+    case when p_max_running is not null then timestamptz 'infinity' end)
   on conflict (tenant_id, source, per, queue, concurrency_key) do update set max_running = excluded.max_running, rate = excluded.rate, rate_period = excluded.rate_period,
-    burst = excluded.burst, reason = excluded.reason, set_by = excluded.set_by, updated_at = clock_timestamp()
+    burst = excluded.burst, reason = excluded.reason, recount_until = excluded.recount_until, set_by = excluded.set_by, updated_at = clock_timestamp()
   returning * into _limit;
   if p_max_running is not null then
-    perform plinth_jobs.hold_running();
+    perform plinth_jobs.hold_running(nullif(_tenant, _nil));
   end if;
-  perform plinth_jobs.audit_limits(_tenant, 'job_limit.set', 'job_limit', _limit.id, _before, to_jsonb(_limit), p_reason);
+  perform plinth_jobs.audit_limits(_tenant, 'job_limit.set', 'job_limit', _limit.id, _before - 'recount_until', to_jsonb(_limit) - 'recount_until', p_reason);
   return _limit.id;
 end
 $$;

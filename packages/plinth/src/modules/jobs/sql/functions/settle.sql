@@ -15,6 +15,7 @@ declare
   _tenant uuid := plinth_kernel.acting_tenant();
   _linked jsonb;
   _done uuid[];
+  _given integer;
 begin
   with given as materialized (
     select g.tenant_id, g.id, g.run_id, g.result from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, run_id uuid, outcome text, result jsonb)
@@ -26,8 +27,13 @@ begin
     where j.tenant_id = any (array[g.tenant_id]) and j.id = g.id and j.run_id = g.run_id and j.status = 'processing'
     returning j.tenant_id, j.id, j.run_id, j.kind, j.unique_key, j.linked
   )
-  select array_agg(d.run_id), jsonb_agg(jsonb_build_object('tenant_id', d.tenant_id, 'id', d.id, 'run_id', d.run_id, 'kind', d.kind, 'unique_key', d.unique_key, 'status', 'completed')) filter (where d.linked)
-  into _done, _linked from done d;
+  select array_agg(d.run_id), jsonb_agg(jsonb_build_object('tenant_id', d.tenant_id, 'id', d.id, 'run_id', d.run_id, 'kind', d.kind, 'unique_key', d.unique_key, 'status', 'completed')) filter (where d.linked),
+    (select count(*) from given)
+  into _done, _linked, _given from done d;
+  if coalesce(cardinality(_done), 0) < _given then
+    perform plinth_jobs.settle_ended((
+      select jsonb_agg(e.job) from jsonb_array_elements(p_rows) as e (job) where e.job ->> 'outcome' = 'completed' and (e.job ->> 'run_id')::uuid <> all (coalesce(_done, '{}'))));
+  end if;
   return query select d, 'completed', null::jsonb from unnest(_done) as d;
   if _linked is not null then
     return query select null::uuid, 'failed', f from jsonb_array_elements(plinth_jobs.settle_linked(_linked)) as f;

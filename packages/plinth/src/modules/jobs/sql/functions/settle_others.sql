@@ -10,6 +10,7 @@ declare
   _accepted uuid[];
   _statuses text[];
   _linked jsonb;
+  _given integer;
 begin
   with given as materialized (
     select g.* from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, run_id uuid, outcome text, error text, delay_ms double precision, final boolean)
@@ -56,8 +57,13 @@ begin
     from moved m join judged h on h.tenant_id = m.tenant_id and h.id = m.id and h.run_id = m.run_id
     where h.outcome <> 'returned'
   )
-  select array_agg(h.run_id), array_agg(coalesce(h.end_status, case when h.again_at is null then 'pending' else 'scheduled' end)), jsonb_agg(jsonb_build_object('tenant_id', h.tenant_id, 'id', h.id, 'run_id', h.run_id, 'kind', h.kind, 'unique_key', h.unique_key, 'status', h.end_status)) filter (where h.linked)
-  into _accepted, _statuses, _linked from judged h;
+  select array_agg(h.run_id), array_agg(coalesce(h.end_status, case when h.again_at is null then 'pending' else 'scheduled' end)), jsonb_agg(jsonb_build_object('tenant_id', h.tenant_id, 'id', h.id, 'run_id', h.run_id, 'kind', h.kind, 'unique_key', h.unique_key, 'status', h.end_status)) filter (where h.linked),
+    (select count(*) from given)
+  into _accepted, _statuses, _linked, _given from judged h;
+  if coalesce(cardinality(_accepted), 0) < _given then
+    perform plinth_jobs.settle_ended((
+      select jsonb_agg(e.job) from jsonb_array_elements(p_rows) as e (job) where e.job ->> 'outcome' <> 'completed' and (e.job ->> 'run_id')::uuid <> all (coalesce(_accepted, '{}'))));
+  end if;
   return query select a.run_id, a.status, null::jsonb from unnest(_accepted, _statuses) as a (run_id, status);
   if _linked is not null then
     return query select null::uuid, 'failed', f from jsonb_array_elements(plinth_jobs.settle_linked(_linked)) as f;

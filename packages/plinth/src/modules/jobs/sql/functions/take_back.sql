@@ -10,6 +10,12 @@ begin
   into _jobs from unnest(p_tenant_ids, p_job_ids) as g (tenant_id, id) cross join lateral (
     select r.tenant_id, r.id, r.run_id, r.kind, r.correlation_id from plinth_jobs.jobs_run r
     where r.tenant_id = g.tenant_id and r.id = g.id and r.status = 'processing' and r.worker = p_worker) j;
+  perform plinth_jobs.settle_ended((
+    select jsonb_agg(to_jsonb(e)) from unnest(p_tenant_ids, p_job_ids) as g (tenant_id, id) cross join lateral (
+      select r.tenant_id, r.id, r.run_id from plinth_jobs.jobs_run r
+      where r.tenant_id = g.tenant_id and r.id = g.id and r.status in ('completed', 'cancelled') and r.worker = p_worker and r.linked
+      union all
+      select f.tenant_id, f.id, f.run_id from plinth_jobs.jobs_failed f where f.tenant_id = g.tenant_id and f.id = g.id and f.worker = p_worker and f.linked) e));
   select count(s.run_id), coalesce(jsonb_agg(s.job) filter (where s.job is not null), '[]'), array_agg(s.run_id) filter (where s.status = 'failed')
   into taken, failed, _given_up from plinth_jobs.settle(_jobs) s;
   if _given_up is not null then

@@ -19,6 +19,13 @@ begin
     select from plinth_jobs.jobs_run r where r.tenant_id = h.tenant_id and r.id = h.job_id and r.run_id = h.run_id and r.status = 'processing');
   get diagnostics _stale = row_count;
   delete from plinth_jobs.rates r where r.idle_at < clock_timestamp() - interval '1 minute';
+  -- Claims that were under way, or began before the limit was committed, have not counted their jobs. A minute is longer than any of them takes.
+  if exists (select from plinth_jobs.limits l where l.recount_until > clock_timestamp()) then
+    update plinth_jobs.limits l set recount_until = clock_timestamp() + interval '1 minute' from (
+      select n.tenant_id, n.id from plinth_jobs.limits n where n.recount_until = 'infinity' for update skip locked) n
+    where l.tenant_id = n.tenant_id and l.id = n.id;
+    perform plinth_jobs.hold_running();
+  end if;
   -- A live row takes about 300 bytes with its indexes: what is mostly alive is left as it is.
   if pg_catalog.pg_total_relation_size('plinth_jobs.holds') > greatest(p_bytes, 1200 * (select count(*) from plinth_jobs.holds))
     or pg_catalog.pg_total_relation_size('plinth_jobs.rates') > greatest(p_bytes, 1200 * (select count(*) from plinth_jobs.rates)) then
@@ -36,4 +43,4 @@ begin
   return _stale;
 end
 $$;
-comment on function plinth_jobs.tidy_limits(bigint) is 'Removes holds of attempts that have ended unnoticed, returns how many, and rewrites the tables of holds and rates when they have p_bytes. For plinth_worker.';
+comment on function plinth_jobs.tidy_limits(bigint) is 'Removes holds of attempts that have ended unnoticed, returns how many, counts attempts that began unseen by a limit that was just set, and rewrites the tables of holds and rates when they have p_bytes. For plinth_worker.';

@@ -23,6 +23,8 @@ create table plinth_jobs.limits (
   set_by text not null default coalesce(plinth_kernel.setting('actor_id'), session_user),
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
+  -- Until then upkeep looks for jobs that run uncounted, because their claim could not see the limit yet; infinity: since it was set nobody has looked.
+  recount_until timestamptz,
   primary key (tenant_id, id),
   unique (tenant_id, source, per, queue, concurrency_key),
   check (max_running is not null or rate is not null),
@@ -31,6 +33,8 @@ create table plinth_jobs.limits (
   check (per <> 'queue' or (queue <> '' and tenant_id = '00000000-0000-0000-0000-000000000000'))
 );
 comment on table plinth_jobs.limits is 'How many jobs may run at once and how many may start in a time: of a queue, of each tenant, of each concurrency key.';
+
+create index limits_by_recount on plinth_jobs.limits (recount_until) where recount_until is not null;
 
 create table plinth_jobs.weights (
   tenant_id uuid not null,
