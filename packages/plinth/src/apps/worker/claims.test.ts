@@ -99,3 +99,4 @@ test('what had to be given back is not fetched ahead again', { timeout: 30_000 }
   const { claimed, returned } = stats;
   await beats(2);
   expect(stats).toMatchObject({ claimed, returned, running: 10, waiting: 0 });
+});

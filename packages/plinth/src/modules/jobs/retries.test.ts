@@ -73,8 +73,10 @@ describe('waits between attempts', () => {
 });
 
 describe('poison', () => {
+  /** A worker dies with all there is. */
   const loses = async (): Promise<void> => {
-    await jobs.claimOne(60_000);
+    await jobs.database.admin.query(`update plinth_jobs.jobs set run_at = clock_timestamp() where status = 'scheduled'`);
+    expect((await jobs.claim(50, ['k'], 60_000)).length).toBeGreaterThan(0);
     await jobs.falls('w');
     await jobs.recover();
   };
@@ -83,14 +85,29 @@ describe('poison', () => {
     const id = await jobs.enqueue(jobs.a, 'k', {}, { maxAttempts: 20 });
     await loses();
     await loses();
-    expect(await jobs.read(jobs.a, id)).toMatchObject({ status: 'pending' });
+    expect(await jobs.read(jobs.a, id)).toMatchObject({ status: 'scheduled' });
+    await jobs.makeDue(id);
     await jobs.settle(await jobs.claimOne(), 'failed', { error: 'no', delay_ms: 0 });
     await jobs.makeDue(id);
     await loses();
     await loses();
-    expect(await jobs.read(jobs.a, id)).toMatchObject({ status: 'pending', attempts: 5 });
+    expect(await jobs.read(jobs.a, id)).toMatchObject({ status: 'scheduled', attempts: 5 });
     await loses();
     expect(await jobs.read(jobs.a, id)).toMatchObject({ status: 'failed', attempts: 6, error: 'lease expired, 3 times in a row: it seems to end its worker' });
+  });
+
+  test('those that were lost together twice come again one by one', async () => {
+    const ids = await Promise.all(Array.from({ length: 30 }, () => jobs.enqueue(jobs.a, 'k')));
+    const waits = async () => (await Promise.all(ids.map((id) => jobs.read(jobs.a, id)))).map((job) => [job?.status, job?.waits_s] as const);
+    await loses();
+    expect((await waits()).map(([status]) => status)).toEqual(ids.map(() => 'pending'));
+    await loses();
+    const spread = await waits();
+    expect(spread.map(([status]) => status)).toEqual(ids.map(() => 'scheduled'));
+    const seconds = spread.map(([, wait]) => wait ?? 0);
+    // By chance over eight seconds: that thirty of them are all within four has a chance of one to many millions.
+    expect(Math.max(...seconds) - Math.min(...seconds)).toBeGreaterThan(4);
+    expect(Math.max(...seconds)).toBeLessThanOrEqual(8);
   });
 
   test('the kind says how often', async () => {

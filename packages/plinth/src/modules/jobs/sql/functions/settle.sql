@@ -3,7 +3,7 @@
 --   cancelled, or failed or lost after a cancel was asked for -> cancelled, in place
 --   failed or lost, attempts used up or final -> failed, the dead letter
 --   failed                           -> scheduled after delay_ms, default plinth_jobs.backoff
---   lost                             -> pending at once: the lease was the wait
+--   lost                             -> pending at once: the lease was the wait; when it was lost the time before, too, after up to twice its backoff
 --   snoozed                          -> scheduled after delay_ms; the attempt is not counted
 --   returned                         -> pending at once, as if it had not been claimed
 -- Completions are what there are most of: they take one statement, the rest goes to plinth_jobs.settle_others.

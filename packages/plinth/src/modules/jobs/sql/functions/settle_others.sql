@@ -1,6 +1,7 @@
 -- The outcomes that move a job: rows leave jobs_run by DELETE and arrive elsewhere by INSERT in one statement. One that is given back or was
 -- lost keeps its number and so its place in its lane; a worker that remembers where the lane begins forgets that every second, as for
--- transactions that commit late.
+-- transactions that commit late. One that was lost before, too, comes again at a time by chance: all that ran or waited beside a job that ends its
+-- worker are lost with it, and coming back together they would be given up together.
 create or replace function plinth_jobs.settle_others(p_rows jsonb) returns table (run_id uuid, status text, job jsonb)
 language plpgsql volatile security definer set search_path = ''
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
@@ -29,11 +30,13 @@ begin
       case h.outcome
         when 'failed' then clock_timestamp() + coalesce(h.delay_ms * interval '1 millisecond', plinth_jobs.backoff_of(w.policy, h.attempts, random()))
         when 'snoozed' then clock_timestamp() + coalesce(h.delay_ms, 0) * interval '1 millisecond'
+        when 'lost' then case when w.lost_before > 0 then clock_timestamp() + random() * 2 * plinth_jobs.backoff_of(w.policy, h.attempts, 0.5) end
       end as again_at,
       case when h.outcome in ('returned', 'snoozed') then 0 else 1 end as counted
     from held h left join plinth_jobs.kinds k on k.kind = h.kind cross join lateral (
       select coalesce((select p.backoff from plinth_jobs.retry_policies p where h.linked and p.tenant_id = h.tenant_id and p.job_id = h.id), k.backoff) as policy,
-        h.outcome = 'lost' and plinth_jobs.lost_in_a_row(h.tenant_id, h.id) + 1 >= coalesce(k.max_lost, 3) as poisoned offset 0) as w
+        case when h.outcome = 'lost' then plinth_jobs.lost_in_a_row(h.tenant_id, h.id) end as lost_before offset 0) as l
+    cross join lateral (select l.policy, l.lost_before, coalesce(l.lost_before + 1 >= coalesce(k.max_lost, 3), false) as poisoned) as w
   ), stopped as (
     update plinth_jobs.jobs_run j set error = coalesce(h.new_error, j.error), status = 'cancelled', finished_at = clock_timestamp()
     from judged h
