@@ -25,11 +25,10 @@ export async function findNode(root) {
   ];
   const found = installed().find(works);
   if (found !== undefined) return found;
-  if (isAtLeast(24, 0)) return process.execPath;
+  if (isEnough()) return process.execPath;
   if (!perhapsMusl()) await task('Fetching Node', 'Fetched Node', async () => fetchNode(join(modules, 'node')));
   const fetched = installed().find(works);
   if (fetched !== undefined) return fetched;
-  if (isAtLeast(22, 18)) return process.execPath;
   throw new Fault(
     `There is no Node 24 for ${platform} among the packages, and Node ${process.versions.node} cannot run Plinth.`,
     'Install Node 24 or newer on this machine, then run this again.',
@@ -50,10 +49,8 @@ function runs(path) {
   return spawnSync(path, ['--version'], { stdio: 'ignore', timeout: 10_000 }).status === 0;
 }
 
-function isAtLeast(major, minor) {
-  const [currentMajor = 0, currentMinor = 0] = process.versions.node.split('.').map(Number);
-  return currentMajor > major || (currentMajor === major && currentMinor >= minor);
-}
+/** The sources have `await using`, which older ones do not know. */
+const isEnough = () => Number(process.versions.node.split('.')[0]) >= 24;
 
 /** What the install script of the package `node` would have done; its failure is judged by whether a Node is there. */
 function fetchNode(folder) {
