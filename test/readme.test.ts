@@ -1,10 +1,10 @@
-/** What the front page shows is true: its examples run, and what they write is found under one correlation id. */
+/** What the front pages of the repository and of the package show is true: their examples run, and what they write is found under one correlation id. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type TestDatabase, testDatabase } from '../packages/plinth/src/testing/database.ts';
 import { read } from '../tools/repo.ts';
 import { readmeExamples, runExample } from './readme-examples.ts';
 
-const examples = readmeExamples(read('README.md'));
+const examples = ['README.md', 'packages/plinth/README.md'].flatMap((page) => readmeExamples(read(page)).map((example) => ({ ...example, page })));
 let database: TestDatabase;
 beforeAll(async () => {
   database = await testDatabase('readme');
@@ -12,12 +12,15 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 test('there are examples in TypeScript and SQL', () => {
-  expect(examples.map(({ kind }) => kind).sort()).toEqual(['setup', 'sql', 'ts']);
+  expect(examples.map(({ kind }) => kind)).toEqual(['setup', 'ts', 'sql', 'setup', 'ts']);
 });
 
-test.each(examples.map((example) => [example.kind, example.line, example] as const))('the %s example at line %i runs', async (_kind, _line, example) => {
-  await runExample(example, database);
-});
+test.each(examples.map((example) => [example.page, example.kind, example.line, example] as const))(
+  '%s: the %s example at line %i runs',
+  async (_page, _kind, _line, example) => {
+    await runExample(example, database);
+  },
+);
 
 test('each order has its audit entry, its event and its job, committed together', async () => {
   const { rows } = await database.admin.query(

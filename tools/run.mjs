@@ -21,6 +21,7 @@ const verbs = {
   test: { program: ['tools/test.ts'], does: 'run every check and test' },
   check: { program: ['tools/check.ts'], does: 'run everything static' },
   gen: { program: ['tools/gen.ts'], does: 'write the generated files; --check compares only' },
+  pack: { program: ['tools/pack.ts'], does: 'make the packages that npm gets' },
   bench: { program: ['bench/run.ts'], does: 'measure; name a benchmark' },
 };
 

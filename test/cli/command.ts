@@ -44,10 +44,13 @@ process.once('exit', () => {
 });
 
 /** Starts `plinth <args>` in the repository's folder. */
-export function startCommand(args: readonly string[], own: Variables = {}): Running {
+export const startCommand = (args: readonly string[], own: Variables = {}): Running => startProgram(program, args, own, root);
+
+/** Starts another `plinth` in another folder. */
+export function startProgram(file: string, args: readonly string[], own: Variables, cwd: string): Running {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program, ...args], {
-    cwd: root,
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', file, ...args], {
+    cwd,
     env: variables(own),
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -5,7 +5,8 @@ import { read, repositoryFiles } from '../repo.ts';
 import type { Check, Outcome } from './check.ts';
 
 const page = 'docs/dependencies.md';
-const kinds = ['dependencies', 'devDependencies', 'peerDependencies', 'optionalDependencies'] as const;
+/** Peers first: what an application may bring is a range, and the version that is tested here stands among the others. */
+const kinds = ['peerDependencies', 'dependencies', 'devDependencies', 'optionalDependencies'] as const;
 
 /** Packages that any package.json of the repository depends on, without the workspaces themselves: name -> version. */
 function declared(folder: string): Map<string, string> {
@@ -14,8 +15,8 @@ function declared(folder: string): Map<string, string> {
     .map((path) => JSON.parse(read(path, folder)) as Record<string, Record<string, string> | undefined> & { name?: string });
   const own = new Set(manifests.map((manifest) => String(manifest.name)));
   const found = new Map<string, string>();
-  for (const manifest of manifests) {
-    for (const kind of kinds) {
+  for (const kind of kinds) {
+    for (const manifest of manifests) {
       for (const [name, version] of Object.entries(manifest[kind] ?? {})) if (!own.has(name)) found.set(name, version);
     }
   }

@@ -1,11 +1,11 @@
-import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defineCommand } from 'citty';
 import { createLoginLink, ensureAdminKey } from '#apps/server/index.ts';
 import { PlinthError } from '#kernel/errors.ts';
 import { newSecret } from '#kernel/secret-text.ts';
-import { CLONE, freshConsole } from './console.ts';
+import { COMMAND, inClone } from './clone.ts';
+import { freshConsole } from './console.ts';
 import type { OpenDatabase } from './database.ts';
 import { openDatabase } from './database.ts';
 import type { Environment } from './environment.ts';
@@ -24,8 +24,8 @@ interface Demo {
 
 /** The demo's customers and the receiver of their webhooks, beside the API's port; nothing where there are no examples. */
 async function startDemo(running: RunningParts, secrets: DevSecrets): Promise<Demo | undefined> {
-  const file = new URL('examples/demo/prepare.ts', CLONE);
-  if (!existsSync(file)) return undefined;
+  const file = inClone('examples/demo/prepare.ts');
+  if (!file) return undefined;
   const { prepareDemo } = (await import(file.href)) as {
     prepareDemo: (plinth: unknown, options: { port: number; secret: string }) => Promise<Demo & { url: string }>;
   };
@@ -76,7 +76,7 @@ async function announce(environment: Environment, running: RunningParts, admin: 
     ['API docs', `${origin}/docs`],
     ['Database', database.embedded ? database.adminUrl : database.name],
     ['Admin key', admin.key],
-    ['Next', 'npm run plinth -- replay github'],
+    ['Next', `${COMMAND} ${inClone('examples/modules.ts') ? 'replay github' : 'doctor'}`],
   ]);
   say(dim('  The console link signs in once, within 15 minutes. Ctrl-C stops everything; the data stay.'));
 }

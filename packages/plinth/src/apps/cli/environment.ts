@@ -35,7 +35,7 @@ export interface Environment {
   jwt: JwtOptions | undefined;
   /** Signs sign-ins to the console. */
   sessionSecret: string | undefined;
-  /** Folder of the built console. Unset: that of the clone. */
+  /** Folder of the built console. Unset: that of the package or the clone. */
   consoleDir: string | undefined;
   /** X-Forwarded-For and X-Forwarded-Proto are believed. */
   trustProxy: boolean;

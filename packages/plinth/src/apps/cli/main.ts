@@ -1,8 +1,9 @@
 /** The `plinth` command. Each subcommand is a file of its own, loaded only when it is called. */
 import { defineCommand, runMain } from 'citty';
+import { VERSION } from '#apps/server/version.ts';
 
 const main = defineCommand({
-  meta: { name: 'plinth', version: '0.1.0', description: 'The system layer of a multi-tenant back end, in your Postgres.' },
+  meta: { name: 'plinth', version: VERSION, description: 'The system layer of a multi-tenant back end, in your Postgres.' },
   subCommands: {
     dev: () => import('./dev.ts').then((file) => file.dev),
     start: () => import('./serve.ts').then((file) => file.start),

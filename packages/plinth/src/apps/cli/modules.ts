@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import type { AnyModule, ModuleMap } from '#kernel/module.ts';
 import { withOwn } from '#kernel/own-modules.ts';
 import { modules } from '#registry';
-import { CLONE } from './console.ts';
+import { inClone } from './clone.ts';
 import type { Environment } from './environment.ts';
 import { SettingFault } from './environment.ts';
 
@@ -20,8 +20,8 @@ export const variables = ({ modules: file }: { modules?: string | undefined }): 
 
 /** The example modules of a clone, `demo` and `github`, written like anybody's own, beside those of Plinth. */
 export async function withExamples(): Promise<ModuleMap> {
-  const file = new URL('examples/modules.ts', CLONE);
-  if (!existsSync(file)) return modules;
+  const file = inClone('examples/modules.ts');
+  if (!file) return modules;
   const { examples } = (await import(file.href)) as { examples: ModuleMap };
   return { ...modules, ...examples };
 }

@@ -1,10 +1,10 @@
 import { defineCommand } from 'citty';
+import { inClone } from './clone.ts';
 import { readEnvironment, SettingFault } from './environment.ts';
 import { dim, green, red, say, seconds, table, told } from './output.ts';
 import type { ReplayOptions, ReplayResult } from './replay/run.ts';
 import { replay as run } from './replay/run.ts';
 import type { Stack } from './replay/stack.ts';
-import { attach, ownStack } from './replay/stack.ts';
 import { addsUp } from './replay/verdict.ts';
 import { devState } from './trace.ts';
 import { untilStopped } from './until-stopped.ts';
@@ -18,6 +18,8 @@ const whole = (name: string, text: string, least: number, most: number): number 
 
 /** The running plinth dev of this folder, unless parts are to be killed: then a stack of its own. */
 async function stackFor(dataDir: string, crash: boolean): Promise<{ stack: Stack; name: string }> {
+  // Needs plinth-embedded, which is not everywhere.
+  const { attach, ownStack } = await import('./replay/stack.ts');
   const state = crash ? undefined : await devState(dataDir);
   const answers =
     state &&
@@ -79,6 +81,8 @@ export const replay = defineCommand({
   run: ({ args }) =>
     told(async () => {
       if (args.source !== 'github') throw new SettingFault(`There is no replay ${args.source}: choose github.`);
+      if (!inClone('examples/modules.ts'))
+        throw Object.assign(new Error('The replay writes to the example modules, which are not in the package'), { wayOut: 'Run it in a clone of Plinth.' });
       const environment = readEnvironment();
       let last = 0;
       const stopping = new AbortController();

@@ -31,7 +31,7 @@ async function prepare(url: string, modules: ModuleMap, adminKey: string | undef
 
 /** What there is to know of the console, in a line. */
 function consoleNote({ publicUrl, sessionSecret }: Environment, directory: string | undefined, origin: string): string {
-  if (!directory) return 'The console is not built: node apps/console/build.ts builds it, or name a folder with it in PLINTH_CONSOLE_DIR.';
+  if (!directory) return 'The console is not built: node apps/console/build.ts in the clone builds it, or name a folder with it in PLINTH_CONSOLE_DIR.';
   const lasts = sessionSecret ? '' : '; sign-ins end with this process, because PLINTH_SESSION_SECRET is not set';
   return `Console at ${publicUrl ?? origin}/console; plinth login prints a link that signs in${lasts}.`;
 }

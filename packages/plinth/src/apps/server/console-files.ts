@@ -42,7 +42,8 @@ export async function fileIn(directory: string, path: string): Promise<BuiltFile
 export const noConsole = (): PlinthError =>
   fail('unknown_route', {
     message: 'The console is not part of this installation',
-    wayOut: 'Build it with node apps/console/build.ts and start again, or give its folder: PLINTH_CONSOLE_DIR, or console in createHandler.',
+    wayOut:
+      'Give its folder, PLINTH_CONSOLE_DIR or console in createHandler: dist/console of the package, or in a clone apps/console/dist once node apps/console/build.ts has run.',
   });
 
 /** `lasting`: the name of the file changes with what is in it. */

@@ -38,7 +38,7 @@ export async function readPayloads(options: { times: number; tenants: number; ne
     path = createRequire(import.meta.url).resolve('@octokit/webhooks-examples/api.github.com/index.json');
   } catch (error) {
     throw Object.assign(new Error('The example payloads are not installed', { cause: error }), {
-      wayOut: 'Run this in a clone of Plinth, or: npm install --save-dev @octokit/webhooks-examples',
+      wayOut: 'Install them: npm install',
     });
   }
   const events = JSON.parse(await readFile(path, 'utf8')) as Example[];
