@@ -1,6 +1,6 @@
 import { toPlinthError } from './errors.ts';
 import type { Feed } from './feed-read.ts';
-import { textOfThrown } from './thrown.ts';
+import { messageOf } from './thrown.ts';
 import type { AnyTransaction } from './transaction.ts';
 import type { FeedEvent } from './work.ts';
 
@@ -27,7 +27,7 @@ const WORD = /^[A-Za-z0-9_.-]{1,100}$/;
  * words of a program are kept, the class of the error and its code.
  */
 export function textOf(error: unknown, told: Told): string {
-  if (!told.revealed) return textOfThrown(error);
+  if (!told.revealed) return messageOf(error);
   const { name, code } = (typeof error === 'object' && error !== null ? error : {}) as { name?: unknown; code?: unknown };
   const words = [name, code].filter((word): word is string => typeof word === 'string' && WORD.test(word));
   return `${words.join(' ') || 'Error'}: what it says is not kept, because the event has personal fields`;

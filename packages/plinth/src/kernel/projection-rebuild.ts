@@ -10,7 +10,7 @@ import type { Projection, ProjectionTables } from './projection.ts';
 import { declareProjection, projectionConsumer, projectionsOf, quoted } from './projection.ts';
 import type { TableComparison } from './projection-tables.ts';
 import { compareTables, createShadow, shadowOf, swapTable } from './projection-tables.ts';
-import { textOfThrown } from './thrown.ts';
+import { messageOf } from './thrown.ts';
 import type { AnyTransaction } from './transaction.ts';
 import type { Consumer, FeedEvent } from './work.ts';
 
@@ -110,7 +110,7 @@ export async function rebuildProjection<Modules extends ModuleMap>(plinthOf: Pli
       return await finish(rebuild, before);
     } catch (error) {
       if ((error as { code?: string }).code === 'kernel_projection_cancelled') await forget(rebuild);
-      else await note(plinth, name, 'error = $2', [textOfThrown(error).slice(0, 1000)]).catch(() => undefined);
+      else await note(plinth, name, 'error = $2', [messageOf(error).slice(0, 1000)]).catch(() => undefined);
       throw error;
     }
   });

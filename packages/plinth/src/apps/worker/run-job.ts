@@ -3,11 +3,11 @@ import type { Context } from '#kernel/context.ts';
 import { runInContext } from '#kernel/context.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
+import { describeError } from '#kernel/thrown.ts';
 import type { JobDefinition, JobRun, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
 import { addsToBatch, cleanText, JobFailure, SYSTEM_TENANT, storable } from '#modules/jobs';
 import { isDelay, snoozeMs } from './delay.ts';
-import { describeError } from './describe-error.ts';
 import type { AttemptJournal, Journal } from './journal.ts';
 import type { StopReason } from './stop-reason.ts';
 

@@ -1,8 +1,8 @@
 /** The program of a thread that runs jobs, one at a time: it imports the module of a job and calls its default export. */
 import { parentPort } from 'node:worker_threads';
+import { messageOf } from '#kernel/thrown.ts';
 import type { ThreadRun } from '#kernel/work.ts';
 import { snoozeMs } from './delay.ts';
-import { messageOf } from './describe-error.ts';
 import type { FromThread, ThreadError, ThreadJob, ToThread } from './thread-messages.ts';
 
 const port = parentPort;

@@ -1,9 +1,9 @@
 /** Handlers that throw what nobody expects, or do not wait for what they began: their own job ends, the process and its other jobs go on. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { describeError } from '#kernel/thrown.ts';
 import type { JobRun } from '#kernel/work.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
-import { describeError } from './describe-error.ts';
 import { workersOf } from './started.fixture.ts';
 
 let database: TestDatabase;
