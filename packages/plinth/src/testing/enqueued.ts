@@ -33,14 +33,25 @@ export interface EnqueuedJob {
 }
 
 const LIVE = ['scheduled', 'pending', 'processing'];
-const MOST_LOOKED_AT = 1_000;
+const MOST_LOOKED_AT = 10_000;
 const MOST_SHOWN = 5;
+
+/** Matchers of Vitest and Jest: `expect.any(String)`. */
+interface Matcher {
+  asymmetricMatch(value: unknown): boolean;
+}
+
+const isMatcher = (expected: object): expected is Matcher => typeof (expected as Partial<Matcher>).asymmetricMatch === 'function';
+const hasJson = (expected: object): expected is { toJSON(): unknown } => typeof (expected as { toJSON?: unknown }).toJSON === 'function';
 
 /** Where the value is not what was expected: `payload.lines[2].sku is "a", not "b"`; undefined when it is. */
 function difference(path: string, value: unknown, expected: unknown): string | undefined {
   if (typeof expected === 'function') return (expected as (value: unknown) => unknown)(value) ? undefined : `${path} is ${shown(value)}, which is refused`;
   if (expected instanceof RegExp) return typeof value === 'string' && expected.test(value) ? undefined : `${path} is ${shown(value)}, not like ${expected}`;
   if (expected === null || typeof expected !== 'object') return Object.is(value, expected) ? undefined : `${path} is ${shown(value)}, not ${shown(expected)}`;
+  if (isMatcher(expected)) return expected.asymmetricMatch(value) ? undefined : `${path} is ${shown(value)}, which is refused`;
+  // A Date is stored as its JSON, so is everything that has its own.
+  if (hasJson(expected)) return difference(path, value, expected.toJSON());
   if (value === null || typeof value !== 'object' || Array.isArray(value) !== Array.isArray(expected))
     return `${path} is ${shown(value)}, not ${shown(expected)}`;
   if (Array.isArray(expected) && (value as unknown[]).length !== expected.length)
@@ -60,27 +71,34 @@ function shown(value: unknown): string {
   return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
+const statusesOf = ({ status }: Expectation): readonly string[] => (status === undefined ? LIVE : [status].flat());
+
 function fault(job: EnqueuedJob, payload: Record<string, unknown>, expected: Expectation): string | undefined {
-  const statuses = expected.status === undefined ? LIVE : [expected.status].flat();
-  if (!statuses.includes(job.status)) return `it is ${job.status}`;
+  if (!statusesOf(expected).includes(job.status)) return `it is ${job.status}`;
   for (const name of ['queue', 'priority', 'uniqueKey'] as const)
     if (expected[name] !== undefined && job[name] !== expected[name]) return `${name} is ${shown(job[name])}, not ${shown(expected[name])}`;
   if (expected.dueWithinMs !== undefined && job.dueInMs > expected.dueWithinMs) return `it is due in ${Math.round(job.dueInMs)} ms`;
   return difference('payload', job.payload, payload);
 }
 
-function find(plinth: Plinth<ModuleMap>, kind: string, expected: Expectation): Promise<EnqueuedJob[]> {
+/** Those of that kind in the order in which they were enqueued, also of other statuses, for the message. */
+async function find(plinth: Plinth<ModuleMap>, kind: string, expected: Expectation): Promise<EnqueuedJob[]> {
+  const statuses = statusesOf(expected);
   const ask = async (tx: AnyTransaction): Promise<EnqueuedJob[]> => {
     await tx.flush();
     return tx.query<EnqueuedJob>(
       `select id, job_type as kind, tenant_id as "tenantId", status, queue, priority, unique_key as "uniqueKey", payload,
          case when run_at = 'infinity' then 'infinity' else extract(epoch from run_at - clock_timestamp()) * 1000 end::float8 as "dueInMs"
-       from plinth.background_jobs where job_type = $1 and ($2::uuid is null or tenant_id = $2) order by id limit $3`,
-      [kind, expected.tenantId ?? null, MOST_LOOKED_AT],
+       from plinth.background_jobs where job_type = $1 and ($2::uuid is null or tenant_id = $2) order by status = any ($4) desc, id desc limit $3`,
+      [kind, expected.tenantId ?? null, MOST_LOOKED_AT, statuses],
     );
   };
-  if (expected.tx) return ask(expected.tx);
-  return expected.tenantId ? plinth.transaction({ tenantId: expected.tenantId }, ask) : plinth.asWorker({}, ask);
+  const inTenant = expected.tenantId && !expected.tx ? plinth.transaction({ tenantId: expected.tenantId }, ask) : undefined;
+  const jobs = await (expected.tx ? ask(expected.tx) : (inTenant ?? plinth.asWorker({}, ask)));
+  // An assertion about some of them would be none.
+  if (jobs.length === MOST_LOOKED_AT && statuses.includes(jobs.at(-1)?.status ?? ''))
+    throw new Error(`there are ${MOST_LOOKED_AT} jobs of kind ${kind} or more: ask for those of a tenant or status`);
+  return jobs.reverse();
 }
 
 async function otherKinds(plinth: Plinth<ModuleMap>, expected: Expectation): Promise<string> {

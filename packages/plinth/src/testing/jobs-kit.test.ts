@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { JobDefinition } from '#kernel/work.ts';
 import { JobFailure } from '#modules/jobs';
 import type { Tx } from '../index.ts';
+import { createPlinth } from '../index.ts';
 import type { TestDatabase } from './database.ts';
 import { testDatabase } from './database.ts';
 import type { JobsKit } from './index.ts';
@@ -149,6 +150,21 @@ describe('time', () => {
     await expect(kit.advance(-1)).rejects.toThrow('time does not go back');
   });
 
+  test('is told once where the clock of plinth is moved along', async () => {
+    const clock = virtualClock(Date.now());
+    const plinth = createPlinth({ database: { url: database.serverUrl }, clock });
+    try {
+      const kit = jobsKit({ plinth, tenantId: a, clock, handlers: { k: { summary: 'test', handler: async (run) => run.services.clock.now() } } });
+      await plinth.transaction({ tenantId: a }, async (tx) => void tx.jobs.enqueue('k', {}, { delayMs: 7_200_000 }));
+      await kit.advance({ hours: 1 });
+      expect(kit.now().getTime()).toBe(clock.now());
+      await kit.advanceTo(new Date(clock.now() + 3_600_000));
+      expect((await kit.drain()).ran).toMatchObject([{ outcome: 'completed', result: clock.now() }]);
+    } finally {
+      await plinth.close();
+    }
+  });
+
   test('passes for unique keys with a window and for deadlines', async () => {
     const kit = kitOf({ k: async () => {} });
     const daily = { uniqueKey: 'daily', uniqueForMs: 86_400_000 };
@@ -179,6 +195,31 @@ describe('assertEnqueued', () => {
     await kit.assertEnqueued('mail', { to: 'ada', lines: [{ sku: 'x' }] }, { times: 1, priority: 2, queue: 'out', dueWithinMs: 0 });
     await kit.assertEnqueued('mail', { to: /^a/, extra: (n: unknown) => n === 1 });
     await kit.assertNotEnqueued('mail', { to: 'bob' });
+  });
+
+  test('takes dates and the matchers of test runners', async () => {
+    const kit = kitOf({});
+    const at = new Date(1_800_000_000_000);
+    await enqueue(a, 'mail', { at, to: 'ada', tags: ['x', 'y'] });
+    await kit.assertEnqueued('mail', { at, to: expect.any(String), tags: expect.arrayContaining(['y']) });
+    await kit.assertNotEnqueued('mail', { at: new Date(0) });
+    await kit.assertNotEnqueued('mail', { to: expect.stringContaining('bob') });
+  });
+
+  test('sees the newest, however many of the kind are over', async () => {
+    const kit = kitOf({});
+    await database.plinth.transaction({ tenantId: a }, async (tx) => {
+      tx.jobs.enqueueMany(
+        'mail',
+        Array.from({ length: 1_100 }, (_, n) => ({ n })),
+      );
+    });
+    await database.admin.query(`update plinth_jobs.jobs set status = 'completed', finished_at = clock_timestamp()`);
+    await kit.assertNotEnqueued('mail');
+    await enqueue(a, 'mail', { n: 'new' });
+    expect(await message(kit.assertNotEnqueued('mail'))).toContain('there are 1');
+    await kit.assertEnqueued('mail', { n: 'new' }, { times: 1 });
+    await kit.assertEnqueued('mail', {}, { status: 'completed', times: 1_100 });
   });
 
   test('sees what an open transaction has enqueued', async () => {

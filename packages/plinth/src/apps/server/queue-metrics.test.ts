@@ -38,6 +38,28 @@ test('depth and oldest wait of every queue, over all tenants, and what the worke
   expect(await metricOf(/^plinth_jobs_event_loop_delay/)).toBeGreaterThanOrEqual(0);
 });
 
+test('depth and oldest wait of message queues, over all tenants, whether anybody receives from them or not', async () => {
+  const { plinth, tenantA, tenantB, admin } = server.database;
+  for (const tenantId of [tenantA, tenantB])
+    await plinth.transaction({ tenantId }, async (tx) => {
+      tx.queue.sendMany('unread', [{ payload: 1 }, { payload: 2, groupKey: 'g' }, { payload: 3, delayMs: 86_400_000 }]);
+      tx.queue.send('other', {});
+    });
+  const depth = () => metricOf(/^plinth_message_queue_depth\{.*queue="unread"/);
+  await expect.poll(depth, { timeout: 10_000, interval: 200 }).toBe(4);
+  expect(await metricOf(/^plinth_message_queue_depth\{.*queue="other"/)).toBe(2);
+  await expect.poll(() => metricOf(/^plinth_message_queue_oldest_wait.*queue="unread"/), { timeout: 10_000, interval: 200 }).toBeGreaterThan(1);
+  // What was delayed has waited since its delay ended, not since it was sent.
+  await admin.query(`delete from plinth_queue.ready; delete from plinth_queue.grouped`);
+  await admin.query(
+    `update plinth_queue.hidden set visible_at = clock_timestamp(), since = plinth_kernel.v7_floor(clock_timestamp()), id = plinth_kernel.v7_floor('2026-01-01')
+    where tenant_id = $1`,
+    [tenantA],
+  );
+  await expect.poll(depth, { timeout: 10_000, interval: 200 }).toBe(1);
+  expect(await metricOf(/^plinth_message_queue_oldest_wait.*queue="unread"/)).toBeLessThan(3_600);
+});
+
 test('how far behind every consumer is, and whether it is paused', async () => {
   const { plinth, tenantA } = server.database;
   await plinth.asWorker({}, (tx) =>

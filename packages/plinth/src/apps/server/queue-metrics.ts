@@ -1,9 +1,10 @@
 import { metrics } from '@opentelemetry/api';
+import type { Queryable } from '#kernel/database.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
-import type { QueueDepth } from '#modules/jobs';
 import { queueDepths } from '#modules/jobs';
+import { messageDepths } from '#modules/queue';
 
 /** Names of queues are made by callers; a metric has at most so many series. */
 const MOST_QUEUES = 100;
@@ -11,27 +12,54 @@ const MOST_QUEUES = 100;
 const FRESH_MS = 1_000;
 const LONGEST_MS = 2_000;
 
+interface Depth {
+  queue: string;
+  waiting: number;
+  oldest_wait_ms: number;
+}
+
+interface Observed {
+  /** Of the two gauges: `<name>_depth` and `<name>_oldest_wait`. */
+  name: string;
+  depth: string;
+  wait: string;
+  read: (tx: Queryable, limit: number) => Promise<Depth[]>;
+}
+
+const OBSERVED: Readonly<Record<'jobs' | 'queue', Observed>> = {
+  jobs: {
+    name: 'plinth_queue',
+    depth: 'Jobs that may start now, by queue, of the deepest 100; at most 1,000 of each priority and tenant are counted',
+    wait: 'Since when the oldest job that may start has waited, by queue',
+    read: queueDepths,
+  },
+  queue: {
+    name: 'plinth_message_queue',
+    depth: 'Messages that may be received, by queue, of the deepest 100; at most 1,000 of each tenant are counted',
+    wait: 'Since when the first message that may be received has waited, by queue',
+    read: messageDepths,
+  },
+};
+
 /** Gauges of the queues, read from the database when the metrics of this process are. Call it once a meter provider is registered. */
 export function observeQueues(plinth: Plinth<ModuleMap>, log: WorkServices['log']): void {
-  if (!plinth.modules.jobs) return;
+  for (const [module, observed] of Object.entries(OBSERVED)) if (plinth.modules[module]) observe(plinth, log, observed);
+}
+
+function observe(plinth: Plinth<ModuleMap>, log: WorkServices['log'], observed: Observed): void {
   const meter = metrics.getMeter('plinth.server');
-  const depth = meter.createObservableGauge('plinth_queue_depth', {
-    description: 'Jobs that may start now, by queue, of the deepest 100; at most 1,000 of each priority and tenant are counted',
-  });
-  const wait = meter.createObservableGauge('plinth_queue_oldest_wait', {
-    description: 'Since when the oldest job that may start has waited, by queue',
-    unit: 's',
-  });
+  const depth = meter.createObservableGauge(`${observed.name}_depth`, { description: observed.depth });
+  const wait = meter.createObservableGauge(`${observed.name}_oldest_wait`, { description: observed.wait, unit: 's' });
   let readMs = Number.NEGATIVE_INFINITY;
-  let depths: readonly QueueDepth[] = [];
+  let depths: readonly Depth[] = [];
   const read = async (): Promise<void> => {
     if (performance.now() - readMs < FRESH_MS) return;
     try {
-      depths = await plinth.asWorker({ readOnly: true, timeoutMs: LONGEST_MS }, (tx) => queueDepths(tx, MOST_QUEUES));
+      depths = await plinth.asWorker({ readOnly: true, timeoutMs: LONGEST_MS }, (tx) => observed.read(tx, MOST_QUEUES));
     } catch (error) {
       // No answer is better than an old one: an alert on absence fires.
       depths = [];
-      log.warn({ error }, 'the depths of the queues could not be read');
+      log.warn({ error, metrics: observed.name }, 'the depths of the queues could not be read');
     }
     readMs = performance.now();
   };

@@ -124,20 +124,7 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
     more: () => state.begins < 1,
     onGivenUp: () => member.renew(),
   });
-  const state: State = {
-    options,
-    running,
-    settling,
-    journal: createJournal(plinth, services.log),
-    waiting: new Fifo(),
-    seen: { peak: 0, waitMs: 0 },
-    open: new Map(),
-    cancelled: new Set(),
-    stopping: false,
-    ran: 0,
-    begins: MOST_A_TURN,
-    ended: new Set(),
-  };
+  const state: State = { options, running, settling, journal: createJournal(plinth, services.log), ...beginning() };
   const claims = createClaims({
     ...options,
     plinth: claimsTimed(options),
@@ -225,6 +212,17 @@ interface State {
   settled?: NodeJS.Immediate | undefined;
   ended: Set<() => void>;
 }
+
+const beginning = (): Omit<State, 'options' | 'running' | 'settling' | 'journal'> => ({
+  waiting: new Fifo(),
+  seen: { peak: 0, waitMs: 0 },
+  open: new Map(),
+  cancelled: new Set(),
+  stopping: false,
+  ran: 0,
+  begins: MOST_A_TURN,
+  ended: new Set(),
+});
 
 /** A claim is the one thing that claiming writes; now and then it is giving back what got lost. */
 function claimsTimed({ plinth, metrics }: JobLoopOptions): Plinth<ModuleMap> {

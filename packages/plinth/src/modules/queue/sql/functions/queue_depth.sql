@@ -2,7 +2,12 @@ create or replace function plinth.queue_depth(p_queue text default null)
 returns table (queue text, pending integer, processing integer, scheduled integer, failed integer, capped boolean, oldest_seconds double precision)
 language sql stable security invoker set search_path = ''
 as $$
-  with names as (
+  with recursive filled as (
+    select plinth_queue.queue_after(plinth_kernel.require_tenant(), '') as name, 1 as step where p_queue is null
+    union all
+    select plinth_queue.queue_after(plinth_kernel.tenant_id(), f.name), f.step + 1 from filled f where f.name is not null and f.step < 1000
+  ), names as (
+    select f.name from filled f where f.name is not null union
     select q.name::text as name from plinth_queue.queues q where q.tenant_id = plinth_kernel.require_tenant() and (p_queue is null or q.name = p_queue)
     union select c.queue from plinth_queue.cursors c where c.tenant_id = plinth_kernel.require_tenant() and (p_queue is null or c.queue = p_queue)
     union select p_queue where p_queue is not null
@@ -10,7 +15,7 @@ as $$
   )
   select n.name, least(c.ready + c.grouped + c.due, 10000), least(c.held, 10000), least(c.later, 10000), least(c.dead, 10000),
     greatest(c.ready + c.grouped + c.due, c.held, c.later, c.dead) > 10000,
-    extract(epoch from clock_timestamp() - plinth_kernel.v7_time(c.oldest))::double precision
+    greatest(0, extract(epoch from clock_timestamp() - plinth_kernel.v7_time(c.oldest)))::double precision
   from names n cross join lateral (
     select
       (select count(*) from (select from plinth_queue.ready r where r.tenant_id = plinth_kernel.tenant_id() and r.queue = n.name limit 10001) x)::integer as ready,
@@ -20,10 +25,10 @@ as $$
       (select count(*) from (select from plinth_queue.hidden h where h.tenant_id = plinth_kernel.tenant_id() and h.queue = n.name and h.visible_at > clock_timestamp() and not h.held limit 10001) x)::integer as later,
       (select count(*) from (select from plinth_queue.dead d where d.tenant_id = plinth_kernel.tenant_id() and d.queue = n.name limit 10001) x)::integer as dead,
       (select min(o.id::text)::uuid from (
-        (select r.id from plinth_queue.ready r where r.tenant_id = plinth_kernel.tenant_id() and r.queue = n.name order by r.position limit 1)
-        union all (select h.id from plinth_queue.hidden h where h.tenant_id = plinth_kernel.tenant_id() and h.queue = n.name and h.visible_at <= clock_timestamp() order by h.visible_at limit 1)
-        union all (select g.id from plinth_queue.grouped g where g.tenant_id = plinth_kernel.tenant_id() and g.queue = n.name limit 1)) o) as oldest
+        (select coalesce(r.since, r.id) as id from plinth_queue.ready r where r.tenant_id = plinth_kernel.tenant_id() and r.queue = n.name order by r.position limit 1)
+        union all (select coalesce(h.since, h.id) from plinth_queue.hidden h where h.tenant_id = plinth_kernel.tenant_id() and h.queue = n.name and h.visible_at <= clock_timestamp() order by h.visible_at limit 1)
+        union all (select coalesce(g.since, g.id) from plinth_queue.grouped g where g.tenant_id = plinth_kernel.tenant_id() and g.queue = n.name limit 1)) o) as oldest
   ) c
 $$;
 comment on function plinth.queue_depth(text) is
-  'How many messages of a queue (null: of every queue that was configured or received from) are pending, processing (in flight), scheduled (delayed or released) and failed (dead letters), each counted up to 10,000; and how long the oldest that may be received has waited, in seconds. Errors: kernel_tenant_required.';
+  'How many messages of a queue (null: of every queue that holds one, was configured or received from) are pending, processing (in flight), scheduled (delayed or released) and failed (dead letters), each counted up to 10,000; and how long the oldest that may be received has waited, in seconds, since it was sent, its delay ended or it was redriven. Errors: kernel_tenant_required.';

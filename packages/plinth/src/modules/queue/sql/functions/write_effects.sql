@@ -7,6 +7,10 @@ as $$
 declare
   _rows jsonb := p_rows;
   _xact xid8 := pg_catalog.pg_current_xact_id();
+  -- An id has the clock of the program that made it. Where that is not about now, the retention counts from the clock of the database.
+  _now timestamptz := pg_catalog.clock_timestamp();
+  _least uuid := plinth_kernel.v7_floor(_now - interval '5 seconds');
+  _most uuid := plinth_kernel.v7_floor(_now + interval '5 seconds');
 begin
   perform plinth_queue.refuse_messages(_rows);
   if _rows @? '$[*].deduplication_key ? (@ != null)' then
@@ -28,12 +32,13 @@ begin
     select g.tenant_id, g.id, g.queue, v.at, plinth_kernel.v7_floor(v.at)
     from given g cross join lateral (select pg_catalog.clock_timestamp() + g.delay_ms * interval '1 millisecond' as at) v where g.delay_ms > 0
   ), in_groups as (
-    insert into plinth_queue.grouped (tenant_id, queue, group_no, position, id)
-    select s.tenant_id, s.queue, pg_catalog.hashtextextended(s.group_key, 0), pg_catalog.nextval('plinth_queue.positions'), s.id
+    insert into plinth_queue.grouped (tenant_id, queue, group_no, position, id, since)
+    select s.tenant_id, s.queue, pg_catalog.hashtextextended(s.group_key, 0), pg_catalog.nextval('plinth_queue.positions'), s.id,
+      case when s.id not between _least and _most then plinth_kernel.v7_floor(_now) end
     from (select * from given g where g.delay_ms = 0 and g.group_key is not null order by g.n) s
   )
-  insert into plinth_queue.ready (tenant_id, queue, position, id)
-  select s.tenant_id, s.queue, pg_catalog.nextval('plinth_queue.positions'), s.id
+  insert into plinth_queue.ready (tenant_id, queue, position, id, since)
+  select s.tenant_id, s.queue, pg_catalog.nextval('plinth_queue.positions'), s.id, case when s.id not between _least and _most then plinth_kernel.v7_floor(_now) end
   from (select * from given g where g.delay_ms = 0 and g.group_key is null order by g.n) s;
 end
 $$;
