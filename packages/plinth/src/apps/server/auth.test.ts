@@ -184,12 +184,36 @@ describe('operators', () => {
     await other.settle();
   });
 
+  test('calls that come at once are one look', async () => {
+    const ask = (tenant: Record<string, string>) =>
+      server.call('/api/v1/users', { key: server.operator, headers: { ...tenant, 'x-plinth-reason': 'all at once' } });
+    const answers = await Promise.all(Array.from({ length: 12 }, () => ask({ 'x-plinth-tenant': server.database.tenantB })));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    for (const table of ['plinth_access.operator_access', 'plinth_audit.entries'])
+      expect((await server.database.admin.query(`select from ${table} where reason = 'all at once'`)).rows, table).toHaveLength(1);
+  });
+
   test('reads across tenants need a reason too and are written down', async () => {
     expect((await server.call('/api/v1/lists/audit/entries', { key: server.operator })).body).toMatchObject({ code: 'kernel_reason_required' });
     const found = await server.call('/api/v1/lists/audit/entries', { key: server.operator, headers: { 'x-plinth-reason': 'a look around' } });
     expect(new Set((found.body as { rows: { tenant_id: string }[] }).rows.map((row) => row.tenant_id)).size).toBeGreaterThan(1);
     const { rows } = await server.database.admin.query(`select tenant_id from plinth_access.operator_access where reason = 'a look around'`);
     expect(rows).toEqual([{ tenant_id: '00000000-0000-0000-0000-000000000000' }]);
+  });
+
+  test('find a tenant among many by its slug, its name or its id, and never by what SQL would make of the text', async () => {
+    const make = async (slug: string, name: string) =>
+      ((await server.call('/api/v1/tenants', { method: 'POST', key: server.operator, body: { slug, name } })).body as { id: string }).id;
+    const [oak] = [await make('oak-1', '100% Wood'), await make('pine', 'Oakland Timber')];
+    const found = async (q: string): Promise<string[]> => {
+      const { body } = await server.call(`/api/v1/tenants?q=${encodeURIComponent(q)}`, { key: server.operator });
+      return (body as { tenants: { slug: string }[] }).tenants.map(({ slug }) => slug);
+    };
+    expect(await found(' OAK')).toEqual(['pine', 'oak-1']);
+    expect(await found('100%')).toEqual(['oak-1']);
+    expect(await found(oak)).toEqual(['oak-1']);
+    expect(await found('%')).toEqual(['oak-1']);
+    expect(await found("' or true --")).toEqual([]);
   });
 
   test('cannot enter a tenant that does not exist', async () => {

@@ -22,13 +22,21 @@ const COLUMNS = 'id, slug, name, status, attributes, created_at, updated_at';
 const slug = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'lower-case letters, digits, _ and -');
 
 const list = procedure({ rest: 'GET /tenants', permission: 'tenants.read', exactJson: true, operator: true, summary: 'All tenants, newest first' })
-  .input(z.object({ cursor: z.uuid().optional(), limit: z.number().int().min(1).max(200).default(50) }))
+  .input(
+    z.object({
+      q: z.string().max(200).default('').meta({ description: 'Only those whose slug begins with it, whose name holds it, or whose id it is' }),
+      cursor: z.uuid().optional(),
+      limit: z.number().int().min(1).max(200).default(50),
+    }),
+  )
   .output(z.object({ tenants: z.array(tenant), next_cursor: z.uuid().nullable() }))
   .query(async ({ ctx, input }) => {
-    const tenants = await ctx.tx.query<Tenant>(`select ${COLUMNS} from plinth_kernel.tenants where $1::uuid is null or id < $1 order by id desc limit $2`, [
-      input.cursor ?? null,
-      input.limit + 1,
-    ]);
+    const tenants = await ctx.tx.query<Tenant>(
+      `select ${COLUMNS} from plinth_kernel.tenants
+       where ($1::uuid is null or id < $1) and ($3 = '' or starts_with(slug, $3) or position($3 in lower(name)) > 0 or id::text = $3)
+       order by id desc limit $2`,
+      [input.cursor ?? null, input.limit + 1, input.q.trim().toLowerCase()],
+    );
     const page = tenants.slice(0, input.limit);
     return { tenants: page, next_cursor: tenants.length > input.limit ? (page.at(-1)?.id ?? null) : null };
   });

@@ -48,7 +48,7 @@ interface Tenant {
 async function makeTenant(stack: Stack, index: number, run: string, url: string, secret: string): Promise<Tenant> {
   const slug = `replay-${index + 1}`;
   const made = await call<{ id: string }>(stack, 'POST', '/tenants', { body: { slug, name: `Replay ${index + 1}` } }).catch(async (error: unknown) => {
-    const { tenants } = await call<{ tenants: { id: string; slug: string }[] }>(stack, 'GET', '/tenants?limit=200');
+    const { tenants } = await call<{ tenants: { id: string; slug: string }[] }>(stack, 'GET', `/tenants?limit=200&q=${slug}`);
     const found = tenants.find((tenant) => tenant.slug === slug);
     if (!found) throw error;
     return found;

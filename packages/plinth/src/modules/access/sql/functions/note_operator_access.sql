@@ -2,6 +2,9 @@
 create or replace function plinth_access.note_operator_access(p_tenant_id uuid, p_operator_id text, p_reason text) returns boolean
 language sql volatile security invoker set search_path = ''
 as $$
+  -- A page of the console asks for thirty lists at once: those that wait here see the row of the first, because the next statement looks anew.
+  select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(
+    pg_catalog.concat_ws(' ', 'plinth operator access', p_tenant_id, p_operator_id, p_reason), 0));
   with noted as (
     insert into plinth_access.operator_access (tenant_id, operator_id, reason)
     select p_tenant_id, p_operator_id, p_reason
