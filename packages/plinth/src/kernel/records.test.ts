@@ -42,13 +42,22 @@ describe('every list of every card', () => {
   test('there are lists', () => expect(all.length).toBeGreaterThan(5));
 
   test.each(all)('%s/%s reads a view that has its columns, its filters, tenant_id and id', async (module, list) => {
-    const [meta] = (await inTenant(tenantA, (tx) => records.index(tx, everything))).filter((one) => one.module === module && one.list === list);
+    const [meta] = (await inTenant(tenantA, (tx) => records.index(tx, everything, everything))).filter((one) => one.module === module && one.list === list);
     const columns = await inTenant(tenantA, (tx) => records.columns(tx, module, list));
     expect(columns).toEqual(expect.arrayContaining(['id', 'tenant_id', ...(meta?.columns.map(({ name }) => name) ?? ['?']), ...(meta?.filters ?? ['?'])]));
   });
 
+  test('offer the actions that the caller may do, each by the permission of its procedure', async () => {
+    const offered = async (mayDo: (permission: string) => boolean) =>
+      (await inTenant(tenantA, (tx) => records.index(tx, everything, mayDo))).flatMap((meta) => meta.actions.map(({ procedure }) => procedure));
+    const whole = await offered(everything);
+    expect(whole).toEqual(expect.arrayContaining(['access.keys.revoke', 'jobs.cancel', 'webhooks.disable']));
+    expect(await offered(() => false), 'every action asks for one').toEqual([]);
+    expect(await offered((permission) => permission !== 'access.admin')).toEqual(whole.filter((procedure) => procedure !== 'access.keys.revoke'));
+  });
+
   test.each(all)('%s/%s can be paged, counted and filtered by each of its filters', async (module, list) => {
-    const [meta] = (await inTenant(tenantA, (tx) => records.index(tx, everything))).filter((one) => one.module === module && one.list === list);
+    const [meta] = (await inTenant(tenantA, (tx) => records.index(tx, everything, everything))).filter((one) => one.module === module && one.list === list);
     for (const filter of [...(meta?.filters ?? []).map((name) => `${name}:*`), '-id:*', 'since:1h']) {
       const found = await inTenant(tenantA, (tx) => records.page(tx, module, list, { q: filter, count: true }));
       expect(found.count?.rows, filter).toBeGreaterThanOrEqual(found.rows.length);

@@ -72,7 +72,17 @@ interface List {
   module: string;
   name: string;
   card: ListCard;
+  /** Permission that the procedure of an action asks for; undefined when it looks itself. */
+  permissionOf(procedure: string): string | undefined;
 }
+
+/** Follows `keys.revoke` through the api of a card to the procedure's meta. */
+const permissionIn =
+  (api: unknown) =>
+  (procedure: string): string | undefined => {
+    const found = procedure.split('.').reduce<unknown>((inner, part) => (inner as Record<string, unknown> | undefined)?.[part], api);
+    return (found as { _def?: { meta?: { permission?: string } } } | undefined)?._def?.meta?.permission;
+  };
 
 interface View extends FilterTarget {
   columns: readonly string[];
@@ -80,8 +90,8 @@ interface View extends FilterTarget {
 }
 
 export interface Records {
-  /** Every list that `mayRead` lets through, in the order of the modules. */
-  index(tx: AnyTransaction, mayRead: (module: string) => boolean): Promise<ListMeta[]>;
+  /** Every list that `mayRead` lets through, in the order of the modules, with the actions whose permission passes `mayDo`. */
+  index(tx: AnyTransaction, mayRead: (module: string) => boolean, mayDo: (permission: string) => boolean): Promise<ListMeta[]>;
   /** Errors: kernel_list_unknown, kernel_filter_invalid, kernel_invalid_input (cursor). */
   page(tx: AnyTransaction, module: string, list: string, ask: PageAsk): Promise<Page>;
   /** Names of the columns of the view, in order. Errors: kernel_list_unknown. */
@@ -94,7 +104,7 @@ export interface Records {
 
 export function createRecords(modules: ModuleMap): Records {
   const lists: List[] = Object.entries(modules).flatMap(([module, card]) =>
-    Object.entries(card.lists ?? {}).map(([name, one]) => ({ module, name, card: one })),
+    Object.entries(card.lists ?? {}).map(([name, one]) => ({ module, name, card: one, permissionOf: permissionIn(card.api) })),
   );
   // A view changes only with a migration, and a process that serves is restarted after one.
   const views = new Map<string, View>();
@@ -141,9 +151,9 @@ export function createRecords(modules: ModuleMap): Records {
 
   return {
     item,
-    async index(tx, mayRead) {
+    async index(tx, mayRead, mayDo) {
       const metas: ListMeta[] = [];
-      for (const list of lists) if (mayRead(list.module)) metas.push(metaOf(list, await viewOf(tx, list)));
+      for (const list of lists) if (mayRead(list.module)) metas.push(metaOf(list, await viewOf(tx, list), mayDo));
       return metas;
     },
     columns: async (tx, module, name) => (await viewOf(tx, listOf(module, name))).columns,
@@ -186,7 +196,11 @@ const fieldOf = ({ name, label, type, hint, options, required, from, when }: Act
   when: when ? { field: when.field, in: [...when.in] } : null,
 });
 
-function metaOf({ module, name, card }: List, view: View): ListMeta {
+function metaOf({ module, name, card, permissionOf }: List, view: View, mayDo: (permission: string) => boolean): ListMeta {
+  const offered = (card.actions ?? []).filter(({ procedure }) => {
+    const permission = permissionOf(procedure);
+    return permission === undefined || mayDo(permission);
+  });
   return {
     module,
     list: name,
@@ -195,7 +209,7 @@ function metaOf({ module, name, card }: List, view: View): ListMeta {
     filters: [...card.filters],
     empty: card.empty,
     correlation: view.correlation,
-    actions: (card.actions ?? []).map(({ procedure, label, when, danger, fields }) => ({
+    actions: offered.map(({ procedure, label, when, danger, fields }) => ({
       procedure: `${module}.${procedure}`,
       label,
       when: when ? { column: when.column, in: [...when.in] } : null,

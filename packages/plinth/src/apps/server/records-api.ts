@@ -88,7 +88,7 @@ export const recordsApi = (records: Records): ApiRecord => ({
   lists: {
     index: procedure({ rest: 'GET /lists', permission: undefined, tenant: false, records: false, summary: 'All lists with their columns, filters and actions' })
       .output(z.object({ lists: z.array(listMeta) }))
-      .query(async ({ ctx }) => ({ lists: await records.index(ctx.tx, reader(ctx.principal)) })),
+      .query(async ({ ctx }) => ({ lists: await records.index(ctx.tx, reader(ctx.principal), (permission) => allows(ctx.principal.scopes, permission)) })),
     page: procedure({
       rest: 'GET /lists/{module}/{list}',
       permission: undefined,
