@@ -237,6 +237,57 @@ describe.runIf(browserAt.available)('records', { timeout: 90_000 }, () => {
     expect(new Set(await page.locator('tbody td[title]').allTextContents())).toContain('Tenant B');
   });
 
+  test('looking at all tenants, a link leads to the record of its own tenant, also where both use the same id', async () => {
+    for (const [tenant, name] of [
+      [world.tenantA, 'Ann of A'],
+      [world.tenantB, 'Ann of B'],
+    ] as const)
+      await world.call(tenant, 'POST', '/users', { id: 'ann', name });
+    for (const name of ['Ann of A', 'Ann of B']) {
+      const { page, faults } = await world.visit('/lists/access/users?tenant=all&q=id:ann');
+      await page.getByRole('row', { name }).getByRole('link').first().click();
+      await page.getByRole('definition').getByText(name, { exact: true }).waitFor();
+      expect(faults).toEqual([]);
+    }
+  });
+
+  test('who may only read is offered no action, and hears why a list is not shown', async () => {
+    const keyWith = async (scopes: string[]) => ((await world.call(world.tenantA, 'POST', '/keys', { name: 'reader', scopes })) as { secret: string }).secret;
+    const { page } = await world.open(list.replace(/^/, '/console'));
+    await page.getByLabel('API key').fill(await keyWith(['parcels.read']));
+    await page.keyboard.press('Enter');
+    await page.getByRole('columnheader', { name: 'Label' }).waitFor();
+    expect(await page.getByRole('columnheader', { name: 'Actions' }).count()).toBe(0);
+    expect(await page.getByRole('button', { name: 'Recall' }).count()).toBe(0);
+    await page.goto(`${world.origin}/console/lists/jobs/jobs`);
+    await page.getByText('Your credential may lack the permission').waitFor();
+  });
+
+  test('a value with signs that mean something in filters leads to the rows that have it', async () => {
+    await makeParcels(world, world.tenantA, 'a, "b" * ', 1);
+    const { page } = await world.visit(`${list}?q=label:"a, \\"b\\" * 1"`);
+    await page.locator('[data-row-link]').click();
+    await page.getByRole('link', { name: 'All with label a, "b" * 1' }).click();
+    await page.waitForURL((url) => url.searchParams.get('q') === 'label:"a, \\"b\\" * 1"');
+    await eventually(() => page.locator('tbody tr').count()).toBe(1);
+    expect(await page.getByRole('button', { name: /^Remove/ }).count(), 'one filter').toBe(1);
+  });
+
+  test('an export takes as long as it takes', async () => {
+    const { page } = await world.visit('/');
+    // The page's own limits of time, at once; and a file that ends after them.
+    await page.addInitScript(`{
+      const limits = [];
+      AbortSignal.timeout = () => { const limit = new AbortController(); limits.push(limit); return limit.signal; };
+      const whole = Response.prototype.blob;
+      Response.prototype.blob = function () { for (const limit of limits) limit.abort(new DOMException('', 'TimeoutError')); return whole.call(this); };
+    }`);
+    await page.goto(`${world.origin}/console${list}?tenant=${world.tenantA}`);
+    await settled(page);
+    const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV', exact: true }).click()]);
+    expect(await download.path()).toBeTruthy();
+  });
+
   test('a live list shows new rows by itself; a paused one waits', async () => {
     const { page } = await world.visit(`${list}?q=label:new*`);
     await page.getByText('Nothing matches this filter').waitFor();

@@ -2,7 +2,7 @@
 import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { needs } from '../../packages/plinth/src/testing/needs.ts';
-import { openWorld, settled, type World } from './fixture/world.ts';
+import { axeFaults, openWorld, settled, type World } from './fixture/world.ts';
 
 const browserAt = needs('chromium');
 
@@ -53,6 +53,52 @@ describe.runIf(browserAt.available)('signing in', { timeout: 90_000 }, () => {
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByRole('heading', { name: 'Sign in to Plinth' }).waitFor();
     expect(await context.cookies()).toEqual([]);
+    expect(faults).toEqual([]);
+  });
+
+  test('a session that ends while a page is open leads to the sign-in, and back to where one was', async () => {
+    const { page, context } = await world.visit('/lists/parcels/parcels?q=status:failed');
+    await context.clearCookies();
+    await page.getByText('Your session has ended').waitFor();
+    await page.getByLabel('API key').fill(world.adminKey);
+    await page.keyboard.press('Enter');
+    await page.getByText('Nothing matches this filter').waitFor();
+    expect(new URL(page.url()).searchParams.get('q')).toBe('status:failed');
+  });
+
+  test('while the server is away every page says so and since when, and goes on by itself', async () => {
+    await world.plinth.transaction({ tenantId: world.tenantA }, (tx) =>
+      tx.query(`insert into plinth_parcels.parcels (tenant_id, label) values ($1, 'box')`, [world.tenantA]),
+    );
+    const { rows } = (await world.call(world.tenantA, 'GET', '/lists/parcels/parcels')) as { rows: { id: string }[] };
+    for (const path of ['/', '/lists/parcels/parcels', `/lists/parcels/parcels/${rows[0]?.id}`]) {
+      const { page } = await world.visit(path);
+      let away = true;
+      await page.route(/\/(api|readyz)/, (route) => (away ? route.abort() : route.continue()));
+      await page.getByText(/What is shown is as of \d\d:\d\d:\d\d/).waitFor();
+      expect(await page.getByRole('switch', { name: 'Live' }).textContent()).toBe('No answer');
+      expect(await axeFaults(page)).toEqual([]);
+      away = false;
+      await page.getByText('The server does not answer').waitFor({ state: 'detached' });
+      expect(await page.getByRole('alert').count()).toBe(0);
+    }
+  });
+
+  test('among more tenants than a list can hold one is found by its name', async () => {
+    await world.plinth.asWorker({}, (tx) =>
+      tx.query(`insert into plinth_kernel.tenants (slug, name) select 'many-' || n, 'Many ' || n from generate_series(1, 205) n`),
+    );
+    const { page, faults } = await world.visit('/');
+    await page.getByRole('button', { name: /^Tenant/ }).click();
+    await page.getByLabel('Find a tenant').fill('many 7');
+    await page.getByRole('option', { name: 'Many 77' }).waitFor();
+    expect(await axeFaults(page)).toEqual([]);
+    await page.getByLabel('Find a tenant').fill('Tenant B');
+    await page.getByRole('option', { name: 'Tenant B' }).waitFor();
+    await page.getByLabel('Look into').selectOption({ label: 'Tenant B' });
+    await page.getByRole('button', { name: 'Use' }).click();
+    await page.getByRole('button', { name: 'Tenant: Tenant B' }).waitFor();
+    expect(page.url()).toContain(world.tenantB);
     expect(faults).toEqual([]);
   });
 

@@ -65,3 +65,6 @@ export function interval(value: object): string | undefined {
 }
 
 export const plural = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
+
+/** A value as filters have it: where a sign in it would mean something there, in quotation marks. */
+export const filterValue = (value: string): string => (/^[^\s",*\\]+$/.test(value) ? value : `"${value.replaceAll(/["\\]/g, '\\$&')}"`);

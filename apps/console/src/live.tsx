@@ -1,4 +1,5 @@
 import { createContext, type ReactNode, use, useCallback, useMemo, useState } from 'react';
+import { useAway } from './away.tsx';
 import { Icon } from './parts/icons.tsx';
 import { useShortcut } from './shortcuts.ts';
 import { store, stored } from './storage.ts';
@@ -24,6 +25,7 @@ export const useLiveEvery = (everyMs: number): number | false => (use(LiveContex
 
 export function LiveSwitch(): ReactNode {
   const { live, toggle } = use(LiveContext);
+  const away = useAway() !== undefined;
   return (
     <button
       type="button"
@@ -34,9 +36,9 @@ export function LiveSwitch(): ReactNode {
       title={live ? 'Live: pause (l)' : 'Paused: go live (l)'}
       onClick={toggle}
     >
-      {live ? <span className="size-2 rounded-full bg-ok motion-safe:animate-pulse" /> : <Icon name="pause" />}
+      {live ? <span className={`size-2 rounded-full ${away ? 'bg-bad' : 'bg-ok motion-safe:animate-pulse'}`} /> : <Icon name="pause" />}
       <span className="max-sm:sr-only" aria-hidden="true">
-        {live ? 'Live' : 'Paused'}
+        {live ? (away ? 'No answer' : 'Live') : 'Paused'}
       </span>
     </button>
   );

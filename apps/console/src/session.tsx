@@ -1,6 +1,7 @@
 import { keepPreviousData, type QueryClient, queryOptions, useQuery, useQueryClient } from '@tanstack/react-query';
 import { createContext, type ReactNode, use, useCallback, useMemo, useState } from 'react';
 import { type Access, api } from './api/client.ts';
+import { isAway } from './api/problem.ts';
 import type { ListMeta, Me, Page, Principal, Row, Tenant, Trace, TraceRow } from './api/types.ts';
 import { keepReason, keptReason } from './reason.ts';
 import { stored } from './storage.ts';
@@ -34,8 +35,29 @@ export const meQuery = queryOptions({
   staleTime: 60_000,
 });
 
+/** Tenants by the beginning of their slug, a part of their name, or their id. For operators. */
+export const tenantsQuery = (q: string) =>
+  queryOptions({
+    queryKey: ['tenants', q],
+    queryFn: async ({ signal }) => (await api<{ tenants: readonly Tenant[] }>(nobody, `/tenants?limit=50&q=${encodeURIComponent(q)}`, { signal })).tenants,
+    staleTime: 60_000,
+  });
+
 /** What stands for all tenants in the URL. */
 export const allTenants = 'all';
+
+/** Records of the installation stand under it: no tenant that could be looked into. */
+const noTenant = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * The tenant that a link to one record names, for those who look at all of them: ids that an application gives may be the same in two tenants. Nothing
+ * where the address names the tenant already.
+ */
+export function useTenantOf(): (tenantId: unknown) => { tenant: string } | Record<never, never> {
+  const { principal, tenant } = useSession();
+  const every = principal.operator && tenant === undefined;
+  return (tenantId) => (every && typeof tenantId === 'string' && tenantId !== noTenant ? { tenant: tenantId } : {});
+}
 
 /** Plinth's own jobs run in it; nobody's records are there. */
 const systemSlug = 'plinth-system';
@@ -43,13 +65,13 @@ const systemSlug = 'plinth-system';
 /** Where somebody starts who has chosen nothing: the oldest customer. In development that is the demo's, also after a replay made others. */
 export const homeTenant = (tenants: readonly Tenant[]): Tenant | undefined => tenants.findLast(({ slug }) => slug !== systemSlug) ?? tenants[0];
 
-const chooseTenant = (tenants: readonly Tenant[], asked: string | undefined): Tenant | undefined => {
+const chooseTenant = (tenants: readonly Tenant[], asked: string | undefined, beyond: Tenant | undefined): Tenant | undefined => {
   for (const id of [asked, stored('tenant')]) {
     if (id === allTenants) return undefined;
     const found = id ? tenants.find((tenant) => tenant.id === id) : undefined;
     if (found) return found;
-    // An operator may follow a link into a tenant beyond those that were listed.
-    if (id && id === asked) return { id, name: id };
+    // An operator may look into one beyond those that were listed.
+    if (id && id === asked) return beyond?.id === id ? beyond : { id, name: id };
   }
   return homeTenant(tenants);
 };
@@ -67,11 +89,13 @@ export function SessionProvider({ principal, tenants, asked, children }: Session
     keepReason(next);
     setReasonState(next);
   }, []);
+  const unlisted = asked !== undefined && asked !== allTenants && !tenants.some(({ id }) => id === asked);
+  const beyond = useQuery({ ...tenantsQuery(asked ?? ''), enabled: principal.operator && unlisted }).data?.find(({ id }) => id === asked);
   const value = useMemo<Session>(() => {
-    const tenant = principal.operator ? chooseTenant(tenants, asked) : tenants[0];
+    const tenant = principal.operator ? chooseTenant(tenants, asked, beyond) : tenants[0];
     const access = principal.operator ? { tenant: tenant?.id, reason: reason === '' ? undefined : reason } : nobody;
     return { principal, tenants, tenant, reason, setReason, access };
-  }, [principal, tenants, asked, reason, setReason]);
+  }, [principal, tenants, asked, beyond, reason, setReason]);
   return <SessionContext value={value}>{children}</SessionContext>;
 }
 
@@ -122,7 +146,8 @@ export function useItem(module: string, list: string, id: string, everyMs: numbe
   return useQuery({
     queryKey: ['item', access.tenant, module, list, id],
     queryFn: ({ signal }) => api<Row>(access, `/lists/${module}/${list}/${encodeURIComponent(id)}`, { signal }),
-    refetchInterval: (query) => (query.state.error ? false : everyMs),
+    // What was refused stays so; a server that is away comes back.
+    refetchInterval: (query) => (query.state.error && !isAway(query.state.error) ? false : everyMs),
   });
 }
 

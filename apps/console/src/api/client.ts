@@ -24,8 +24,7 @@ const headersOf = (access: Access, call: Call): Headers => {
   return headers;
 };
 
-async function send(access: Access, path: string, call: Call): Promise<Response> {
-  const limit = AbortSignal.timeout(timeLimitMs);
+async function send(access: Access, path: string, call: Call, limit = AbortSignal.timeout(timeLimitMs)): Promise<Response> {
   const response = await fetch(path, {
     method: call.method ?? 'GET',
     headers: headersOf(access, call),
@@ -58,9 +57,14 @@ export async function act(access: Access, path: string, input: unknown): Promise
   return answer.result?.data;
 }
 
-/** Fetches a file with the headers of the session (a plain link could not name the tenant) and hands it to the browser to save. */
+/**
+ * Fetches a file with the headers of the session (a plain link could not name the tenant) and hands it to the browser to save. The limit of time is
+ * for the beginning: a year of the audit log takes as long as it takes.
+ */
 export async function download(access: Access, path: string, fileName: string): Promise<void> {
-  const response = await send(access, `/api/v1${path}`, {});
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new DOMException('', 'TimeoutError')), timeLimitMs);
+  const response = await send(access, `/api/v1${path}`, {}, late.signal).finally(() => clearTimeout(timer));
   const url = URL.createObjectURL(await response.blob());
   const link = document.createElement('a');
   link.href = url;

@@ -41,3 +41,10 @@ export function asProblem(error: unknown): Problem {
   }
   return new Problem({ title: error instanceof Error ? error.message : String(error), status: 0, code: 'console', wayOut: 'Reload the page.' });
 }
+
+/** True when nobody answered, or only the proxy in front: what is on screen may be old then, and is worth asking for again. */
+export const isAway = (error: unknown): boolean => {
+  if (!error) return false;
+  const { code, status } = asProblem(error);
+  return code === 'unreachable' || status === 502 || status === 503;
+};

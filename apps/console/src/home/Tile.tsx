@@ -1,5 +1,6 @@
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
+import { isAway } from '../api/problem.ts';
 import type { ListMeta, Page, Row } from '../api/types.ts';
 import { moduleBeside } from '../format.ts';
 import { Time } from '../parts/Time.tsx';
@@ -69,7 +70,7 @@ export function Tile({ meta, page, error }: { meta: ListMeta; page: Page | undef
             newest <Time at={at} />
           </span>
         ) : null}
-        {error && !page ? <span className="text-bad">{error.message}</span> : null}
+        {error && !(page && isAway(error)) ? <span className="text-bad">{error.message}</span> : null}
       </p>
     </article>
   );

@@ -17,6 +17,8 @@ interface Draft {
   id: string;
   title: string;
   first: string;
+  /** Its title is a name of its own, and not that of a list. */
+  named: boolean;
   at: string;
   parts: Map<string, number>;
   failures: number;
@@ -26,7 +28,7 @@ const failed = (row: Row): boolean => Object.entries(row).some(([name, value]) =
 
 const shown = 12;
 
-/** The latest stories over all lists, newest first. The oldest record of each names it. */
+/** The latest stories over all lists, newest first. The oldest record that has a name names it. */
 export function latestStories(metas: readonly ListMeta[], pages: readonly (readonly Row[])[]): LatestStory[] {
   const drafts = new Map<string, Draft>();
   metas.forEach((meta, index) => {
@@ -35,15 +37,14 @@ export function latestStories(metas: readonly ListMeta[], pages: readonly (reado
     for (const row of pages[index] ?? []) {
       const [id, at] = [row[correlation], row.created_at];
       if (typeof id !== 'string' || typeof at !== 'string') continue;
-      const draft = drafts.get(id) ?? { id, title: '', first: '', at, parts: new Map<string, number>(), failures: 0 };
+      const draft = drafts.get(id) ?? { id, title: '', first: '', named: false, at, parts: new Map<string, number>(), failures: 0 };
       drafts.set(id, draft);
       draft.parts.set(meta.title, (draft.parts.get(meta.title) ?? 0) + 1);
       if (failed(row)) draft.failures += 1;
       if (at > draft.at) draft.at = at;
-      if (draft.first === '' || at < draft.first) {
-        draft.first = at;
-        draft.title = rowName(meta, row);
-      }
+      const name = rowName(meta, row);
+      const named = name !== meta.title;
+      if (draft.first === '' || (named === draft.named ? at < draft.first : named)) Object.assign(draft, { first: at, title: name, named });
     }
   });
   return [...drafts.values()].sort((a, b) => (a.at < b.at ? 1 : -1)).slice(0, shown);

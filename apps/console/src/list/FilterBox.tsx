@@ -4,7 +4,7 @@ import { Icon } from '../parts/icons.tsx';
 import { useShortcut } from '../shortcuts.ts';
 
 /** Parts of a filter: `column:value` and `"quoted words"` stay together. */
-const partsOf = (q: string): string[] => q.match(/(?:[^\s"]+:)?"[^"]*"|\S+/g) ?? [];
+const partsOf = (q: string): string[] => q.match(/(?:[^\s"]|"(?:[^"\\]|\\.)*")+/g) ?? [];
 
 function Chips({ q, apply }: { q: string; apply: (q: string) => void }): ReactNode {
   const parts = partsOf(q);

@@ -5,17 +5,19 @@ import { shortId, words } from '../format.ts';
 import { Actions, actionsFor } from '../parts/Actions.tsx';
 import { Icon } from '../parts/icons.tsx';
 import { Value } from '../parts/Value.tsx';
-import { useSession } from '../session.tsx';
+import { useSession, useTenantOf } from '../session.tsx';
 import { useShortcut } from '../shortcuts.ts';
 
 const rightAligned = /^(?:integer|bigint|smallint|numeric|double precision|real)/;
 
 /** The row's own link covers the whole row, so that a click anywhere opens it and there is one tab stop for it. */
 function RowLink({ meta, row, children }: { meta: ListMeta; row: Row; children: ReactNode }): ReactNode {
+  const tenantOf = useTenantOf();
   return (
     <Link
       to="/lists/$module/$list/$id"
       params={{ module: meta.module, list: meta.list, id: row.id }}
+      search={tenantOf(row.tenant_id)}
       data-row-link
       className="font-medium after:absolute after:inset-0 hover:text-accent focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-accent"
     >
@@ -115,7 +117,7 @@ export function RowsTable({ meta, rows }: { meta: ListMeta; rows: readonly Row[]
         </thead>
         <tbody ref={body}>
           {rows.map((row) => (
-            <tr key={row.id} className="relative border-b border-line last:border-b-0 hover:bg-sunken">
+            <tr key={`${row.tenant_id} ${row.id}`} className="relative border-b border-line last:border-b-0 hover:bg-sunken">
               {meta.columns.map((column, index) => (
                 <Cell key={column.name} meta={meta} row={row} column={column} first={index === firstLink} />
               ))}

@@ -1,8 +1,8 @@
 import { Link, useParams } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
-import { Problem } from '../api/problem.ts';
+import { isAway, Problem } from '../api/problem.ts';
 import type { ListMeta, Row } from '../api/types.ts';
-import { words } from '../format.ts';
+import { filterValue, words } from '../format.ts';
 import { useLiveEvery } from '../live.tsx';
 import { Actions } from '../parts/Actions.tsx';
 import { CopyButton, Id } from '../parts/Copy.tsx';
@@ -15,7 +15,7 @@ import { rowName } from '../row-name.ts';
 import { useItem, useList } from '../session.tsx';
 import { isStatusColumn } from '../status.ts';
 import { useTitle } from '../title.ts';
-import { MissingPage } from './Missing.tsx';
+import { MissingPage, noList } from './Missing.tsx';
 
 const liveMs = 3_000;
 /** Columns that the page shows in its head, or as a difference, rather than among the facts. */
@@ -25,7 +25,7 @@ const hasDifference = (row: Row): boolean => 'before' in row && 'after' in row &
 function Fact({ meta, row, name }: { meta: ListMeta; row: Row; name: string }): ReactNode {
   const value = row[name];
   const type = meta.columns.find((column) => column.name === name)?.type;
-  const filterable = meta.filters.includes(name) && typeof value === 'string' && value !== '' && !/[\s"*]/.test(value);
+  const filterable = meta.filters.includes(name) && typeof value === 'string' && value !== '' && value.length <= 500;
   return (
     <div className="group grid gap-x-4 border-t border-line px-4 py-1.5 first:border-t-0 sm:grid-cols-[11rem_minmax(0,1fr)]">
       <dt className="text-soft">{words(name)}</dt>
@@ -37,7 +37,7 @@ function Fact({ meta, row, name }: { meta: ListMeta; row: Row; name: string }): 
           <Link
             to="/lists/$module/$list"
             params={{ module: meta.module, list: meta.list }}
-            search={{ q: `${name}:${value}` }}
+            search={{ q: `${name}:${filterValue(value)}` }}
             aria-label={`All with ${name} ${value}`}
             title={`All with ${name}:${value}`}
             className="inline-flex size-6 shrink-0 items-center justify-center rounded text-soft hover:bg-sunken hover:text-text"
@@ -123,7 +123,16 @@ export function DetailPage(): ReactNode {
   if (item.error instanceof Problem && item.error.status === 404 && meta) return <MissingPage what={`${meta.title} has no ${id}`} />;
   const trouble = error ?? item.error;
   if (trouble && !item.data) return <Trouble error={trouble} retry={() => void item.refetch()} />;
-  if (!pending && !meta) return <MissingPage what={`There is no list ${module}/${list}`} />;
+  if (!pending && !meta) return <MissingPage what={`There is no list ${module}/${list}`} why={noList} />;
   if (!meta || !item.data) return <p className="text-soft">Loading…</p>;
-  return <Loaded meta={meta} row={item.data} />;
+  return (
+    <>
+      {item.error && !isAway(item.error) ? (
+        <div className="mb-3">
+          <Trouble error={item.error} retry={() => void item.refetch()} />
+        </div>
+      ) : null}
+      <Loaded meta={meta} row={item.data} />
+    </>
+  );
 }

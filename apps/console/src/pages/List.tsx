@@ -1,5 +1,6 @@
 import { useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
+import { isAway } from '../api/problem.ts';
 import type { ListMeta } from '../api/types.ts';
 import { moduleBeside } from '../format.ts';
 import { ExportButton } from '../list/Export.tsx';
@@ -11,7 +12,7 @@ import { usualLimit } from '../paging.ts';
 import { Trouble } from '../parts/Trouble.tsx';
 import { useList, usePage } from '../session.tsx';
 import { useTitle } from '../title.ts';
-import { MissingPage } from './Missing.tsx';
+import { MissingPage, noList } from './Missing.tsx';
 
 const liveMs = 3_000;
 
@@ -58,7 +59,7 @@ function LoadedList({ meta }: { meta: ListMeta }): ReactNode {
       </div>
       <FilterBox key={q} meta={meta} q={q} apply={filter} />
       {page.error && !page.data ? <Trouble error={page.error} retry={() => void page.refetch()} /> : null}
-      {page.error && page.data ? (
+      {page.error && page.data && !isAway(page.error) ? (
         <div className="mb-3">
           <Trouble error={page.error} retry={() => void page.refetch()} />
         </div>
@@ -80,5 +81,5 @@ export function ListPage(): ReactNode {
   if (meta) return <LoadedList key={`${module} ${list}`} meta={meta} />;
   if (pending) return <Skeleton />;
   if (error) return <Trouble error={error} />;
-  return <MissingPage what={`There is no list ${module}/${list}`} />;
+  return <MissingPage what={`There is no list ${module}/${list}`} why={noList} />;
 }

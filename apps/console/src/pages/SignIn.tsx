@@ -6,8 +6,8 @@ import { meQuery } from '../session.tsx';
 import { Logo } from '../shell/Logo.tsx';
 import { useTitle } from '../title.ts';
 
-/** For who came without a link, or with one that was used already. */
-export function SignInPage({ failed }: { failed: unknown }): ReactNode {
+/** For who came without a link, or with one that was used already, and for whose session has `ended`: they go on where they were. */
+export function SignInPage({ failed, ended }: { failed: unknown; ended: boolean }): ReactNode {
   useTitle('Sign in');
   const field = useRef<HTMLInputElement>(null);
   const fieldId = useId();
@@ -26,6 +26,7 @@ export function SignInPage({ failed }: { failed: unknown }): ReactNode {
         <Logo size={28} />
         <h1 className="text-lg font-semibold">Sign in to Plinth</h1>
       </div>
+      {ended && !trouble ? <p role="alert">Your session has ended. Sign in again to go on where you were.</p> : null}
       {trouble ? <Trouble error={trouble} signedOut /> : null}
       <form method="post" className="card flex flex-col gap-3 p-5" onSubmit={submit}>
         {/* For password managers, which keep a secret under a name. */}

@@ -1,5 +1,6 @@
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { type ReactNode, useCallback, useMemo } from 'react';
+import { isAway } from '../api/problem.ts';
 import type { Trace } from '../api/types.ts';
 import { duration, plural, shortId } from '../format.ts';
 import { useLiveEvery } from '../live.tsx';
@@ -111,7 +112,7 @@ export function TracePage(): ReactNode {
   if (trace.data && trace.data.rows.length > 0) {
     return (
       <>
-        {trace.error ? (
+        {trace.error && !isAway(trace.error) ? (
           <div className="mb-3">
             <Trouble error={trace.error} retry={() => void trace.refetch()} />
           </div>

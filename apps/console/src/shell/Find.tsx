@@ -8,7 +8,7 @@ import { Dialog } from '../parts/Dialog.tsx';
 import { Icon } from '../parts/icons.tsx';
 import { Time } from '../parts/Time.tsx';
 import { Trouble } from '../parts/Trouble.tsx';
-import { useLists, useSession } from '../session.tsx';
+import { useLists, useSession, useTenantOf } from '../session.tsx';
 
 /** One line of the answer and where it leads. */
 interface Choice {
@@ -20,8 +20,10 @@ interface Choice {
   go:
     | { to: '/trace/$id'; params: { id: string } }
     | { to: '/lists/$module/$list'; params: { module: string; list: string } }
-    | { to: '/lists/$module/$list/$id'; params: { module: string; list: string; id: string } };
+    | { to: '/lists/$module/$list/$id'; params: { module: string; list: string; id: string }; search: { tenant?: string } };
 }
+
+type TenantOf = ReturnType<typeof useTenantOf>;
 
 const traceChoice = (id: string): Choice => ({
   key: `trace ${id}`,
@@ -31,15 +33,15 @@ const traceChoice = (id: string): Choice => ({
   go: { to: '/trace/$id', params: { id } },
 });
 
-const hitChoice = (hit: Hit, lists: readonly ListMeta[]): Choice => {
+const hitChoice = (hit: Hit, lists: readonly ListMeta[], tenantOf: TenantOf): Choice => {
   const meta = lists.find((each) => each.module === hit.module && each.list === hit.list);
   return {
-    key: `${hit.module} ${hit.list} ${hit.id}`,
+    key: `${hit.module} ${hit.list} ${hit.tenantId} ${hit.id}`,
     icon: 'search',
     title: hit.title,
     note: `${meta?.title ?? words(hit.module)} · ${shortId(hit.id)}`,
     at: hit.at ?? undefined,
-    go: { to: '/lists/$module/$list/$id', params: { module: hit.module, list: hit.list, id: hit.id } },
+    go: { to: '/lists/$module/$list/$id', params: { module: hit.module, list: hit.list, id: hit.id }, search: tenantOf(hit.tenantId) },
   };
 };
 
@@ -55,10 +57,10 @@ const listChoices = (q: string, lists: readonly ListMeta[]): Choice[] =>
     }));
 
 /** The trace first when its id was asked for, since that is what people paste most; then records and the trace that all of them share; then lists by name. */
-const choicesOf = (q: string, hits: readonly Hit[], lists: readonly ListMeta[]): Choice[] => {
+const choicesOf = (q: string, hits: readonly Hit[], lists: readonly ListMeta[], tenantOf: TenantOf): Choice[] => {
   const asked = new Set(hits.flatMap(({ correlationId }) => (correlationId?.startsWith(q.toLowerCase()) ? [correlationId] : [])));
   if (isUuid(q) && hits.length === 0) asked.add(q.toLowerCase());
-  const records = hits.map((hit) => hitChoice(hit, lists));
+  const records = hits.map((hit) => hitChoice(hit, lists, tenantOf));
   const shared = new Set(hits.map((hit) => hit.correlationId));
   const along = shared.size === 1 ? [...shared].flatMap((id) => (id && !asked.has(id) ? [traceChoice(id)] : [])) : [];
   return [...[...asked].map(traceChoice), ...records, ...along, ...listChoices(q, lists)].slice(0, 30);
@@ -98,10 +100,10 @@ function ChoiceLine({ choice, first, done }: { choice: Choice; first: boolean; d
   );
 }
 
-const answer = (q: string, count: number, busy: boolean): string => {
+const answer = (q: string, count: number, busy: boolean, where: string): string => {
   if (q.length < 2) return 'Paste an id, the beginning of one, a correlation id, or an entity such as order:42.';
   if (count > 0) return `${plural(count, 'place')}; Enter opens the first, arrows choose`;
-  return busy ? 'Looking…' : `Nothing in this tenant begins with “${q}”. Entities are found as type:id.`;
+  return busy ? 'Looking…' : `Nothing in ${where} begins with “${q}”. Entities are found as type:id.`;
 };
 
 /** Arrows move between the field and what was found; a letter typed on a result goes back to the field. */
@@ -125,7 +127,9 @@ export function FindDialog({ onClose }: { onClose: () => void }): ReactNode {
   const navigate = useNavigate();
   const lists = useLists();
   const found = useFind(q);
-  const choices = choicesOf(q, q.length >= 2 ? (found.data?.hits ?? []) : [], lists.data ?? []);
+  const { tenant } = useSession();
+  const tenantOf = useTenantOf();
+  const choices = choicesOf(q, q.length >= 2 ? (found.data?.hits ?? []) : [], lists.data ?? [], tenantOf);
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     setEager(true);
@@ -168,7 +172,9 @@ export function FindDialog({ onClose }: { onClose: () => void }): ReactNode {
             <ChoiceLine key={choice.key} choice={choice} first={at === 0} done={onClose} />
           ))}
         </ul>
-        <output className="block border-t border-line px-4 py-2 text-xs text-soft">{answer(q, choices.length, found.isFetching)}</output>
+        <output className="block border-t border-line px-4 py-2 text-xs text-soft">
+          {answer(q, choices.length, found.isFetching, tenant ? 'this tenant' : 'any tenant')}
+        </output>
       </search>
     </Dialog>
   );

@@ -54,7 +54,7 @@ export function Gate(): ReactNode {
     );
   }
   if (me.isPending || link.waiting) return <p className="p-8 text-soft">Signing in…</p>;
-  if (isSignedOut(me.error)) return <SignInPage failed={link.failed} />;
+  if (isSignedOut(me.error)) return <SignInPage failed={link.failed} ended={me.data !== undefined} />;
   return (
     <main className="mx-auto max-w-xl p-8">
       <Trouble error={me.error} retry={() => void me.refetch()} />

@@ -1,5 +1,6 @@
 import { useLocation, useNavigate } from '@tanstack/react-router';
 import { type ReactNode, useCallback, useEffect, useRef, useState } from 'react';
+import { AwayBanner } from '../away.tsx';
 import { LiveSwitch } from '../live.tsx';
 import { Icon } from '../parts/icons.tsx';
 import { useCommand, useShortcut } from '../shortcuts.ts';
@@ -81,6 +82,7 @@ export function Shell({ children }: { children: ReactNode }): ReactNode {
       </aside>
       <div className="flex min-w-0 flex-col">
         <Top open={setOpen} />
+        <AwayBanner />
         <main id="main" tabIndex={-1} className="w-full max-w-[110rem] flex-1 px-3 py-5 outline-none sm:px-6">
           {children}
         </main>

@@ -1,33 +1,71 @@
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
-import { type FormEvent, type ReactNode, useId, useState } from 'react';
+import { type FormEvent, type ReactNode, useDeferredValue, useId, useState } from 'react';
+import type { Tenant } from '../api/types.ts';
 import { Dialog } from '../parts/Dialog.tsx';
 import { Icon } from '../parts/icons.tsx';
-import { allTenants, useSession } from '../session.tsx';
+import { allTenants, tenantsQuery, useSession } from '../session.tsx';
 import { store } from '../storage.ts';
+
+/** As many as the session lists; where there are more, they are looked for. */
+const listed = 200;
+
+/** The tenants to choose from: those of the session, or those that were looked for, and always the one that is chosen. */
+function useChoice(typed: string, chosen: Tenant | undefined): readonly Tenant[] {
+  const { tenants } = useSession();
+  const q = useDeferredValue(typed.trim());
+  const found = useQuery({ ...tenantsQuery(q), enabled: q !== '', placeholderData: keepPreviousData });
+  const offered = q === '' ? tenants : (found.data ?? []);
+  return chosen && !offered.some(({ id }) => id === chosen.id) ? [chosen, ...offered] : offered;
+}
 
 /** Operators choose the tenant they look into and say why; the API writes both into the audit log. */
 function TenantDialog({ onClose }: { onClose: () => void }): ReactNode {
   const { tenants, tenant, reason, setReason } = useSession();
-  const [chosen, setChosen] = useState(tenant?.id ?? allTenants);
+  const [chosen, setChosen] = useState(tenant);
   const [why, setWhy] = useState(reason);
+  const [typed, setTyped] = useState('');
+  const choice = useChoice(typed, chosen);
   const navigate = useNavigate();
-  const [tenantField, reasonField] = [useId(), useId()];
+  const [findField, tenantField, reasonField] = [useId(), useId(), useId()];
   const enter = (event: FormEvent): void => {
     event.preventDefault();
     setReason(why.trim());
-    store('tenant', chosen);
-    if (chosen !== (tenant?.id ?? allTenants)) void navigate({ to: '/', search: { tenant: chosen } });
+    const goal = chosen?.id ?? allTenants;
+    store('tenant', goal);
+    if (chosen?.id !== tenant?.id) void navigate({ to: '/', search: { tenant: goal } });
     onClose();
   };
   return (
     <Dialog title="Tenant" onClose={onClose}>
       <form className="flex flex-col gap-3 p-4" onSubmit={enter}>
+        {tenants.length >= listed ? (
+          <>
+            <label htmlFor={findField} className="font-medium">
+              Find a tenant
+            </label>
+            <input
+              id={findField}
+              className="field"
+              value={typed}
+              autoComplete="off"
+              placeholder="Part of its name, beginning of its slug, or its id"
+              onChange={(event) => setTyped(event.target.value)}
+            />
+          </>
+        ) : null}
         <label htmlFor={tenantField} className="font-medium">
           Look into
         </label>
-        <select id={tenantField} className="field" value={chosen} onChange={(event) => setChosen(event.target.value)}>
+        <select
+          id={tenantField}
+          className="field"
+          size={typed === '' ? undefined : 6}
+          value={chosen?.id ?? allTenants}
+          onChange={(event) => setChosen(choice.find(({ id }) => id === event.target.value))}
+        >
           <option value={allTenants}>All tenants</option>
-          {tenants.map((each) => (
+          {choice.map((each) => (
             <option key={each.id} value={each.id}>
               {each.name}
             </option>

@@ -6,7 +6,7 @@ import { Diff } from '../parts/Diff.tsx';
 import { Icon } from '../parts/icons.tsx';
 import { Json } from '../parts/Json.tsx';
 import { Status } from '../parts/Status.tsx';
-import { useLists } from '../session.tsx';
+import { useLists, useTenantOf } from '../session.tsx';
 import { useShortcut } from '../shortcuts.ts';
 import { type Exchange, exchangeOf } from './exchange.ts';
 import { focusRecord, panelId } from './panel-focus.ts';
@@ -144,11 +144,12 @@ function DataSections({ item, choose }: { item: StoryRow; choose: (id: string) =
 /** The row's own page, in the first list of its module that could hold it. */
 function RowPageLink({ item }: { item: StoryRow }): ReactNode {
   const { row } = item;
+  const tenantOf = useTenantOf();
   const lists = (useLists().data ?? []).filter((meta) => meta.module === row.module);
   const meta = lists.find(({ list }) => list === row.kind || list === `${row.kind}s` || list.endsWith(`_${row.kind}s`)) ?? lists[0];
   if (!meta) return null;
   return (
-    <Link to="/lists/$module/$list/$id" params={{ module: meta.module, list: meta.list, id: row.id }} className="btn min-h-7">
+    <Link to="/lists/$module/$list/$id" params={{ module: meta.module, list: meta.list, id: row.id }} search={tenantOf(row.tenant_id)} className="btn min-h-7">
       Open
     </Link>
   );

@@ -68,12 +68,12 @@ export function StoryLine({ item, axis, start, chosen, elbow, dim, choose }: Sto
         onClick={() => (chosen ? focusPanel() : choose(row.id))}
         className={`trace-grid w-full text-left hover:bg-sunken aria-pressed:bg-accent-soft focus-visible:-outline-offset-2 ${dim ? 'opacity-45' : ''}`}
       >
-        <span className="flex min-w-0 items-baseline gap-2 py-1 pr-3" style={{ paddingLeft: `${1 + item.depth * 1.25}rem` }}>
+        <span className="flex min-w-0 items-baseline gap-2 py-1 pr-3 max-md:flex-wrap max-md:gap-y-0" style={{ paddingLeft: `${1 + item.depth * 1.25}rem` }}>
           <span className="min-w-12 shrink-0 text-xs whitespace-nowrap text-soft">
             {elbow ? <span aria-hidden="true">↳ </span> : null}
             {row.kind}
           </span>
-          <span className="truncate font-medium" title={row.title}>
+          <span className="truncate font-medium max-md:order-last max-md:basis-full max-md:whitespace-normal" title={row.title}>
             {row.title}
           </span>
           {row.entity ? (
