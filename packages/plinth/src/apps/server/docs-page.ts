@@ -1,27 +1,9 @@
+import type { Schema } from './docs-sample.ts';
+import { sampleOf } from './docs-sample.ts';
 import type { Html } from './html.ts';
 import { html } from './html.ts';
 
 /** The pages under /docs: plain HTML made once from openapi.json, no script at all, one style sheet from the same origin. */
-
-interface Schema {
-  $ref?: string;
-  type?: string | string[];
-  format?: string;
-  enum?: unknown[];
-  const?: unknown;
-  description?: string;
-  default?: unknown;
-  properties?: Record<string, Schema>;
-  required?: string[];
-  items?: Schema;
-  anyOf?: Schema[];
-  oneOf?: Schema[];
-  additionalProperties?: Schema | boolean;
-  minimum?: number;
-  maximum?: number;
-  minLength?: number;
-  maxLength?: number;
-}
 
 interface Parameter {
   $ref?: string;
@@ -37,7 +19,7 @@ interface Operation {
   summary?: string;
   description?: string;
   tags?: string[];
-  security?: unknown[];
+  security?: Record<string, string[]>[];
   servers?: { url: string }[];
   parameters?: Parameter[];
   requestBody?: { content?: Record<string, { schema?: Schema }> };
@@ -101,27 +83,49 @@ const table = (caption: string, rows: readonly Html[]): Html =>
 const CURL: Record<string, string> = { get: '', head: '-I ' };
 const IDEMPOTENCY_KEY = '#/components/parameters/IdempotencyKey';
 
+/** The address with something in the place of each parameter that must be there. */
+function addressLike(path: string, operation: Operation): string {
+  const needed = (operation.parameters ?? []).filter((one) => one.required && one.name);
+  const text = (one: Parameter): string =>
+    encodeURIComponent(String(one.schema?.type === 'array' ? sampleOf(one.schema.items ?? {}) : sampleOf(one.schema ?? {})));
+  const filled = needed.reduce((address, one) => address.replace(`{${one.name}}`, text(one)), path);
+  const query = needed.filter((one) => one.in === 'query').map((one) => `${one.name}=${text(one)}`);
+  return `${operation.servers ? '' : '/api/v1'}${filled}${query.length > 0 ? `?${query.join('&')}` : ''}`;
+}
+
 function example(method: string, path: string, operation: Operation): Html {
-  const body = Object.values(operation.requestBody?.content ?? {})[0]?.schema;
-  const sample = body?.properties ? JSON.stringify(Object.fromEntries((body.required ?? []).map((name) => [name, '...']))) : undefined;
+  const body = operation.requestBody?.content?.['application/json']?.schema;
   const lines = [
-    `curl ${CURL[method] ?? `-X ${method.toUpperCase()} `}http://127.0.0.1:4400${operation.servers ? '' : '/api/v1'}${path}`,
+    `curl ${CURL[method] ?? `-X ${method.toUpperCase()} `}'http://127.0.0.1:4400${addressLike(path, operation)}'`,
     ...(operation.security?.length === 0 ? [] : ["-H 'Authorization: Bearer plk_...'"]),
     ...(operation.parameters?.some((one) => one.$ref === IDEMPOTENCY_KEY) ? ["-H 'Idempotency-Key: a-uuid-of-yours'"] : []),
-    ...(sample ? ["-H 'Content-Type: application/json'", `-d '${sample}'`] : []),
+    ...(body ? ["-H 'Content-Type: application/json'", `-d '${JSON.stringify(sampleOf(body))}'`] : []),
   ];
   return html`<pre tabindex="0"><code>${lines.join(' \\\n  ')}</code></pre>`;
 }
 
+/** Whose credential it takes. */
+function permissionLine({ security }: Operation): Html {
+  const [first] = security ?? [];
+  if (!first) return html`<p class="asks">No credential.</p>`;
+  const roles = Object.values(first).flat();
+  return roles.length === 0
+    ? html`<p class="asks">Any credential.</p>`
+    : html`<p class="asks">Permission ${roles.map((role) => html`<code>${role}</code>`)}</p>`;
+}
+
 function operationBlock(method: string, path: string, operation: Operation): Html {
-  const parameters = (operation.parameters ?? []).filter((one) => one.name && one.in !== 'header');
+  // Headers of one address only; those of all are told at the beginning.
+  const parameters = (operation.parameters ?? []).filter((one) => one.name);
   const body = Object.values(operation.requestBody?.content ?? {})[0]?.schema;
-  const answer = Object.values(operation.responses?.['200']?.content ?? {})[0]?.schema;
+  const good = Object.entries(operation.responses ?? {}).filter(([status]) => /^[23]/.test(status));
+  const answer = Object.values(good[0]?.[1].content ?? {})[0]?.schema;
   const id = operation.operationId ?? `${method}${path}`;
   return html`
 <article id="${id}">
 <h3><a href="#${id}"><span class="method">${method.toUpperCase()}</span> <code>${path}</code></a></h3>
 <p>${operation.summary ?? ''}${operation.description ? html`. ${operation.description}` : ''}</p>
+${permissionLine(operation)}
 <details><summary>Parameters, answer and an example</summary>
 ${table(
   'Parameters',
@@ -129,6 +133,7 @@ ${table(
 )}
 ${body ? table('Body', fieldRows(body)) : ''}
 ${answer ? table('Answer', fieldRows(answer)) : ''}
+${good.length > 1 || good[0]?.[0] !== '200' ? html`<ul>${good.map(([status, { description }]) => html`<li><code>${status}</code> ${description ?? ''}</li>`)}</ul>` : ''}
 ${example(method, path, operation)}
 </details>
 </article>`;
@@ -146,9 +151,12 @@ const INTRODUCTION = html`
 <dt>Who you are</dt><dd><code>Authorization: Bearer</code> with an API key (<code>plk_...</code>) or a JWT. An operator key belongs to no tenant: it names one in <code>X-Plinth-Tenant</code> and says why in <code>X-Plinth-Reason</code>; both are recorded in the audit log of that tenant.</dd>
 <dt>One story</dt><dd>Every answer carries <code>X-Correlation-Id</code>; everything the call caused is found under it at <a href="#system-traces-get"><code>GET /traces/{id}</code></a>. Send one of your own, or a W3C <code>traceparent</code>, and it is used.</dd>
 <dt>Safe to repeat</dt><dd>Every call that changes something takes <code>Idempotency-Key</code>. The same key and body are done once; the repetition gets the first answer and <code>Idempotency-Replayed: true</code>.</dd>
+<dt>Permissions</dt><dd>Stand below each address; a key has them as <code>scopes</code>: by name (<code>jobs.read</code>), by module (<code>jobs.*</code>), by kind (<code>*.read</code>) or all (<code>*</code>). <a href="#system-access-me"><code>GET /me</code></a> tells what yours has.</dd>
+<dt>Records</dt><dd>Jobs, events, audit entries, subscriptions and everything else that is kept are lists under one address, <a href="#system-lists-page"><code>GET /lists/{module}/{list}</code></a>, with the same filters; <a href="#system-lists-index"><code>GET /lists</code></a> tells which there are and by what they can be filtered.</dd>
 <dt>Pages</dt><dd>Lists come newest first, 50 at a time (<code>limit</code>, at most 200). Pass the cursor of one page to get the next.</dd>
+<dt>Realtime</dt><dd><code>Plinth-Offset: ?1</code> with a query has the answer say, in <code>Plinth-Offset</code>, from where <a href="#realtime"><code>/realtime</code></a> goes on without a gap.</dd>
 <dt>Failures</dt><dd>Are <code>application/problem+json</code> (RFC 9457) with a code, a sentence and a way out. <a href="/docs/errors">All codes</a>.</dd>
-<dt>Limits</dt><dd>Bodies of 1 MiB, JSON of 64 levels, 30 seconds a call.</dd>
+<dt>Limits</dt><dd>Bodies of 1 MiB, JSON of 64 levels, 30 seconds a call. <code>Retry-After</code> says when it is worth another try.</dd>
 <dt>tRPC</dt><dd>The same procedures answer at <code>/api/trpc/system.&lt;module&gt;.&lt;procedure&gt;</code>. This page is made from <a href="/openapi.json">/openapi.json</a>.</dd>
 </dl></section>`;
 
@@ -204,9 +212,10 @@ export const STYLE = `:root{color-scheme:light dark;--text:#16202a;--soft:#55616
 h1{margin:0;font-size:1.7rem}h1 small{color:var(--soft);font-size:1rem;font-weight:400}h2{margin:2.5rem 0 .5rem;font-size:1.3rem;border-bottom:1px solid var(--line)}
 h3{margin:1.6rem 0 0;font-size:1rem}h3 a{color:inherit;text-decoration:none}h3 a:hover{text-decoration:underline}a{color:var(--accent)}p{margin:.3rem 0}
 code,pre{font:.875em/1.5 ui-monospace,monospace}code{overflow-wrap:anywhere}pre{overflow-x:auto;padding:.75rem;background:var(--sunken);border:1px solid var(--line);border-radius:6px}
-nav{display:flex;flex-wrap:wrap;gap:.25rem .9rem;padding:.75rem 0;position:sticky;top:0;background:var(--page);border-bottom:1px solid var(--line)}
+nav{display:flex;flex-wrap:wrap;gap:.25rem .9rem;padding:.75rem 0;border-bottom:1px solid var(--line)}.asks{color:var(--soft);font-size:.92em}
+@media (width>=70rem){body{max-width:82rem;padding-left:14rem;position:relative}nav{position:fixed;top:0;bottom:0;width:11rem;margin-left:-13rem;flex-flow:column;gap:.1rem;padding:1.7rem 0;overflow-y:auto;border:0}}
 .method{display:inline-block;min-width:4.2em;color:var(--accent);font-weight:700}.req{color:var(--soft);font-size:.8em;font-weight:400}
 table{width:100%;margin:.75rem 0;border-collapse:collapse;font-size:.92em}caption{text-align:left;font-weight:600}th,td{padding:.3rem .6rem .3rem 0;border-top:1px solid var(--line);text-align:left;vertical-align:top;font-weight:400}
 thead th{color:var(--soft)}dt{margin-top:.7rem;font-weight:600}dd{margin:0}summary{cursor:pointer;color:var(--soft)}
-.skip{position:absolute;left:-99rem}.skip:focus{left:1rem}:focus-visible{outline:2px solid var(--accent);outline-offset:2px}section,article{scroll-margin-top:4rem}
+.skip{position:absolute;left:-99rem}.skip:focus{left:1rem}:focus-visible{outline:2px solid var(--accent);outline-offset:2px}section,article{scroll-margin-top:1rem}
 `;

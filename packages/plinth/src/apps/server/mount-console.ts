@@ -8,10 +8,19 @@ import type { Exchange, Host, Server } from './host.ts';
 import { isSecure, only } from './host.ts';
 import type { SessionKey } from './session.ts';
 
+/** Errors: kernel_invalid_input. */
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    throw fail('invalid_input', { message: 'The address is not valid percent encoding' });
+  }
+}
+
 async function page(host: Host, path: string): Promise<Response> {
   const directory = host.options.console?.directory;
   if (!directory) throw noConsole();
-  const asset = path === '' || path === '/' ? undefined : await fileIn(directory, decodeURIComponent(path));
+  const asset = path === '' || path === '/' ? undefined : await fileIn(directory, decoded(path));
   // Addresses of pages are the console's own business; whatever is no file is answered with the one page there is.
   // An id at the end of one may hold a dot (ana@acme.test); files of the console stand in its root and in assets.
   const isFile = path.startsWith('/assets/') || /^\/[^/]+\.\w+$/.test(path);

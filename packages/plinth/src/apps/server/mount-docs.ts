@@ -35,7 +35,8 @@ const kept = <T>(make: () => T): (() => T) => {
 
 /** /openapi.json, and pages for people made from it. */
 export function mountDocs(app: Server, host: Host): void {
-  const document = kept(() => openApiDocument(host.router));
+  const lists = Object.entries(host.plinth.modules).flatMap(([module, card]) => Object.keys(card.lists ?? {}).map((list) => ({ module, list })));
+  const document = kept(() => openApiDocument(host.router, lists));
   const reference = kept(() => referencePage(document() as unknown as Document));
   const lines = kept(() => errorLines(host.plinth.modules));
   only(app, 'GET', '/openapi.json', () => json(document(), 200, { 'cache-control': 'no-cache' }));

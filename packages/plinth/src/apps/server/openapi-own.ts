@@ -50,11 +50,13 @@ const webhookPaths = (): Record<string, Record<string, Operation>> => ({
 });
 
 const BYTES: Json = { content: { '*/*': { schema: { type: 'string', format: 'binary' } } } };
+/** Of an operation that looks for the permission itself; roles beside a bearer are what OpenAPI 3.1 has for it. */
+const asks = (permission: string): Json[] => [{ bearer: [permission] }];
 const PROTOCOL = 'By the Durable Streams protocol.';
 
 /** Reading by the Durable Streams protocol is the same wherever it is offered. */
-function durableRead(operationId: string, summary: string, names: readonly string[]): Record<'get' | 'head', Operation> {
-  const shared = { tags: ['streams'], security: [{ bearer: [] }] };
+function durableRead(operationId: string, permission: string, summary: string, names: readonly string[]): Record<'get' | 'head', Operation> {
+  const shared = { tags: ['streams'], security: asks(permission) };
   return {
     get: {
       ...shared,
@@ -86,13 +88,13 @@ function durableRead(operationId: string, summary: string, names: readonly strin
 
 const streamPaths = (): Record<string, Record<string, Operation>> => ({
   '/streams/{path}': {
-    ...durableRead('streams-read', 'Reads a durable stream', ['path']),
+    ...durableRead('streams-read', 'streams.read', 'Reads a durable stream', ['path']),
     put: {
       operationId: 'streams-create',
       tags: ['streams'],
       summary: 'Creates a durable stream, with or without a beginning; or a fork of another',
       description: `${PROTOCOL} Slashes may stand in the path. The same PUT again changes nothing.`,
-      security: [{ bearer: [] }],
+      security: asks('streams.write'),
       parameters: [
         path('path'),
         header('Stream-TTL', 'Seconds that it lives after it was last used'),
@@ -109,7 +111,7 @@ const streamPaths = (): Record<string, Record<string, Operation>> => ({
       tags: ['streams'],
       summary: 'Appends to a durable stream, or closes it',
       description: `${PROTOCOL} The three headers of a producer together make it safe to repeat.`,
-      security: [{ bearer: [] }],
+      security: asks('streams.write'),
       parameters: [
         path('path'),
         header('Stream-Seq', 'Text that must sort after the one of the append before'),
@@ -125,13 +127,18 @@ const streamPaths = (): Record<string, Record<string, Operation>> => ({
       operationId: 'streams-delete',
       tags: ['streams'],
       summary: 'Deletes a durable stream',
-      security: [{ bearer: [] }],
+      security: asks('streams.write'),
       parameters: [path('path')],
       responses: { '204': { description: 'Deleted' } },
     },
   },
-  '/durable/events/{type}/{id}': durableRead('events-durable', 'Reads the events of one aggregate as a durable stream', ['type', 'id']),
-  '/durable/webhooks/{id}': durableRead('webhooks-durable', 'Reads the messages of a webhook subscription that is pulled as a durable stream', ['id']),
+  '/durable/events/{type}/{id}': durableRead('events-durable', 'events.read', 'Reads the events of one aggregate as a durable stream', ['type', 'id']),
+  '/durable/webhooks/{id}': durableRead(
+    'webhooks-durable',
+    'webhooks.pull',
+    'Reads the messages of a webhook subscription that is pulled as a durable stream',
+    ['id'],
+  ),
 });
 
 const realtimePaths = (): Record<string, Record<string, Operation>> => ({
@@ -142,7 +149,7 @@ const realtimePaths = (): Record<string, Record<string, Operation>> => ({
       summary: 'Events of the tenant as they are committed, from an offset on',
       description:
         'Server-Sent Events; with Upgrade: websocket the same frames as messages. Frames: ready, event (its id is the offset), reset (what was missed cannot be told: load the page again), alive (a comment, which moves the offset), failure.',
-      security: [{ bearer: [] }],
+      security: asks('events.read'),
       servers: [{ url: '/' }],
       parameters: [
         {
@@ -168,7 +175,7 @@ export function ownPaths(): Record<string, Record<string, Operation>> {
         operationId: 'lists-export',
         tags: ['lists'],
         summary: 'A whole list under its filter, as a stream',
-        security: [{ bearer: [] }],
+        security: asks('{module}.read'),
         parameters: [
           path('module'),
           path('list'),
@@ -190,7 +197,7 @@ export function ownPaths(): Record<string, Record<string, Operation>> {
         summary: 'Status, progress and lines of a job as they come, until it is over',
         description:
           'Server-Sent Events: status (when it changes), log (id: that of the line), end, failure. After end, a request with its Last-Event-ID is answered 204.',
-        security: [{ bearer: [] }],
+        security: asks('jobs.read'),
         parameters: [
           path('id'),
           { name: 'Last-Event-ID', in: 'header', description: 'Id of the last event that was received', schema: { type: 'string', maxLength: 40 } },

@@ -1,5 +1,6 @@
 import type { AnyRouter } from '@trpc/server';
 import { generateOpenApiDocument } from 'trpc-to-openapi';
+import type { CallMeta } from '#kernel/rpc.ts';
 import type { Json, Operation } from './openapi-own.ts';
 import { ownPaths, withoutKey } from './openapi-own.ts';
 import { VERSION } from './version.ts';
@@ -39,15 +40,34 @@ const PARAMETERS: Record<string, Json> = {
   }),
 };
 
+/** Of queries only: what /realtime tells from there on is not in the answer. */
+const OFFSET = header('Plinth-Offset', '?1: the answer says in Plinth-Offset from where /realtime goes on without a gap', {
+  type: 'string',
+  enum: ['?1', '?0'],
+});
+
+const answerHeader = (description: string, schema: Json = { type: 'string' }): Json => ({ description, schema });
+
+const HEADERS: Record<string, Json> = {
+  CorrelationId: answerHeader('Everything that the call caused is found under it at /traces/{id}', { type: 'string', format: 'uuid' }),
+  Replayed: answerHeader('true: the same call was done before under this Idempotency-Key, and this was its answer'),
+  Offset: answerHeader('Where /realtime goes on; only when it was asked for'),
+  RetryAfter: answerHeader('Seconds to wait before another try; with 429, 503 and where else it helps', { type: 'integer' }),
+};
+
+const headerRef = (kind: string): Json => ({ $ref: `#/components/headers/${kind}` });
+
 const problemAnswer = (description: string): Json => ({
   description,
+  headers: { 'X-Correlation-Id': headerRef('CorrelationId'), 'Retry-After': headerRef('RetryAfter') },
   content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
 });
 
 /** Answers that any call may get, in place of what the generator guesses. */
-function answersOf(given: Readonly<Record<string, unknown>>, mutating: boolean): Json {
+function answersOf(given: Readonly<Record<string, unknown>>, mutating: boolean, headers: Json): Json {
+  const good = Object.entries(given).filter(([status]) => /^[23]/.test(status));
   return {
-    ...Object.fromEntries(Object.entries(given).filter(([status]) => /^[23]/.test(status))),
+    ...Object.fromEntries(good.map(([status, answer]) => [status, { ...(answer as Json), headers }])),
     '400': problemAnswer('The input is not valid'),
     '401': problemAnswer('No valid credential'),
     '403': problemAnswer('The credential does not allow this'),
@@ -56,10 +76,11 @@ function answersOf(given: Readonly<Record<string, unknown>>, mutating: boolean):
       ? {
           '409': problemAnswer('It conflicts with what is stored, or the same call is still running'),
           '413': problemAnswer('The body is too large'),
+          '415': problemAnswer('The body is of a type that is not taken'),
           '422': problemAnswer('What was asked for cannot be done, or the idempotency key belongs to another call'),
         }
       : {}),
-    default: problemAnswer('Any other failure'),
+    default: problemAnswer('Any other failure: 405, 429 and 503 with Retry-After, 504 when it took too long'),
   };
 }
 
@@ -67,12 +88,47 @@ const ref = (kind: string): Json => ({ $ref: `#/components/parameters/${kind}` }
 
 function completed(address: string, method: string, operation: Operation): Operation {
   const mutating = method !== 'get' && method !== 'head';
-  const shared = ['Tenant', 'Reason', 'CorrelationId', ...(mutating && !withoutKey(address) ? ['IdempotencyKey'] : [])].map(ref);
-  return { ...operation, parameters: [...(operation.parameters ?? []), ...shared], responses: answersOf(operation.responses ?? {}, mutating) };
+  const keyed = mutating && !withoutKey(address);
+  const query = !mutating && isProcedure(operation);
+  const shared = ['Tenant', 'Reason', 'CorrelationId', ...(keyed ? ['IdempotencyKey'] : []), ...(query ? ['Offset'] : [])].map(ref);
+  const headers = {
+    'X-Correlation-Id': headerRef('CorrelationId'),
+    ...(keyed ? { 'Idempotency-Replayed': headerRef('Replayed') } : {}),
+    ...(query ? { 'Plinth-Offset': headerRef('Offset') } : {}),
+  };
+  return { ...operation, parameters: [...(operation.parameters ?? []), ...shared], responses: answersOf(operation.responses ?? {}, mutating, headers) };
+}
+
+const isProcedure = ({ operationId }: Operation): boolean => typeof operationId === 'string' && operationId.startsWith('system-');
+
+/** What the procedures ask of who calls them, by operation id: a permission as a role beside the bearer, and whether they are for operators. */
+function asked(router: AnyRouter, operation: Operation): Operation {
+  if (!isProcedure(operation)) return operation;
+  const procedures = router._def.procedures as Record<string, { _def: { meta?: CallMeta } }>;
+  const { permission, operator } = procedures[String(operation.operationId).replaceAll('-', '.')]?._def.meta ?? {};
+  const description = [operation.description, operator ? 'For operator keys only; no tenant is named.' : ''].filter(Boolean).join(' ');
+  return { ...operation, ...(description ? { description } : {}), ...(permission ? { security: [{ bearer: [permission] }] } : {}) };
+}
+
+/** `module` and `list` of the address become what there is to choose from. */
+function withLists(operation: Operation, lists: readonly ListAddress[]): Operation {
+  const names = { module: [...new Set(lists.map(({ module }) => module))], list: [...new Set(lists.map(({ list }) => list))] };
+  const parameters = operation.parameters?.map((one) => {
+    const known = one.in === 'path' && (one.name === 'module' || one.name === 'list') ? names[one.name] : undefined;
+    return known ? { ...one, schema: { type: 'string', enum: known } } : one;
+  });
+  const description = [operation.description, `There are ${lists.map(({ module, list }) => `${module}/${list}`).join(', ')}.`].filter(Boolean).join(' ');
+  return { ...operation, description, security: [{ bearer: ['{module}.read'] }], ...(parameters ? { parameters } : {}) };
+}
+
+/** A list of a card, as its address names it. */
+export interface ListAddress {
+  module: string;
+  list: string;
 }
 
 /** The REST API as OpenAPI 3.1, from the same procedures that answer it. */
-export function openApiDocument(router: AnyRouter): Json {
+export function openApiDocument(router: AnyRouter, lists: readonly ListAddress[]): Json {
   const made = generateOpenApiDocument(router as Parameters<typeof generateOpenApiDocument>[0], {
     title: 'Plinth',
     description: "Audit log, events, webhooks, jobs and the rest of a back end's system layer. The same procedures answer at /api/trpc.",
@@ -81,18 +137,26 @@ export function openApiDocument(router: AnyRouter): Json {
     openApiVersion: '3.1.0',
     securitySchemes: { bearer: { type: 'http', scheme: 'bearer', description: 'An API key (plk_...) or a JWT' } },
   }) as unknown as Json & { paths: Record<string, Record<string, Operation>>; components: Json };
+  const told = (address: string, method: string, operation: Operation): Operation =>
+    completed(address, method, asked(router, address.startsWith('/lists/{module}') ? withLists(operation, lists) : operation));
   const entries = Object.entries({ ...made.paths, ...ownPaths() }).sort(([a], [b]) => a.localeCompare(b));
   const paths = Object.fromEntries(
     entries.map(([address, operations]) => [
       address,
-      Object.fromEntries(Object.entries(operations).map(([method, operation]) => [method, completed(address, method, operation)])),
+      Object.fromEntries(Object.entries(operations).map(([method, operation]) => [method, told(address, method, operation)])),
     ]),
   );
   return withoutGuesses({
     ...made,
+    info: { ...(made.info as Json), license: { name: 'MIT', identifier: 'MIT' } },
     jsonSchemaDialect: 'https://json-schema.org/draft/2020-12/schema',
     paths,
-    components: { ...made.components, schemas: { ...namedSchemas(made.components), Problem: problemSchema }, parameters: PARAMETERS },
+    components: {
+      ...made.components,
+      schemas: { ...namedSchemas(made.components), Problem: problemSchema },
+      parameters: { ...PARAMETERS, Offset: OFFSET },
+      headers: HEADERS,
+    },
   });
 }
 

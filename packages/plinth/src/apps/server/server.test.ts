@@ -2,7 +2,10 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Validator } from '@seriousme/openapi-schema-validator';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Document } from './docs-page.ts';
+import { sampleOf } from './docs-sample.ts';
 import { createHandler, createServices, prometheusMetrics } from './index.ts';
 import type { TestServer } from './server.fixture.ts';
 import { testServer } from './server.fixture.ts';
@@ -155,6 +158,61 @@ describe('the description of the API', () => {
     expect(Object.keys(paths)).toEqual(expect.arrayContaining(['/realtime', '/streams/{path}', '/durable/events/{type}/{id}']));
   });
 
+  test('no two addresses differ in the names of their parameters alone, which OpenAPI calls the same address', async () => {
+    const { paths } = (await server.call('/openapi.json')).body as { paths: object };
+    const shapes = Object.keys(paths).map((path) => path.replaceAll(/\{\w+\}/g, '{}'));
+    expect(shapes.filter((shape, index) => shapes.indexOf(shape) !== index)).toEqual([]);
+  });
+
+  test('/openapi.json says which permission an operation asks for: the one that a refusal names', async () => {
+    const { paths } = (await server.call('/openapi.json')).body as {
+      paths: Record<string, Record<string, { security: Record<string, string[]>[]; description?: string }>>;
+    };
+    const { secret } = await server.makeKey(server.database.tenantA, ['nothing.at_all']);
+    const told = Object.entries(paths).flatMap(([path, operations]) =>
+      Object.entries(operations).map(([method, { security, description = '' }]) => ({
+        method,
+        path,
+        description,
+        roles: Object.values(security[0] ?? {}).flat(),
+      })),
+    );
+    const asking = told.filter(
+      ({ path, method, roles, description }) => roles.length > 0 && method !== 'head' && path !== '/realtime' && !description.includes('operator keys only'),
+    );
+    expect(asking.length).toBeGreaterThan(100);
+    for (const { method, path, roles } of asking) {
+      const address = path
+        .replace('{module}', 'jobs')
+        .replace('{list}', 'jobs')
+        .replaceAll(/\{\w+\}/g, '01900000-0000-7000-8000-000000000000');
+      const { body } = await server.call(`/api/v1${address}`, {
+        method: method.toUpperCase(),
+        key: secret,
+        ...(/post|put|patch/.test(method) ? { body: {} } : {}),
+      });
+      expect(body, `${method} ${path}`).toMatchObject({ status: 403, permission: roles[0]?.replace('{module}', 'jobs') });
+    }
+  });
+
+  test('what /docs shows as an example is taken by the schema of the body', async () => {
+    const { body } = await server.call('/openapi.json');
+    const { paths } = body as unknown as Document;
+    const ajv = new Ajv2020({ strict: false, formats: { uuid: true, 'date-time': true, email: true } });
+    const bodies = Object.entries(paths).flatMap(([path, operations]) =>
+      Object.entries(operations).map(([method, operation]) => ({
+        about: `${method} ${path}`,
+        schema: operation.requestBody?.content?.['application/json']?.schema,
+      })),
+    );
+    expect(bodies.filter(({ schema }) => schema).length).toBeGreaterThan(50);
+    const refused = bodies.filter(({ schema }) => schema && !ajv.validate(schema, sampleOf(schema))).map(({ about }) => about);
+    expect(refused).toEqual([]);
+    const { text } = await server.call('/docs');
+    expect(text).toContain('curl -X POST &#39;http://127.0.0.1:4400/api/v1/users&#39;');
+    expect(text).not.toMatch(/curl [^\n]*\{/);
+  });
+
   test.each(['/docs', '/docs/errors', '/docs/errors/kernel_not_found'])('%s is a page without script that asks nobody else for anything', async (path) => {
     const { status, text, headers } = await server.call(path);
     expect(status).toBe(200);
@@ -217,6 +275,10 @@ describe('the console', () => {
     const { status, text } = await server.call(path);
     expect(status).toBe(404);
     expect(text).not.toContain('not yours');
+  });
+
+  test('an address that is not percent encoding is refused, not a fault of ours', async () => {
+    expect((await server.call('/console/%E0%A4%A')).body).toMatchObject({ status: 400, code: 'kernel_invalid_input' });
   });
 
   test('/ leads to it', async () => {

@@ -134,7 +134,7 @@ export const api = {
     })),
 
   putSchedule: procedure({
-    rest: 'PUT /jobs/schedules/{name}',
+    rest: 'PUT /jobs/schedules',
     permission: 'jobs.write',
     summary: 'Makes or changes a schedule',
     description: 'What is left out gets its default. A tick that is due keeps its job, with what the edit says.',

@@ -144,7 +144,7 @@ export default defineModule({
       view: 'job_schedules',
       columns: ['name', 'cron', 'time_zone', 'job_type', 'enabled', 'missed_runs', 'next_run_at', 'last_run_at', 'error', 'note'],
       filters: ['name', 'job_type', 'source'],
-      empty: 'No schedules. Make one with PUT /api/v1/jobs/schedules/{name}; those of the modules belong to tenant plinth-system.',
+      empty: 'No schedules. Make one with PUT /api/v1/jobs/schedules; those of the modules belong to tenant plinth-system.',
       actions: [
         { procedure: 'pauseSchedule', label: 'Pause', when: { column: 'enabled', in: ['true'] } },
         { procedure: 'resumeSchedule', label: 'Resume', when: { column: 'enabled', in: ['false'] } },

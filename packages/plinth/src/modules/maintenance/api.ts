@@ -14,7 +14,7 @@ const kind = z.string().min(1).max(200).meta({ description: 'module.table, for e
 const keep = z
   .string()
   .regex(/^(?:forever|[1-9]\d{0,5} (?:day|month|year)s?)$/)
-  .meta({ description: '`90 days`, `18 months`, `7 years` or `forever`' });
+  .meta({ description: '`90 days`, `18 months`, `7 years` or `forever`', examples: ['90 days'] });
 
 const policy = z.object({
   id: z.uuid(),
