@@ -6,6 +6,7 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import { ownPaths } from '../packages/plinth/src/apps/server/openapi-own.ts';
 import { createRouter } from '../packages/plinth/src/apps/server/router.ts';
 import type { Answer, TestServer } from '../packages/plinth/src/apps/server/server.fixture.ts';
 import { testServer } from '../packages/plinth/src/apps/server/server.fixture.ts';
@@ -72,6 +73,7 @@ beforeAll(async () => {
   client = new pg.Client({ connectionString: server.database.url });
   await client.connect();
   await server.call('/api/v1/me', { key: server.keyA });
+  for (const [path, prepare] of Object.entries(ofA)) made.set(path, await prepare());
   await server.handler.settle();
   world = await populate(client, all, server.database.tenantA);
   before = await fingerprint(client, server.database.tenantB);
@@ -229,6 +231,63 @@ describe('procedures', () => {
         }
       }
     }
+  });
+});
+
+async function make(method: string, path: string, body: unknown, headers: Record<string, string> = {}): Promise<Record<string, string>> {
+  const made = await server.call(`/api/v1${path}`, { method, key: server.keyA, body, headers });
+  if (made.status >= 300) throw new Error(made.text);
+  return made.body as Record<string, string>;
+}
+
+/** Makes something of A for each address that is no procedure, and tells the parameters that lead to it. The last of them is guessed at. */
+const ofA: Record<string, () => Promise<Record<string, string>>> = {
+  '/streams/{path}': async () => {
+    await make('PUT', '/streams/of-tenant-a', 'told to nobody', { 'content-type': 'text/plain' });
+    return { path: 'of-tenant-a' };
+  },
+  '/durable/events/{type}/{id}': async () => {
+    await make('POST', '/events/streams/order/of-tenant-a', { events: [{ type: 'order.created', data: {} }] });
+    return { type: 'order', id: 'of-tenant-a' };
+  },
+  '/durable/webhooks/{id}': async () => ({
+    id: (await make('POST', '/webhooks/subscriptions', { name: 'pulled', patterns: ['order.*'], mode: 'pull' })).id ?? '',
+  }),
+  '/jobs/{id}/watch': async () => ({ id: (await make('POST', '/jobs', { kind: 'of.a' })).id ?? '' }),
+};
+const made = new Map<string, Record<string, string>>();
+
+describe('addresses that are no procedures', () => {
+  // Those without a credential are the same for everybody; lists are exported above, and /realtime names nothing of anybody.
+  const asked = Object.entries(ownPaths()).filter(
+    ([path, { get }]) => path.includes('{') && !path.startsWith('/lists/') && (get?.security as unknown[] | undefined)?.length,
+  );
+
+  const ask = (method: string, path: string, values: Record<string, string>, key: string): Promise<Response> =>
+    server.handler(
+      new Request(`http://plinth.test/api/v1${path.replaceAll(/\{(\w+)\}/g, (_all, name: string) => values[name] ?? '')}`, {
+        method,
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'text/plain' },
+        ...(method === 'POST' ? { body: 'x' } : {}),
+      }),
+    );
+
+  test.each(asked)('%s', async (path, operations) => {
+    const values = made.get(path) ?? {};
+    const guessed = Object.keys(values).at(-1);
+    expect(guessed, `say in ofA what ${path} leads to`).toBeDefined();
+    const victim = values[guessed ?? ''] ?? '';
+    const missing = missingLike(victim, random);
+    for (const method of Object.keys(operations).map((name) => name.toUpperCase())) {
+      const ofAnother = await ask(method, path, values, server.keyB);
+      const ofNobody = await ask(method, path, { ...values, [guessed ?? '']: missing }, server.keyB);
+      const about = `${method} ${path} of ${victim}; PLINTH_FUZZ_SEED=${seed}`;
+      expect(ofAnother.status, about).toBe(ofNobody.status);
+      expect(normalised(await ofAnother.text(), victim), about).toBe(normalised(await ofNobody.text(), missing));
+    }
+    const own = await ask('GET', path, values, server.keyA);
+    expect(own.status, 'A has what was asked for').toBe(200);
+    await own.body?.cancel();
   });
 });
 
