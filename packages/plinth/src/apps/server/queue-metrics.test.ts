@@ -38,6 +38,29 @@ test('depth and oldest wait of every queue, over all tenants, and what the worke
   expect(await metricOf(/^plinth_jobs_event_loop_delay/)).toBeGreaterThanOrEqual(0);
 });
 
+test('two workers of one process have slots of their own for their queues, and each tells of them', async () => {
+  const { plinth, tenantA: tenantId } = server.database;
+  const gate = Promise.withResolvers<void>();
+  const most = { mail: 0, report: 0 };
+  const running = { mail: 0, report: 0 };
+  const handlerOf = (queue: keyof typeof most) => async (): Promise<void> => {
+    running[queue] += 1;
+    most[queue] = Math.max(most[queue], running[queue]);
+    await gate.promise;
+    running[queue] -= 1;
+  };
+  const workers = (['mail', 'report'] as const).map((queue, n) => start(handlerOf(queue), { queues: [queue], concurrency: n + 1 }));
+  await plinth.transaction({ tenantId }, async (tx) => {
+    for (const queue of ['mail', 'report']) for (let n = 0; n < 4; n++) tx.jobs.enqueue('k', {}, { queue });
+  });
+  await expect.poll(() => running, { timeout: 15_000 }).toEqual({ mail: 1, report: 2 });
+  expect(await metricOf(/^plinth_jobs_slots\{.*queues="mail"/)).toBe(1);
+  expect(await metricOf(/^plinth_jobs_slots\{.*queues="report"/)).toBe(2);
+  gate.resolve();
+  await expect.poll(() => workers.map(({ stats }) => stats.completed), { timeout: 15_000 }).toEqual([4, 4]);
+  expect(most).toEqual({ mail: 1, report: 2 });
+});
+
 test('depth and oldest wait of message queues, over all tenants, whether anybody receives from them or not', async () => {
   const { plinth, tenantA, tenantB, admin } = server.database;
   for (const tenantId of [tenantA, tenantB])

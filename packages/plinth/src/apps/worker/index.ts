@@ -62,7 +62,7 @@ export interface WorkerOptions<Modules extends ModuleMap> {
    * of the database may run a job again, it never loses one. Enqueueing, completeIn and what handlers commit always are.
    */
   durable?: boolean;
-  /** Only jobs of these queues. Default: all. */
+  /** Only jobs of these queues. Default: all. A worker of their own, in the same process or another, gives queues slots that no other work can take. */
   queues?: readonly string[];
   /** Longest wait before looking for work without a hint, ms. Default 1,000. */
   pollMs?: number;
@@ -143,7 +143,7 @@ export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Mo
     ...(limits.max > limits.min ? [startScaler(scaler)] : []),
   ];
   const relay = options.relay && startRelay(shared, options.relay);
-  const unobserve = observeWorker(stats, loopDelay);
+  const unobserve = observeWorker(stats, loopDelay, options.queues);
   services.log.info({ worker: name, kinds: Object.keys(definitions), parts: parts.map((part) => part.name) }, 'worker started');
   let stopped: Promise<void> | undefined;
   const stop = async (graceMs: number): Promise<void> => {

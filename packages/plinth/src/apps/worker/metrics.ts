@@ -106,8 +106,8 @@ export function watchLoopDelay(): LoopDelay {
   };
 }
 
-/** Gauges of the process, read when its metrics are; returns the way to stop. */
-export function observeWorker(stats: Readonly<WorkerStats>, delay: LoopDelay): () => void {
+/** Gauges of the process, read when its metrics are; returns the way to stop. Of several workers in one process each tells its own, by its queues. */
+export function observeWorker(stats: Readonly<WorkerStats>, delay: LoopDelay, queues: readonly string[] | undefined): () => void {
   const meter = metrics.getMeter('plinth.worker');
   const slots = meter.createObservableGauge('plinth.jobs.slots', { description: 'Jobs that this process may run at a time now.' });
   const waiting = meter.createObservableGauge('plinth.jobs.waiting', { description: 'Claimed jobs that wait in this process for a slot.' });
@@ -115,9 +115,10 @@ export function observeWorker(stats: Readonly<WorkerStats>, delay: LoopDelay): (
     unit: 's',
     description: 'How late the event loop of this process was at its worst since the last scrape: the 99th percentile of a quarter of a second.',
   });
+  const attributes = queues ? { queues: queues.join(',') } : {};
   const observe: Parameters<typeof meter.addBatchObservableCallback>[0] = (result) => {
-    result.observe(slots, stats.slots);
-    result.observe(waiting, stats.waiting);
+    result.observe(slots, stats.slots, attributes);
+    result.observe(waiting, stats.waiting, attributes);
     result.observe(late, delay.worstMs() / 1000);
   };
   meter.addBatchObservableCallback(observe, [slots, waiting, late]);
