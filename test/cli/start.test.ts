@@ -93,9 +93,8 @@ describe('plinth start and plinth worker as a proper role', () => {
         headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
         body: '{"name":"waits"}',
       }).catch(() => 'cut off');
-      await expect
-        .poll(async () => (await database.admin.query(`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)).rowCount)
-        .toBe(1);
+      const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+      await expect.poll(async () => (await database.admin.query(waiting)).rowCount, { timeout: 20_000 }).toBe(1);
       const { code, ms } = await running.stop('SIGTERM');
       expect(code).toBe(0);
       expect(ms).toBeLessThan(stretched(5_000));
@@ -121,7 +120,7 @@ describe('plinth start and plinth worker as a proper role', () => {
     const status = async (path: string) => (await fetch(`${origin}${path}`)).status;
     expect([await status('/livez'), await status('/readyz'), await status('/api/v1/me'), await status('/console')]).toEqual([200, 200, 404, 404]);
     const measured = async () => (await fetch(`${origin}/metrics`)).text();
-    await expect.poll(measured).toMatch(/plinth_transactions_total\{[^}]*plinth_role="plinth_worker"/);
+    await expect.poll(measured, { timeout: 20_000 }).toMatch(/plinth_transactions_total\{[^}]*plinth_role="plinth_worker"/);
     expect(await measured()).toMatch(/^plinth_jobs_slots\{?.* 10/m);
     expect((await running.stop('SIGTERM')).code).toBe(0);
   });

@@ -18,9 +18,11 @@ const migrate = (module: string, breaking: boolean) =>
 const migrateBack = () => admin.query('delete from plinth_kernel.migrations where number = 9000');
 afterEach(migrateBack);
 
+/** A machine may be busy with other tests. */
+const patience = { timeout: 30_000 };
 const newer = { code: 'kernel_schema_newer', message: expect.stringContaining('jobs/9000_of_later') };
 
-test('a worker does nothing on a database that a newer, incompatible version has migrated, says so, and begins when it may', async () => {
+test('a worker does nothing on a database that a newer, incompatible version has migrated, says so, and begins when it may', { timeout: 120_000 }, async () => {
   await migrate('jobs', true);
   const logged: string[] = [];
   const log = createLog({ level: 'warn', destination: { write: (line) => void logged.push(line) } });
@@ -29,11 +31,12 @@ test('a worker does nothing on a database that a newer, incompatible version has
   const job = await plinth.transaction({ tenantId: tenantA }, async (tx) => tx.jobs.enqueue('later.on'));
   const worker = startWorker({ plinth, handlers, services: { log }, pollMs: 50 });
   try {
-    await expect.poll(() => logged.filter((line) => line.includes('kernel_schema_newer') && line.includes('"loop":"announce"')).length).toBeGreaterThan(1);
+    const refused = () => logged.filter((line) => line.includes('kernel_schema_newer') && line.includes('"loop":"announce"')).length;
+    await expect.poll(refused, patience).toBeGreaterThan(1);
     expect(ran).toBe(0);
     expect((await admin.query('select from plinth_jobs.claims')).rowCount).toBe(0);
     await migrateBack();
-    await expect.poll(() => ran, { timeout: 20_000 }).toBe(1);
+    await expect.poll(() => ran, patience).toBe(1);
     await expect
       .poll(async () => (await admin.query('select status from plinth.background_jobs where id = $1', [job])).rows)
       .toEqual([{ status: 'completed' }]);
