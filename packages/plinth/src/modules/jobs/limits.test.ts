@@ -182,6 +182,19 @@ describe('caps', () => {
     expect(taken.a).toBeGreaterThan(30);
   });
 
+  test('more lanes than a claim looks at hide none', async () => {
+    await jobs.database.admin.query(
+      `insert into plinth_jobs.jobs_ready (tenant_id, kind, queue) select t, 'k', 'bulk' from (select gen_random_uuid() as t from generate_series(1, 1200)) t, generate_series(1, 10)`,
+    );
+    await limits.fill(jobs.a, 1, { queue: 'mail', priority: 1 });
+    let rounds = 0;
+    // One in three looks, by chance; a thousand that see nothing have none.
+    for (let seen = false; !seen; rounds += 1) {
+      expect(rounds).toBeLessThan(1_000);
+      seen = (await jobs.claim(1)).some((job) => job.queue === 'mail');
+    }
+  });
+
   test('setting a cap locks no job of others, nor those that it does not count', async () => {
     await limits.fill(jobs.a, 1);
     await limits.fill(jobs.a, 1, { queue: 'other' });
