@@ -3,7 +3,7 @@ import { isUuid } from './format.ts';
 import { isStatusColumn } from './status.ts';
 
 /** Columns that say something about a row and do not name it. */
-const remarks = new Set(['reason', 'scope', 'error', 'note']);
+const remarks = new Set(['reason', 'scope', 'key', 'error', 'note', 'ip']);
 
 /** What a row is called: the first of its list's columns that is words and neither a state, nor an id, nor a remark; else as its list is. */
 export function rowName(meta: ListMeta, row: Row): string {

@@ -211,7 +211,7 @@ export const STYLE = `:root{color-scheme:light dark;--text:#16202a;--soft:#55616
 *{box-sizing:border-box}body{margin:0 auto;max-width:68rem;padding:1.5rem 1rem 6rem;background:var(--page);color:var(--text);font:16px/1.55 system-ui,sans-serif}
 h1{margin:0;font-size:1.7rem}h1 small{color:var(--soft);font-size:1rem;font-weight:400}h2{margin:2.5rem 0 .5rem;font-size:1.3rem;border-bottom:1px solid var(--line)}
 h3{margin:1.6rem 0 0;font-size:1rem}h3 a{color:inherit;text-decoration:none}h3 a:hover{text-decoration:underline}a{color:var(--accent)}p{margin:.3rem 0}
-code,pre{font:.875em/1.5 ui-monospace,monospace}code{overflow-wrap:anywhere}pre{overflow-x:auto;padding:.75rem;background:var(--sunken);border:1px solid var(--line);border-radius:6px}
+code,pre{font:.875em/1.5 ui-monospace,monospace}code{overflow-wrap:anywhere}th code{overflow-wrap:normal}details,main>table{overflow-x:auto}pre{overflow-x:auto;padding:.75rem;background:var(--sunken);border:1px solid var(--line);border-radius:6px}
 nav{display:flex;flex-wrap:wrap;gap:.25rem .9rem;padding:.75rem 0;border-bottom:1px solid var(--line)}.asks{color:var(--soft);font-size:.92em}
 @media (width>=70rem){body{max-width:82rem;padding-left:14rem;position:relative}nav{position:fixed;top:0;bottom:0;width:11rem;margin-left:-13rem;flex-flow:column;gap:.1rem;padding:1.7rem 0;overflow-y:auto;border:0}}
 .method{display:inline-block;min-width:4.2em;color:var(--accent);font-weight:700}.req{color:var(--soft);font-size:.8em;font-weight:400}

@@ -63,24 +63,28 @@ const problemAnswer = (description: string): Json => ({
   content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
 });
 
-/** Answers that any call may get, in place of what the generator guesses. */
+/** Failures of any call, and those of calls that change something. */
+const PROBLEMS: Record<string, Json> = {
+  BadRequest: problemAnswer('The input is not valid'),
+  Unauthenticated: problemAnswer('No valid credential'),
+  Forbidden: problemAnswer('The credential does not allow this'),
+  NotFound: problemAnswer('There is no such thing in this tenant'),
+  Conflict: problemAnswer('It conflicts with what is stored, or the same call is still running'),
+  TooLarge: problemAnswer('The body is too large'),
+  UnsupportedMediaType: problemAnswer('The body is of a type that is not taken'),
+  Unprocessable: problemAnswer('What was asked for cannot be done, or the idempotency key belongs to another call'),
+  Failure: problemAnswer('Any other failure: 405, 429 and 503 with Retry-After, 504 when it took too long'),
+};
+const ANY = { '400': 'BadRequest', '401': 'Unauthenticated', '403': 'Forbidden', '404': 'NotFound', default: 'Failure' };
+const MUTATING = { ...ANY, '409': 'Conflict', '413': 'TooLarge', '415': 'UnsupportedMediaType', '422': 'Unprocessable' };
+
+/** Answers that a call may get; the failures in place of what the generator guesses. */
 function answersOf(given: Readonly<Record<string, unknown>>, mutating: boolean, headers: Json): Json {
   const good = Object.entries(given).filter(([status]) => /^[23]/.test(status));
+  const bad = Object.entries(mutating ? MUTATING : ANY);
   return {
     ...Object.fromEntries(good.map(([status, answer]) => [status, { ...(answer as Json), headers }])),
-    '400': problemAnswer('The input is not valid'),
-    '401': problemAnswer('No valid credential'),
-    '403': problemAnswer('The credential does not allow this'),
-    '404': problemAnswer('There is no such thing in this tenant'),
-    ...(mutating
-      ? {
-          '409': problemAnswer('It conflicts with what is stored, or the same call is still running'),
-          '413': problemAnswer('The body is too large'),
-          '415': problemAnswer('The body is of a type that is not taken'),
-          '422': problemAnswer('What was asked for cannot be done, or the idempotency key belongs to another call'),
-        }
-      : {}),
-    default: problemAnswer('Any other failure: 405, 429 and 503 with Retry-After, 504 when it took too long'),
+    ...Object.fromEntries(bad.map(([status, name]) => [status, { $ref: `#/components/responses/${name}` }])),
   };
 }
 
@@ -156,6 +160,7 @@ export function openApiDocument(router: AnyRouter, lists: readonly ListAddress[]
       schemas: { ...namedSchemas(made.components), Problem: problemSchema },
       parameters: { ...PARAMETERS, Offset: OFFSET },
       headers: HEADERS,
+      responses: PROBLEMS,
     },
   });
 }
