@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { discardPostgres } from 'plinth-embedded';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type EmptyDatabase, emptyDatabase } from '../../packages/plinth/src/testing/database.ts';
@@ -97,6 +98,26 @@ describe('plinth dev with the embedded PostgreSQL', { timeout }, () => {
     expect(found.adminKey).toBe(state.adminKey);
     expect(await tenants(found)).toEqual(expect.arrayContaining(['kept', 'before-the-kill']));
     await stopped(again, 'SIGTERM', await postmasterPid());
+  });
+});
+
+describe('plinth dev when its database fails', { timeout }, () => {
+  test('a PostgreSQL that ends by itself ends dev with exit code 1 and names the log; data of another version are told with both ways out', async () => {
+    const running = dev();
+    await running.line(/Ready in /);
+    const { adminUrl } = await stateOf(folder);
+    const admin = new pg.Client({ connectionString: adminUrl });
+    await admin.connect();
+    await admin.query(`update plinth_kernel.migrations set checksum = 'of another version' where module = 'jobs' and number = 1`);
+    await admin.end();
+    process.kill(await postmasterPid(), 'SIGKILL');
+    const { code, stdout } = await running.ended;
+    expect(stdout).toContain(`The database ended by itself; see ${join(folder, 'postgres', 'postgres.log')}`);
+    expect(code).toBe(1);
+
+    const refused = await dev().ended;
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('was applied and has changed since') });
+    expect(refused.stderr).toContain(`remove ${join(folder, 'postgres')} and start again. Else: Restore the file`);
   });
 });
 

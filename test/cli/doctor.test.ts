@@ -145,6 +145,31 @@ test('an installation that broke off is one fault, which names the way out; the 
   ]);
 });
 
+test('tables and partitions whose row security is not enabled or not forced are a fault that names them', { timeout }, async () => {
+  await using open = await testDatabase('cli doctor open');
+  const partition = (
+    await open.admin.query<{ name: string }>(`select min(inhrelid::regclass::text) as name from pg_inherits where inhparent = 'plinth_audit.entries'::regclass`)
+  ).rows[0]?.name;
+  await open.admin.query(`alter table plinth_jobs.schedules disable row level security; alter table ${partition} no force row level security`);
+  const report = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: open.serverUrl, ...key }));
+  expect(faults(report)).toEqual(['row security']);
+  const { seen, wayOut } = report.findings.find(({ check }) => check === 'row security') ?? {};
+  expect(seen).toBe(`not enabled or not forced on ${partition}, plinth_jobs.schedules`);
+  expect(wayOut).toContain('force row level security');
+});
+
+test('a database that takes no writes, and what cannot be looked at, are faults beside all others', { timeout }, async () => {
+  await using broken = await testDatabase('cli doctor read-only');
+  await broken.admin.query(`alter database ${broken.name} set default_transaction_read_only = on; alter view plinth.consumers rename to readers`);
+  const report = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: broken.serverUrl, ...key }));
+  expect(faults(report)).toEqual(['writable', 'consumers']);
+  expect(report.findings.find(({ check }) => check === 'writable')).toMatchObject({
+    seen: 'read-only',
+    wayOut: expect.stringContaining('default_transaction_read_only'),
+  });
+  expect(report.findings.map(({ check }) => check)).toEqual(expect.arrayContaining(['row security', 'oltp: partitions', 'functions and views', 'disk']));
+});
+
 test('functions of another version are a warning', { timeout }, async () => {
   await using other = await testDatabase('cli doctor version');
   await other.admin.query(`update plinth_kernel.repeatables set checksum = 'of another version' where module in ('audit', 'jobs')`);
@@ -169,6 +194,8 @@ test('the master key of plinth dev is found in its folder', { timeout }, async (
   try {
     const seen = async (): Promise<string | undefined> =>
       json<Report>(await command(['doctor', '--json'], { PLINTH_DATA_DIR: folder })).findings.find(({ check }) => check === 'master key')?.seen;
+    await writeFile(join(folder, 'dev.json'), '{"pid":');
+    expect((await command(['doctor'], { PLINTH_DATA_DIR: folder })).stderr).toContain('start plinth dev in this folder');
     await writeFile(join(folder, 'dev.json'), JSON.stringify({ pid: 1, origin: '', adminKey: '', adminUrl: database.url }));
     expect(await seen()).toContain('not set');
     await writeFile(join(folder, 'secrets.json'), JSON.stringify({ masterKey: key.PLINTH_MASTER_KEY }));

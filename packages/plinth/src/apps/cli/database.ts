@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import pg from 'pg';
+import { PlinthError } from '#kernel/errors.ts';
 import { createServerRole, migrateUp } from '#kernel/migrate/index.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Environment } from './environment.ts';
@@ -95,6 +96,14 @@ async function reach(environment: Environment, signal: AbortSignal): Promise<Omi
   };
 }
 
+/** Fails as migrating did; where the data are those of a development database, a way out is to begin anew. */
+function refused(error: unknown, dataDir: string | undefined): never {
+  if (!(error instanceof PlinthError) || dataDir === undefined || !['kernel_migration_changed', 'kernel_schema_diverged'].includes(error.code)) throw error;
+  throw Object.assign(new Error(error.message, { cause: error }), {
+    wayOut: `The data are of another version, before a release perhaps. If they may go, remove ${join(dataDir, 'postgres')} and start again. Else: ${error.wayOut}`,
+  });
+}
+
 /**
  * The database of `plinth dev`: started when it is ours, migrated, with a serving role. A role that may not install is taken
  * as the serving role itself, of a database that was migrated before.
@@ -109,7 +118,7 @@ export async function openDatabase(environment: Environment, modules: ModuleMap,
     if (!role?.installs) return { ...reached, serverUrl: reached.adminUrl };
     await task(
       'Migrated',
-      () => migrateUp({ url: reached.adminUrl, modules }),
+      () => migrateUp({ url: reached.adminUrl, modules }).catch((error: unknown) => refused(error, reached.embedded ? environment.dataDir : undefined)),
       ({ applied, repeatables, newer }) => {
         if (newer) return `Schema is of a newer Plinth, with ${newer.join(', ')}, and stays as it is`;
         if (applied.length > 0) return `Applied ${applied.length} migrations`;

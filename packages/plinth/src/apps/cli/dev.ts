@@ -118,7 +118,10 @@ async function run(environment: Environment): Promise<void> {
     await announce(environment, running, admin, database);
     say(dim(`  Ready in ${seconds(performance.now() - started)}.`));
     void database.exited.then(endedEarly.resolve);
-    if ((await stopped) === 'ended') say(`\n${bold('The database ended by itself')}; see ${join(environment.dataDir, 'postgres')}.`);
+    if ((await stopped) === 'ended') {
+      say(`\n${bold('The database ended by itself')}; see ${join(environment.dataDir, 'postgres', 'postgres.log')}.`);
+      process.exitCode = 1;
+    }
   } finally {
     const before = performance.now();
     await Promise.all([running?.stop(), demo?.stop()]);

@@ -33,6 +33,23 @@ describe('PLINTH_REALTIME_BACKPLANE', () => {
   });
 });
 
+describe.each(['PLINTH_DATABASE_URL', 'PLINTH_MAINTENANCE_URL'])('%s', (name) => {
+  test.each(['postgres://u:p@localhost:5432/app', 'postgresql://localhost/app?sslmode=require', 'postgres:///app?host=/run/postgresql'])('may be %s', (url) => {
+    const { databaseUrl, maintenanceUrl } = readEnvironment({ [name]: url });
+    expect(databaseUrl ?? maintenanceUrl).toBe(url);
+  });
+
+  test.each(['localhost', 'localhost:5432/app', 'mysql://u:secret@localhost/app', 'postgres://u:secret@[bad/app'])(
+    'is refused as %s, in a sentence that names it',
+    (url) => {
+      const read = () => readEnvironment({ [name]: url });
+      expect(read).toThrow(SettingFault);
+      expect(read).toThrow(`${name} is no URL of a PostgreSQL`);
+      expect(read).toThrow(expect.not.objectContaining({ message: expect.stringContaining('secret') }));
+    },
+  );
+});
+
 describe('PLINTH_JWT_*', () => {
   test('without a secret and a key set no token is taken, whatever else is set', () => {
     expect(readEnvironment({ PLINTH_JWT_ISSUER: 'https://id.test', PLINTH_JWT_AUDIENCE: 'plinth' }).jwt).toBeUndefined();

@@ -89,6 +89,12 @@ function backplaneOf(text: (name: string) => string | undefined): string | false
   return url;
 }
 
+/** A URL that pg can connect to. It is not repeated in the sentence: a password may be in it. */
+export function databaseUrlOf(name: string, text: string | undefined): string | undefined {
+  if (text === undefined || (/^postgres(ql)?:\/\//.test(text) && URL.canParse(text))) return text;
+  throw new SettingFault(`${name} is no URL of a PostgreSQL: give one such as postgres://user:password@localhost:5432/database.`);
+}
+
 /** An origin as browsers write it. */
 function originOf(name: string, text: string): string {
   const origin = URL.canParse(text) ? new URL(text).origin : 'null';
@@ -127,8 +133,8 @@ export function readEnvironment(env: Record<string, string | undefined> = proces
   if (level && !LEVELS.includes(level as (typeof LEVELS)[number]))
     throw new SettingFault(`PLINTH_LOG_LEVEL is ${JSON.stringify(level)}: give one of ${LEVELS.join(', ')}.`);
   return {
-    databaseUrl: text('PLINTH_DATABASE_URL'),
-    maintenanceUrl: text('PLINTH_MAINTENANCE_URL'),
+    databaseUrl: databaseUrlOf('PLINTH_DATABASE_URL', text('PLINTH_DATABASE_URL')),
+    maintenanceUrl: databaseUrlOf('PLINTH_MAINTENANCE_URL', text('PLINTH_MAINTENANCE_URL')),
     dataDir: resolve(text('PLINTH_DATA_DIR') ?? '.plinth'),
     modulesFile: text('PLINTH_MODULES'),
     port: portOf('PLINTH_PORT', text('PLINTH_PORT')) ?? 4400,

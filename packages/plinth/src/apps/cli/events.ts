@@ -3,7 +3,7 @@ import { defineCommand } from 'citty';
 import { createKernel } from '#kernel/plinth.ts';
 import { asyncApi, openApiWebhooks, readCatalogue, typescriptTypes } from '#modules/events';
 import { modules } from '#registry';
-import { readEnvironment, SettingFault } from './environment.ts';
+import { databaseUrlOf, readEnvironment, SettingFault } from './environment.ts';
 import { say, told } from './output.ts';
 import { devState } from './trace.ts';
 
@@ -50,7 +50,7 @@ const exportCatalogue = defineCommand({
       const format = FORMATS.find((one) => one === args.format);
       if (!format) throw new SettingFault(`There is no format ${JSON.stringify(args.format)}: choose ${FORMATS.join(', ')}.`);
       const environment = readEnvironment();
-      const url = args.url ?? environment.databaseUrl ?? (await devState(environment.dataDir))?.adminUrl;
+      const url = databaseUrlOf('--url', args.url) ?? environment.databaseUrl ?? (await devState(environment.dataDir))?.adminUrl;
       if (!url) throw new SettingFault('No database is named: start plinth dev, set PLINTH_DATABASE_URL, or give --url.');
       const text = await exportedCatalogue({ url, format, tenant: args.tenant, internal: args.internal ?? false, title: args.title });
       if (args.out === undefined) return void process.stdout.write(text);

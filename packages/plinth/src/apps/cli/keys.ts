@@ -3,7 +3,7 @@ import { createKeyRing } from '#kernel/keys.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import { rewrapSubjectKeys } from '#modules/events';
 import { modules } from '#registry';
-import { readEnvironment, SettingFault } from './environment.ts';
+import { databaseUrlOf, readEnvironment, SettingFault } from './environment.ts';
 import { say, told } from './output.ts';
 import { devState } from './trace.ts';
 
@@ -19,7 +19,7 @@ const rewrap = defineCommand({
       if (environment.masterKey === undefined)
         throw new SettingFault('PLINTH_MASTER_KEY is not set: give the new master key, and the old one in PLINTH_MASTER_KEY_OLD.');
       const keys = createKeyRing({ current: environment.masterKey, old: environment.masterKeysOld });
-      const url = args.url ?? environment.databaseUrl ?? (await devState(environment.dataDir))?.adminUrl;
+      const url = databaseUrlOf('--url', args.url) ?? environment.databaseUrl ?? (await devState(environment.dataDir))?.adminUrl;
       if (!url) throw new SettingFault('No database is named: start plinth dev, set PLINTH_DATABASE_URL, or give --url.');
       const plinth = createKernel({ modules, database: { url, max: 1, applicationName: 'plinth keys' }, keys });
       try {

@@ -7,7 +7,7 @@ import { createKernel } from '#kernel/plinth.ts';
 import { checkKey, findKeyById } from '#modules/access';
 import { modules } from '#registry';
 import type { Environment } from './environment.ts';
-import { readEnvironment, SettingFault } from './environment.ts';
+import { databaseUrlOf, readEnvironment, SettingFault } from './environment.ts';
 import { dim, say, told } from './output.ts';
 import { devState } from './trace.ts';
 
@@ -42,7 +42,7 @@ export const login = defineCommand({
     told(async () => {
       if (args.key !== undefined && !isUuid(args.key)) throw new SettingFault('--key is not the id of a key: GET /api/v1/operators/keys lists them.');
       const environment = readEnvironment();
-      const given = args.url ?? environment.databaseUrl;
+      const given = databaseUrlOf('--url', args.url) ?? environment.databaseUrl;
       const running = given ? undefined : await devState(environment.dataDir);
       const url = given ?? running?.adminUrl;
       if (!url) throw new SettingFault('No database is named: set PLINTH_DATABASE_URL, start plinth dev, or give --url.');

@@ -1,14 +1,14 @@
 import { defineCommand } from 'citty';
 import { createServerRole, migratePlan, migrateSql, migrateUp } from '#kernel/migrate/index.ts';
 import type { ModuleMap } from '#kernel/module.ts';
-import { readEnvironment, SettingFault } from './environment.ts';
+import { databaseUrlOf, readEnvironment, SettingFault } from './environment.ts';
 import { installedModules, modulesArgument, variables } from './modules.ts';
 import { dim, green, red, say, seconds, told } from './output.ts';
 
 const ACTIONS = ['plan', 'up', 'status', 'sql'] as const;
 
 const urlOf = (given: string | undefined): string => {
-  const url = given ?? readEnvironment().maintenanceUrl ?? readEnvironment().databaseUrl;
+  const url = databaseUrlOf('--url', given) ?? readEnvironment().maintenanceUrl ?? readEnvironment().databaseUrl;
   if (!url)
     throw new SettingFault(
       'No database is named. Give --url, or set PLINTH_MAINTENANCE_URL or PLINTH_DATABASE_URL to a role that may create roles and schemas.',

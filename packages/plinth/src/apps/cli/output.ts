@@ -48,11 +48,14 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
   });
 }
 
+/** No server there, or none that knows this role or database. */
+const UNREACHED: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EHOSTUNREACH', '28P01', '28000', '3D000']);
+
 /** Prints an expected failure as sentence and way out, and ends with exit code 1; 2 when the command was called wrongly. */
 export function complain(error: unknown): void {
-  const { message, wayOut, hint } = error as { message?: string; wayOut?: string; hint?: string };
+  const { message, wayOut, hint, code } = error as { message?: string; wayOut?: string; hint?: string; code?: string };
   process.stderr.write(`\n${red('✘')} ${message ?? String(error)}\n`);
-  const way = wayOut ?? hint;
+  const way = wayOut ?? hint ?? (UNREACHED.has(code ?? '') ? 'Start the server, and check host, port, user, password and database of the URL.' : undefined);
   if (way) process.stderr.write(`  ${way}\n`);
   if (process.env.PLINTH_LOG_LEVEL === 'debug' && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
   process.exitCode = error instanceof SettingFault ? 2 : 1;

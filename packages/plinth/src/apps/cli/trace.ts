@@ -4,7 +4,7 @@ import pg from 'pg';
 import { isUuid } from '#kernel/ids.ts';
 import type { DevState } from './dev.ts';
 import { stateFile } from './dev.ts';
-import { readEnvironment, SettingFault } from './environment.ts';
+import { databaseUrlOf, readEnvironment, SettingFault } from './environment.ts';
 import { bold, dim, say, seconds, told } from './output.ts';
 
 interface TraceRow {
@@ -22,8 +22,12 @@ interface TraceRow {
 
 /** The running `plinth dev` of this folder, if there is one. */
 export async function devState(dataDir: string): Promise<DevState | undefined> {
-  const text = await readFile(stateFile(dataDir), 'utf8').catch(() => undefined);
-  return text ? (JSON.parse(text) as DevState) : undefined;
+  try {
+    return JSON.parse(await readFile(stateFile(dataDir), 'utf8')) as DevState;
+  } catch {
+    // Nothing runs here, or it was killed while it wrote this.
+    return undefined;
+  }
 }
 
 async function rowsOf(url: string, correlationId: string): Promise<TraceRow[]> {
@@ -70,7 +74,7 @@ export const trace = defineCommand({
       if (!isUuid(args.id))
         throw new SettingFault(`${JSON.stringify(args.id)} is not a correlation id: give the UUID that the X-Correlation-Id header or a list shows.`);
       const environment = readEnvironment();
-      const url = args.url ?? environment.databaseUrl ?? (await devState(environment.dataDir))?.adminUrl;
+      const url = databaseUrlOf('--url', args.url) ?? environment.databaseUrl ?? (await devState(environment.dataDir))?.adminUrl;
       if (!url) throw new SettingFault('No database is named: start plinth dev, set PLINTH_DATABASE_URL, or give --url.');
       const rows = await rowsOf(url, args.id);
       if (args.json) return say(JSON.stringify(rows));
