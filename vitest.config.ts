@@ -8,6 +8,8 @@ const shared = {
   // A first database of a file is copied from the template while other files do the same: seconds on a busy machine.
   testTimeout: 60_000,
   hookTimeout: 120_000,
+  // What is waited for comes at once on an idle machine; a second is not long on a busy one.
+  expect: { poll: { timeout: 20_000 } },
 };
 
 export default defineConfig({
