@@ -335,7 +335,8 @@ describe('an inline projection', { timeout: 120_000 }, () => {
   let plinth: Shop;
   beforeAll(async () => {
     at = await place();
-    plinth = at.shop(totalsOf(1, 1, { kind: 'inline' }));
+    // A swap is waited for, which takes a while on a busy machine.
+    plinth = at.shop(totalsOf(1, 1, { kind: 'inline', timeoutMs: 30_000 }));
   });
   afterAll(() => at[Symbol.asyncDispose]());
   const pay = (tenantId: string, order: string, cents: number, key?: string) =>
