@@ -150,7 +150,8 @@ export async function capsHeld(context: BenchContext, tenants: readonly string[]
           if (now > cap) check.exceeded++;
           await pause(run.attempt % 3);
           running.set(tenant, (running.get(tenant) ?? 1) - 1);
-          if (++check.claims === total) resolve();
+          if (++check.claims % 50_000 === 0) process.stderr.write(`  ${check.claims.toLocaleString('en')} claims, at most ${check.most} at once\n`);
+          if (check.claims === total) resolve();
         },
         { concurrency: 32, name },
       ),
