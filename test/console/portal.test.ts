@@ -138,7 +138,8 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     await page.getByText('1 would be sent.').waitFor();
     await look(page, 'replay by id');
     await page.getByRole('dialog').getByRole('button', { name: 'Send again', exact: true }).click();
-    await page.getByText('1 by id').waitFor();
+    // Below it the one of before: what had arrived and was sent again.
+    await page.getByText('1 by id').nth(1).waitFor();
     await world.receiver.waitFor(6, 60_000);
 
     await button(page, 'Disable').click();
