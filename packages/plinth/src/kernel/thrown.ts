@@ -1,3 +1,5 @@
+import { cleanText } from './clean-text.ts';
+
 /**
  * What is kept of a thrown thing as text: never a stack, which would show paths to every reader of a job. Anything can be thrown, so nothing here throws, and what is
  * made can be stored: a failure that cannot be noted would be tried for ever.
@@ -7,10 +9,8 @@
 const MOST_PARTS = 5;
 const UNREADABLE = 'what was thrown cannot be read';
 
-const storable = (text: string): string => text.replaceAll('\0', '\uFFFD').toWellFormed();
-
 /** What it says, without its name: of what is no error its message all the same, or what it holds. */
-export const messageOf = (thrown: unknown): string => storable(said(thrown));
+export const messageOf = (thrown: unknown): string => cleanText(said(thrown));
 
 function said(thrown: unknown): string {
   try {

@@ -1,8 +1,9 @@
+import { cleanText } from '#kernel/clean-text.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, LogLine } from '#modules/jobs';
-import { cleanText, JOB_WATCH_SIGNAL, MOST_LOG_LINES, storableLine, writeLogs } from '#modules/jobs';
+import { JOB_WATCH_SIGNAL, MOST_LOG_LINES, storableLine, writeLogs } from '#modules/jobs';
 import { isRefusal } from './refused.ts';
 
 /** What handlers tell about their jobs while they run, on its way to the database. */

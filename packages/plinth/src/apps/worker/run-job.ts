@@ -1,4 +1,5 @@
 import { SpanStatusCode, trace } from '@opentelemetry/api';
+import { cleanText } from '#kernel/clean-text.ts';
 import type { Context } from '#kernel/context.ts';
 import { runInContext } from '#kernel/context.ts';
 import type { ModuleMap } from '#kernel/module.ts';
@@ -6,7 +7,7 @@ import type { Plinth } from '#kernel/plinth.ts';
 import { describeError } from '#kernel/thrown.ts';
 import type { JobDefinition, JobRun, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
-import { addsToBatch, cleanText, JobFailure, SYSTEM_TENANT, storable } from '#modules/jobs';
+import { addsToBatch, JobFailure, SYSTEM_TENANT, storable } from '#modules/jobs';
 import { isDelay, snoozeMs } from './delay.ts';
 import type { AttemptJournal, Journal } from './journal.ts';
 import type { StopReason } from './stop-reason.ts';

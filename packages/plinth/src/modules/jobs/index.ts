@@ -14,7 +14,7 @@ export type { Backoff, EnqueueOptions } from './options.ts';
 export { faultOfBackoff } from './options.ts';
 export type { ScheduleInput } from './schedules.ts';
 export { putSchedule, runDueSchedules, SYSTEM_TENANT, syncCardSchedules } from './schedules.ts';
-export { cleanText, storable } from './storable.ts';
+export { storable } from './storable.ts';
 export type { JobSight, JobState, LoggedLine, Watched } from './watch.ts';
 export { isOver, JOB_WATCH_SIGNAL, readJobState, readLogs, readWatched } from './watch.ts';
 export type { Beat, ClaimedJob, FailedJob, HeldRun, LaneTurn, Pause, Settled, Settlement, WorkerEntry } from './work.ts';

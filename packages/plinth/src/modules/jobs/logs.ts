@@ -1,6 +1,7 @@
 /** Lines that handlers keep with their jobs. */
+import { cleanText } from '#kernel/clean-text.ts';
 import type { Queryable } from '#kernel/database.ts';
-import { cleanText, storable } from './storable.ts';
+import { storable } from './storable.ts';
 
 /** One line, as it is stored. */
 export interface LogLine {

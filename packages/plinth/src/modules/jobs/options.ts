@@ -1,8 +1,9 @@
+import { cleanText } from '#kernel/clean-text.ts';
 import type { JsonText } from '#kernel/effects.ts';
 import { jsonText } from '#kernel/effects.ts';
 import { raiser } from '#kernel/errors.ts';
 import { errors } from './errors.ts';
-import { cleanText, isUnholdable } from './storable.ts';
+import { isUnholdable } from './storable.ts';
 
 const fail = raiser('jobs', errors);
 

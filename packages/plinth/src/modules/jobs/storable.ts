@@ -1,12 +1,11 @@
 /** What handlers and callers give, as the database can hold it: no NUL, no half of a surrogate pair. */
+import { cleanText } from '#kernel/clean-text.ts';
 
 /** Such a character in JSON text as JSON.stringify writes it; a backslash before it would be text of its own. */
 const UNHOLDABLE = /(?:^|[^\\])(?:\\\\)*\\u(?:0000|d[89a-f])/;
 
 /** Whether the database refuses this JSON text. */
 export const isUnholdable = (json: string): boolean => json.includes('\\u') && UNHOLDABLE.test(json);
-
-export const cleanText = (text: string): string => text.replaceAll('\0', '\uFFFD').toWellFormed();
 
 /** In values and in names. */
 function clean(value: unknown): unknown {

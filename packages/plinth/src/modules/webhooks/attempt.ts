@@ -1,3 +1,4 @@
+import { cleanText } from '#kernel/clean-text.ts';
 import { PlinthError } from '#kernel/errors.ts';
 import { requestOf } from './format.ts';
 import type { Signing } from './profiles.ts';
@@ -71,8 +72,7 @@ const MOST_HEADERS = 50;
 const MAX_ANSWER_BYTES = 16_384;
 const UTF8 = new TextDecoder();
 
-/** Text that jsonb takes: no NUL, no half of a surrogate pair where it was cut. */
-const clean = (text: string, longest: number): string => text.slice(0, longest).toWellFormed().replaceAll('\0', '\uFFFD');
+const clean = (text: string, longest: number): string => cleanText(text.slice(0, longest));
 
 const NOT_KEPT = '(not kept)';
 const NO_BODY = '(not kept: the request had personal fields in readable form)';
