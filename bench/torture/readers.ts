@@ -67,12 +67,14 @@ export const naiveReader = (run: Run, cursor: 'position' | 'horizon'): Promise<v
 
 export const killer = (run: Run, random: () => number): Promise<void> => connected(run.options.adminUrl, (client) => kill(run, client, random));
 
-/** Somebody finishes a batch between two kills: a machine on which a new connection takes longer than they are apart would handle nothing at all. */
+/** Kills are so many events apart at least: a machine on which a new connection takes longer than two of them would do little but lose them. */
+const BETWEEN = 25;
+
 async function kill(run: Run, client: pg.Client, random: () => number): Promise<void> {
   while (run.reading) {
-    const { batches } = run;
+    const { batches, handled } = run;
     await pause(50 + random() * 300);
-    while (run.reading && run.batches === batches && run.handled < run.committed.size) await pause(5);
+    while (run.reading && run.handled < run.committed.size && (run.batches === batches || run.handled < handled + BETWEEN)) await pause(5);
     const { rowCount } = await client.query(
       `select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and datname = current_database() order by state <> 'idle' desc, random() limit 1`,
       [READER_APP],

@@ -13,33 +13,47 @@ import { longWriter, writer } from './writers.ts';
 
 export type { TortureOptions, TortureResult };
 
+/** Tries that were killed make the next one wait longer, up to a minute; one that is to wait for an hour counts as lost. */
+async function delayed(admin: pg.Client): Promise<boolean> {
+  const soon = `retry_at between clock_timestamp() and clock_timestamp() + interval '65 seconds'`;
+  const { rowCount } = await admin.query(`select from plinth_events.parked where consumer = '${CONSUMER}' and status = 'failing' and ${soon}`);
+  return (rowCount ?? 0) > 0;
+}
+
+const countOf = async (admin: pg.Client, text: string): Promise<number> => (await admin.query<{ n: number }>(text)).rows[0]?.n ?? 0;
+const effects = (admin: pg.Client): Promise<number> => countOf(admin, 'select count(*)::int as n from torture.effects');
+/** Cheaper, and less by those that were put aside and handled later. A reader that is killed right after its COMMIT does not know of it. */
+const passed = (admin: pg.Client): Promise<number> =>
+  countOf(
+    admin,
+    `select (select coalesce(sum(handled), 0) from plinth_kernel.feed_cursors where consumer = '${CONSUMER}')::int
+       - (select count(*) from plinth_events.parked where consumer = '${CONSUMER}' and ended_at is null)::int as n`,
+  );
+
 /** Until everything is committed and handled, or nothing was handled for so long. */
 async function progress(run: Run, admin: pg.Client): Promise<void> {
   const { cursor = 'snapshot', longMs = 3_000, events } = run.options;
   // A reader by horizon stands still for as long as the long transactions run.
   const silenceMs = cursor === 'snapshot' ? 6_000 : longMs + 1_000;
-  // From the cursors: a reader that is killed right after its COMMIT does not know of it.
-  const handled =
-    cursor === 'snapshot'
-      ? `select (select coalesce(sum(handled), 0) from plinth_kernel.feed_cursors where consumer = '${CONSUMER}')::int
-          - (select count(*) from plinth_events.parked where consumer = '${CONSUMER}' and ended_at is null)::int as handled`
-      : 'select count(*)::int as handled from torture.effects';
+  const count = cursor === 'snapshot' ? passed : effects;
+  let counted = -1;
   let last = -1;
   let movedAt = performance.now();
   while (run.writing || run.handled < run.committed.size) {
     // One long transaction at least: without it nothing tells the cursors apart.
     if (run.committed.size >= events && run.longTransactions > 0) run.writing = false;
-    const { rows } = await admin.query<{ handled: number }>(handled);
-    run.handled = rows[0]?.handled ?? 0;
+    const before = counted;
+    counted = await count(admin);
+    run.handled = counted === before ? await effects(admin) : counted;
     if (run.handled !== last) {
       last = run.handled;
       movedAt = performance.now();
-    } else if (performance.now() - movedAt > silenceMs) break;
+    } else if (performance.now() - movedAt > silenceMs && !(await delayed(admin))) break;
     await pause(20);
   }
 }
 
-/** Runs until `events` are committed and read; gives up on events that are not read for 6 s: the oracle counts them as lost. */
+/** Runs until `events` are committed and read; gives up when nothing is read for 6 s and nothing is to be tried again soon: the oracle counts the rest as lost. */
 export async function torture(options: TortureOptions): Promise<TortureResult> {
   const random = seeded(options.seed);
   const fork = (): (() => number) => seeded(Math.floor(random() * 4294967296));

@@ -97,6 +97,26 @@ async function noteFailure(tx: AnyTransaction, feed: Feed, consumer: Consumer, r
   );
 }
 
+/**
+ * Rows whose try ended without their fault are not to be taken for ones that ended their process. Another process may have noted that already, and have put
+ * them off for it, up to an hour: that is taken back. What ended the try may end this too, so it is said again; but not to a database that is gone.
+ */
+async function notLost<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: Feed, rows: readonly Row[]): Promise<void> {
+  const text = `update ${feed.parked} as p set lost = 0, attempts = r.attempts, retry_at = null, updated_at = clock_timestamp(),
+      status = case p.status when 'parked' then 'due' else p.status end
+    from unnest($2::uuid[], $3::integer[], $4::integer[]) as r (id, attempts, lost)
+    where p.tenant_id = $1 and p.id = r.id and p.ended_at is null and (p.attempts, p.lost) in ((r.attempts, r.lost), (r.attempts + 1, r.lost + 1))`;
+  const values = [...idsOf(rows), rows.map(({ attempts }) => attempts), rows.map(({ lost }) => lost)];
+  for (let said = false, tries = 0; !said && tries < MOST_CORRECTIONS; tries++)
+    said = await plinth
+      .asWorker({}, (tx) => tx.query(text, values))
+      .then(
+        () => true,
+        () => false,
+      );
+}
+const MOST_CORRECTIONS = 3;
+
 export interface Tried {
   /** Rows that were taken; 0 when there was nothing to do. */
   tried: number;
@@ -135,9 +155,7 @@ export async function tryAside<Modules extends ModuleMap>(
     if (rows.length === 0) throw error;
     const blamed = blamesHandler(error);
     if (!blamed) {
-      // It is tried again, and not to be taken for one that ended its process.
-      const text = `update ${feed.parked} set lost = 0, updated_at = clock_timestamp() where tenant_id = $1 and id = any ($2::uuid[]) and ended_at is null`;
-      await plinth.asWorker({}, (tx) => tx.query(text, idsOf(rows))).catch(() => undefined);
+      await notLost(plinth, feed, rows);
       throw error;
     }
     await plinth.asWorker({}, (tx) => noteFailure(tx, feed, consumer, rows, textOf(error, told), 0));

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { consumeOnce } from '#kernel/feed.ts';
+import { consumeAside, consumeOnce, consumeParked } from '#kernel/feed.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
 
@@ -139,5 +139,57 @@ test.each(['park', 'block'])(
       expect(await run()).toBe(0);
       expect(await handled()).toEqual(['takeover.before', 'takeover.behind', 'takeover.other']);
     }
+  },
+);
+
+test.each(['park', 'block'] as const)(
+  'an event whose try lost only its connection is tried again at once, also when another has taken it for the third that ended its process (%s)',
+  async (onPoison) => {
+    const { plinth, tenantA, admin } = database;
+    const name = `test.connection-${onPoison}`;
+    await plinth.asWorker({}, (tx) => tx.query(`select plinth_kernel.feed_start('plinth_events.events', $1, 'now')`, [name]));
+    await plinth.transaction({ tenantId: tenantA }, async (tx) => void tx.events.publish('takeover.tested', {}));
+    const state = async () =>
+      (
+        await admin.query(
+          'select status, attempts, lost, retry_at > clock_timestamp() as waits from plinth_events.parked where consumer = $1 and ended_at is null',
+          [name],
+        )
+      ).rows;
+    const failing = async (): Promise<never> => {
+      throw new Error('not yet');
+    };
+    while ((await state()).length === 0) await consumeOnce(plinth, name, { summary: 'fails', handle: failing }).catch(() => undefined);
+    const [{ attempts }] = (await state()) as [{ attempts: number }];
+    await admin.query('update plinth_events.parked set lost = 2, retry_at = null where consumer = $1', [name]);
+
+    let noted: unknown;
+    let calls = 0;
+    /** Says what it has to say only after another process has looked. */
+    const slow: typeof plinth = Object.assign(Object.create(plinth), {
+      asWorker: async (...args: Parameters<typeof plinth.asWorker>) => {
+        if (++calls === 2) {
+          await consumeAside(plinth, name, { summary: 'finds it left behind', onPoison, handle: async () => {} });
+          noted = await state();
+        }
+        return plinth.asWorker(...args);
+      },
+    });
+    const losing = consumeAside(slow, name, {
+      summary: 'loses its connection',
+      onPoison,
+      handle: async (tx) => {
+        const [own] = await tx.query<{ pid: number }>('select pg_backend_pid() as pid');
+        await admin.query('select pg_terminate_backend($1, 10000)', [own?.pid]);
+        await tx.query('select 1');
+      },
+    });
+    await expect(losing).rejects.toMatchObject({ code: 'kernel_unavailable' });
+    expect(noted).toMatchObject([
+      { status: onPoison === 'park' ? 'parked' : 'failing', lost: 3, attempts: attempts + 1, waits: onPoison === 'park' ? null : true },
+    ]);
+    expect(await state()).toEqual([{ status: onPoison === 'park' ? 'due' : 'failing', lost: 0, attempts, waits: null }]);
+    expect(await consumeParked(plinth, name, { summary: 'handles', onPoison, handle: async () => {} })).toBe(1);
+    expect(await state()).toEqual([]);
   },
 );
