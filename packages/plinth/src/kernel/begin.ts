@@ -12,9 +12,10 @@ export function beginText(input: TransactionInput, context: Context, settings: S
   const modes = ` isolation level ${input.isolation ?? 'read committed'}${input.readOnly ? ', read only' : ''}`;
   const role = input.role === null ? '' : `set local role ${identifier(input.role ?? 'plinth_app')};`;
   const limit = input.timeoutMs ? `set local statement_timeout = ${Math.ceil(input.timeoutMs)};` : '';
+  const lock = input.lockMs ? `set local lock_timeout = ${Math.ceil(input.lockMs)};` : '';
   const idle = input.idleMs ? `set local idle_in_transaction_session_timeout = ${Math.ceil(input.idleMs)};` : '';
   const asynchronous = input.durable === false ? 'set local synchronous_commit = off;' : '';
-  return `begin${modes};${role}${limit}${idle}${asynchronous}${contextStatements(settings).join(';')}`;
+  return `begin${modes};${role}${limit}${lock}${idle}${asynchronous}${contextStatements(settings).join(';')}`;
 }
 
 const BEGIN: Prepared = { name: 'plinth_begin', text: 'begin isolation level read committed', values: [] };
@@ -27,6 +28,7 @@ export function beginStatements(input: TransactionInput, context: Settings): Pre
   if ((input.isolation ?? 'read committed') !== 'read committed' || (role !== null && !/^[a-z_][a-z0-9_]*$/.test(role))) return undefined;
   const settings: Settings = role === null ? [...context] : [['role', role], ...context];
   if (input.timeoutMs) settings.push(['statement_timeout', String(Math.ceil(input.timeoutMs))]);
+  if (input.lockMs) settings.push(['lock_timeout', String(Math.ceil(input.lockMs))]);
   if (input.idleMs) settings.push(['idle_in_transaction_session_timeout', String(Math.ceil(input.idleMs))]);
   if (input.durable === false) settings.push(['synchronous_commit', 'off']);
   const begin = input.readOnly ? BEGIN_READ_ONLY : BEGIN;

@@ -53,6 +53,8 @@ export interface TransactionInput extends ContextInput {
   exactJson?: boolean | undefined;
   /** Longest run of one statement, ms. Default: the server's. */
   timeoutMs?: number | undefined;
+  /** Longest wait for one lock, ms; then the statement fails with 55P03 and the transaction rolls back. Default: the server's. */
+  lockMs?: number | undefined;
   /**
    * Longest pause between its statements, ms: then the server ends the connection, which rolls back, and `body` is not waited for any more. So nothing
    * stays locked by a process that hangs or stands still. Default: the server's, and `body` is waited for.

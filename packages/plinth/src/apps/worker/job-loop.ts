@@ -359,7 +359,7 @@ const drained = (state: State, timeoutMs: number): Promise<void> =>
       resolve();
     };
     const look = (): void => {
-      if (state.running.size === 0 && state.settling.size === 0) finish();
+      if (state.running.size === 0 && state.settling.left === 0) finish();
     };
     const timer = setTimeout(finish, timeoutMs);
     const looking = setInterval(look, 5);

@@ -20,8 +20,6 @@ export interface RefusedOptions {
   log: WorkServices['log'];
   durable: boolean;
   store(entries: readonly Ended[]): Promise<void>;
-  /** Every job of this claim has ended. */
-  close(claim: string): void;
 }
 
 /**
@@ -48,7 +46,7 @@ export async function storeApart(options: RefusedOptions, refused: readonly Ende
 }
 
 /** The job fails for it; and when its failure is refused as well, it is set aside. The outcome is never tried again as it was. */
-async function storeInstead({ plinth, log, durable, store, close }: RefusedOptions, entry: Ended, refusal: Error): Promise<void> {
+async function storeInstead({ plinth, log, durable, store }: RefusedOptions, entry: Ended, refusal: Error): Promise<void> {
   const { id, run_id } = entry.settlement;
   log.error({ job_id: id, run_id, err: refusal }, 'worker: the outcome of a job cannot be stored');
   entry.settlement = failedInstead(entry.settlement, refusal);
@@ -59,7 +57,6 @@ async function storeInstead({ plinth, log, durable, store, close }: RefusedOptio
     log.error({ job_id: id, run_id, err: error }, 'worker: nor can its failure; the job is set aside');
     const accepted = await plinth.asWorker({ durable }, (tx) => setJobAside(tx, entry.settlement));
     entry.stored(accepted ? 'cancelled' : undefined);
-    if (entry.claim !== undefined) close(entry.claim);
   }
 }
 

@@ -2,8 +2,8 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import type { FailedJob, Settlement } from '#modules/jobs';
-import { settleJobs } from '#modules/jobs';
-import { isRefusal, storeApart } from './refused.ts';
+import { createAside } from './settle-aside.ts';
+import { claimsOf, createSettleStore, isApart } from './settle-store.ts';
 
 /** An attempt that has ended, and is told when its outcome is stored. */
 export interface Ended {
@@ -20,10 +20,12 @@ export interface SettleQueue {
   push(ended: Ended): void;
   /** Every job of this claim has ended without an outcome to store. */
   close(claim: string): void;
-  /** Outcomes that are not stored yet. */
+  /** Outcomes that are not stored yet, but for a reasonable number of those that wait for a transaction of their own tenant. */
   readonly size: number;
-  /** Size of the results among those that wait to be sent. */
+  /** Size of the results among those that wait to be sent, in the same way. */
   readonly bytes: number;
+  /** All that is not stored yet. */
+  readonly left: number;
   /** Claims that are closed here and not yet in the database. */
   closing(): string[];
 }
@@ -49,6 +51,9 @@ const MOST_AT_ONCE = 1_000;
 const MOST_BYTES_AT_ONCE = 4 * 1024 * 1024;
 /** While more are about to come, so many gather: a statement for each few would cost more than the outcomes. */
 const ENOUGH = 500;
+/** So many may wait aside, with results of so many bytes, before they keep further jobs from beginning. */
+const MOST_ASIDE = 10_000;
+const MOST_BYTES_ASIDE = 32 * 1024 * 1024;
 const PAUSE_MS = 100;
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 /** Outcomes of one turn of the event loop go together. */
@@ -60,10 +65,9 @@ function giveUp({ log, onGivenUp }: SettleQueueOptions, late: readonly Ended[], 
   onGivenUp();
 }
 
-function claimsOf(entries: readonly Pick<Ended, 'claim'>[]): string[] {
-  const claims: string[] = [];
-  for (const { claim } of entries) if (claim !== undefined) claims.push(claim);
-  return claims;
+function lateOf(entries: readonly Ended[], giveUpMs: number): Set<Ended> {
+  const now = performance.now();
+  return new Set(entries.filter((entry) => now - entry.sinceMs > giveUpMs));
 }
 
 const bytesOf = ({ settlement }: Ended): number => settlement.bytes ?? 0;
@@ -80,100 +84,88 @@ function countWithin(entries: readonly Ended[], bytes: number): number {
   return Math.max(1, count);
 }
 
-const storer =
-  ({ plinth, durable, onStored, onFailed }: SettleQueueOptions) =>
-  async (entries: readonly Ended[], closes: readonly string[] = []): Promise<void> => {
-    const startedMs = performance.now();
-    const settlements = entries.map((entry) => entry.settlement);
-    const { statuses, failed } = await plinth.asWorker({ durable }, (tx) => settleJobs(tx, settlements, [...claimsOf(entries), ...closes]));
-    onStored(entries.length, performance.now() - startedMs);
-    for (const entry of entries) entry.stored(statuses.get(entry.settlement.run_id));
-    if (failed.length > 0) onFailed(failed);
-  };
-
 /**
  * Stores outcomes, those that arrive while one statement is under way together in the next. While the database is away they wait,
  * at most `giveUpMs`: by then the leases have expired and the jobs run again. A claim with a job that was given up is never closed: that it is there is
  * how another worker finds the job.
  */
 export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
-  const { giveUpMs } = options;
   let waiting: Ended[] = [];
   let bytes = 0;
-  const closing: string[] = [];
   let sending = false;
+  /** What one statement is storing, and the claims that it closes. */
   let underway: readonly Ended[] = [];
   let closingNow: string[] = [];
+  const closing: string[] = [];
 
-  const store = storer(options);
-
-  const take = (): Ended[] => {
-    const batch = waiting.splice(0, bytes > MOST_BYTES_AT_ONCE ? countWithin(waiting, MOST_BYTES_AT_ONCE) : MOST_AT_ONCE);
-    if (bytes > 0) bytes -= totalOf(batch);
-    return batch;
+  const store = createSettleStore(options, () => aside);
+  const close = (claim: string): void => {
+    closing.push(claim);
+    if (!sending) void send();
   };
+  /** Those that are not late yet. Where some are, all that was claimed is given up. */
+  const inTime = (entries: readonly Ended[], error: unknown): readonly Ended[] => {
+    const late = lateOf(entries, options.giveUpMs);
+    if (late.size === 0) return entries;
+    for (const entry of [...entries, ...waiting]) entry.claim = undefined;
+    closing.length = 0;
+    aside.forgetClaims();
+    giveUp(options, [...late], error);
+    return entries.filter((entry) => !late.has(entry));
+  };
+  const aside = createAside({ log: options.log, store: store.ofTenant, inTime, close });
 
+  const putBack = async (batch: readonly Ended[], error: unknown): Promise<void> => {
+    closing.unshift(...closingNow);
+    closingNow = [];
+    waiting = [...inTime(batch, error), ...waiting];
+    bytes = totalOf(waiting);
+    await pause();
+  };
+  const storeApart = async (batch: readonly Ended[]): Promise<void> => {
+    // Tenants are taken out of their order: claims are closed when all of it is done.
+    closing.unshift(...claimsOf(batch), ...closingNow);
+    closingNow = [];
+    for (const entry of batch) entry.claim = undefined;
+    const left = new Set(batch);
+    await store.byTenant(batch, left).catch((error: unknown) => putBack([...left], error));
+  };
   const send = async (): Promise<void> => {
     sending = true;
     await turnOfTheLoop();
     while (waiting.length > 0 || closing.length > 0) {
       while (waiting.length < ENOUGH && options.more()) await turnOfTheLoop();
-      const batch = take();
+      underway = waiting.splice(0, bytes > MOST_BYTES_AT_ONCE ? countWithin(waiting, MOST_BYTES_AT_ONCE) : MOST_AT_ONCE);
+      if (bytes > 0) bytes -= totalOf(underway);
       // Not before every job of theirs, which may still be waiting.
       closingNow = waiting.length === 0 ? closing.splice(0) : [];
-      underway = batch;
-      try {
-        await store(batch, closingNow);
-      } catch (error) {
-        if (batch.length > 0 && isRefusal(error)) await storeEach(batch, error);
-        else await putBack(batch, error);
-      }
+      await store
+        .together(underway, closingNow)
+        .catch((error: unknown) => (underway.length > 0 && isApart(error) ? storeApart(underway) : putBack(underway, error)));
       underway = [];
       closingNow = [];
     }
     sending = false;
   };
 
-  const storeEach = async (batch: readonly Ended[], refusal: unknown): Promise<void> => {
-    const left = new Set(batch);
-    try {
-      await storeApart({ ...options, store, close: (claim) => closing.push(claim) }, batch, refusal, left);
-      closing.unshift(...closingNow);
-    } catch (error) {
-      await putBack([...left], error);
-    }
-  };
-
-  const putBack = async (batch: readonly Ended[], error: unknown): Promise<void> => {
-    const now = performance.now();
-    const late = batch.filter((entry) => now - entry.sinceMs > giveUpMs);
-    waiting = [...batch.filter((entry) => !late.includes(entry)), ...waiting];
-    bytes = totalOf(waiting);
-    if (late.length > 0) {
-      for (const entry of waiting) entry.claim = undefined;
-      closing.length = 0;
-      giveUp(options, late, error);
-    } else closing.unshift(...closingNow);
-    await pause();
-  };
-
   return {
     push(ended) {
       ended.sinceMs = performance.now();
+      if (aside.has(ended.settlement.tenant_id)) return aside.put([ended]);
       waiting.push(ended);
       bytes += bytesOf(ended);
       if (!sending) void send();
     },
-    close(claim) {
-      closing.push(claim);
-      if (!sending) void send();
-    },
-    closing: () => [...closing, ...closingNow, ...claimsOf(underway), ...claimsOf(waiting)],
+    close,
+    closing: () => [...closing, ...closingNow, ...claimsOf(underway), ...claimsOf(waiting), ...aside.closing()],
     get size() {
-      return waiting.length + underway.length;
+      return waiting.length + underway.length + Math.max(0, aside.size - MOST_ASIDE);
     },
     get bytes() {
-      return bytes;
+      return bytes + Math.max(0, aside.bytes - MOST_BYTES_ASIDE);
+    },
+    get left() {
+      return waiting.length + underway.length + aside.size;
     },
   };
 }

@@ -23,6 +23,7 @@ export {
   beatWorker,
   claimJobs,
   claimLanes,
+  claimOf,
   disownClaims,
   findLanes,
   peekJobs,

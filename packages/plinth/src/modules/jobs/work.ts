@@ -100,8 +100,8 @@ type LaneRow = Omit<ClaimedJob, 'tenant_id' | 'queue' | 'priority' | 'concurrenc
   places: string | null;
 };
 
-/** Ids of a claim and its attempts differ in the last nine digits. */
-const claimOf = (runId: string): string => `${runId.slice(0, 27)}000000000`;
+/** The claim of an attempt: their ids differ in the last nine digits. */
+export const claimOf = (runId: string): string => `${runId.slice(0, 27)}000000000`;
 
 /** Takes jobs from these lanes, in their order, at most `limit`. The worker must be registered and beat. */
 export async function claimLanes(

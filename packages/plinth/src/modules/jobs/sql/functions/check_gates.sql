@@ -1,5 +1,5 @@
 create or replace function plinth_jobs.check_gates(p_limit integer default 100, p_due timestamptz default clock_timestamp()) returns bigint
-language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off
+language plpgsql volatile security definer set search_path = '' set lock_timeout = '20ms' set jit = off set enable_seqscan = off
 as $$
 declare
   _check record;
@@ -7,6 +7,8 @@ declare
   _looked bigint := 0;
   _open boolean;
   _constraint text;
+  -- Whoever looks settles jobs of other tenants, and waits for a transaction of this one only once.
+  _busy uuid[] := '{}';
 begin
   perform plinth_kernel.require_worker();
   for _check in
@@ -16,6 +18,10 @@ begin
     select distinct t.tenant_id, t.gate_id from taken t order by t.gate_id
   loop
     _looked := _looked + 1;
+    if _check.tenant_id = any (_busy) then
+      insert into plinth_jobs.gate_checks (tenant_id, gate_id, due_at) values (_check.tenant_id, _check.gate_id, clock_timestamp() + interval '200 milliseconds');
+      continue;
+    end if;
     -- A part that is open and that nobody holds will be ended later; a lock tells, and is given back at once.
     begin
       perform from plinth_jobs.gate_parts p where p.tenant_id = _check.tenant_id and p.gate_id = _check.gate_id and p.status is null limit 1 for share skip locked;
@@ -32,6 +38,9 @@ begin
         perform plinth_jobs.settle_linked(jsonb_build_array(_ended));
       end if;
     exception
+      when lock_not_available then
+        _busy := _busy || _check.tenant_id;
+        insert into plinth_jobs.gate_checks (tenant_id, gate_id, due_at) values (_check.tenant_id, _check.gate_id, clock_timestamp() + interval '200 milliseconds');
       -- One that is refused would be so at each look, and whoever looks settles jobs of other tenants.
       when others then
         get stacked diagnostics _constraint = constraint_name;

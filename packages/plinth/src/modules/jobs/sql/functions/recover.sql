@@ -1,8 +1,9 @@
 -- Of any number of callers one takes a worker's claims: the rows are locked. Jobs that have ended meanwhile are no longer processing.
 -- One job that cannot be taken back must not keep the others, which may be of other tenants: what is refused together is tried claim by
--- claim and then job by job, and who is to blame is set aside.
+-- claim and then job by job, and who is to blame is set aside. A transaction that a tenant leaves open keeps its own jobs from being taken back, and no
+-- others: what is locked stays in its claim. Claims come by chance, so that a hundred of such do not hide the rest.
 create or replace function plinth_jobs.recover(p_limit integer default 100, out taken bigint, out failed jsonb)
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set lock_timeout = '50ms'
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 declare
@@ -20,22 +21,22 @@ begin
   end if;
   select array_agg(d) into _claims from (
     select c.* from plinth_jobs.claims c where c.worker in (select plinth_jobs.dead_workers())
-      or not exists (select from plinth_jobs.workers w where w.id = c.worker) limit p_limit for update skip locked) d;
+      or not exists (select from plinth_jobs.workers w where w.id = c.worker) order by random() limit p_limit for update skip locked) d;
   begin
     foreach _claim in array coalesce(_claims, '{}') loop
       select * into _back from plinth_jobs.take_back(_claim.worker, _claim.tenant_ids, _claim.job_ids);
       taken := taken + _back.taken;
       failed := failed || _back.failed;
+      perform plinth_jobs.keep_claim(_claim.id, _back.left_tenant_ids, _back.left_job_ids);
     end loop;
   exception
     when others then
       get stacked diagnostics _constraint = constraint_name;
-      if not plinth_jobs.is_refusal(sqlstate, _constraint) then
+      if sqlstate <> '55P03' and not plinth_jobs.is_refusal(sqlstate, _constraint) then
         raise;
       end if;
       select * into taken, failed from plinth_jobs.take_back_apart(_claims);
   end;
-  delete from plinth_jobs.claims c where c.id in (select d.id from unnest(_claims) d);
   delete from plinth_jobs.workers w where w.id in (select plinth_jobs.dead_workers()) and not exists (select from plinth_jobs.claims c where c.worker = w.id);
 end
 $$;

@@ -1,8 +1,9 @@
 -- A batch of schedules that were due, as the scheduler worked them out: [{tenant_id, id, tick, next, error, note, runs: [{id, at, since, late}]}].
 -- A schedule must still await exactly the tick it was read with, so that of any number of processes one enqueues. The jobs of a tenant
--- are written together, in its context. A payload or a tenant that the jobs table refuses stops its own schedule, not the batch.
+-- are written together, in its context. A payload or a tenant that the jobs table refuses stops its own schedule, not the batch. Where a schedule may
+-- not overlap and a transaction is just taking or releasing its unique key, the job of the earlier tick has not finished: nobody waits for that.
 create or replace function plinth_jobs.run_schedules(p_rows jsonb) returns setof uuid
-language plpgsql volatile security invoker set search_path = ''
+language plpgsql volatile security invoker set search_path = '' set lock_timeout = '50ms'
 as $$
 declare
   _now timestamptz := clock_timestamp();
@@ -11,6 +12,7 @@ declare
   _jobs jsonb;
   _part record;
   _failed uuid[] := '{}';
+  _busy uuid[] := '{}';
 begin
   with given as materialized (
     select g.*, (select max((r ->> 'at')::timestamptz) from jsonb_array_elements(g.runs) as r) as last_at, (g.runs -> -1 ->> 'id')::uuid as last_id
@@ -58,7 +60,7 @@ begin
     end loop;
   exception
     when others then
-      if not plinth_jobs.is_schedule_fault(sqlstate) then
+      if sqlstate <> '55P03' and not plinth_jobs.is_schedule_fault(sqlstate) then
         raise;
       end if;
       for _part in
@@ -66,9 +68,15 @@ begin
         from jsonb_array_elements(_jobs) with ordinality as t (e, n) group by 1, 2
       loop
         begin
+          -- Of each tenant one is waited for.
+          if _part.tenant_id = any (_busy) then
+            raise lock_not_available;
+          end if;
           perform set_config('plinth.tenant_id', _part.tenant_id::text, true), set_config('plinth.correlation_id', plinth_kernel.uuid_v7()::text, true);
           perform plinth_jobs.write_effects(_part.jobs);
         exception
+          when lock_not_available then
+            _busy := _busy || _part.tenant_id;
           when others then
             if not plinth_jobs.is_schedule_fault(sqlstate) then
               raise;

@@ -1,0 +1,86 @@
+/** Storing outcomes: those of all tenants by one statement, and tenant by tenant when one of them stands in the way of the others. */
+import { settleJobs } from '#modules/jobs';
+import { isRefusal, storeApart } from './refused.ts';
+import type { Aside } from './settle-aside.ts';
+import { isLocked } from './settle-aside.ts';
+import type { Ended, SettleQueueOptions } from './settle-queue.ts';
+
+/** Longest wait for a lock that a transaction of a tenant holds; whose it is is found by shorter waits. */
+const LOCK_MS = { together: 100, apart: 25 };
+
+export interface SettleStore {
+  /** Stores outcomes, and closes claims: theirs and others. Those with outcomes that wait aside are closed after these. */
+  together(entries: readonly Ended[], closes: readonly string[]): Promise<void>;
+  /** Stores what it can; the outcomes of a tenant that has one of its jobs locked go aside. What is done with leaves `left`. */
+  byTenant(entries: readonly Ended[], left: Set<Ended>): Promise<void>;
+  /** Stores outcomes of one tenant, each by itself when one is refused. What is stored leaves `left`. */
+  ofTenant(entries: readonly Ended[], left: Set<Ended>): Promise<void>;
+}
+
+/** One outcome is to blame, and the others can be stored without it. */
+export const isApart = (error: unknown): boolean => isRefusal(error) || isLocked(error);
+
+export function claimsOf(entries: readonly Pick<Ended, 'claim'>[]): string[] {
+  const claims: string[] = [];
+  for (const { claim } of entries) if (claim !== undefined) claims.push(claim);
+  return claims;
+}
+
+function byTenant(entries: readonly Ended[]): (readonly Ended[])[] {
+  const tenants = new Map<string, Ended[]>();
+  for (const entry of entries) {
+    const own = tenants.get(entry.settlement.tenant_id);
+    if (own) own.push(entry);
+    else tenants.set(entry.settlement.tenant_id, [entry]);
+  }
+  return [...tenants.values()];
+}
+
+export function createSettleStore(
+  { plinth, log, durable, onStored, onFailed }: SettleQueueOptions,
+  aside: () => Pick<Aside, 'size' | 'holds' | 'closeAfter' | 'put'>,
+): SettleStore {
+  const store = async (entries: readonly Ended[], closes: readonly string[] = [], lockMs = LOCK_MS.apart): Promise<void> => {
+    const startedMs = performance.now();
+    const settlements = entries.map((entry) => entry.settlement);
+    const ended = [...claimsOf(entries), ...closes];
+    const later = new Set(aside().size > 0 ? ended.filter(aside().holds) : []);
+    const now = later.size > 0 ? ended.filter((claim) => !later.has(claim)) : ended;
+    const { statuses, failed } = await plinth.asWorker({ durable, lockMs }, (tx) => settleJobs(tx, settlements, now));
+    onStored(entries.length, performance.now() - startedMs);
+    for (const entry of entries) entry.stored(statuses.get(entry.settlement.run_id));
+    if (failed.length > 0) onFailed(failed);
+    for (const claim of later) aside().closeAfter(claim);
+  };
+
+  const ofTenant = async (entries: readonly Ended[], left: Set<Ended>): Promise<void> => {
+    try {
+      await store(entries);
+      for (const entry of entries) left.delete(entry);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      await storeApart({ plinth, log, durable, store }, entries, error, left);
+    }
+  };
+
+  /** In halves, until the tenant stands alone that is in the way. */
+  const ofTenants = async (tenants: readonly (readonly Ended[])[], left: Set<Ended>): Promise<void> => {
+    const entries = tenants.flat();
+    const middle = Math.ceil(tenants.length / 2);
+    try {
+      if (tenants.length === 1) await ofTenant(entries, left);
+      else await store(entries);
+      for (const entry of entries) left.delete(entry);
+    } catch (error) {
+      if (!isApart(error)) throw error;
+      if (tenants.length > 1) for (const half of [tenants.slice(0, middle), tenants.slice(middle)]) await ofTenants(half, left);
+      else aside().put(entries.filter((entry) => left.delete(entry)));
+    }
+  };
+
+  return {
+    together: (entries, closes) => store(entries, closes, LOCK_MS.together),
+    byTenant: (entries, left) => ofTenants(byTenant(entries), left),
+    ofTenant,
+  };
+}
