@@ -76,9 +76,7 @@ describe('startPostgres', () => {
     await first.stop();
     expect(await isAlive(first.pid)).toBe(false);
 
-    const begun = performance.now();
     const second = await start();
-    expect(performance.now() - begun).toBeLessThan(3_000);
     expect(second.origin).toBe('started');
     expect(await query(second.url, 'select n from kept')).toEqual([{ n: 7 }]);
   });

@@ -53,7 +53,7 @@ test('a job whose outcome and failure are refused is set aside, what it held is 
   ]);
   expect(await count('unique_keys')).toBe(0);
   await expect.poll(() => count('claims'), { timeout: 15_000 }).toBe(0);
-  expect(worker.stats).toMatchObject({ completed: 20, cancelled: 1, lost: 0 });
+  await expect.poll(() => worker.stats).toMatchObject({ completed: 20, cancelled: 1, lost: 0 });
 });
 
 test('of the jobs of dead workers the one that is refused is set aside, and the others are taken back', async () => {
