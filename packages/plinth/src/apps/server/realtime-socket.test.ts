@@ -101,7 +101,8 @@ test('topics come and go while it is open, and a wrong one is told without endin
   await one.until((told) => told.length > 0, 'ready');
   one.socket.send(JSON.stringify({ subscribe: ['events/second', 'stream/order/1'] }));
   await one.until((told) => told.some(({ event }) => event === 'subscribed'), 'subscribed');
-  expect(one.told.at(-1)?.data.topics).toEqual(['events/first', 'events/second', 'stream/order/1']);
+  // Not the last of all, which may be a sign of life.
+  expect(one.told.findLast(({ event }) => event === 'subscribed')?.data.topics).toEqual(['events/first', 'events/second', 'stream/order/1']);
   await publish(tenantA, 'second', 1);
   await one.until(() => one.numbers().length === 1, 'the new topic is heard');
   one.socket.send(JSON.stringify({ unsubscribe: ['events/second'] }));

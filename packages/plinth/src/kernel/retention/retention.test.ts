@@ -73,7 +73,7 @@ describe('a month past its time', () => {
     const reader = await admin.connect();
     await reader.query('begin; select count(*) from plinth_audit.entries');
     const run = runRetention(services());
-    await vi.waitFor(async () => expect((await admin.query('select 1 from pg_inherits where inhdetachpending')).rowCount).toBe(1), { timeout: 10_000 });
+    await vi.waitFor(async () => expect((await admin.query('select 1 from pg_inherits where inhdetachpending')).rowCount).toBe(1), { timeout: 20_000 });
     await admin.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'plinth maintain' and datname = current_database()`);
     expect(await run).toMatchObject({ partitionsDropped: 0, failures: [{ target: january }] });
     const { rows } = await admin.query('select detach_pending from plinth_kernel.partition_health() where kind = $1', ['audit.entries']);
@@ -214,7 +214,7 @@ test('a hold that is being placed is waited for by sweeps and drops, which then 
     vi.waitFor(
       async () =>
         expect((await admin.query(`select 1 from pg_locks where relation = 'plinth_kernel.retention_holds'::regclass and not granted`)).rowCount).toBe(1),
-      { timeout: 5_000, interval: 10 },
+      { timeout: 20_000, interval: 10 },
     );
   await placeHold(tenantA);
   const sweeping = plinth.asWorker({}, (tx) => tx.query(`select plinth_kernel.retention_sweep('audit.entries', $1) as n`, [tenantA]));

@@ -198,8 +198,8 @@ const appendTo = (id: string, cents: number) =>
   asTenant(a, async (tx) => (await appendNow(tx, [{ stream: order(id), events: paid(cents) }])).events[0] ?? { version: 0 });
 
 async function until(done: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + 10_000;
-  while (!(await done())) if (performance.now() > end) throw new Error('waited for 10 s');
+  const end = performance.now() + 20_000;
+  while (!(await done())) if (performance.now() > end) throw new Error('waited for 20 s');
 }
 
 describe('a snapshot', () => {

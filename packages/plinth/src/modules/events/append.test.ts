@@ -234,9 +234,9 @@ describe('an append to several streams', () => {
   });
 });
 
-/** Until some session of this database waits for a lock; at most 10 s. */
+/** Until some session of this database waits for a lock; at most 20 s. */
 async function waitsForLock(): Promise<void> {
-  const end = performance.now() + 10_000;
+  const end = performance.now() + 20_000;
   for (;;) {
     const { rows } = await database.admin.query(
       `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and pid <> pg_backend_pid()`,

@@ -14,6 +14,7 @@ export interface Row {
   max_attempts: number;
   error: string | null;
   result: unknown;
+  /** From the end of its last attempt, so that it is the same whenever it is asked; from now where there was none. */
   waits_s: number;
   progress: number;
   [column: string]: unknown;
@@ -65,7 +66,9 @@ export async function jobsFixture(name: string): Promise<JobsFixture> {
     (
       await plinth.transaction({ tenantId }, (tx) =>
         tx.query<Row>(
-          `select *, extract(epoch from nullif(run_at, 'infinity') - clock_timestamp())::float8 as waits_s from plinth.background_jobs where id = $1`,
+          `select *, extract(epoch from nullif(run_at, 'infinity')
+             - coalesce((select max(a.finished_at) from plinth.job_attempts as a where a.job_id = j.id), clock_timestamp()))::float8 as waits_s
+           from plinth.background_jobs as j where id = $1`,
           [id],
         ),
       )

@@ -128,17 +128,17 @@ test('a rate counts what is sent: noise before it costs no time', async () => {
   await happen(a, 'noise.made', 1, 2300);
   await happen(a, 'rare.made', 1, 3);
   const id = await subscribe(a, '#', `p_filter => '{"prefix": {"type": "rare."}}'`);
-  await as(a, `select plinth.start_replay($1, ${HOUR}, p_rate_per_second => 1)`, [id]);
+  await as(a, `select plinth.start_replay($1, ${HOUR}, p_rate_per_second => 0.1)`, [id]);
   // 1,000 at a look.
   for (let looks = 0; looks < 3; looks++) await work();
-  expect(await replayed(id)).toMatchObject([{ status: 'running', added: 1 }]);
   await work();
+  expect(await replayed(id)).toMatchObject([{ status: 'running', added: 1 }]);
   for (const added of [2, 3]) {
-    await database.admin.query(`update plinth_webhooks.replays set worked_at = worked_at - interval '1 second' where status = 'running'`);
+    await database.admin.query(`update plinth_webhooks.replays set worked_at = worked_at - interval '10 seconds' where status = 'running'`);
     await work();
     expect((await replayed(id))[0]?.added).toBe(added);
   }
-  await database.admin.query(`update plinth_webhooks.replays set worked_at = worked_at - interval '1 second' where status = 'running'`);
+  await database.admin.query(`update plinth_webhooks.replays set worked_at = worked_at - interval '10 seconds' where status = 'running'`);
   await work();
   expect(await replayed(id)).toMatchObject([{ status: 'done', added: 3 }]);
 });
