@@ -10,6 +10,8 @@ const shared = {
   hookTimeout: 120_000,
   // What is waited for comes at once on an idle machine; a second is not long on a busy one.
   expect: { poll: { timeout: 20_000 } },
+  // Tests that say they may run at once do little but wait.
+  maxConcurrency: 20,
 };
 
 export default defineConfig({

@@ -38,6 +38,12 @@ test('the handler is told the address of the other end', async () => {
   expect(await (await fetch(serving.origin)).text()).toBe('127.0.0.1');
 });
 
+test('a connection is kept for longer than proxies keep theirs, so that no request crosses its end', async () => {
+  const serving = await started({ fetch: hello, port: 0 });
+  const [, seconds] = /^timeout=(\d+)$/.exec((await fetch(serving.origin)).headers.get('keep-alive') ?? '') ?? [];
+  expect(Number(seconds)).toBeGreaterThan(60);
+});
+
 test('closing waits for an answer that is under way, and lets nobody new in', async () => {
   const { promise: entered, resolve: enter } = Promise.withResolvers<void>();
   const { promise: released, resolve: release } = Promise.withResolvers<void>();

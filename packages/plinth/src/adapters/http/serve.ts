@@ -77,6 +77,12 @@ function writeDirect(response: Response, body: DirectBody, outgoing: ServerRespo
   return new Response(null, { headers: { 'x-hono-already-sent': 'true' } });
 }
 
+/**
+ * How long a connection without a request is kept: longer than proxies and pools of clients keep theirs, for a minute mostly. Were the server first to hang up, a
+ * request that crosses it would be lost, and one that is not idempotent must not be sent again.
+ */
+const IDLE_MS = 75_000;
+
 interface NodeEnv {
   incoming?: IncomingMessage;
   outgoing?: ServerResponse;
@@ -95,7 +101,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     },
     // Node's fetch classes stay as they are for the rest of the process.
     overrideGlobalObjects: false,
-    serverOptions: { requestTimeout: 60_000, headersTimeout: 15_000, keepAliveTimeout: 5_000, maxHeaderSize: 32_768 },
+    serverOptions: { requestTimeout: 60_000, headersTimeout: 15_000, keepAliveTimeout: IDLE_MS, maxHeaderSize: 32_768 },
   }) as HttpServer;
   if (options.upgrade) server.on('upgrade', options.upgrade);
   await listenNext(server, wanted, host, options.tries ?? 20);
