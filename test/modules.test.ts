@@ -11,6 +11,9 @@ import { readmeExamples, runExample } from './readme-examples.ts';
 const root = join(import.meta.dirname, '..');
 const all: ModuleMap = modules;
 let database: TestDatabase;
+const place = { url: () => database.url, modules: all };
+/** Migrates all modules, whichever of them asks: asked once, at the end. */
+const TOGETHER = 'migrating again changes nothing';
 
 beforeAll(async () => {
   database = await testDatabase('modules');
@@ -22,7 +25,7 @@ test('there are modules', () => {
 });
 
 describe.each(Object.values(all).map((card: AnyModule) => [card.name, card] as const))('module %s', (name, card) => {
-  const promises = exerciseModule(card, { url: () => database.url, modules: all });
+  const promises = exerciseModule(card, place).filter(({ name: promise }) => promise !== TOGETHER);
   test.each(promises.map(({ name: promise, run }) => [promise, run] as const))('%s', (_promise, run) => run());
 
   const readme = join(root, 'packages/plinth/src/modules', name, 'README.md');
@@ -37,4 +40,11 @@ describe.each(Object.values(all).map((card: AnyModule) => [card.name, card] as c
   test.each(examples.map((example) => [example.line, example] as const))('the example at line %i of its README runs', async (_line, example) => {
     await runExample(example, database);
   });
+});
+
+test(`all modules together: ${TOGETHER}`, async () => {
+  const [card] = Object.values(all);
+  const promise = card && exerciseModule(card, place).find(({ name }) => name === TOGETHER);
+  if (!promise) throw new Error('no module promises that');
+  await promise.run();
 });

@@ -65,7 +65,7 @@ describe('plinth new-module', () => {
       '--project',
       'plinth',
       '-t',
-      'invoices|rooms|item|catalogue|depend',
+      'invoices|rooms|item|catalogue|depend|together',
       ...files,
     );
     expect(report).toMatch(/Test Files\s+4 passed/);

@@ -42,7 +42,7 @@ const follow = (page: Page, address: string): Promise<unknown> =>
     dispatchEvent(new PopStateEvent('popstate'));
   }`);
 
-describe.runIf(browserAt.available)('every page', { timeout: 300_000 }, () => {
+describe.runIf(browserAt.available)('every page', { timeout: 600_000 }, () => {
   let world: World;
   /** Names and addresses; filled from what the API says, so that a list that is added is looked at. */
   const pages: [string, string][] = [];

@@ -43,7 +43,7 @@ test('no module is named in the code of the console', () => {
   expect(naming).toEqual([]);
 });
 
-describe.runIf(browserAt.available)('records', { timeout: 90_000 }, () => {
+describe.runIf(browserAt.available)('records', { timeout: 180_000 }, () => {
   let world: World;
   beforeAll(async () => {
     world = await openWorld(browserAt.at);

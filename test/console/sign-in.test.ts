@@ -6,7 +6,7 @@ import { axeFaults, openWorld, settled, type World } from './fixture/world.ts';
 
 const browserAt = needs('chromium');
 
-describe.runIf(browserAt.available)('signing in', { timeout: 90_000 }, () => {
+describe.runIf(browserAt.available)('signing in', { timeout: 180_000 }, () => {
   let world: World;
   beforeAll(async () => {
     world = await openWorld(browserAt.at);

@@ -5,7 +5,7 @@ import { openWorld, settled, type World } from './fixture/world.ts';
 
 const browserAt = needs('chromium');
 
-describe.runIf(browserAt.available)('the story of the demo order', { timeout: 90_000 }, () => {
+describe.runIf(browserAt.available)('the story of the demo order', { timeout: 180_000 }, () => {
   let world: World;
   let story: string;
   let seen: string[];

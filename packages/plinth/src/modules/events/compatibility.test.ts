@@ -82,7 +82,7 @@ describe('a change', () => {
     expect([...new Set(young.map(({ pointer }) => pointer))]).toEqual([...new Set(forward)]);
   });
 
-  test('that is called compatible is: no value that fits before fails after', async () => {
+  test('that is called compatible is: no value that fits before fails after', { timeout: 180_000 }, async () => {
     const leaf = fc.oneof(
       fc.record(
         {
