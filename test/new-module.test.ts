@@ -16,7 +16,7 @@ const environment = Object.fromEntries(Object.entries({ ...process.env, NO_COLOR
 
 /** Runs a program of the copy; what it printed, whether it failed or not. */
 const printed = (program: string, ...args: string[]): Promise<string> =>
-  run(program, args, { cwd: copy, env: environment, timeout: 230_000, maxBuffer: 64 * 1024 * 1024 }).then(
+  run(program, args, { cwd: copy, env: environment, timeout: 570_000, maxBuffer: 64 * 1024 * 1024 }).then(
     ({ stdout, stderr }) => stdout + stderr,
     (error: { stdout?: string; stderr?: string; message: string }) => `${error.stdout ?? ''}${error.stderr ?? ''}\nFAILED ${error.message}`,
   );
@@ -32,7 +32,7 @@ beforeAll(async () => {
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
   for (const path of repositoryFiles(copy)) before.set(path, read(path, copy));
   written = await newModule({ root: copy, name: 'invoices' });
-}, 240_000);
+}, 600_000);
 afterAll(() => rmSync(copy, { recursive: true, force: true }));
 
 describe('plinth new-module', () => {
@@ -53,7 +53,7 @@ describe('plinth new-module', () => {
     const report = await printed(process.execPath, 'tools/check.ts');
     expect(report).toMatch(/\d+ of \d+ checks passed/);
     expect(report.split('\n').filter((line) => /FAIL|invoices/.test(line))).toEqual([]);
-  }, 240_000);
+  }, 600_000);
 
   test('passes the contract tests, the room tests, the error tests and its own', async () => {
     const files = ['test/modules.test.ts', 'test/rooms-sql.test.ts', 'test/errors.test.ts', 'packages/plinth/src/modules/invoices'];
@@ -70,7 +70,7 @@ describe('plinth new-module', () => {
     );
     expect(report).toMatch(/Test Files\s+4 passed/);
     expect(report).not.toContain('FAIL');
-  }, 240_000);
+  }, 600_000);
 
   test.each(['a', 'Invoices', '1st', 'in-voices', 'kernel', 'x'.repeat(31)])('refuses the name %s and says why', async (name) => {
     expect(nameFault(name)).toBeDefined();

@@ -71,6 +71,7 @@ async function outcomeOf(module: string, job: ThreadJob): Promise<FromThread> {
   try {
     const { default: handler } = (await import(module)) as { default?: unknown };
     if (typeof handler !== 'function') throw new TypeError(`the default export of ${module.split('/').at(-1)} is no function`);
+    send({ type: 'begun' });
     return { type: 'done', result: text(await handler(runOf(job))) };
   } catch (error) {
     return { type: 'failed', error: errorOf(error) };

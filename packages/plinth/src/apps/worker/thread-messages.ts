@@ -15,6 +15,8 @@ export type ToThread =
   | { type: 'progressed'; call: number; error?: ThreadError };
 
 export type FromThread =
+  /** The thread has started and imported the module; its handler is called next. */
+  | { type: 'begun' }
   | { type: 'progress'; call: number; percent: number; note: string | undefined }
   | { type: 'log'; message: string; fields: string | undefined }
   | { type: 'snooze'; delayMs: number }

@@ -110,6 +110,11 @@ test('the time limit of a job begins when it has a thread', async () => {
   for (const id of ids) expect(await ended(id)).toMatchObject({ error: null, status: 'completed', attempts: 1 });
 });
 
+test('nor does it run while the thread starts and imports the module, however long a slow machine takes for that', async () => {
+  start({ timeoutMs: 500, thread: new URL('./thread-slow-start.fixture.ts', import.meta.url) } as Partial<Handlers[string]>);
+  expect(await ended(await enqueue({}))).toMatchObject({ error: null, status: 'completed', attempts: 1 });
+});
+
 test('the test kit runs the module in its own thread', async () => {
   const kit = jobsKit({ plinth: database.plinth, tenantId: database.tenantA, handlers: { compute: { summary: 'computes', thread: module } } });
   expect(await kit.run('compute', { do: 'work' })).toMatchObject({ outcome: 'completed', result: { what: 'work' } });

@@ -23,9 +23,12 @@ export interface ThreadPoolOptions {
   stopMs: number;
   /** A thread without work is ended after so long, ms. Default 30,000. */
   idleMs?: number;
-  /** A job begins to wait for a thread; what is returned is called when it does so no longer. */
+  /** A job begins to wait for a thread, or for that to start; what is returned is called when it does so no longer. */
   onWait?: (run: JobRun) => () => void;
 }
+
+/** A thread starts and imports the module in a fraction of this; one that never does must not hold its job for ever. */
+const LONGEST_START_MS = 30_000;
 
 interface Thread {
   worker: Worker;
@@ -63,9 +66,11 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
         stuck = setTimeout(() => end(pool, thread, signal.reason as Error), stopMs);
       };
       signal.addEventListener('abort', abort, { once: true });
+      const begun = onceWithin(LONGEST_START_MS, onWait(run));
       try {
-        return await converse(thread, module, run);
+        return await converse(thread, module, run, begun);
       } finally {
+        begun();
         clearTimeout(stuck);
         signal.removeEventListener('abort', abort);
         release(pool, thread, idleMs);
@@ -122,6 +127,17 @@ async function waiting(over: () => void, thread: Promise<Thread> | Thread): Prom
   }
 }
 
+/** Calls back when it is called first, or after so long. */
+function onceWithin(longestMs: number, callback: () => void): () => void {
+  const timer = setTimeout(() => call(), longestMs).unref();
+  let call = (): void => {
+    call = () => {};
+    clearTimeout(timer);
+    callback();
+  };
+  return () => call();
+}
+
 function acquire(pool: Pool, most: number, signal: AbortSignal): Promise<Thread> | Thread {
   const thread = pool.free.pop() ?? (pool.threads.size < most ? start(pool) : undefined);
   if (thread) return thread;
@@ -154,13 +170,14 @@ function release(pool: Pool, thread: Thread, idleMs: number): void {
   pool.free.push(thread);
 }
 
-/** One job in a thread, from its beginning to its end, with what it says in between. */
-function converse(thread: Thread, module: URL, run: JobRun): Promise<unknown> {
+/** One job in a thread, from its beginning to its end, with what it says in between; `begun` is called when its handler is. */
+function converse(thread: Thread, module: URL, run: JobRun, begun: () => void): Promise<unknown> {
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
   const send = (message: ToThread): void => say(thread, message);
   thread.fail = reject;
   thread.receive = (message) => {
-    if (message.type === 'done') resolve(message.result === undefined ? undefined : JSON.parse(message.result));
+    if (message.type === 'begun') begun();
+    else if (message.type === 'done') resolve(message.result === undefined ? undefined : JSON.parse(message.result));
     else if (message.type === 'failed') reject(errorOf(message.error));
     else if (message.type === 'log')
       run.log(message.message, message.fields === undefined ? undefined : (JSON.parse(message.fields) as Record<string, unknown>));
