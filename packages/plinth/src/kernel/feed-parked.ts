@@ -49,11 +49,19 @@ const nextSql = (feed: Feed): string => `
     and not exists (select from plinth_kernel.feed_consumers as c where c.feed = $1 and c.consumer = $2 and c.paused_until > clock_timestamp())
   order by p.status = 'waiting', p.updated_at, p.position limit 1 for update of p skip locked`;
 
+/**
+ * Those behind the first of a tenant, in their order, up to one that somebody holds: a tenant may be giving one up in a transaction that it leaves open, and
+ * nobody else waits for that.
+ */
 const behindSql = (feed: Feed): string => `
-  select p.tenant_id, p.id, p.shard, p.position, p.status, p.attempts, p.lost, false as abandoned from ${feed.parked} as p
-  where p.consumer = $1 and p.tenant_id = $2 and p.${HELD} and p.position >= $3 order by p.position limit $4 for update`;
+  with behind as materialized (
+    select p.id, p.position from ${feed.parked} as p where p.consumer = $1 and p.tenant_id = $2 and p.${HELD} and p.position >= $3 order by p.position limit $4
+  ), free as materialized (
+    select p.* from ${feed.parked} as p where p.tenant_id = $2 and p.id = any (array(select b.id from behind as b)) and p.${HELD} for update skip locked
+  )
+  select f.tenant_id, f.id, f.shard, f.position, f.status, f.attempts, f.lost, false as abandoned from behind as b left join free as f on f.id = b.id order by b.position`;
 
-/** What is tried together: one that failed before is tried alone, and those behind it up to the next that failed. */
+/** What is tried together: one that failed before is tried alone, and those behind it up to the next that failed or that somebody holds. */
 async function rowsToTry(tx: AnyTransaction, feed: Feed, name: string, consumer: Consumer): Promise<Row[]> {
   const [head] = await tx.query<Row>(nextSql(feed), [feed.name, name]);
   if (head?.status !== 'waiting') return head ? [head] : [];
@@ -74,13 +82,17 @@ async function end(tx: AnyTransaction, feed: Feed, rows: readonly Row[], there: 
   );
 }
 
+/** Of these rows, those that nobody holds who is about to say himself what becomes of them. */
+const freeOf = (feed: Feed): string =>
+  `(select p.id from ${feed.parked} as p where p.tenant_id = $1 and p.id = any ($2::uuid[]) and p.ended_at is null for update skip locked)`;
+
 /** Notes that a try failed: of several that each is to be tried alone, of one when it is tried again, if at all. `lost`: how many in a row ended their process. */
 async function noteFailure(tx: AnyTransaction, feed: Feed, consumer: Consumer, rows: readonly Row[], error: string, lost: number): Promise<void> {
   const [only, ...more] = rows;
   if (!only) return;
   if (more.length > 0) {
     await tx.query(
-      `update ${feed.parked} set status = 'failing', updated_at = clock_timestamp() where tenant_id = $1 and id = any ($2::uuid[]) and status = 'waiting'`,
+      `update ${feed.parked} set status = 'failing', updated_at = clock_timestamp() where tenant_id = $1 and id in ${freeOf(feed)} and status = 'waiting'`,
       idsOf(rows),
     );
     return;
@@ -92,7 +104,7 @@ async function noteFailure(tx: AnyTransaction, feed: Feed, consumer: Consumer, r
   await tx.query(
     `update ${feed.parked} set status = $3, error = $4, attempts = $5::integer, lost = $7::integer, updated_at = clock_timestamp(),
        retry_at = case when $3 = 'failing' then case when $6 then ${at} else clock_timestamp() + interval '1 hour' end end
-     where tenant_id = $1 and id = any ($2::uuid[]) and ended_at is null`,
+     where tenant_id = $1 and id in ${freeOf(feed)}`,
     [...idsOf(rows), status, cut(error), attempts, soon, lost],
   );
 }
@@ -109,13 +121,15 @@ async function notLost<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed:
   const values = [...idsOf(rows), rows.map(({ attempts }) => attempts), rows.map(({ lost }) => lost)];
   for (let said = false, tries = 0; !said && tries < MOST_CORRECTIONS; tries++)
     said = await plinth
-      .asWorker({}, (tx) => tx.query(text, values))
+      .asWorker({ timeoutMs: CORRECTION_MS }, (tx) => tx.query(text, values))
       .then(
         () => true,
         () => false,
       );
 }
 const MOST_CORRECTIONS = 3;
+/** Somebody may hold a row and keep it. */
+const CORRECTION_MS = 2_000;
 
 export interface Tried {
   /** Rows that were taken; 0 when there was nothing to do. */

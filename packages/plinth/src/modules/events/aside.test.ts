@@ -229,3 +229,39 @@ describe('an event that a consumer fails on', () => {
     for (const { notes } of rows) expect(new Set(notes).size, `seed ${seed}`).toBe(total / 3);
   });
 });
+
+test('what a tenant gives up in a transaction that it leaves open keeps nobody else waiting, nor a rewind for long', { timeout: 60_000 }, async () => {
+  const name = 'test.held';
+  await read(name, fussy());
+  bad = new Set(['a1 bad', 'b1 bad']);
+  await publish(a, 'a1 bad', 'a1 behind', 'a1 last');
+  await publish(b, 'b1 bad', 'b1 behind');
+  await read(name, fussy());
+  bad = new Set();
+  const [given, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const open = plinth.transaction({ tenantId: a }, async (tx) => {
+    await tx.query(
+      `select plinth.discard_parked_event(p.id, 'not needed') from plinth.parked_events as p join plinth.event_store as e on e.id = p.event_id
+       where p.consumer = $1 and e.payload ->> 'note' = 'a1 last'`,
+      [name],
+    );
+    given.resolve();
+    await released.promise;
+  });
+  await Promise.race([given.promise, open]);
+  try {
+    await later(name);
+    await consumeParked(plinth, name, fussy());
+    expect(only('a1')).toEqual(['a1 bad', 'a1 behind']);
+    expect(only('b1')).toEqual(['b1 bad', 'b1 behind']);
+    const rewound = plinth.asWorker({}, (tx) => tx.query(`select plinth.rewind_consumer($1, 'again', 'beginning')`, [name]));
+    await expect(rewound).rejects.toMatchObject({ code: 'kernel_timeout', message: expect.stringContaining(name) });
+    const forgotten = plinth.asWorker({}, (tx) => tx.query(`select plinth.forget_consumer($1, 'gone')`, [name]));
+    await expect(forgotten).rejects.toMatchObject({ code: 'kernel_timeout' });
+  } finally {
+    released.resolve();
+    await open;
+  }
+  expect(await aside(name)).toEqual([]);
+  await plinth.asWorker({}, (tx) => tx.query(`select plinth.rewind_consumer($1, 'again', 'now')`, [name]));
+});
