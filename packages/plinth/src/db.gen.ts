@@ -1546,6 +1546,15 @@ export interface KernelMigrationsTable {
   took_ms: number;
 }
 
+/** What transactions of tenants have to say of projections: that one was given personal fields, that a subject was erased. Only ever inserted, so that none of them waits for another; plinth_kernel.projections_fold puts them into feed_projections. */
+export interface KernelProjectionNotesTable {
+  id: Generated<string>;
+  name: string | null;
+  kind: string | null;
+  revision: string | null;
+  noted_at: Generated<Date>;
+}
+
 /** For each module the checksum of its functions, views and derived objects that are installed. */
 export interface KernelRepeatablesTable {
   module: string;
@@ -2246,6 +2255,7 @@ export interface Database {
   'plinth_kernel.feed_epochs': KernelFeedEpochsTable;
   'plinth_kernel.feed_projections': KernelFeedProjectionsTable;
   'plinth_kernel.migrations': KernelMigrationsTable;
+  'plinth_kernel.projection_notes': KernelProjectionNotesTable;
   'plinth_kernel.repeatables': KernelRepeatablesTable;
   'plinth_kernel.retention_holds': KernelRetentionHoldsTable;
   'plinth_kernel.retention_kinds': KernelRetentionKindsTable;
@@ -2378,7 +2388,7 @@ export const sqlFunctions = {
   /** True the first time that a message of a source is received, false when it is a repetition (remembered for 30 days). Belongs into the transaction of what the message causes: both hold or neither. Errors: webhooks_message_invalid, kernel_tenant_required. */
   firstReceipt: (tx: Queryable, args: { source: string; messageId: string }): Promise<boolean | null> =>
     call(tx, 'plinth.first_receipt', { source: ['p_source', 'text'], messageId: ['p_message_id', 'text'] }, args, 'value') as Promise<boolean | null>,
-  /** Forgets a consumer that is gone for good: its cursors, so that unread events no longer hold back retention, and what was put aside for it, which is discarded. One that runs again begins anew. Waits for batches that are being handled. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_forbidden. */
+  /** Forgets a consumer that is gone for good: its cursors, so that unread events no longer hold back retention, and what was put aside for it, which is discarded. One that runs again begins anew. Waits for batches that are being handled, and 2 s for whoever holds what was put aside. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_timeout, kernel_forbidden. */
   forgetConsumer: (tx: Queryable, args: { consumer: string; reason: string }): Promise<void> =>
     call(tx, 'plinth.forget_consumer', { consumer: ['p_consumer', 'text'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
   /** Events of one aggregate, oldest first, from a version on (default 1); all of them unless p_limit is given. */
@@ -2477,7 +2487,7 @@ export const sqlFunctions = {
   /** Voids every link into the webhooks portal of the tenant that was made before, and the sessions opened by them. Returns the generation of links from now on. Servers that saw a link a moment ago refuse it within 30 seconds. Error: kernel_tenant_required. */
   revokePortalLinks: (tx: Queryable, args: { reason?: string | null | undefined } = {}): Promise<number | null> =>
     call(tx, 'plinth.revoke_portal_links', { reason: ['p_reason', 'text'] }, args, 'value') as Promise<number | null>,
-  /** Makes a consumer read again: p_to beginning (everything that is kept), behind p_position, or from p_at (give or take a second); or p_to now: it passes over what it has not read, also of what was put aside to be tried again. A place ahead of what it has read is refused (kernel_rewind_passes) unless p_forward. Its handler gets those events a second time and has to bear that. Waits for batches that are being handled. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_invalid_input, kernel_rewind_passes, kernel_forbidden. */
+  /** Makes a consumer read again: p_to beginning (everything that is kept), behind p_position, or from p_at (give or take a second); or p_to now: it passes over what it has not read, also of what was put aside to be tried again. A place ahead of what it has read is refused (kernel_rewind_passes) unless p_forward. Its handler gets those events a second time and has to bear that. Waits for batches that are being handled, and 2 s for whoever holds what was put aside. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_invalid_input, kernel_rewind_passes, kernel_timeout, kernel_forbidden. */
   rewindConsumer: (tx: Queryable, args: { consumer: string; reason: string; to?: string | null | undefined; position?: string | number | bigint | null | undefined; at?: Date | null | undefined; forward?: boolean | null | undefined }): Promise<{ shard: number | null; after_position: string | null }[]> =>
     call(tx, 'plinth.rewind_consumer', { consumer: ['p_consumer', 'text'], reason: ['p_reason', 'text'], to: ['p_to', 'text'], position: ['p_position', 'bigint'], at: ['p_at', 'timestamp with time zone'], forward: ['p_forward', 'boolean'] }, args, 'rows') as Promise<{ shard: number | null; after_position: string | null }[]>,
   /** Gives an inbound source another secret, the provider's or one made here, and returns it; the one before is accepted for p_overlap, 0 to 30 days. Errors: webhooks_source_not_found, webhooks_secret_invalid, webhooks_overlap_invalid. */

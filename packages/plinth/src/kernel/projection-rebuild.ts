@@ -1,4 +1,3 @@
-import pg from 'pg';
 import type { Queryable } from './database.ts';
 import { fail } from './errors.ts';
 import { consumeOnce } from './feed.ts';
@@ -8,6 +7,7 @@ import type { ModuleMap } from './module.ts';
 import type { Plinth } from './plinth.ts';
 import type { Projection, ProjectionTables } from './projection.ts';
 import { declareProjection, projectionConsumer, projectionsOf, quoted } from './projection.ts';
+import { patiently, withOwner } from './projection-owner.ts';
 import type { TableComparison } from './projection-tables.ts';
 import { compareTables, createShadow, shadowOf, swapTable } from './projection-tables.ts';
 import { messageOf } from './thrown.ts';
@@ -70,7 +70,6 @@ const CAUGHT_UP = 200;
 /** A live one with more to read than this is not brought up to the new one only to be compared with it. */
 const COMPARABLE = 1_000;
 const LOOK_MS = 500;
-const LOCK_TRIES = 30;
 const MOST_PARALLEL = 8;
 
 /** Consumer that fills the shadow tables of a projection. */
@@ -129,35 +128,11 @@ export async function cancelRebuild<Modules extends ModuleMap>(plinthOf: Plinth<
   });
 }
 
-async function withOwner<T>(url: string, body: (owner: Queryable) => Promise<T>): Promise<T> {
-  const settings = { connectionString: url, application_name: 'plinth projections', connectionTimeoutMillis: 10_000, pipeline: true };
-  const client = new pg.Client(settings as pg.ClientConfig);
-  client.on('error', () => {});
-  await client.connect();
-  try {
-    return await body({ query: async <Row>(text: string, values?: readonly unknown[]) => (await client.query(text, values as unknown[])).rows as Row[] });
-  } finally {
-    await client.end().catch(() => undefined);
-  }
-}
-
 const lock = async (owner: Queryable, name: string): Promise<boolean> =>
   (await owner.query<{ got: boolean }>('select pg_try_advisory_lock(hashtextextended($1, 0)) as got', [`plinth projection ${name}`]))[0]?.got === true;
 
 async function lockOrThrow(owner: Queryable, name: string): Promise<void> {
   if (!(await lock(owner, name))) throw fail('projection_busy', { message: `${name} is being rebuilt by another process` });
-}
-
-async function inTransaction<T>(owner: Queryable, body: () => Promise<T>): Promise<T> {
-  await owner.query('begin');
-  try {
-    const result = await body();
-    await owner.query('commit');
-    return result;
-  } catch (error) {
-    await owner.query('rollback').catch(() => undefined);
-    throw error;
-  }
 }
 
 const note = (plinth: Plinth<ModuleMap>, name: string, set: string, values: unknown[]): Promise<unknown> =>
@@ -166,7 +141,7 @@ const note = (plinth: Plinth<ModuleMap>, name: string, set: string, values: unkn
 const stateOf = async (tx: Queryable, name: string): Promise<State | undefined> =>
   (
     await tx.query<State>(
-      `select revision, phase, rebuild_revision, shadows, cancel_reason, case when opened then erasures else 0 end as erasures from plinth_kernel.feed_projections where name = $1`,
+      `select revision, phase, rebuild_revision, shadows, cancel_reason, case when opened then erasures else 0 end as erasures from plinth_kernel.projection_states() where name = $1`,
       [name],
     )
   )[0];
@@ -182,10 +157,11 @@ async function prepare(rebuild: Rebuild): Promise<{ state: State | undefined; re
     await note(plinth, name, `error = null, phase = 'replaying'`, []);
     return { state, resumed: true };
   }
-  await inTransaction(owner, async () => {
+  await patiently(owner, name, async () => {
     for (const table of Object.values(projection.tables)) await createShadow(owner, table);
     await owner.query('set local role plinth_worker');
     await owner.query('select plinth_kernel.feed_stop($1, $2), plinth_kernel.feed_start($1, $2, $3)', [feed.name, rebuildConsumer(name), 'beginning']);
+    await owner.query('select plinth_kernel.projections_fold()');
     await owner.query(
       `update plinth_kernel.feed_projections set phase = 'replaying', rebuild_revision = $2, shadows = $3, cancel_reason = null, error = null, comparison = null,
          rebuild_erasures = erasures, rebuild_started_at = clock_timestamp(), updated_at = clock_timestamp() where name = $1`,
@@ -196,7 +172,7 @@ async function prepare(rebuild: Rebuild): Promise<{ state: State | undefined; re
 }
 
 async function forget({ feed, name, projection, owner }: Omit<Rebuild, 'options' | 'shadows'>): Promise<void> {
-  await inTransaction(owner, async () => {
+  await patiently(owner, name, async () => {
     for (const table of Object.values(projection.tables)) await owner.query(`drop table if exists ${quoted(shadowOf(table))}`);
     await owner.query('set local role plinth_worker');
     await owner.query('select plinth_kernel.feed_stop($1, $2)', [feed.name, rebuildConsumer(name)]);
@@ -339,29 +315,24 @@ async function swap({ feed, name, projection, owner }: Rebuild): Promise<Rebuild
 }
 
 /** A transaction as plinth_worker on the owner's connection that holds whatever writes the live tables. */
-async function holding<T>(rebuild: Rebuild, body: (aside: number) => Promise<T>): Promise<T> {
+function holding<T>(rebuild: Rebuild, body: (aside: number) => Promise<T>): Promise<T> {
   const { feed, name, projection, owner } = rebuild;
-  for (let tries = 1; ; tries++) {
-    try {
-      return await inTransaction(owner, async () => {
-        if (projection.kind === 'inline') {
-          // Short, and often: whoever comes after us waits as well.
-          await owner.query(`set local lock_timeout = '1s'`);
-          for (const table of Object.values(projection.tables)) await owner.query(`lock table ${quoted(table)} in share row exclusive mode`);
-          await owner.query('set local lock_timeout = 0');
-        }
-        await owner.query('set local role plinth_worker');
-        await owner.query(`select from plinth_kernel.feed_cursors where feed = $1 and consumer = any ($2) order by consumer, shard for update`, [
-          feed.name,
-          [name, rebuildConsumer(name)],
-        ]);
-        // Before the tables: whoever tries one of these holds its row first, and then writes.
-        const aside = await owner.query(`select from ${feed.parked} where consumer = $1 and ended_at is null order by tenant_id, id for update`, [name]);
-        return body(aside.length);
-      });
-    } catch (error) {
-      if ((error as { code?: string }).code !== '55P03' || tries >= LOCK_TRIES) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 200 * Math.random() + 100));
+  const cursors = async (): Promise<void> => {
+    await owner.query('set local role plinth_worker');
+    await owner.query(`select from plinth_kernel.feed_cursors where feed = $1 and consumer = any ($2) order by consumer, shard for update`, [
+      feed.name,
+      [name, rebuildConsumer(name)],
+    ]);
+  };
+  const held = async (): Promise<T> => {
+    if (projection.kind === 'inline') {
+      await owner.query('reset role');
+      for (const table of Object.values(projection.tables)) await owner.query(`lock table ${quoted(table)} in share row exclusive mode`);
+      await owner.query('set local role plinth_worker');
     }
-  }
+    // Before the tables: whoever tries one of these holds its row first, and then writes.
+    const aside = await owner.query(`select from ${feed.parked} where consumer = $1 and ended_at is null order by tenant_id, id for update`, [name]);
+    return body(aside.length);
+  };
+  return patiently(owner, name, held, cursors);
 }

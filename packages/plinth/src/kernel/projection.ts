@@ -105,10 +105,10 @@ export const projectionsOf = (modules: ModuleMap): Map<string, Projection> =>
     Object.values(modules).flatMap((card) => Object.entries(card.projections ?? {}).map(([name, projection]) => [`${card.name}.${name}`, projection] as const)),
   );
 
-/** Notes which revisions of the projections this process runs, so that what has to be rebuilt can be seen. */
+/** Notes which revisions of the projections this process runs, so that what has to be rebuilt can be seen; and folds in what tenants noted of any since. */
 export async function declareProjections<Modules extends ModuleMap>(plinth: Plinth<Modules>, projections = projectionsOf(plinth.modules)): Promise<void> {
-  if (projections.size === 0) return;
   await plinth.asWorker({}, async (tx) => {
+    await tx.query('select plinth_kernel.projections_fold()');
     for (const [name, projection] of projections) await declareProjection(tx, name, projection);
   });
 }

@@ -203,7 +203,8 @@ function kernelTables(): string[] {
     'grant select, insert, update on plinth_kernel.tenants to plinth_worker',
     'grant select on plinth_kernel.migrations, plinth_kernel.repeatables to plinth_app, plinth_worker, plinth_reader',
     'grant select, insert, update, delete on plinth_kernel.feed_cursors, plinth_kernel.feed_consumers, plinth_kernel.feed_projections to plinth_worker',
+    'grant select, insert, delete on plinth_kernel.projection_notes to plinth_worker',
     'grant select, insert, update on plinth_kernel.feed_epochs to plinth_worker',
-    'grant select on plinth_kernel.feed_cursors, plinth_kernel.feed_consumers, plinth_kernel.feed_projections, plinth_kernel.feed_epochs to plinth_reader',
+    'grant select on plinth_kernel.feed_cursors, plinth_kernel.feed_consumers, plinth_kernel.feed_projections, plinth_kernel.projection_notes, plinth_kernel.feed_epochs to plinth_reader',
   ];
 }

@@ -122,3 +122,35 @@ test('an erasure during a rebuild leaves the tables stale, because what was read
   expect((await states()).names).toBe('live 0');
   expect(JSON.stringify(await rows('names'))).not.toContain('Canary-Ada');
 });
+
+test('an erasure and a first event with personal fields that have not committed keep neither other tenants nor workers waiting', async () => {
+  await named(tenantA, 'linus', 'Linus');
+  await named(tenantB, 'ken', 'Ken');
+  await drain();
+  await declareProjections(plinth);
+  await admin.query('update plinth_kernel.feed_projections set opened = false, erasures = 0');
+  const [written, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const held = plinth.transaction({ tenantId: tenantA }, async (tx) => {
+    await eraseSubject(tx, { subject: 'linus', reason: 'asked' });
+    tx.events.publish('person.named', { id: 'dennis', name: 'Dennis' });
+    await tx.flush();
+    written.resolve();
+    await released.promise;
+  });
+  await Promise.race([written.promise, held]);
+  try {
+    const impatient = { tenantId: tenantB, timeoutMs: 10_000 };
+    await plinth.transaction(impatient, (tx) => eraseSubject(tx, { subject: 'ken', reason: 'asked' }));
+    await plinth.transaction(impatient, async (tx) => void tx.events.publish('person.named', { id: 'brian', name: 'Brian' }));
+    await drain();
+    await declareProjections(plinth);
+    expect(await states()).toMatchObject({ names: 'stale 1', inline: 'stale 1', untold: 'live 0' });
+  } finally {
+    released.resolve();
+    await held;
+  }
+  expect(await states()).toMatchObject({ names: 'stale 2', inline: 'stale 2', untold: 'live 0' });
+  await declareProjections(plinth);
+  expect(await states()).toMatchObject({ names: 'stale 2', inline: 'stale 2', untold: 'live 0' });
+  expect((await admin.query('select from plinth_kernel.projection_notes')).rowCount).toBe(0);
+});

@@ -27,3 +27,13 @@ create table plinth_kernel.feed_projections (
   check ((phase is null) = (rebuild_revision is null))
 );
 comment on table plinth_kernel.feed_projections is 'Projections of the log and their rebuilds. The shadow tables of a rebuild that was interrupted stand in `shadows`.';
+
+create table plinth_kernel.projection_notes (
+  id bigint generated always as identity primary key,
+  -- Null: a data subject was erased, which concerns all of them.
+  name text,
+  kind text,
+  revision text,
+  noted_at timestamptz not null default clock_timestamp()
+);
+comment on table plinth_kernel.projection_notes is 'What transactions of tenants have to say of projections: that one was given personal fields, that a subject was erased. Only ever inserted, so that none of them waits for another; plinth_kernel.projections_fold puts them into feed_projections.';
