@@ -6,12 +6,14 @@ import { raiser } from '#kernel/errors.ts';
 import { parseExactJson } from '#kernel/exact-json.ts';
 import type { Wake } from '#kernel/wake.ts';
 import { errors } from './errors.ts';
+import { withinTime } from './limited.ts';
 import type { Unsealed } from './personal.ts';
 import { seal } from './personal.ts';
 import type { PersonalField } from './personal-schema.ts';
 import { personalFields } from './personal-schema.ts';
 import type { SchemaCheck } from './schema.ts';
 import { compileSchema } from './schema.ts';
+import { costFor, FREE } from './schema-cost.ts';
 
 const fail = raiser('events', errors);
 
@@ -20,6 +22,11 @@ export const TYPES_SIGNAL = 'events.types';
 
 /** Longest time for which a change made in plain SQL goes unnoticed. */
 const STALE_MS = 2_000;
+
+/** What is checked of one transaction without a limit: some 50 ms at most, by `costFor`. */
+const UNLIMITED = 10 ** 9;
+/** Longest time for the payloads of one transaction. They are checked in one go, while nothing else happens in the process. */
+const LONGEST_CHECK_MS = 1_000;
 
 interface TypeRow {
   asked_name: string;
@@ -54,7 +61,7 @@ function checkOf(row: TypeRow, schema: Record<string, unknown>): SchemaCheck {
     return compileSchema(schema);
   } catch (error) {
     const reason = `cannot be checked, because the schema of ${row.asked_name} version ${row.version} is not valid: ${(error as Error).message}`;
-    return () => reason;
+    return Object.assign(() => reason, { cost: FREE });
   }
 }
 
@@ -94,7 +101,7 @@ export function eventsCheck(wake: Wake): EffectCheck {
       else missing.set(keyOf(effect), effect);
     }
     const judge = (): Promise<void> | undefined => {
-      const unsealed = effects.flatMap((effect) => complete(effect, found.get(keyOf(effect)) ?? null) ?? []);
+      const unsealed = completed(effects, (effect) => found.get(keyOf(effect)) ?? null);
       return unsealed.length > 0 ? seal(tx, tx.newId, tx.context.tenantId ?? '', unsealed) : undefined;
     };
     if (missing.size === 0) return judge();
@@ -116,18 +123,39 @@ const load = (tx: Queryable, effects: readonly Effect[]): Promise<TypeRow[]> =>
     effects.map((effect) => versionOf(effect) ?? null),
   ]);
 
+/** What JSON made of a payload is what will be stored: dates are text, undefined members have vanished. Undefined: nothing is asked of it. */
+const textOf = ({ row }: Effect, type: KnownType | null): string | undefined =>
+  type && (type.check || type.personal.length > 0) ? (jsonParameter(row.payload) ?? 'null') : undefined;
+
+/** Judges all events of a transaction, and returns the payloads of which fields are to be encrypted. Errors: those of `complete`. */
+function completed(effects: readonly Effect[], typeOf: (effect: Effect) => KnownType | null): Unsealed[] {
+  let cost = 0;
+  const asked = effects.map((effect) => {
+    const type = typeOf(effect);
+    const text = textOf(effect, type);
+    if (text !== undefined && type?.check) cost += costFor(type.check.cost, text.length);
+    return { effect, type, text };
+  });
+  const judged = () => asked.flatMap(({ effect, type, text }) => complete(effect, type, text) ?? []);
+  return cost <= UNLIMITED ? judged() : withinTime(LONGEST_CHECK_MS, judged, tooLong);
+}
+
+const tooLong = () =>
+  fail('payload_rejected', {
+    message: `Checking the payloads takes longer than ${LONGEST_CHECK_MS} ms`,
+    wayOut: 'Publish smaller payloads or fewer at a time, or take what is costly out of the schema: uniqueItems, patterns, references that lead back.',
+  });
+
 /**
  * Sets the type's version on the row, and a warning where the payload does not fit. Returns the payload if fields of it are to be encrypted. Errors:
  * events_payload_rejected, events_type_unknown.
  */
-function complete(effect: Effect, type: KnownType | null): Unsealed | undefined {
+function complete(effect: Effect, type: KnownType | null, text = '{}'): Unsealed | undefined {
   const { row, label } = effect;
   if ((type?.version ?? null) === null && versionOf(effect) !== undefined)
     throw fail('type_unknown', { message: `${label}: event type ${String(row.type)} has no version ${versionOf(effect)}`, detail: { effect: label } });
   if (!type) return undefined;
   if (type.version !== null) row.type_version = type.version;
-  // What JSON made of it is what will be stored: dates are text, undefined members have vanished.
-  const text = type.check || type.personal.length > 0 ? (jsonParameter(row.payload) ?? 'null') : '{}';
   const fault = type.check?.(JSON.parse(text));
   if (fault !== undefined && type.mode === 'warn') row.warnings = [fault];
   else if (fault !== undefined) throw rejected(effect, type, fault);
@@ -135,7 +163,7 @@ function complete(effect: Effect, type: KnownType | null): Unsealed | undefined 
   if (typeof type.personal === 'string') throw rejected(effect, type, type.personal);
   const payload = parseExactJson(text) as Record<string, unknown>;
   row.payload = payload;
-  return { label, fields: type.personal, payload };
+  return { label, fields: type.personal, payload, characters: text.length };
 }
 
 const rejected = ({ row, label }: Effect, type: KnownType, fault: string) =>

@@ -13,6 +13,8 @@ type Node = Record<string, unknown>;
 
 const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null && !Array.isArray(value);
 const DEEPEST = 64;
+/** Of a schema, each as often as references lead to it. */
+const MOST_PARTS = 10_000;
 const POINTER = /^(?:\/(?:[^~/]|~[01])+)+$/;
 const NONE: ReadonlySet<string> = new Set();
 
@@ -47,8 +49,11 @@ export function personalFields(schema: Node): PersonalField[] {
   if (all.size === 0) return [];
   const fields: PersonalField[] = [];
   const seen = new Set<Node>();
+  let walked = 0;
   const walk = (node: unknown, path: readonly Step[], chain: readonly Node[]): void => {
     if (!isNode(node)) return;
+    walked += 1;
+    if (walked > MOST_PARTS) throw new Error(`a schema with personal fields has at most ${MOST_PARTS} parts, counted as often as references lead to them`);
     if (chain.includes(node)) throw new Error('personal fields cannot be in a schema that refers to itself');
     const below = [...chain, node];
     if (node['x-personal'] === true) {

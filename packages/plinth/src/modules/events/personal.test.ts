@@ -325,6 +325,22 @@ describe('erasing a subject', () => {
   });
 });
 
+/** A transaction that stays open after this statement. */
+async function leftOpen(text: string, values: unknown[]): Promise<{ release: () => Promise<void> } & AsyncDisposable> {
+  const client = await admin.connect();
+  let open = true;
+  const release = async (): Promise<void> => {
+    if (!open) return;
+    open = false;
+    await client.query('rollback');
+    client.release();
+  };
+  await client.query('begin');
+  await client.query(text, values);
+  return { release, [Symbol.asyncDispose]: release };
+}
+const waitsForLocks = async () => (await admin.query(`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)).rowCount;
+
 test('a new master key takes over: both open until the keys are wrapped anew, then the new one alone; a key that is moved does not open', async () => {
   await place(plinth, tenantA, 'rotated', { name: 'Rotated' }, 'rotated');
   await plinth.transaction({ tenantId: tenantA }, (tx) =>
@@ -338,7 +354,14 @@ test('a new master key takes over: both open until the keys are wrapped anew, th
     expect(await names(during)).toEqual(['Rotated', 'Again']);
     expect(await fault(names(after))).toBe('events_key_missing');
     const { rows } = await admin.query<{ count: number }>('select count(*)::integer as count from plinth_events.subject_keys where wrapped is not null');
-    expect(await rewrapSubjectKeys((body) => during.asWorker({}, body), both)).toBe(rows[0]?.count);
+    // One is held by its tenant: it comes last, and those of others are not held meanwhile.
+    await using held = await leftOpen(`select from plinth_events.subject_keys where tenant_id = $1 for update`, [tenantA]);
+    await place(plinth, tenantB, 'other', { name: 'Other' }, 'other');
+    const wrapping = rewrapSubjectKeys((body) => during.asWorker({}, body), both);
+    await expect.poll(waitsForLocks, { timeout: 20_000 }).toBe(1);
+    await plinth.transaction({ tenantId: tenantB, timeoutMs: 10_000 }, (tx) => eraseSubject(tx, { subject: 'other', reason: 'asked' }));
+    await held.release();
+    expect(await wrapping).toBe((rows[0]?.count ?? 0) + 1);
     expect(await rewrapSubjectKeys((body) => during.asWorker({}, body), both)).toBe(0);
     expect(await names(after)).toEqual(['Rotated', 'Again']);
     expect(await fault(names(plinth))).toBe('events_key_missing');

@@ -3,6 +3,7 @@ import type { Queryable } from '#kernel/database.ts';
 import { exactDigits, parseExactJson } from '#kernel/exact-json.ts';
 import type { KeyRing } from '#kernel/keys.ts';
 import { derivedKey, openWith, sealWith } from '#kernel/keys.ts';
+import { withinTime } from './limited.ts';
 import type { PersonalField } from './personal-schema.ts';
 import { placesOf, valueAt } from './personal-schema.ts';
 import { fail } from './row.ts';
@@ -27,33 +28,39 @@ interface SubjectKey {
 
 const subjectHash = (tenantId: string, subject: string): Buffer => createHash('sha256').update(`${tenantId}:${subject}`).digest();
 
-/** Two keys out of one, so that what is authenticated and what is encrypted have nothing in common. */
 const contextOf = (tenantId: string, keyId: string): string => `${tenantId} ${keyId}`;
+
+/** Two keys out of one, so that what is authenticated and what is encrypted have nothing in common. Derived once for all fields of a subject: it takes as long as the rest. */
+interface FieldKeys {
+  field: Buffer;
+  vector: Buffer;
+}
+const fieldKeys = (key: Buffer, keyId: string): FieldKeys => ({
+  field: derivedKey(key, keyId, 'plinth personal field'),
+  vector: derivedKey(key, keyId, 'plinth personal field: vector'),
+});
 
 /**
  * The same value of the same subject gives the same text, because an idempotency key stands for the content of its events: the initialisation
  * vector is a code of the text under a key of its own (as in RFC 5297), so it is never used for two texts.
  */
-function encrypted(key: Buffer, tenantId: string, keyId: string, value: unknown): string {
+function encrypted({ field, vector }: FieldKeys, tenantId: string, keyId: string, value: unknown): string {
   const text = Buffer.from(JSON.stringify(value));
-  const iv = createHmac('sha256', derivedKey(key, keyId, 'plinth personal field: vector'))
-    .update(text)
-    .digest()
-    .subarray(0, 12);
-  return `1.${keyId}.${sealWith(derivedKey(key, keyId, 'plinth personal field'), iv, text, contextOf(tenantId, keyId)).toString('base64url')}`;
+  const iv = createHmac('sha256', vector).update(text).digest().subarray(0, 12);
+  return `1.${keyId}.${sealWith(field, iv, text, contextOf(tenantId, keyId)).toString('base64url')}`;
 }
 
-const opened = (key: Buffer, tenantId: string, keyId: string, sealed: string): string =>
-  openWith(derivedKey(key, keyId, 'plinth personal field'), Buffer.from(sealed, 'base64url'), contextOf(tenantId, keyId)).toString('utf8');
+const opened = ({ field }: FieldKeys, tenantId: string, keyId: string, sealed: string): string =>
+  openWith(field, Buffer.from(sealed, 'base64url'), contextOf(tenantId, keyId)).toString('utf8');
 
-function unwrapped(keys: KeyRing, row: SubjectKey): Buffer {
+function unwrapped(keys: KeyRing, row: SubjectKey): FieldKeys {
   const key = keys.unwrap(row.tenant_id, row.id, row.wrapped ?? Buffer.alloc(0), row.master ?? '');
   if (!key)
     throw fail('key_missing', {
       message: `Personal fields are encrypted under the master key ${row.master}, which this process does not have`,
       detail: { master_key: row.master },
     });
-  return key;
+  return fieldKeys(key, row.id);
 }
 
 /** Keys of subjects by subject, made where there are none. A subject without one was erased. In one order, so that two writers wait instead of deadlocking. */
@@ -94,6 +101,8 @@ export interface Unsealed {
   fields: readonly PersonalField[];
   /** Its personal fields are replaced. */
   payload: Json;
+  /** Of the payload as text. */
+  characters: number;
 }
 
 interface PersonalPlace {
@@ -144,12 +153,33 @@ function personalPlaces({ label, fields, payload }: Unsealed): PersonalPlace[] {
   );
 }
 
+/** Looks for the fields of as many types in as many characters take some 100 ms at most. */
+const UNLIMITED = 10_000_000;
+const LONGEST_SEARCH_MS = 1_000;
+
+function placesIn(unsealed: readonly Unsealed[]): PersonalPlace[] {
+  const looks = unsealed.reduce((sum, { fields, characters }) => sum + fields.length * characters, 0);
+  const found = () => unsealed.flatMap(personalPlaces);
+  return looks <= UNLIMITED
+    ? found()
+    : withinTime(LONGEST_SEARCH_MS, found, () =>
+        fail('payload_rejected', {
+          message: `Looking for the personal fields of the payloads takes longer than ${LONGEST_SEARCH_MS} ms`,
+          wayOut: 'Publish smaller payloads or fewer at a time, or mark an object as a whole instead of its parts.',
+        }),
+      );
+}
+
+/** Fields are encrypted and decrypted so many at a time, some 10 ms; between them the process does what else there is. */
+const AT_A_TIME = 250;
+const otherWork = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
 /**
  * Encrypts the personal fields of payloads under the keys of their subjects; those of a subject that was erased become the tombstone. Errors:
  * events_key_missing, events_subject_missing.
  */
 export async function seal(tx: KeyedTransaction, newId: () => string, tenantId: string, unsealed: readonly Unsealed[]): Promise<void> {
-  const places = unsealed.flatMap(personalPlaces);
+  const places = placesIn(unsealed);
   if (places.length === 0) return;
   const { keys } = tx;
   if (!keys) throw fail('key_missing', { message: `${unsealed[0]?.label}: this process has no master key to encrypt personal fields with` });
@@ -160,8 +190,9 @@ export async function seal(tx: KeyedTransaction, newId: () => string, tenantId: 
     tenantId,
     places.map(({ subject }) => subject),
   );
-  const plain = new Map<string, Buffer>();
-  for (const { holder, key, subject } of places) {
+  const plain = new Map<string, FieldKeys>();
+  for (const [nth, { holder, key, subject }] of places.entries()) {
+    if (nth % AT_A_TIME === AT_A_TIME - 1) await otherWork();
     const row = rows.get(subject);
     if (!row?.wrapped) holder[key] = SHREDDED;
     else {
@@ -219,7 +250,8 @@ export async function reveal<Value>(tx: KeyedTransaction, sealed: readonly Seale
     [tenants, [...ids]],
   );
   const byId = new Map(rows.map((row) => [`${row.tenant_id} ${row.id}`, row]));
-  const plain = new Map<string, Buffer>();
+  const plain = new Map<string, FieldKeys>();
+  let decrypted = 0;
   const shown = (tenantId: string, node: unknown): unknown => {
     if (typeof node !== 'object' || node === null || exactDigits(node) !== undefined) return node;
     const [, id, text] = sealedText(node) ?? [];
@@ -234,13 +266,22 @@ export async function reveal<Value>(tx: KeyedTransaction, sealed: readonly Seale
     if (!keys) return node;
     const key = plain.get(row.id) ?? unwrapped(keys, row);
     plain.set(row.id, key);
+    decrypted += 1;
     try {
       return parse(opened(key, tenantId, id, text));
     } catch {
       return node;
     }
   };
-  return sealed.map(({ tenantId, value }) => (isSealed(value) ? (shown(tenantId, value) as Value) : value));
+  const values: Value[] = [];
+  for (const { tenantId, value } of sealed) {
+    if (decrypted >= AT_A_TIME) {
+      await otherWork();
+      decrypted = 0;
+    }
+    values.push(isSealed(value) ? (shown(tenantId, value) as Value) : value);
+  }
+  return values;
 }
 
 /**

@@ -1,11 +1,21 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { LRUCache } from 'lru-cache';
+import { withinTime } from './limited.ts';
+import type { Cost } from './schema-cost.ts';
+import { bare, costOf, LONGEST_PATTERN_INPUT, openRepetitions } from './schema-cost.ts';
 
-/** Says the first way in which a value does not fit, with its place, or nothing. */
-export type SchemaCheck = (value: unknown) => string | undefined;
+export interface SchemaCheck {
+  /** Says the first way in which a value does not fit, with its place, or nothing. It may take long: see `cost`. */
+  (value: unknown): string | undefined;
+  readonly cost: Cost;
+}
 
-const LONGEST_PATTERN_INPUT = 256;
+/** Characters: more than the 64 KiB that the database keeps of one take as text. */
+const LONGEST_SCHEMA = 131_072;
+/** Compiling a schema takes some 10 ms for each of these. */
+const SHORT_SCHEMA = 4_096;
+const COMPILE_MS = 2_000;
 
 /**
  * Why a schema must not be compiled, or nothing. Schemas come from tenants and run in a process that they share, so a pattern may
@@ -14,10 +24,10 @@ const LONGEST_PATTERN_INPUT = 256;
  */
 function patternFault(pattern: unknown, maxLength: unknown): string | undefined {
   if (typeof pattern !== 'string') return 'a pattern must be text';
-  const bare = pattern.replaceAll(/\\[^1-9k]/g, '_').replaceAll(/\[[^\]]*\]/g, '_');
-  if (/\\[1-9k]|\(\?[=!<]/.test(bare)) return `the pattern ${pattern} looks around or back`;
-  if (/\)[*+{]/.test(bare)) return `the pattern ${pattern} repeats a group`;
-  if ((bare.match(/[*+]|\{\d*,\}|\{\d+,\d+\}/g) ?? []).length > 2) return `the pattern ${pattern} has more than two open repetitions`;
+  const plain = bare(pattern);
+  if (/\\[1-9k]|\(\?[=!<]/.test(plain)) return `the pattern ${pattern} looks around or back`;
+  if (/\)[*+{]/.test(plain)) return `the pattern ${pattern} repeats a group`;
+  if (openRepetitions(plain) > 2) return `the pattern ${pattern} has more than two open repetitions`;
   if (typeof maxLength !== 'number' || maxLength > LONGEST_PATTERN_INPUT)
     return `the pattern ${pattern} needs a maxLength of at most ${LONGEST_PATTERN_INPUT} beside it`;
   return undefined;
@@ -50,17 +60,30 @@ export function compileSchema(schema: Record<string, unknown>): SchemaCheck {
   const key = JSON.stringify(schema);
   const known = compiled.get(key);
   if (known) return known;
+  if (key.length > LONGEST_SCHEMA) throw new Error(`it has ${key.length} characters, and ${LONGEST_SCHEMA} are the most`);
   const fault = schemaFaultIn(schema);
   if (fault) throw new Error(fault);
+  const check =
+    key.length <= SHORT_SCHEMA
+      ? compiledCheck(schema)
+      : withinTime(
+          COMPILE_MS,
+          () => compiledCheck(schema),
+          () => new Error('it takes too long to compile'),
+        );
+  compiled.set(key, check);
+  return check;
+}
+
+function compiledCheck(schema: Record<string, unknown>): SchemaCheck {
   // One instance a schema: ids of two tenants' schemas cannot meet, and an evicted schema is freed.
   const ajv = new Ajv2020({ strict: false, logger: false, ownProperties: true });
   formats.default(ajv);
   const validate = ajv.compile(schema);
-  const check: SchemaCheck = (value) => {
+  const check = (value: unknown): string | undefined => {
     if (validate(value)) return undefined;
     const [first] = validate.errors ?? [];
     return `${first?.instancePath || 'the payload'} ${first?.message ?? 'does not fit'}`;
   };
-  compiled.set(key, check);
-  return check;
+  return Object.assign(check, { cost: costOf(schema) });
 }

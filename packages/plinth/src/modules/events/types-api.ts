@@ -6,11 +6,13 @@ import { TYPES_SIGNAL } from './check.ts';
 import { forgetDeprecations } from './deprecations.ts';
 import { errors } from './errors.ts';
 import { json, typeName } from './event-shapes.ts';
+import { withinTime } from './limited.ts';
 import { personalFields } from './personal-schema.ts';
 import { LONGEST_TYPE } from './row.ts';
 import { compileSchema } from './schema.ts';
 
 const fail = raiser('events', errors);
+const LONGEST_CHECK_MS = 200;
 const UNMARK = 'events.unmark';
 const mode = z.enum(['off', 'warn', 'reject']);
 const compatibility = z.enum(['none', 'backward', 'forward', 'full']);
@@ -49,8 +51,9 @@ const compiles = (type: string, schema: Record<string, unknown>): void => {
 
 function examplesFit(type: string, schema: Record<string, unknown>, examples: readonly unknown[]): void {
   const check = compileSchema(schema);
+  const tooLong = () => fail('type_invalid', { message: `Checking the examples of ${type} takes longer than ${LONGEST_CHECK_MS} ms` });
   for (const [index, example] of examples.entries()) {
-    const fault = check(example);
+    const fault = withinTime(LONGEST_CHECK_MS, () => check(example), tooLong);
     if (fault)
       throw fail('type_invalid', { message: `Example ${index + 1} of ${type} does not fit its schema: ${fault}`, detail: { example: index + 1, fault } });
   }
