@@ -1,6 +1,7 @@
 import type { JetStreamClient } from '@nats-io/jetstream';
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import { fail } from '#kernel/errors.ts';
+import { messageOf } from '#kernel/thrown.ts';
 import type { EventBus, RelayMessage } from '#modules/events';
 import { waves } from '#modules/events';
 
@@ -27,6 +28,7 @@ interface Opened {
 const HEADERS_BYTES = 1_024;
 const NANOSECONDS = 1_000_000;
 const STREAM_NOT_FOUND = 10_059;
+const MESSAGE_TOO_LARGE = 10_054;
 
 /** The optional peers. Errors: kernel_unavailable with the way to install them. */
 const load = async () => {
@@ -42,24 +44,25 @@ const load = async () => {
   }
 };
 
-const down = (cause: unknown, why = cause instanceof Error ? cause.message : String(cause)) =>
-  fail('unavailable', { message: `NATS did not take events: ${why}`, cause });
+const down = (cause: unknown, why = messageOf(cause)) => fail('unavailable', { message: `NATS did not take events: ${why}`, cause });
 
 /** Nobody answers a message when its stream is gone; the client takes it for a server without JetStream. */
 const isUnanswered = (error: unknown): error is Error => error instanceof Error && error.name === 'JetStreamNotEnabled';
 
-/**
- * What fits: an event that is too large goes as a reference to it (`dataref`, the claim check of CloudEvents), in its place. Errors: a RangeError that
- * blames the event where even that is too large.
- */
-function bodyOf({ id, cloudEvent }: RelayMessage, mostBytes: number): Uint8Array {
-  const whole = new TextEncoder().encode(JSON.stringify(cloudEvent));
-  if (whole.byteLength <= mostBytes) return whole;
+/** The event was refused, and not because NATS cannot take events: it is larger than its stream takes, or its subject is full where that is said of each. */
+const isTooLarge = (error: unknown): boolean =>
+  error instanceof Error && error.name === 'JetStreamApiError' && (error as { code?: unknown }).code === MESSAGE_TOO_LARGE;
+const isFull = (error: unknown): boolean => error instanceof Error && /maximum messages per subject/.test(error.message);
+
+const bytesOf = (cloudEvent: object): Uint8Array => new TextEncoder().encode(JSON.stringify(cloudEvent));
+
+/** An event without its data, with the address that has them: the claim check of CloudEvents. */
+function referenceTo({ id, cloudEvent }: RelayMessage): Uint8Array {
   const { data: _data, datacontenttype: _type, ...attributes } = cloudEvent;
-  const reference = new TextEncoder().encode(JSON.stringify({ ...attributes, dataref: `/api/v1/events/${id}` }));
-  if (reference.byteLength <= mostBytes) return reference;
-  throw new RangeError(`Event ${id} has ${reference.byteLength} bytes without its data, and this NATS takes at most ${mostBytes}`);
+  return bytesOf({ ...attributes, dataref: `/api/v1/events/${id}` });
 }
+
+const refused = ({ id }: RelayMessage, why: string) => new RangeError(`NATS does not take event ${id}: ${why}`);
 
 /** The JetStream stream for the subjects, made when there is none. */
 async function ensureStream({ connection }: Opened, name: string, subjects: string[], duplicateWindowMs: number): Promise<void> {
@@ -100,14 +103,24 @@ export function natsBus(options: NatsOptions): EventBus {
   };
 
   const send = async ({ client, connection }: Opened, message: RelayMessage, headersOf: () => import('@nats-io/transport-node').MsgHdrs): Promise<void> => {
-    // The headers count as well; a kibibyte is more than they take.
-    const body = bodyOf(message, (connection.info?.max_payload ?? Number.POSITIVE_INFINITY) - HEADERS_BYTES);
     const subject = `${prefix}.${message.tenantId}.${message.type}`;
-    const headers = headersOf();
-    headers.set('content-type', 'application/cloudevents+json');
-    await client.publish(subject, body, { msgID: message.id, timeout, headers }).catch((error: unknown) => {
-      throw isUnanswered(error) ? down(error, `no JetStream stream takes ${subject}`) : down(error);
-    });
+    // The headers count as well; a kibibyte is more than they take.
+    const most = (connection.info?.max_payload ?? Number.POSITIVE_INFINITY) - HEADERS_BYTES;
+    const publish = async (body: Uint8Array): Promise<'taken' | 'too large'> => {
+      if (body.byteLength > most) return 'too large';
+      const headers = headersOf();
+      headers.set('content-type', 'application/cloudevents+json');
+      return client.publish(subject, body, { msgID: message.id, timeout, headers }).then(
+        () => 'taken',
+        (error: unknown) => {
+          if (isTooLarge(error)) return 'too large';
+          if (isFull(error)) throw refused(message, messageOf(error));
+          throw isUnanswered(error) ? down(error, `no JetStream stream takes ${subject}`) : down(error);
+        },
+      );
+    };
+    if ((await publish(bytesOf(message.cloudEvent))) === 'taken' || (await publish(referenceTo(message))) === 'taken') return;
+    throw refused(message, 'it is too large even without its data');
   };
 
   return {

@@ -52,6 +52,9 @@ const load = async () => {
 const down = (cause: unknown) =>
   fail('unavailable', { message: `Redis did not take events: ${cause instanceof Error ? cause.message : String(cause)}`, cause });
 
+/** Somebody else has the key of this tenant: no fault of Redis, which takes the events of all others. */
+const isOther = (error: unknown): boolean => error instanceof Error && error.message.includes('WRONGTYPE');
+
 /** Arguments of the script for messages of one tenant, in parts that do not hold Redis up for long. */
 function parts(messages: readonly RelayMessage[]): string[][] {
   const made: string[][] = [];
@@ -99,7 +102,7 @@ export function redisStreamsBus(options: RedisStreamsOptions): EventBus {
       for (const [tenantId, own] of tenants)
         for (const part of parts(own))
           await redis.eval(ADD, 1, `${prefix}:{${tenantId}}`, ...settings, ...part).catch((error: unknown) => {
-            throw down(error);
+            throw isOther(error) ? new TypeError(`The key ${prefix}:{${tenantId}} holds something else than a stream`, { cause: error }) : down(error);
           });
     },
     async close() {
