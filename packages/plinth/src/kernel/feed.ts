@@ -40,7 +40,12 @@ export interface Turn {
   /** Events that were handled, or put behind one of their tenant that is aside. */
   handled: number;
   /** What a handler threw, after it was noted: the events come again when their time has come, and there may be others to handle now. */
-  failure?: { error: unknown };
+  failure?: {
+    error: unknown;
+    /** What may be kept of it: without its text when the handler was given personal fields, which that may quote. */
+    text: string;
+    personal: boolean;
+  };
 }
 
 /**
@@ -125,7 +130,7 @@ async function attempt<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed:
       throw error;
     }
     await settleFailure(plinth, feed, name, consumer, failing, textOf(error, told));
-    return { handled: 0, moved: true, failure: { error } };
+    return { handled: 0, moved: true, failure: { error, text: textOf(error, told), personal: told.revealed } };
   }
 }
 

@@ -1,6 +1,8 @@
 import type { Queryable } from './database.ts';
 import { fail } from './errors.ts';
 import { consumeOnce } from './feed.ts';
+import type { Told } from './feed-failure.ts';
+import { textOf } from './feed-failure.ts';
 import type { Feed } from './feed-read.ts';
 import { checkpoint, feedOf, readBatch } from './feed-read.ts';
 import type { ModuleMap } from './module.ts';
@@ -10,7 +12,6 @@ import { declareProjection, projectionConsumer, projectionsOf, quoted } from './
 import { patiently, withOwner } from './projection-owner.ts';
 import type { TableComparison } from './projection-tables.ts';
 import { compareTables, createShadow, shadowOf, swapTable } from './projection-tables.ts';
-import { messageOf } from './thrown.ts';
 import type { AnyTransaction } from './transaction.ts';
 import type { Consumer, FeedEvent } from './work.ts';
 
@@ -83,6 +84,8 @@ interface Rebuild {
   options: RebuildOptions;
   owner: Queryable;
   shadows: ProjectionTables;
+  /** Whether the handler failed on personal fields in readable form. */
+  told: Told;
 }
 
 /** Finds a projection of the cards. Errors: kernel_projection_unknown. */
@@ -102,14 +105,14 @@ export async function rebuildProjection<Modules extends ModuleMap>(plinthOf: Pli
   return withOwner(options.ownerUrl, async (owner) => {
     await lockOrThrow(owner, name);
     const shadows = Object.fromEntries(Object.entries(projection.tables).map(([key, table]) => [key, quoted(shadowOf(table))]));
-    const rebuild: Rebuild = { plinth, feed: feedOf(plinth.modules), name, projection, options, owner, shadows };
+    const rebuild: Rebuild = { plinth, feed: feedOf(plinth.modules), name, projection, options, owner, shadows, told: { revealed: false } };
     const before = await prepare(rebuild);
     try {
       await replay(rebuild);
       return await finish(rebuild, before);
     } catch (error) {
       if ((error as { code?: string }).code === 'kernel_projection_cancelled') await forget(rebuild);
-      else await note(plinth, name, 'error = $2', [messageOf(error).slice(0, 1000)]).catch(() => undefined);
+      else await note(plinth, name, 'error = $2', [textOf(error, rebuild.told).slice(0, 1000)]).catch(() => undefined);
       throw error;
     }
   });
@@ -171,7 +174,7 @@ async function prepare(rebuild: Rebuild): Promise<{ state: State | undefined; re
   return { state, resumed: false };
 }
 
-async function forget({ feed, name, projection, owner }: Omit<Rebuild, 'options' | 'shadows'>): Promise<void> {
+async function forget({ feed, name, projection, owner }: Omit<Rebuild, 'options' | 'shadows' | 'told'>): Promise<void> {
   await patiently(owner, name, async () => {
     for (const table of Object.values(projection.tables)) await owner.query(`drop table if exists ${quoted(shadowOf(table))}`);
     await owner.query('set local role plinth_worker');
@@ -208,11 +211,27 @@ async function look({ plinth, feed, name, options }: Rebuild): Promise<{ progres
   return { progress, live };
 }
 
+/** The reader that writes the projection to these tables, and tells what may be kept of its failure. */
+const readerOf = ({ name, projection, told }: Rebuild, tables?: ProjectionTables): Reader => {
+  const consumer: Reader = projectionConsumer(name, projection, tables);
+  return {
+    ...consumer,
+    async handle(tx, events) {
+      try {
+        await consumer.handle(tx, events);
+      } catch (error) {
+        told.revealed ||= events.some((event) => event.personal);
+        throw error;
+      }
+    },
+  };
+};
+
 /** Reads the log into the shadow tables until little is left. */
 async function replay(rebuild: Rebuild): Promise<void> {
-  const { plinth, name, projection, options, shadows } = rebuild;
+  const { plinth, name, options, shadows } = rebuild;
   // Nothing may be put aside: the new tables hold everything, or are not put in place.
-  const consumer: Consumer = { ...projectionConsumer(name, projection, shadows), onPoison: 'stop' };
+  const consumer: Consumer = { ...readerOf(rebuild, shadows), onPoison: 'stop' };
   let lookedMs = performance.now();
   let near = (await look(rebuild)).progress.waiting < CAUGHT_UP;
   const loop = async (): Promise<void> => {
@@ -262,8 +281,8 @@ async function finish(rebuild: Rebuild, before: { state: State | undefined; resu
     const comparable = projection.kind === 'inline' || (near && aside === 0);
     const until = (await owner.query<{ now: string }>('select pg_current_snapshot()::text as now'))[0]?.now ?? '';
     await plinth.joinQueryable(owner, {}, async (tx) => {
-      await drain(tx, feed, rebuildConsumer(name), projectionConsumer(name, projection, shadows), until);
-      if (comparable && projection.kind !== 'inline') await drain(tx, feed, name, projectionConsumer(name, projection), until);
+      await drain(tx, feed, rebuildConsumer(name), readerOf(rebuild, shadows), until);
+      if (comparable && projection.kind !== 'inline') await drain(tx, feed, name, readerOf(rebuild), until);
     });
     const comparison: TableComparison[] = [];
     const tables = Object.values(projection.tables);

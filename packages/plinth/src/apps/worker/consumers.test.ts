@@ -1,5 +1,8 @@
 /** What the worker does for consumers beside handing them events: async projections of the cards, and parked events that somebody wants to be tried again. */
+import { randomBytes } from 'node:crypto';
+import { inspect } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createKeyRing } from '#kernel/keys.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import { defineModule } from '#kernel/module.ts';
 import { createKernel } from '#kernel/plinth.ts';
@@ -97,6 +100,40 @@ test('an event that is being tried again does not hold up the live feed', { time
     await expect.poll(() => handled, { timeout: 20_000 }).toEqual(['order.live', 'order.slow']);
   } finally {
     live.resolve();
+    await worker.stop();
+    await plinth.close();
+  }
+});
+
+test('what a handler says of personal fields is not logged: it would outlive an erasure', { timeout: 60_000 }, async () => {
+  const keys = createKeyRing({ current: randomBytes(32).toString('base64') });
+  const plinth = createKernel({ modules, database: { url: database.serverUrl, max: 6 }, keys });
+  const said: Record<string, unknown>[] = [];
+  const noted = (fields: object): void => void said.push(fields as Record<string, unknown>);
+  const told: string[] = [];
+  const consumers: Record<string, Consumer> = {
+    'test.quoting': {
+      summary: 'quotes what it was given',
+      from: 'now',
+      handle: async (_tx, events) => {
+        told.push(...events.map(({ data }) => String(data.mail)));
+        throw new TypeError(`no mailbox ${events[0]?.data.mail}`);
+      },
+    },
+  };
+  await plinth.asWorker({}, (tx) => tx.query(`select plinth_kernel.feed_start('plinth_events.events', 'test.quoting', 'now')`));
+  const worker = startWorker({ plinth, consumers, services: { log: { info: noted, warn: noted, error: noted }, enabled: () => false }, pollMs: 200 });
+  try {
+    const schema = { 'x-subject': '/id', properties: { mail: { 'x-personal': true } } };
+    await plinth.transaction({ tenantId: database.tenantA }, async (tx) => {
+      await tx.query(`select plinth.define_event_type('person.mailed', $1)`, [JSON.stringify(schema)]);
+      tx.events.publish('person.mailed', { id: 'ann', mail: 'ann@example.com' });
+    });
+    await expect.poll(() => said.filter(({ consumer }) => consumer === 'test.quoting').length, { timeout: 20_000 }).toBeGreaterThan(0);
+    expect(told).toContain('ann@example.com');
+    expect(inspect(said, { depth: 9 })).not.toContain('ann@');
+    expect(said.find(({ consumer }) => consumer === 'test.quoting')).toMatchObject({ error: expect.stringContaining('TypeError') });
+  } finally {
     await worker.stop();
     await plinth.close();
   }

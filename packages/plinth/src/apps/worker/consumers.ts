@@ -81,7 +81,8 @@ export function startConsumer(options: ConsumersOptions, name: string, consumer:
       const { handled, failure } = await consumeTurn(plinth, name, consumer);
       if (failure) {
         // No failure of this loop: it is noted when the event comes again, and others can be handled now.
-        services.log.warn({ consumer: name, err: failure.error }, `worker: ${name} failed on events, which it gets again`);
+        const { error, text, personal } = failure;
+        services.log.warn({ consumer: name, ...(personal ? { error: text } : { err: error }) }, `worker: ${name} failed on events, which it gets again`);
         aside.nudge();
         return 0;
       }

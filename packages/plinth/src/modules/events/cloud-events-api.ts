@@ -41,7 +41,7 @@ export const cloudEventsApi = {
       'Source and id together are an idempotency key: the same CloudEvent again answers with the first event, another one under that name is events_idempotency_conflict. ' +
       'stream=subject appends to the stream that the subject names (type/id).',
   })
-    .input(z.object({ events: z.array(json).min(1).max(1_000), stream: z.enum(['none', 'subject']).default('none') }))
+    .input(z.object({ events: z.array(json).max(1_000), stream: z.enum(['none', 'subject']).default('none') }))
     .output(z.object({ events: z.array(z.object({ source: z.string(), id: z.string(), event_id: z.uuid(), duplicate: z.boolean() })), deprecated }))
     .mutation(async ({ ctx, input }) => {
       const tx = ctx.tx as EventsTransaction;

@@ -154,3 +154,16 @@ test('an erasure and a first event with personal fields that have not committed 
   expect(await states()).toMatchObject({ names: 'stale 2', inline: 'stale 2', untold: 'live 0' });
   expect((await admin.query('select from plinth_kernel.projection_notes')).rowCount).toBe(0);
 });
+
+test('of a rebuild that failed on personal fields the error is kept without its text', async () => {
+  await named(tenantB, 'barbara', 'Canary-Barbara');
+  between = () => Promise.reject(new TypeError('Canary-Barbara has too many letters'));
+  try {
+    await expect(rebuild('names')).rejects.toThrow('Canary-Barbara');
+  } finally {
+    between = async () => {};
+  }
+  const { rows: kept } = await admin.query<{ error: string }>(`select error from plinth_kernel.feed_projections where name = 'people.names'`);
+  expect(kept).toEqual([{ error: expect.stringMatching(/^TypeError: .*personal fields$/) }]);
+  expect(await rebuild('names')).toMatchObject({ swapped: true, resumed: true });
+});

@@ -31,31 +31,39 @@ export async function eraseSubject(tx: AnyTransaction, input: { subject: string;
 
 const ROWS_AT_A_TIME = 500;
 
+type Run = <T>(body: (tx: AnyTransaction) => Promise<T>) => Promise<T>;
+
+const wrapSome = (run: Run, keys: KeyRing, limit: number, lock: 'skip locked' | ''): Promise<number> =>
+  run(async (tx) => {
+    const rows = await tx.query<{ tenant_id: string; id: string; wrapped: Buffer; master: string }>(
+      `select tenant_id, id, wrapped, master from plinth_events.subject_keys where wrapped is not null and master <> $1 order by id limit $2 for update ${lock}`,
+      [keys.current, limit],
+    );
+    const wrapped = rows.map((row) => {
+      const key = keys.unwrap(row.tenant_id, row.id, row.wrapped, row.master);
+      if (!key) throw fail('key_missing', { message: `The master key ${row.master} is not in the ring`, detail: { master_key: row.master } });
+      return keys.wrap(row.tenant_id, row.id, key);
+    });
+    await tx.query(
+      `update plinth_events.subject_keys as s set wrapped = k.wrapped, master = $4
+       from unnest($1::uuid[], $2::uuid[], $3::bytea[]) as k (tenant_id, id, wrapped) where s.tenant_id = k.tenant_id and s.id = k.id`,
+      [rows.map((row) => row.tenant_id), rows.map((row) => row.id), wrapped, keys.current],
+    );
+    return rows.length;
+  });
+
 /**
  * Wraps the keys of subjects that are wrapped under an old master key under the current one, 500 a transaction; what reads and writes goes on
- * meanwhile. Returns how many. Errors: events_key_missing when the ring has not the old one.
+ * meanwhile. Keys that somebody holds come last, one by one, so that nobody waits while they are waited for. Returns how many. Errors: events_key_missing
+ * when the ring has not the old one.
  */
-export async function rewrapSubjectKeys(run: <T>(body: (tx: AnyTransaction) => Promise<T>) => Promise<T>, keys: KeyRing): Promise<number> {
+export async function rewrapSubjectKeys(run: Run, keys: KeyRing): Promise<number> {
   let done = 0;
-  for (;;) {
-    const count = await run(async (tx) => {
-      const rows = await tx.query<{ tenant_id: string; id: string; wrapped: Buffer; master: string }>(
-        `select tenant_id, id, wrapped, master from plinth_events.subject_keys where wrapped is not null and master <> $1 order by id limit $2 for update`,
-        [keys.current, ROWS_AT_A_TIME],
-      );
-      const wrapped = rows.map((row) => {
-        const key = keys.unwrap(row.tenant_id, row.id, row.wrapped, row.master);
-        if (!key) throw fail('key_missing', { message: `The master key ${row.master} is not in the ring`, detail: { master_key: row.master } });
-        return keys.wrap(row.tenant_id, row.id, key);
-      });
-      await tx.query(
-        `update plinth_events.subject_keys as s set wrapped = k.wrapped, master = $4
-         from unnest($1::uuid[], $2::uuid[], $3::bytea[]) as k (tenant_id, id, wrapped) where s.tenant_id = k.tenant_id and s.id = k.id`,
-        [rows.map((row) => row.tenant_id), rows.map((row) => row.id), wrapped, keys.current],
-      );
-      return rows.length;
-    });
-    done += count;
-    if (count < ROWS_AT_A_TIME) return done;
+  let last = ROWS_AT_A_TIME;
+  while (last === ROWS_AT_A_TIME) {
+    last = await wrapSome(run, keys, ROWS_AT_A_TIME, 'skip locked');
+    done += last;
   }
+  while ((await wrapSome(run, keys, 1, '')) > 0) done += 1;
+  return done;
 }
