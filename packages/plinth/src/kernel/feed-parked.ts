@@ -2,10 +2,11 @@ import { cut, HELD, LOST, retryAt, verdict } from './feed-aside.ts';
 import type { Told } from './feed-failure.ts';
 import { blamesHandler, opened, textOf } from './feed-failure.ts';
 import type { Feed } from './feed-read.ts';
+import { readAt } from './feed-read.ts';
 import type { ModuleMap } from './module.ts';
 import type { Plinth } from './plinth.ts';
 import type { AnyTransaction } from './transaction.ts';
-import type { Consumer, FeedEvent } from './work.ts';
+import type { Consumer } from './work.ts';
 
 /**
  * Events that were put aside, tried again: those that fail when their time has come, those that wait for them as soon as they may, and those that
@@ -157,10 +158,14 @@ export async function tryAside<Modules extends ModuleMap>(
         await noteFailure(tx, feed, consumer, rows, LOST, first.lost + 1);
         return { tried: rows.length, handled: 0 };
       }
-      const events = await tx.query<FeedEvent>(
-        `select ${feed.select} from ${feed.name} as e where e.shard = $1 and e.position = any ($2::bigint[]) order by e.position`,
-        [first.shard, rows.map(({ position }) => position)],
+      const { events, cut: shortened } = await readAt(
+        tx,
+        feed,
+        first.shard,
+        rows.map(({ position }) => position),
       );
+      const reached = Number(events.at(-1)?.position);
+      if (shortened) rows = rows.filter(({ position }) => Number(position) <= reached);
       if (events.length > 0) await consumer.handle(tx, await opened(tx, feed, events, told));
       await end(tx, feed, rows, new Set(events.map(({ position }) => position)));
       return { tried: rows.length, handled: events.length };

@@ -15,6 +15,10 @@ export interface Feed {
   /** `schema.table`, also the name of the feed in plinth_kernel.feed_cursors. */
   name: string;
   select: string;
+  /** Names of these columns, as they are selected from `p`. */
+  names: string;
+  /** How much of a row is read into memory, an expression: only what is compressed has to be looked at, which is then read anyway. */
+  bytes: string;
   /** `schema.table` of events that were put aside. */
   parked: string;
   /** Makes them readable. */
@@ -47,6 +51,11 @@ export interface Batch {
 }
 
 const DEFAULT_BATCH = 500;
+/**
+ * A batch ends before the event that would take its payloads beyond this. Whoever handles it holds all of it, several times over as objects: five hundred
+ * events of a mebibyte, which one tenant may have published, would end the process for all of them. The first event is always in it.
+ */
+const MOST_BYTES = 8 * 1_048_576;
 
 const columnsOf = (card: FeedCard): Record<Exclude<keyof FeedEvent, 'details' | 'personal'>, string> => ({
   tenantId: 'e.tenant_id',
@@ -70,9 +79,14 @@ export function feedOf(modules: ModuleMap, reader: Pick<Consumer, 'details' | 's
   const { details, open } = first.feed;
   const given = { ...columnsOf(first.feed), ...(reader.details && details ? { details } : {}), ...(reader.bare ? { data: `'{}'::jsonb` } : {}) };
   const columns = Object.entries(given).map(([name, expression]) => `${expression} as "${name}"`);
+  const size = `case when pg_column_compression(${given.data}) is null then pg_column_size(${given.data}) else octet_length((${given.data})::text) end`;
   return {
     name: `plinth_${first.name}.${first.feed.table}`,
     select: columns.join(', '),
+    names: Object.keys(given)
+      .map((name) => `p."${name}"`)
+      .join(', '),
+    bytes: reader.details && details ? `${size} + pg_column_size(${details})` : size,
     parked: `plinth_${first.name}.${first.feed.parked}`,
     open: open && !reader.stored && !reader.bare ? open : async (_tx, events) => events,
   };
@@ -94,8 +108,12 @@ const windowSql = (feed: Feed, select: string): string => `
     select ${select} from ${feed.name} as e
     where ${EPOCH} and e.xact >= pg_snapshot_xmax(c.s1) and e.xact < pg_snapshot_xmax(c.s2) and pg_visible_in_snapshot(e.xact, c.s2)`;
 
-/** Whole windows, in no order, up to one row more than fits: then there is a backlog. */
-const wholeSql = (feed: Feed): string => `select r.* from ${CLAIMS} cross join lateral (${windowSql(feed, `${feed.select}, e.shard`)}) as r limit $7`;
+/** Whole windows, in no order, where they hold fewer rows than $7 and fit into a batch; otherwise one row of them, and how many there are up to $7. */
+const wholeSql = (feed: Feed): string => `
+  select ${feed.names}, p.shard, p.found from (
+    select r.*, count(*) over ()::int as found, sum(r.bytes) over () as total, row_number() over () as nth from (
+      select r.* from ${CLAIMS} cross join lateral (${windowSql(feed, `${feed.select}, e.shard, ${feed.bytes} as bytes`)}) as r limit $7) as r) as p
+  where (p.found < $7 and p.total <= ${MOST_BYTES}) or p.nth = 1`;
 
 /** Where windows begin: by the index alone, once for a window. */
 const lowestSql = (feed: Feed): string =>
@@ -109,13 +127,20 @@ const lowestSql = (feed: Feed): string =>
 function nextSql(feed: Feed, claims: number): string {
   const arms = Array.from({ length: claims }, (_, index) => {
     const [shard, s1, s2, last, upTo] = [1, 2, 3, 4, 5].map((nth) => `$${index * PER_ARM + nth + 1}`);
-    return `(select ${feed.select}, e.shard, e.position as at from ${feed.name} as e
+    return `(select ${feed.select}, e.shard, e.position as at, ${feed.bytes} as bytes from ${feed.name} as e
       where e.shard = ${shard}::smallint and e.position > ${last}::bigint and e.position <= ${upTo}::bigint
         and pg_visible_in_snapshot(e.xact, ${s2}::pg_snapshot) and not pg_visible_in_snapshot(e.xact, ${s1}::pg_snapshot)
       order by e.position limit $1)`;
   });
-  return claims === 1 ? (arms[0] ?? '') : `select r.* from (${arms.join(' union all ')}) as r order by r.at limit $1`;
+  const rows = claims === 1 ? (arms[0] ?? '') : `(select r.* from (${arms.join(' union all ')}) as r order by r.at limit $1)`;
+  return cutBySize(feed, rows);
 }
+
+/** Rows in their order up to as many bytes as a batch has, the first in any case; `found`: how many there were before. */
+const cutBySize = (feed: Feed, rows: string): string => `
+  select ${feed.names}, p.shard, p.found from (select r.*, count(*) over ()::int as found, sum(r.bytes) over (order by r.at) as total from ${rows} as r) as p
+  where p.total <= ${MOST_BYTES} or p.total = p.bytes order by p.at`;
+
 const PER_ARM = 5;
 
 const IN_ORDER = { enable_sort: 'off', enable_bitmapscan: 'off', jit: 'off' };
@@ -133,16 +158,18 @@ export const readInOrder = <Row>(tx: AnyTransaction, text: string, values: reado
  */
 export const BY_INDEX = { plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off', enable_bitmapscan: 'off', jit: 'off' };
 
-type Row = FeedEvent & { shard: number; at?: string };
+/** `found`: how many rows there were before those were left out that are too many bytes. */
+type Row = FeedEvent & { shard: number; found: number };
 
 /** Positions have fewer than 2^53 values for longer than anybody keeps a log. */
 const byPosition = (a: FeedEvent, b: FeedEvent): number => Number(a.position) - Number(b.position);
 
-const eventOf = ({ shard: _shard, at: _at, ...event }: Row): FeedEvent => event;
+const eventOf = ({ shard: _shard, found: _found, ...event }: Row): FeedEvent => event;
+const isWhole = (rows: readonly Row[]): boolean => rows.length === (rows[0]?.found ?? 0);
 
 /**
  * Claims free cursors of a consumer for this transaction (role plinth_worker, read committed) and reads one batch, at most
- * `batchSize` events (default 500; one until a shard is past a batch that failed). No claims means that others hold all of them, or a pause.
+ * `batchSize` events (default 500; one until a shard is past a batch that failed) and 8 MiB of payloads. No claims means that others hold all of them, or a pause.
  */
 export async function readBatch(tx: AnyTransaction, feed: Feed, input: { consumer: string; batchSize?: number; until?: string }): Promise<Batch> {
   const claims = await tx.query<Claim>('select * from plinth_kernel.feed_claim($1, $2, $3)', [feed.name, input.consumer, input.until ?? null]);
@@ -150,12 +177,24 @@ export async function readBatch(tx: AnyTransaction, feed: Feed, input: { consume
   const limit = claims.some((claim) => claim.failures > 0) ? 1 : (input.batchSize ?? DEFAULT_BATCH);
   if (claims.every((claim) => claim.last === '0')) {
     const rows = await under(tx, BY_INDEX, () => tx.queryPrepared<Row>(wholeSql(feed), [...windowsOf(claims), limit + 1]));
-    if (rows.length <= limit) return batchOf(claims, rows.sort(byPosition), []);
+    if (rows.length <= limit && isWhole(rows)) return batchOf(claims, rows.sort(byPosition), []);
   }
   const lasts = await startsOf(tx, feed, claims);
   const arms = claims.flatMap((claim, index) => [claim.shard, claim.s1, claim.s2, lasts[index], claim.up_to]);
   const rows = await readInOrder<Row>(tx, nextSql(feed, claims.length), [limit, ...arms]);
-  return batchOf(claims, rows, rows.length === limit ? lasts : []);
+  return batchOf(claims, rows, rows.length === limit || !isWhole(rows) ? lasts : []);
+}
+
+/** Events of a shard at these positions, in their order; `cut`: the last of them did not fit into the batch. */
+export async function readAt(tx: AnyTransaction, feed: Feed, shard: number, positions: readonly string[]): Promise<{ events: FeedEvent[]; cut: boolean }> {
+  const rows = await tx.query<Row>(
+    cutBySize(
+      feed,
+      `(select ${feed.select}, e.shard, e.position as at, ${feed.bytes} as bytes from ${feed.name} as e where e.shard = $1 and e.position = any ($2::bigint[]))`,
+    ),
+    [shard, positions],
+  );
+  return { events: rows.map(eventOf), cut: !isWhole(rows) };
 }
 
 const windowsOf = (claims: readonly Claim[]): unknown[] =>
