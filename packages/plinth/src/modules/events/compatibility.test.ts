@@ -165,6 +165,15 @@ describe('a type', () => {
     expect(await define(tenantA, 'order.created', v1)).toBe(3);
   });
 
+  test('is not called compatible where it differs too deep to be compared', async () => {
+    const nested = (levels: number, last: Schema): Schema => (levels === 0 ? last : object({ a: nested(levels - 1, last) }));
+    await define(tenantA, 'order.deep', nested(80, { type: 'string' }));
+    await expect(define(tenantA, 'order.deep', nested(80, { type: 'integer' }))).rejects.toMatchObject({
+      code: 'events_type_incompatible',
+      detail: { breaks: [{ problem: 'lies too deep to be compared' }] },
+    });
+  });
+
   test('is held to all versions since it last promised none, not only to the newest', async () => {
     const breaks = (more = '') => define(tenantA, 'order.chain', object({ x: { type: 'integer' } }), more);
     const broken = {

@@ -9,7 +9,8 @@ begin atomic
     from (select o.since, coalesce(p_compatibility, o.compatibility) as asked from plinth_events.versions_of(p_tenant_id, p_name) as o order by o.version desc limit 1) as newest
     join plinth_events.versions_of(p_tenant_id, p_name) as t on t.version >= newest.since
     cross join lateral (values ('backward', t.schema, p_schema), ('forward', p_schema, t.schema)) as d (direction, given, wanted)
-    cross join lateral plinth_events.schema_breaks(d.given, d.wanted, d.given, d.wanted) with ordinality as b (pointer, problem, nth)
+    cross join (select clock_timestamp() + interval '5 seconds' as until) as l
+    cross join lateral plinth_events.schema_breaks(d.given, d.wanted, d.given, d.wanted, '', '{}', l.until) with ordinality as b (pointer, problem, nth)
     where t.schema is not null and p_schema is not null and newest.asked in (d.direction, 'full')
     order by d.direction, b.pointer, t.version desc, b.nth
   ) as f
