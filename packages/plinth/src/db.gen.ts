@@ -1878,6 +1878,12 @@ export interface WebhooksAttemptsTable {
   created_at: Generated<Date>;
 }
 
+/** Tenants with more subscriptions that have something waiting than a claim looks at, and behind which one the next claim goes on. */
+export interface WebhooksClaimTurnsTable {
+  tenant_id: string;
+  after: string;
+}
+
 /** What is still to be sent: a row leaves when it was delivered, and stays as failed when it was given up; blocked: given up, and what is behind it in an ordered lane waits for a person. */
 export interface WebhooksDeliveriesTable {
   tenant_id: string;
@@ -1917,11 +1923,12 @@ export interface WebhooksFlightsTable {
   lease_until: Date;
 }
 
-/** Ordered lanes that the next claim has to look through for a first delivery that nobody made due. */
+/** Keys of ordered lanes at which one of the next claims has to look for a first delivery that nobody made due. */
 export interface WebhooksHeldBackTable {
   tenant_id: string;
   id: Generated<string>;
   subscription_id: string;
+  lane_key: string;
 }
 
 /** Ids of messages that were taken, so that a repetition is known for one. Written in the transaction of what the message caused. */
@@ -2278,6 +2285,7 @@ export interface Database {
   'plinth_streams.producers': StreamsProducersTable;
   'plinth_streams.streams': StreamsStreamsTable;
   'plinth_webhooks.attempts': WebhooksAttemptsTable;
+  'plinth_webhooks.claim_turns': WebhooksClaimTurnsTable;
   'plinth_webhooks.deliveries': WebhooksDeliveriesTable;
   'plinth_webhooks.flights': WebhooksFlightsTable;
   'plinth_webhooks.held_back': WebhooksHeldBackTable;

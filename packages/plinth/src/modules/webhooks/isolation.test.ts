@@ -15,7 +15,11 @@ beforeAll(async () => {
   b = database.tenantB;
 });
 afterAll(() => database.drop());
-beforeEach(() => database.admin.query('truncate plinth_webhooks.subscriptions, plinth_webhooks.deliveries cascade'));
+beforeEach(() =>
+  database.admin.query(
+    'truncate plinth_webhooks.subscriptions, plinth_webhooks.deliveries, plinth_webhooks.flights, plinth_webhooks.held_back, plinth_webhooks.tenant_limits, plinth_webhooks.tenant_buckets cascade',
+  ),
+);
 
 const as = <Row>(tenantId: string, text: string, values: unknown[] = []) =>
   database.plinth.transaction({ tenantId, actor: { type: 'user', id: 'ada' } }, (tx) => tx.query<Row>(text, values));
@@ -148,4 +152,56 @@ test('the smallest rate that a tenant may set holds up nobody else', async () =>
   await happen(b, [{ n: 1 }]);
   await readFeed();
   expect(await claimed()).toEqual([b]);
+});
+
+const claimedOf = async (call: string): Promise<string[]> => {
+  const { rows } = await database.admin.query<{ name: string }>(
+    `select s.name from ${call} c join plinth_webhooks.subscriptions s on s.tenant_id = c.tenant_id and s.id = c.subscription_id order by 1`,
+  );
+  return rows.map((row) => row.name);
+};
+
+test('a claim looks at no more subscriptions of a tenant than so many, and the next goes on behind them: all are served, and others at once', async () => {
+  for (let n = 1; n <= 6; n++) await subscribe(a, `a${n}`);
+  await subscribe(b, 'neighbour');
+  await happen(a, [{ n: 1 }]);
+  await happen(b, [{ n: 1 }]);
+  await readFeed();
+  const claim = () => claimedOf('plinth_webhooks.claim(100, p_lanes => 3)');
+  expect([await claim(), await claim(), await claim()]).toEqual([['a1', 'a2', 'a3', 'neighbour'], ['a4', 'a5'], ['a6']]);
+  const turns = async () => (await database.admin.query('select from plinth_webhooks.claim_turns')).rowCount;
+  expect(await turns()).toBe(0);
+  // What waits again is found from the beginning.
+  await database.admin.query('truncate plinth_webhooks.flights');
+  expect(await claim()).toEqual(['a1', 'a2', 'a3', 'neighbour']);
+  expect(await turns()).toBe(1);
+  await as(a, `select plinth.unsubscribe(id) from plinth.event_subscriptions where name > 'a2'`);
+  await claim();
+  expect(await turns()).toBe(0);
+});
+
+test('an ordered lane with many keys, somebody held one of them: a claim looks at what was held and not at all of them', async () => {
+  const id = await subscribe(a, 'keys');
+  await as(a, `select plinth.set_delivery_policy($1, p_ordering => 'fifo_by_key', p_order_key => '$.k')`, [id]);
+  await happen(
+    a,
+    Array.from({ length: 200 }, (_, k) => ({ k })),
+  );
+  await readFeed();
+  const due = async () =>
+    (await database.admin.query<{ key: string }>(`select lane_key as key from plinth_webhooks.deliveries where due_at < 'infinity'`)).rows;
+  const hold = (keys: string) =>
+    database.admin.query(`insert into plinth_webhooks.held_back (tenant_id, subscription_id, lane_key) select $1, $2, k::text from ${keys} k`, [a, id]);
+  await database.admin.query(`update plinth_webhooks.deliveries set due_at = 'infinity'`);
+  await hold('generate_series(7, 7)');
+  expect(await claimedOf('plinth_webhooks.claim(100)')).toEqual(['keys']);
+  expect(await due()).toEqual([{ key: '7' }]);
+  // However many were held, a claim looks at some; the rest is for the next.
+  await hold('generate_series(0, 199)');
+  for (const [nth, looked] of [60, 120, 180, 200].entries()) {
+    await database.plinth.asWorker({}, (tx) => tx.query('select plinth_webhooks.release_held_back(60)'));
+    expect((await due()).length, `after ${nth + 1}`).toBeGreaterThanOrEqual(looked);
+    expect((await due()).length, `after ${nth + 1}`).toBeLessThanOrEqual(looked + 1);
+  }
+  expect((await database.admin.query('select from plinth_webhooks.held_back')).rowCount).toBe(0);
 });

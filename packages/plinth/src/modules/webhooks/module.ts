@@ -102,7 +102,15 @@ export default defineModule({
       grants: { app: ['select'] },
       sample: { tokens: '1', refilled_at: 'clock_timestamp()' },
     },
-    held_back: { tenancy: 'tenant', keep: 'forever', worker: true },
+    claim_turns: {
+      tenancy: 'tenant',
+      keep: 'forever',
+      worker: true,
+      grants: { app: ['select'] },
+      sample: { after: 'plinth_kernel.uuid_v7()' },
+    },
+    // A claim deletes from it for all tenants: none of them may hold a row of it.
+    held_back: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['insert'], worker: ['select', 'insert', 'delete'] } },
     portal_access: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select', 'insert', 'update'], worker: ['select'] } },
     replays: {
       tenancy: 'tenant',

@@ -265,7 +265,7 @@ describe('a transaction that a tenant leaves open', () => {
     await subscribe(b, 'free');
     await happen(a);
     await database.admin.query(`update plinth_webhooks.deliveries set due_at = 'infinity'`);
-    await database.admin.query('insert into plinth_webhooks.held_back (tenant_id, subscription_id) values ($1, $2)', [a, held]);
+    await database.admin.query('insert into plinth_webhooks.held_back (tenant_id, subscription_id, lane_key) values ($1, $2, $3)', [a, held, '']);
     const end = await leftOpen(a, CHANGES['withholding internal types'], [held]);
     start();
     await happen(b);

@@ -186,3 +186,20 @@ test('a filter narrows a replay beside that of the subscription, in every dialec
   expect((await replayed(id)).at(-1)).toMatchObject({ status: 'done', total: 1, added: 1, left_out: 1 });
   expect([await sent(a), await sent(b)]).toEqual([[{ n: 5 }], []]);
 });
+
+test.each([
+  ['fifo', 'parallel'],
+  ['parallel', 'fifo'],
+])('what was given up while the order was %s is sent again when it is %s, in the order of now', async (before, now) => {
+  const id = await subscribe(a, 'order.*');
+  await as(a, 'select plinth.set_delivery_policy($1, p_ordering => $2)', [id, before]);
+  await happen(a, 'order.made', 1, 3);
+  await database.admin.query(`update plinth_webhooks.deliveries set status = 'failed', finished_at = now(), due_at = 'infinity'`);
+  await as(a, 'select plinth.set_delivery_policy($1, p_ordering => $2)', [id, now]);
+  await as(a, 'select plinth.start_replay($1, p_only_failed => true)', [id]);
+  await work();
+  expect(await replayed(id)).toMatchObject([{ status: 'done', added: 3 }]);
+  await database.plinth.asWorker({}, (tx) => tx.query('select plinth_webhooks.release_held_back()'));
+  const { rows } = await database.admin.query(`select due_at < 'infinity' as due, lane_key as key from plinth_webhooks.deliveries order by seq`);
+  expect(rows).toEqual(now === 'fifo' ? [true, false, false].map((due) => ({ due, key: '' })) : [1, 2, 3].map(() => ({ due: true, key: null })));
+});

@@ -1,7 +1,7 @@
 -- Runs in the transaction that moves the feed's cursor, so a delivery is made exactly once for an event and a subscription. The key
 -- probe costs the matches, not the subscriptions. The payload is read here and not passed through the worker: a number that does
 -- not fit a JavaScript number reaches the receiver as it was published. In ordered lanes only the first delivery of a key is due;
--- the lock on the lane keeps that true. A lane that somebody holds is not waited for: the next claim looks through it (held_back).
+-- the lock on the lane keeps that true. A lane that somebody holds is not waited for: the next claim looks at the key (held_back).
 create or replace function plinth_webhooks.make_deliveries(p_events jsonb, p_subscription_id uuid default null, p_replay_id uuid default null) returns integer
 language plpgsql volatile security invoker set search_path = '' set jit = off set enable_nestloop = off set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
@@ -73,8 +73,8 @@ begin
     where d.status = 'failed' and p_replay_id is not null
     returning 1
   ), unheld as (
-    insert into plinth_webhooks.held_back (tenant_id, subscription_id)
-    select distinct p.tenant_id, p.subscription_id from placed p where p.lane_key is not null and p.subscription_id <> all (_held)
+    insert into plinth_webhooks.held_back (tenant_id, subscription_id, lane_key)
+    select distinct p.tenant_id, p.subscription_id, p.lane_key from placed p where p.lane_key is not null and p.subscription_id <> all (_held)
   )
   select count(*)::integer into _made from made;
   return _made;

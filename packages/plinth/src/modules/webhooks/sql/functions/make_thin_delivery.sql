@@ -6,11 +6,13 @@ declare
   _to plinth_webhooks.subscriptions;
   _event plinth_events.events;
   _document jsonb;
+  _key text;
   _fault text;
 begin
   select s.* into _to from plinth_webhooks.subscriptions s where s.tenant_id = _tenant and s.id = p_subscription_id;
   select e.* into _event from plinth_events.events e where e.tenant_id = _tenant and e.id = (p_event ->> 'id')::uuid;
   _document := plinth_webhooks.document_of(_event);
+  _key := plinth_webhooks.order_key(_to.ordering, _to.order_key, _event.aggregate_type || '/' || _event.aggregate_id, _event.payload::jsonb);
   begin
     if not plinth_webhooks.wants(_to.filter_path, _document) then
       return 0;
@@ -23,12 +25,12 @@ begin
   values (_tenant, plinth_webhooks.delivery_id(p_subscription_id, _event.id), p_subscription_id, _event.id, _event.type,
     plinth_webhooks.shape_body(nullif(_to.format, 'standard'), case when _to.format <> 'standard' then plinth_webhooks.cloud_attributes(_event) end, _document, '{"fail": "failed"}'),
     (p_event ->> 'correlation_id')::uuid, _event.id,
-    plinth_webhooks.order_key(_to.ordering, _to.order_key, _event.aggregate_type || '/' || _event.aggregate_id, _event.payload::jsonb), nullif(_to.format, 'standard'),
+    _key, nullif(_to.format, 'standard'),
     case when _fault is null then 'pending' else 'failed' end, case when _fault is null and _to.ordering = 'parallel' then clock_timestamp() else 'infinity' end,
     case when _fault is not null then clock_timestamp() end, coalesce(_fault, 'The body could not be made: ' || left(p_why, 500)), p_replay_id)
   on conflict (tenant_id, id) do nothing;
   -- The next claim finds the first of an ordered lane.
-  insert into plinth_webhooks.held_back (tenant_id, subscription_id) select _tenant, p_subscription_id where _to.ordering <> 'parallel';
+  insert into plinth_webhooks.held_back (tenant_id, subscription_id, lane_key) select _tenant, p_subscription_id, _key where _key is not null;
   return 1;
 end
 $$;

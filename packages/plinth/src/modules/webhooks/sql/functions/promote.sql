@@ -15,7 +15,7 @@ as $$
     update plinth_webhooks.deliveries d set due_at = clock_timestamp()
     where d.tenant_id = p_tenant_id and d.status = 'pending' and d.due_at = 'infinity' and d.id = (select h.id from held h)
   )
-  insert into plinth_webhooks.held_back (tenant_id, subscription_id)
-  select p_tenant_id, p_subscription_id from first f where not exists (select from held)
+  insert into plinth_webhooks.held_back (tenant_id, subscription_id, lane_key)
+  select p_tenant_id, p_subscription_id, p_lane_key from first f where not exists (select from held)
 $$;
 comment on function plinth_webhooks.promote(uuid, uuid, text) is 'Makes the first delivery of an ordered lane with this key due, unless it is or is blocked; one that somebody has locked is left to the next claim.';

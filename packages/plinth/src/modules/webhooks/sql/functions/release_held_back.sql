@@ -1,21 +1,40 @@
-create or replace function plinth_webhooks.release_held_back() returns integer
+-- Asked by claims, under the lock of all of them: so many notes at a time, of lanes in no order, so that those of one tenant do not keep others waiting. The rest
+-- is for the next claim.
+create or replace function plinth_webhooks.release_held_back(p_limit integer default 500) returns integer
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
   _lane record;
+  _keys text[];
+  _left integer := p_limit;
   _released integer := 0;
 begin
   for _lane in
-    select n.tenant_id, n.subscription_id from plinth_webhooks.lanes n
-    where exists (select from plinth_webhooks.held_back h where h.tenant_id = n.tenant_id and h.subscription_id = n.subscription_id)
-    order by n.tenant_id, n.subscription_id limit 100 for no key update of n skip locked
+    with recursive noted as (
+      (select h.tenant_id, h.subscription_id from plinth_webhooks.held_back h order by h.tenant_id, h.subscription_id limit 1)
+      union all
+      select n.tenant_id, n.subscription_id from noted w cross join lateral (
+        select h.tenant_id, h.subscription_id from plinth_webhooks.held_back h where (h.tenant_id, h.subscription_id) > (w.tenant_id, w.subscription_id)
+        order by h.tenant_id, h.subscription_id limit 1) n
+    ), shuffled as materialized (
+      select w.tenant_id, w.subscription_id from noted w order by random()
+    )
+    select n.tenant_id, n.subscription_id from shuffled w cross join lateral (
+      select n.tenant_id, n.subscription_id from plinth_webhooks.lanes n where n.tenant_id = w.tenant_id and n.subscription_id = w.subscription_id limit 1 for no key update skip locked) n
+    limit 100
   loop
     -- First the notes, then the look: what is noted after this statement is for the next claim.
-    delete from plinth_webhooks.held_back h where h.tenant_id = _lane.tenant_id and h.subscription_id = _lane.subscription_id;
-    perform plinth_webhooks.promote_all(_lane.tenant_id, _lane.subscription_id);
+    with gone as (
+      delete from plinth_webhooks.held_back h where h.tenant_id = _lane.tenant_id and h.subscription_id = _lane.subscription_id and h.id in (
+        select x.id from plinth_webhooks.held_back x where x.tenant_id = _lane.tenant_id and x.subscription_id = _lane.subscription_id order by x.id limit _left)
+      returning h.lane_key
+    )
+    select array_agg(distinct g.lane_key), _left - count(*) into _keys, _left from gone g;
+    perform plinth_webhooks.promote(_lane.tenant_id, _lane.subscription_id, k) from unnest(_keys) k;
     _released := _released + 1;
+    exit when _left <= 0;
   end loop;
   return _released;
 end
 $$;
-comment on function plinth_webhooks.release_held_back() is 'Looks through the ordered lanes that were held by somebody when a delivery was added, and makes their first deliveries due; returns how many lanes.';
+comment on function plinth_webhooks.release_held_back(integer) is 'Looks at p_limit keys of ordered lanes that were held by somebody when a delivery was added, and makes their first deliveries due; returns how many lanes.';

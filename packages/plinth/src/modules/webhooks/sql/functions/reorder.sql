@@ -4,15 +4,16 @@ as $$
 begin
   perform from plinth_webhooks.lanes n where n.tenant_id = p_tenant_id and n.subscription_id = p_subscription_id for no key update;
   update plinth_webhooks.deliveries d
-  set lane_key = k.key, status = 'pending', due_at = case when k.key is null then least(nullif(d.due_at, 'infinity'), clock_timestamp()) else 'infinity' end
+  set lane_key = k.key, status = case d.status when 'failed' then 'failed' else 'pending' end,
+    due_at = case when d.status = 'failed' or k.key is not null then 'infinity' else least(nullif(d.due_at, 'infinity'), clock_timestamp()) end
   from (
     select w.id, plinth_webhooks.order_key(s.ordering, s.order_key, e.aggregate_type || '/' || e.aggregate_id, coalesce(e.payload::jsonb, '{}')) as key
     from plinth_webhooks.deliveries w
     join plinth_webhooks.subscriptions s on s.tenant_id = w.tenant_id and s.id = w.subscription_id
     left join plinth_events.events e on e.tenant_id = w.tenant_id and e.id = w.event_id
-    where w.tenant_id = p_tenant_id and w.subscription_id = p_subscription_id and w.status <> 'failed') k
+    where w.tenant_id = p_tenant_id and w.subscription_id = p_subscription_id) k
   where d.tenant_id = p_tenant_id and d.id = k.id;
   perform plinth_webhooks.promote_all(p_tenant_id, p_subscription_id);
 end
 $$;
-comment on function plinth_webhooks.reorder(uuid, uuid) is 'Puts what waits for a subscription in the order that it asks for now. Costs a write for each waiting delivery.';
+comment on function plinth_webhooks.reorder(uuid, uuid) is 'Puts what waits for a subscription in the order that it asks for now, and what was given up, which may be sent again. Costs a write for each.';

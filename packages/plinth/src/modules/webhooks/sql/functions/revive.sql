@@ -1,17 +1,15 @@
 create or replace function plinth_webhooks.revive(p_tenant_id uuid, p_subscription_id uuid, p_replay_id uuid, p_ids uuid[]) returns integer
-language plpgsql volatile security invoker set search_path = ''
+language sql volatile security invoker set search_path = ''
 as $$
-declare
-  _revived integer;
-begin
-  update plinth_webhooks.deliveries d
-  set status = 'pending', attempts = 0, step = 0, give_up_at = null, finished_at = null, seq = default, replay_id = p_replay_id, due_at = case when d.lane_key is null then clock_timestamp() else 'infinity' end
-  where d.tenant_id = p_tenant_id and d.id = any (p_ids) and d.status = 'failed';
-  get diagnostics _revived = row_count;
-  -- The next claim finds the first of an ordered lane: nobody is waited for here.
-  insert into plinth_webhooks.held_back (tenant_id, subscription_id)
-  select s.tenant_id, s.id from plinth_webhooks.subscriptions s where s.tenant_id = p_tenant_id and s.id = p_subscription_id and s.ordering <> 'parallel' and _revived > 0;
-  return _revived;
-end
+  with revived as (
+    update plinth_webhooks.deliveries d
+    set status = 'pending', attempts = 0, step = 0, give_up_at = null, finished_at = null, seq = default, replay_id = p_replay_id, due_at = case when d.lane_key is null then clock_timestamp() else 'infinity' end
+    where d.tenant_id = p_tenant_id and d.id = any (p_ids) and d.status = 'failed'
+    returning d.lane_key
+  ), noted as (
+    -- The next claim finds the first of an ordered lane: nobody is waited for here.
+    insert into plinth_webhooks.held_back (tenant_id, subscription_id, lane_key) select distinct p_tenant_id, p_subscription_id, r.lane_key from revived r where r.lane_key is not null
+  )
+  select count(*)::integer from revived
 $$;
 comment on function plinth_webhooks.revive(uuid, uuid, uuid, uuid[]) is 'Lets deliveries that were given up begin again, for a replay; returns how many were.';

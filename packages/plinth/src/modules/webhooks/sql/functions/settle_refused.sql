@@ -19,7 +19,7 @@ begin
     where d.tenant_id = _given.tenant_id and d.id = _given.id;
   end if;
   -- The next claim finds the next of an ordered lane.
-  insert into plinth_webhooks.held_back (tenant_id, subscription_id) select _given.tenant_id, _given.subscription_id where _given.lane_key is not null;
+  insert into plinth_webhooks.held_back (tenant_id, subscription_id, lane_key) select _given.tenant_id, _given.subscription_id, _given.lane_key where _given.lane_key is not null;
   return true;
 end
 $$;

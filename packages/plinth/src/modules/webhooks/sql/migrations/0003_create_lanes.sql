@@ -77,11 +77,20 @@ create table plinth_webhooks.tenant_buckets (
 ) with (fillfactor = 50);
 comment on table plinth_webhooks.tenant_buckets is 'Attempts that the rate of a tenant left over at its last claim.';
 
--- Ordered lanes whose first delivery could not be made due at once, because somebody held the lane.
+-- Only claims write here, like tenant_buckets.
+create table plinth_webhooks.claim_turns (
+  tenant_id uuid primary key,
+  after uuid not null
+) with (fillfactor = 50);
+comment on table plinth_webhooks.claim_turns is 'Tenants with more subscriptions that have something waiting than a claim looks at, and behind which one the next claim goes on.';
+
+-- Keys of ordered lanes whose first delivery could not be made due at once, because somebody held the lane. By key and not by lane: a lane may have a hundred
+-- thousand keys, and who looks holds the lock of all claims.
 create table plinth_webhooks.held_back (
   tenant_id uuid not null,
   id uuid not null default plinth_kernel.uuid_v7(),
   subscription_id uuid not null,
-  primary key (tenant_id, id)
+  lane_key text not null,
+  primary key (tenant_id, subscription_id, id)
 );
-comment on table plinth_webhooks.held_back is 'Ordered lanes that the next claim has to look through for a first delivery that nobody made due.';
+comment on table plinth_webhooks.held_back is 'Keys of ordered lanes at which one of the next claims has to look for a first delivery that nobody made due.';
