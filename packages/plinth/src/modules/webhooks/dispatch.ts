@@ -50,7 +50,10 @@ const TIDY_EVERY_MS = 3_600_000;
 const TELL_EVERY_MS = 60_000;
 
 const CLAIM = `select * from plinth_webhooks.claim($1, $2, $3 * interval '1 millisecond', $4, $5)`;
-const TO_TELL = 'select tenant_id, subscription_id from plinth_webhooks.lanes where warned <> told order by tenant_id, subscription_id limit 100';
+const TOLD_AT_ONCE = 100;
+const TO_TELL = `select tenant_id, subscription_id from plinth_webhooks.lanes where warned <> told and (tenant_id, subscription_id) > ($1::uuid, $2::uuid)
+  order by tenant_id, subscription_id limit ${TOLD_AT_ONCE}`;
+const NIL = '00000000-0000-0000-0000-000000000000';
 const TIDY = ['select plinth_webhooks.forget_secrets()', 'select plinth_webhooks.sweep_deliveries()'];
 
 /** Sends what is due. No transaction is open during an attempt; results are written down many at once. */
@@ -134,9 +137,9 @@ class Dispatcher {
     return this.#running.size > this.#options.concurrency * LOAD_SHARE;
   }
 
-  #troubled(what: string, error: unknown): ClaimedDelivery[] {
+  #troubled(what: string, error: unknown, whose: Record<string, string> = {}): ClaimedDelivery[] {
     const { code, message } = toPlinthError(error);
-    this.#runtime.services.log.warn({ module: 'webhooks', code, error: message }, `webhooks: ${what}`);
+    this.#runtime.services.log.warn({ module: 'webhooks', ...whose, code, error: message }, `webhooks: ${what}`);
     return [];
   }
 
@@ -234,16 +237,33 @@ class Dispatcher {
     this.#telling = told;
   }
 
+  /** Goes past whoever cannot be told now: the next round finds them again. */
   async #tellAll(): Promise<void> {
-    const lanes = await this.#runtime.plinth.asWorker(this.#limits, (tx) => tx.query<{ tenant_id: string; subscription_id: string }>(TO_TELL));
-    for (const { tenant_id: tenantId, subscription_id: id } of lanes) {
-      await this.#runtime.plinth.transaction({ tenantId, actor: { type: 'system', id: 'webhooks' }, ...this.#limits }, async (tx) => {
-        const [told] = await tx.query<{ stage: number | null }>('select plinth_webhooks.tell($1) as stage', [id]);
-        if (!told?.stage) return;
-        this.#runtime.services.log.warn({ module: 'webhooks', tenant_id: tenantId, subscription_id: id, stage: told.stage }, 'webhooks: subscription fails');
-        tx.signal(FEED_SIGNAL);
-      });
+    const failed = new Set<string>();
+    let after = [NIL, NIL];
+    for (;;) {
+      const lanes = await this.#runtime.plinth.asWorker(this.#limits, (tx) => tx.query<{ tenant_id: string; subscription_id: string }>(TO_TELL, after));
+      for (const { tenant_id: tenantId, subscription_id: id } of lanes) {
+        if (this.#stopping.signal.aborted) return;
+        after = [tenantId, id];
+        // What keeps one of a tenant from being told keeps the others too, in most cases, and may take its time.
+        if (failed.has(tenantId)) continue;
+        await this.#tellOne(tenantId, id).catch((error: unknown) => {
+          failed.add(tenantId);
+          this.#troubled('could not tell of a failing subscription', error, { tenant_id: tenantId, subscription_id: id });
+        });
+      }
+      if (lanes.length < TOLD_AT_ONCE) return;
     }
+  }
+
+  #tellOne(tenantId: string, id: string): Promise<void> {
+    return this.#runtime.plinth.transaction({ tenantId, actor: { type: 'system', id: 'webhooks' }, ...this.#limits }, async (tx) => {
+      const [told] = await tx.query<{ stage: number | null }>('select plinth_webhooks.tell($1) as stage', [id]);
+      if (!told?.stage) return;
+      this.#runtime.services.log.warn({ module: 'webhooks', tenant_id: tenantId, subscription_id: id, stage: told.stage }, 'webhooks: subscription fails');
+      tx.signal(FEED_SIGNAL);
+    });
   }
 }
 

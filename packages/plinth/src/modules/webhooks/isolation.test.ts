@@ -26,7 +26,7 @@ const as = <Row>(tenantId: string, text: string, values: unknown[] = []) =>
 async function subscribe(tenantId: string, name: string, more = ''): Promise<string> {
   const [made] = await as<{ id: string }>(
     tenantId,
-    `select subscription_id as id from plinth.subscribe($1, '{order.#}', 'https://example.com/'${more && `, ${more}`})`,
+    `select subscription_id as id from plinth.subscribe($1, '{order.#}'${more.includes('p_mode') ? '' : `, 'https://example.com/'`}${more && `, ${more}`})`,
     [name],
   );
   return made?.id ?? '';
@@ -204,4 +204,19 @@ test('an ordered lane with many keys, somebody held one of them: a claim looks a
     expect((await due()).length, `after ${nth + 1}`).toBeLessThanOrEqual(looked + 1);
   }
   expect((await database.admin.query('select from plinth_webhooks.held_back')).rowCount).toBe(0);
+});
+
+test('a tenant with many pulled subscriptions that are never empty keeps no messages from the others', async () => {
+  for (let n = 0; n < 3; n++) await subscribe(a, `a${n}`, `p_mode => 'pull'`);
+  await subscribe(b, 'neighbour', `p_mode => 'pull'`);
+  for (const tenantId of [a, b])
+    await happen(
+      tenantId,
+      [1, 2, 3].map((n) => ({ n })),
+    );
+  await readFeed();
+  for (let round = 0; round < 3; round++) {
+    const appended = await database.plinth.asWorker({}, (tx) => tx.query<{ tenant_id: string }>('select tenant_id from plinth_webhooks.append_pulled(1, 2)'));
+    expect(appended.map((row) => row.tenant_id).toSorted()).toEqual([a, b].toSorted());
+  }
 });

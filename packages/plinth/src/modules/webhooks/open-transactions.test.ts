@@ -292,3 +292,36 @@ test('what was made for a subscription while it was being deleted is swept, and 
   expect(await database.plinth.asWorker({}, (tx) => tx.query('select plinth_webhooks.sweep_deliveries() as n'))).toEqual([{ n: 1 }]);
   expect(await left()).toEqual([b]);
 });
+
+test('deliveries of a deleted subscription that somebody holds keep no others from being swept, nor do they stay', async () => {
+  const [gone] = (
+    await database.admin.query<{ id: string }>(
+      `insert into plinth_webhooks.deliveries (tenant_id, subscription_id, event_type, body) select t, gen_random_uuid(), 'order.created', '{}' from unnest($1::uuid[]) t returning subscription_id as id`,
+      [[a, b]],
+    )
+  ).rows;
+  await database.admin.query(`insert into plinth_webhooks.held_back (tenant_id, subscription_id, lane_key) values ($1, $2, '')`, [a, gone?.id]);
+  const end = await leftOpen(a, 'select from plinth_webhooks.deliveries for update');
+  const sweep = () => database.plinth.asWorker({ timeoutMs: 5000 }, (tx) => tx.query('select plinth_webhooks.sweep_deliveries() as n'));
+  expect(await sweep()).toEqual([{ n: 1 }]);
+  await end();
+  expect(await sweep()).toEqual([{ n: 1 }]);
+  expect((await database.admin.query('select from plinth_webhooks.held_back')).rowCount).toBe(0);
+});
+
+test('a tenant that holds more failing subscriptions than are told of at once keeps no other from being told', async () => {
+  const [first = '', last = ''] = [a, b].toSorted();
+  await database.admin.query(
+    `with s as (insert into plinth_webhooks.subscriptions (tenant_id, name, url, patterns, created_by)
+       select t.id, 's' || n, 'https://example.com/', '{x}', 'test' from unnest($1::uuid[], $2::int[]) as t (id, count), generate_series(1, t.count) n returning tenant_id, id)
+     insert into plinth_webhooks.lanes (tenant_id, subscription_id, warned, failing_since, failure_count) select tenant_id, id, 50, now(), 10 from s`,
+    [
+      [first, last],
+      [150, 1],
+    ],
+  );
+  await leftOpen(first, 'select from plinth_webhooks.lanes for update');
+  start();
+  const told = () => as(last, `select from plinth.audit_logs where action = 'webhooks.subscription_failing'`);
+  await vi.waitFor(async () => expect(await told()).toHaveLength(1), eventually);
+});

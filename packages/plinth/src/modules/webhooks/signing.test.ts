@@ -1,5 +1,6 @@
 /** How a subscription is signed: its choice, its keys, their rotation, and who can read what. */
 
+import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { WorkerRuntime } from '#kernel/work.ts';
 import type { TestDatabase } from '#testing/database.ts';
@@ -129,6 +130,44 @@ describe('keys', () => {
     for (const overlap of ['-1 second', '8 days', null]) expect(await errorCode(rotate(overlap))).toBe('webhooks_overlap_invalid');
     expect(await errorCode(rotate('1 day', b))).toBe('webhooks_subscription_not_found');
     expect(await as(a, `select action from plinth.audit_logs where entity_id = $1 and action = 'webhooks.key_rotated'`, [id])).toHaveLength(1);
+  });
+
+  test('and secrets sign five at most, however often somebody rotates: the newest; the rest is forgotten', async () => {
+    const { id } = await subscribe('both');
+    const rotated: string[] = [];
+    for (let n = 0; n < 7; n++) {
+      const [made] = await as<{ secret: string }>(
+        a,
+        `select plinth.rotate_subscription_secret($1, '7 days') as secret, plinth.rotate_subscription_key($1, '7 days')`,
+        [id],
+      );
+      rotated.unshift(made?.secret ?? '');
+    }
+    const secrets = await valid(id, 'both');
+    expect(secrets.slice(0, 5)).toEqual(rotated.slice(0, 5));
+    expect(secrets.map((one) => one.slice(0, 5))).toEqual([...Array(5).fill('whsec'), ...Array(5).fill('whsk_')]);
+    await as(a, 'select plinth.send_test_event($1)', [id]);
+    expect(await worker('select secrets from plinth_webhooks.claim(1)')).toEqual([{ secrets }]);
+    await database.admin.query(`update plinth_webhooks.signing_keys set created_at = created_at - interval '1 hour 1 minute'`);
+    await worker('select plinth_webhooks.forget_secrets()');
+    expect(await valid(id, 'both')).toEqual(secrets);
+    for (const table of ['secrets', 'signing_keys']) expect((await database.admin.query(`select from plinth_webhooks.${table}`)).rowCount, table).toBe(5);
+  });
+
+  test('of others are derived while a transaction that deletes one is open', async () => {
+    const held = await subscribe('v1a');
+    const [free] = await as<{ id: string }>(b, `select subscription_id as id from plinth.subscribe('n', '{#}', 'https://example.com/', p_signing => 'v1a')`);
+    const deleting = new pg.Client({ connectionString: database.url });
+    await deleting.connect();
+    try {
+      await deleting.query(`begin; set local role plinth_app; set local plinth.tenant_id = '${a}'`);
+      await deleting.query('select plinth.unsubscribe($1)', [held.id]);
+      await database.plinth.asWorker({ timeoutMs: 5000 }, deriveKeys);
+    } finally {
+      await deleting.end();
+    }
+    const derived = await database.admin.query<{ id: string }>('select subscription_id as id from plinth_webhooks.public_keys where public_key is not null');
+    expect(derived.rows).toEqual([{ id: free?.id }]);
   });
 
   test('leave with their subscription', async () => {

@@ -1,8 +1,9 @@
 -- Moves what waits for pulled subscriptions into their lanes, in the order of the feed. Whoever appends holds the row of the lane until COMMIT, so a reader
 -- sees positions without gaps, and what the fan-out commits late gets a later position instead of being missed. The order of a key holds because
 -- its deliveries are made by transactions that follow each other: when one can be seen, so can those before it. What a tenant's open transaction holds is
--- not waited for, because the lanes of others would wait as well: of its lane, what is before goes on.
-create or replace function plinth_webhooks.append_pulled(p_limit integer default 1000) returns table (tenant_id uuid, subscription_id uuid, appended integer)
+-- not waited for, because the lanes of others would wait as well: of its lane, what is before goes on. Each tenant's first lane comes before any other's second,
+-- by chance among the lanes of one, so that a tenant with many that are never empty keeps nobody waiting.
+create or replace function plinth_webhooks.append_pulled(p_limit integer default 1000, p_lanes integer default 100) returns table (tenant_id uuid, subscription_id uuid, appended integer)
 language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
@@ -11,14 +12,19 @@ declare
   _appended integer;
 begin
   for _lane in
-    select n.tenant_id, n.subscription_id, n.tail from plinth_webhooks.subscriptions s
-    join plinth_webhooks.pull_lanes n on n.tenant_id = s.tenant_id and n.subscription_id = s.id
-    where s.mode = 'pull' and s.enabled
-      and (exists (select from plinth_webhooks.deliveries d where d.tenant_id = s.tenant_id and d.subscription_id = s.id and d.lane_key = '' and d.status <> 'failed')
-        or exists (select from plinth_webhooks.deliveries d where d.tenant_id = s.tenant_id and d.subscription_id = s.id and d.due_at < 'infinity'))
-      -- Sent a moment ago, when it was pushed: it ends there or here, not in both.
-      and not exists (select from plinth_webhooks.flights f where f.tenant_id = s.tenant_id and f.subscription_id = s.id and f.lease_until > clock_timestamp())
-    limit 100 for no key update of n skip locked
+    with waiting as materialized (
+      select s.tenant_id, s.id, row_number() over (partition by s.tenant_id order by random()) as turn from plinth_webhooks.subscriptions s
+      where s.mode = 'pull' and s.enabled
+        and (exists (select from plinth_webhooks.deliveries d where d.tenant_id = s.tenant_id and d.subscription_id = s.id and d.lane_key = '' and d.status <> 'failed')
+          or exists (select from plinth_webhooks.deliveries d where d.tenant_id = s.tenant_id and d.subscription_id = s.id and d.due_at < 'infinity'))
+        -- Sent a moment ago, when it was pushed: it ends there or here, not in both.
+        and not exists (select from plinth_webhooks.flights f where f.tenant_id = s.tenant_id and f.subscription_id = s.id and f.lease_until > clock_timestamp())
+    ), in_turn as materialized (
+      select w.tenant_id, w.id from waiting w order by w.turn, random()
+    )
+    select n.tenant_id, n.subscription_id, n.tail from in_turn w cross join lateral (
+      select n.* from plinth_webhooks.pull_lanes n where n.tenant_id = w.tenant_id and n.subscription_id = w.id limit 1 for no key update skip locked) n
+    limit p_lanes
   loop
     with next as materialized (
       select w.id, w.seq from (
@@ -52,4 +58,4 @@ begin
   end loop;
 end
 $$;
-comment on function plinth_webhooks.append_pulled(integer) is 'Appends what waits for pulled subscriptions to their lanes, at most p_limit messages each; returns where, and how many.';
+comment on function plinth_webhooks.append_pulled(integer, integer) is 'Appends what waits for pulled subscriptions to p_lanes of their lanes, at most p_limit messages each; returns where, and how many.';

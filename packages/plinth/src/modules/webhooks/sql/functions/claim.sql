@@ -118,7 +118,8 @@ begin
   cross join lateral (
     -- Nearly all have one secret and no key pair: that is looked up here, because a call costs three times as much.
     select s.url, s.signing, s.reveal, coalesce(case when s.signing not in ('v1a', 'both') then (
-        select case when count(*) = 1 then array_agg(a.secret) end from plinth_webhooks.secrets a where a.tenant_id = s.tenant_id and a.subscription_id = s.id) end,
+        select case when count(*) = 1 then array_agg(a.secret) end from (
+          select a.secret from plinth_webhooks.secrets a where a.tenant_id = s.tenant_id and a.subscription_id = s.id limit 2) a) end,
       plinth_webhooks.valid_secrets(s.tenant_id, s.id, s.signing)) as secrets
     from plinth_webhooks.subscriptions s where s.tenant_id = f.tenant_id and s.id = f.subscription_id limit 1) s;
 end

@@ -1,5 +1,6 @@
 -- Deliveries have no foreign key to subscriptions: each insert would lock the subscription, and the fan-out of all tenants would wait for whoever is deleting
--- or renaming one. What was made while a subscription was being deleted is never claimed; it leaves here. Looks once at each subscription with deliveries.
+-- or renaming one. What was made while a subscription was being deleted is never claimed; it leaves here, and so do notes about its keys. Looks once at each
+-- subscription with deliveries. What somebody holds is for the next time.
 create or replace function plinth_webhooks.sweep_deliveries() returns integer
 language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off set enable_sort = off
 as $$
@@ -12,12 +13,16 @@ begin
     select n.tenant_id, n.subscription_id from lane l cross join lateral (
       select d.tenant_id, d.subscription_id from plinth_webhooks.deliveries d where (d.tenant_id, d.subscription_id) > (l.tenant_id, l.subscription_id)
       order by d.tenant_id, d.subscription_id limit 1) n
+  ), gone as materialized (
+    select l.tenant_id, l.subscription_id from lane l
+    where not exists (select from plinth_webhooks.subscriptions s where s.tenant_id = l.tenant_id and s.id = l.subscription_id)
+  ), held as materialized (
+    select d.tenant_id, d.id from gone g cross join lateral (
+      select d.tenant_id, d.id from plinth_webhooks.deliveries d where d.tenant_id = g.tenant_id and d.subscription_id = g.subscription_id for update skip locked) d
   )
-  delete from plinth_webhooks.deliveries d
-  using (select l.tenant_id, l.subscription_id from lane l
-    where not exists (select from plinth_webhooks.subscriptions s where s.tenant_id = l.tenant_id and s.id = l.subscription_id)) o
-  where d.tenant_id = o.tenant_id and d.subscription_id = o.subscription_id;
+  delete from plinth_webhooks.deliveries d using held h where d.tenant_id = h.tenant_id and d.id = h.id;
   get diagnostics _swept = row_count;
+  delete from plinth_webhooks.held_back h where not exists (select from plinth_webhooks.subscriptions s where s.tenant_id = h.tenant_id and s.id = h.subscription_id);
   return _swept;
 end
 $$;
