@@ -1921,6 +1921,7 @@ export interface WebhooksFlightsTable {
   attempt: Generated<number>;
   probe: Generated<boolean>;
   lease_until: Date;
+  bytes: Generated<number>;
 }
 
 /** Keys of ordered lanes at which one of the next claims has to look for a first delivery that nobody made due. */

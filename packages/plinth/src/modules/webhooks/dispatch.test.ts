@@ -393,6 +393,18 @@ describe('between polls', () => {
   });
 });
 
+test('no more bodies are under way than there is room for in bytes, and the next go out as they end', async () => {
+  await subscribe(database.tenantA, 'orders', ['#']);
+  const first = Promise.withResolvers<void>();
+  receiver.answer = (response, _received, count) => void (count === 1 ? first.promise : Promise.resolve()).then(() => response.writeHead(204).end());
+  await happen(database.tenantA, ...Array.from({ length: 5 }, () => 'order.created'));
+  start({ pollMs: 60_000, bytes: 1 });
+  await receiver.waitFor(1);
+  expect((await database.admin.query('select from plinth_webhooks.flights')).rowCount).toBe(1);
+  first.resolve();
+  await receiver.waitFor(5);
+});
+
 describe('secrets', () => {
   test('during a rotation both secrets sign, afterwards only the new one, and the old one is forgotten', async () => {
     const { id } = await subscribe(database.tenantA, 'orders', ['#']);

@@ -17,6 +17,8 @@ export interface DispatchOptions {
   perSubscription?: number;
   /** Places of this process that one tenant may fill. Default three quarters of `concurrency`. */
   perTenant?: number;
+  /** Of bodies under way in this process; one tenant has at most three quarters of them. Default 64 MiB. */
+  bytes?: number;
   /** Longest time that a due delivery waits for a look when no hint came. Default 1,000. */
   pollMs?: number;
   /** For one attempt. Default 15,000. */
@@ -34,6 +36,7 @@ export interface DispatchOptions {
 const DEFAULTS = {
   concurrency: 512,
   perSubscription: 1000,
+  bytes: 67_108_864,
   pollMs: 1000,
   timeoutMs: 15_000,
   leaseMarginMs: 45_000,
@@ -49,7 +52,7 @@ const GATHER_CLAIMS = 3;
 const TIDY_EVERY_MS = 3_600_000;
 const TELL_EVERY_MS = 60_000;
 
-const CLAIM = `select * from plinth_webhooks.claim($1, $2, $3 * interval '1 millisecond', $4, $5)`;
+const CLAIM = `select * from plinth_webhooks.claim($1, $2, $3 * interval '1 millisecond', $4, $5, p_bytes => $6, p_bytes_per_tenant => $7)`;
 const TOLD_AT_ONCE = 100;
 const TO_TELL = `select tenant_id, subscription_id from plinth_webhooks.lanes where warned <> told and (tenant_id, subscription_id) > ($1::uuid, $2::uuid)
   order by tenant_id, subscription_id limit ${TOLD_AT_ONCE}`;
@@ -73,6 +76,8 @@ class Dispatcher {
   #gathered = new AbortController();
   /** Places that came free since the last claim. */
   #freed = 0;
+  /** Of the bodies under way. */
+  #bytes = 0;
   #telling: Promise<void> | undefined;
   #toldAt = 0;
   #tidying: Promise<unknown> | undefined;
@@ -144,11 +149,12 @@ class Dispatcher {
   }
 
   async #claim(): Promise<ClaimedDelivery[]> {
-    const { concurrency, perSubscription, perTenant, timeoutMs, leaseMarginMs } = this.#options;
+    const { concurrency, perSubscription, perTenant, bytes, timeoutMs, leaseMarginMs } = this.#options;
     const free = concurrency - this.#running.size;
-    if (free <= 0) return [];
+    const freeBytes = bytes - this.#bytes;
+    if (free <= 0 || freeBytes <= 0) return [];
     const claimed = await this.#runtime.plinth.asWorker(this.#limits, (tx) =>
-      tx.query<ClaimedDelivery>(CLAIM, [free, perSubscription, timeoutMs + leaseMarginMs, this.#holder, perTenant]),
+      tx.query<ClaimedDelivery>(CLAIM, [free, perSubscription, timeoutMs + leaseMarginMs, this.#holder, perTenant, freeBytes, Math.ceil(bytes * 0.75)]),
     );
     return this.#reveal(claimed);
   }
@@ -170,9 +176,12 @@ class Dispatcher {
 
   #start(delivery: ClaimedDelivery): void {
     const startedAt = this.#runtime.services.clock.now();
+    const { length } = delivery.body;
+    this.#bytes += length;
     const attempt = this.#attempt(delivery).then((settlement) => this.#results.write(delivery, settlement, startedAt));
     const running: Promise<void> = attempt.finally(() => {
       this.#running.delete(running);
+      this.#bytes -= length;
       this.#freed += 1;
       // Asked first, because every abort makes an exception.
       if (!this.#progress.signal.aborted) this.#progress.abort();

@@ -220,3 +220,25 @@ test('a tenant with many pulled subscriptions that are never empty keeps no mess
     expect(appended.map((row) => row.tenant_id).toSorted()).toEqual([a, b].toSorted());
   }
 });
+
+test('bodies that are claimed together are bounded by their size, those of one tenant more closely, with what its dispatcher has under way', async () => {
+  await subscribe(a, 'large');
+  await subscribe(b, 'small');
+  await happen(
+    a,
+    [1, 2, 3, 4, 5].map((n) => ({ n, x: 'x'.repeat(10_000) })),
+  );
+  await happen(
+    b,
+    [1, 2].map((n) => ({ n })),
+  );
+  await readFeed();
+  const holder = database.plinth.newId();
+  const claim = (bytes: number, ofTenant: number) =>
+    claimedOf(`plinth_webhooks.claim(100, p_holder => '${holder}', p_bytes => ${bytes}, p_bytes_per_tenant => ${ofTenant})`);
+  // Nothing behind the limit: the one that reaches it is the last.
+  expect(await claim(1_000_000, 15_000)).toEqual(['large', 'large', 'small', 'small']);
+  expect(await claim(1_000_000, 15_000)).toEqual([]);
+  expect(await claim(15_000, 1_000_000)).toEqual(['large', 'large']);
+  expect(await claim(1_000_000, 1_000_000)).toEqual(['large']);
+});

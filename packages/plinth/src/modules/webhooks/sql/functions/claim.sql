@@ -8,7 +8,8 @@
 -- Planner settings are fixed because the tables empty and fill faster than their statistics follow: rows of tables are looked up one by one by their
 -- key (lateral, limit 1), lists are joined by hash, and nothing is sorted that an index has in order: analyzed while nothing waited, deliveries were
 -- otherwise read whole and sorted for every lane (2 to 5 ms a delivery instead of 0.1, until the next analyze).
-create or replace function plinth_webhooks.claim(p_limit integer, p_per_subscription integer default 1000, p_lease interval default interval '60 seconds', p_holder uuid default null, p_per_tenant integer default 1000000, p_lanes integer default 1000)
+create or replace function plinth_webhooks.claim(p_limit integer, p_per_subscription integer default 1000, p_lease interval default interval '60 seconds', p_holder uuid default null, p_per_tenant integer default 1000000, p_lanes integer default 1000,
+  p_bytes bigint default 1073741824, p_bytes_per_tenant bigint default 1073741824)
 returns table (tenant_id uuid, id uuid, lease_id uuid, subscription_id uuid, lane_key text, url text, secrets text[], event_id uuid, event_type text, body text, attempt integer, correlation_id uuid, signing text, format text, reveal boolean)
 language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_nestloop = off set enable_mergejoin = off set enable_sort = off set enable_incremental_sort = off
 set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
@@ -57,7 +58,7 @@ begin
     where w.due_at <= _now or (n.breaker <> 'closed' and s.ordering <> 'parallel')
   ), tenant as materialized (
     select a.tenant_id, r.running, a.lanes, l.rate is not null as throttled, t.tokens,
-      least(p_per_tenant - r.mine, l.max_in_flight - r.running, floor(t.tokens)::integer) as room,
+      least(p_per_tenant - r.mine, l.max_in_flight - r.running, floor(t.tokens)::integer) as room, p_bytes_per_tenant - r.bytes as bytes_left,
       count(*) over () as tenants, sum(a.lanes) over () as all_lanes
     from (select n.tenant_id, count(*) as lanes from lane n where n.room > 0 group by n.tenant_id) a
     cross join lateral (select min(x.rate_per_second) as rate, min(x.max_in_flight) as max_in_flight from (
@@ -66,24 +67,29 @@ begin
       select l.rate_per_second, l.max_in_flight from plinth_webhooks.tenant_limits l where l.tenant_id = '00000000-0000-0000-0000-000000000000'
         and not exists (select from plinth_webhooks.tenant_limits o where o.tenant_id = a.tenant_id and o.source = 'installation')) x) l
     left join lateral (select b.* from plinth_webhooks.tenant_buckets b where b.tenant_id = a.tenant_id limit 1) b on true
-    cross join lateral (select count(*)::integer as running, count(*) filter (where f.holder = p_holder)::integer as mine from plinth_webhooks.flights f
+    cross join lateral (select count(*)::integer as running, count(*) filter (where f.holder = p_holder)::integer as mine, coalesce(sum(f.bytes) filter (where f.holder = p_holder), 0) as bytes from plinth_webhooks.flights f
       where f.tenant_id = a.tenant_id and f.lease_until > _now) r
     cross join lateral (select plinth_webhooks.tokens_at(l.rate, b.tokens, b.refilled_at, _now) as tokens) t
   ), pick as materialized (
     -- Looks at no more of a lane than its share, or twice that: when others leave places free, the next claim comes at once.
-    select n.*, c.id, c.due_at, c.attempts, row_number() over (partition by n.tenant_id order by n.running + c.place, c.due_at) as place
+    select n.*, c.id, c.due_at, c.attempts, c.bytes, row_number() over turn as place, sum(c.bytes) over (turn rows unbounded preceding) - c.bytes as bytes_before
     from lane n join tenant t on t.tenant_id = n.tenant_id and t.room > 0
     cross join lateral (
-      select w.id, w.due_at, w.attempts, row_number() over (order by w.due_at) as place from (
-        select d.id, d.due_at, d.attempts from plinth_webhooks.deliveries d
+      select w.id, w.due_at, w.attempts, w.bytes, row_number() over (order by w.due_at) as place from (
+        select d.id, d.due_at, d.attempts, octet_length(d.body) as bytes from plinth_webhooks.deliveries d
         where d.tenant_id = n.tenant_id and d.subscription_id = n.subscription_id and d.due_at < 'infinity' and d.due_at <= n.until
           and (n.running = 0 or not exists (select from plinth_webhooks.flights f where f.tenant_id = d.tenant_id and f.subscription_id = d.subscription_id and f.delivery_id = d.id and f.lease_until > _now))
         order by d.due_at
         limit least(n.room, greatest(ceil(2.0 * p_limit / t.all_lanes), ceil(p_limit::numeric / t.tenants / t.lanes)))) w) c
     where n.room > 0
+    window turn as (partition by n.tenant_id order by n.running + c.place, c.due_at)
   ), chosen as materialized (
-    select p.* from pick p join tenant t on t.tenant_id = p.tenant_id where p.place <= t.room
-    order by t.running + p.place, p.due_at limit p_limit
+    select c.* from (
+      select p.*, sum(p.bytes) over (turn rows unbounded preceding) - p.bytes as all_bytes_before from pick p join tenant t on t.tenant_id = p.tenant_id
+      where p.place <= t.room and p.bytes_before < t.bytes_left
+      window turn as (order by t.running + p.place, p.due_at)
+      order by t.running + p.place, p.due_at limit p_limit) c
+    where c.all_bytes_before < p_bytes
   ), lane_held as materialized (
     select n.tenant_id, n.subscription_id from plinth_webhooks.lanes n
     join (select distinct c.tenant_id, c.subscription_id from chosen c where c.probing or c.rate is not null) c on c.tenant_id = n.tenant_id and c.subscription_id = n.subscription_id
@@ -106,8 +112,8 @@ begin
     join (select c.tenant_id, count(*) as used from cleared c group by c.tenant_id) u on u.tenant_id = t.tenant_id where t.throttled
     on conflict (tenant_id) do update set tokens = excluded.tokens, refilled_at = excluded.refilled_at
   ), taken as (
-    insert into plinth_webhooks.flights as f (tenant_id, subscription_id, delivery_id, holder, attempt, probe, lease_until)
-    select c.tenant_id, c.subscription_id, c.id, p_holder, c.attempts + 1, c.probing, _now + p_lease from cleared c
+    insert into plinth_webhooks.flights as f (tenant_id, subscription_id, delivery_id, holder, attempt, probe, lease_until, bytes)
+    select c.tenant_id, c.subscription_id, c.id, p_holder, c.attempts + 1, c.probing, _now + p_lease, c.bytes from cleared c
     on conflict (tenant_id, subscription_id, delivery_id)
     do update set lease_id = excluded.lease_id, holder = excluded.holder, attempt = f.attempt + 1, probe = excluded.probe, lease_until = excluded.lease_until
     returning f.tenant_id, f.subscription_id, f.delivery_id, f.lease_id, f.attempt
@@ -124,5 +130,5 @@ begin
     from plinth_webhooks.subscriptions s where s.tenant_id = f.tenant_id and s.id = f.subscription_id limit 1) s;
 end
 $$;
-comment on function plinth_webhooks.claim(integer, integer, interval, uuid, integer, integer) is
-  'Takes at most p_limit deliveries that are due, within the window, order, breaker and throttles of each subscription (p_per_subscription caps the windows) and tenant; p_holder, the dispatcher, has at most p_per_tenant under way for one tenant; p_lanes is how many subscriptions of a tenant are looked at. Each gets a lease_id, the fence that settle asks for, and may be taken again when p_lease has passed.';
+comment on function plinth_webhooks.claim(integer, integer, interval, uuid, integer, integer, bigint, bigint) is
+  'Takes at most p_limit deliveries that are due, within the window, order, breaker and throttles of each subscription (p_per_subscription caps the windows) and tenant; p_holder, the dispatcher, has at most p_per_tenant under way for one tenant; p_lanes is how many subscriptions of a tenant are looked at. Nothing is taken behind p_bytes of bodies, nor behind p_bytes_per_tenant of one tenant, with what p_holder has under way for it. Each gets a lease_id, the fence that settle asks for, and may be taken again when p_lease has passed.';

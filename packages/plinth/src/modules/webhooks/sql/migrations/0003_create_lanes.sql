@@ -50,6 +50,8 @@ create unlogged table plinth_webhooks.flights (
   attempt integer not null default 1,
   probe boolean not null default false,
   lease_until timestamptz not null,
+  -- Of the body, so that what a dispatcher holds in memory is bounded.
+  bytes integer not null default 0,
   primary key (tenant_id, subscription_id, delivery_id)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 comment on table plinth_webhooks.flights is 'Deliveries that a dispatcher is sending now. lease_id is the fence that settle asks for.';
