@@ -91,6 +91,11 @@ describe('an inbound source', () => {
     expect((await send(id, nul, { 'x-sign': sign(nul), 'x-id': '8' })).status).toBe(400);
     const wrong = await server.call('/api/v1/webhooks/sources', { method: 'POST', key: server.keyA, body: { name: 'y', profile: 'generic', secret: SECRET } });
     expect(code(wrong)).toBe('webhooks_source_invalid');
+    // What comes in would be called events.subject_erased, should its sender want that.
+    for (const own of ['events', 'webhooks']) {
+      const body = { name: own, profile: 'github', secret: SECRET };
+      expect(code(await server.call('/api/v1/webhooks/sources', { method: 'POST', key: server.keyA, body }))).toBe('webhooks_source_invalid');
+    }
   });
 
   test('answers 401 to what is forged, old or unsigned, 404 and 409 before it reads a body, 413 to what is too long, and notes none of it', async () => {

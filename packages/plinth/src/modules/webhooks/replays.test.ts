@@ -4,6 +4,7 @@ import { consumeOnce } from '#kernel/feed.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
 import { errorCode } from '#testing/error-code.ts';
+import { createPlinth } from '../../index.ts';
 import { fanOut } from './consumer.ts';
 
 let database: TestDatabase;
@@ -202,4 +203,20 @@ test.each([
   await database.plinth.asWorker({}, (tx) => tx.query('select plinth_webhooks.release_held_back()'));
   const { rows } = await database.admin.query(`select due_at < 'infinity' as due, lane_key as key from plinth_webhooks.deliveries order by seq`);
   expect(rows).toEqual(now === 'fifo' ? [true, false, false].map((due) => ({ due, key: '' })) : [1, 2, 3].map(() => ({ due: true, key: null })));
+});
+
+test('without an end takes everything that has happened, also what was published by a host whose clock is ahead', async () => {
+  const id = await subscribe(a, 'ahead.*');
+  await as(a, 'select plinth.disable_subscription($1)', [id]);
+  const ahead = createPlinth({ database: { url: database.serverUrl }, clock: { now: () => Date.now() + 60_000 } });
+  try {
+    await ahead.transaction({ tenantId: a }, async (tx) => tx.events.publish('ahead.made', { n: 1 }));
+  } finally {
+    await ahead.close();
+  }
+  while ((await consumeOnce(database.plinth, 'webhooks.fan-out', fanOut)) > 0);
+  await as(a, `select plinth.resume_subscription($1, 'replay', ${HOUR})`, [id]);
+  // Events of the tests before are looked at as well, 1,000 at a time.
+  for (let turn = 0; turn < 20 && (await replayed(id))[0]?.status === 'running'; turn++) await work();
+  expect(await replayed(id)).toMatchObject([{ status: 'done', total: 1, added: 1 }]);
 });

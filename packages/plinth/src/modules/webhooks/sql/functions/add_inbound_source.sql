@@ -6,6 +6,8 @@ declare
   _source plinth_webhooks.inbound_sources;
   _fault text := case
     when p_name is null or p_name !~ '^[a-z0-9][a-z0-9_-]{0,49}$' then 'its name has 1 to 50 lower-case letters, digits, - and _'
+    -- It begins the type of what comes in, and readers act on types that Plinth publishes itself: a provider could forge that a person was erased.
+    when exists (select from unnest(plinth_events.own_types()) t where split_part(t, '.', 1) = p_name) then 'its name is not one under which Plinth publishes events itself'
     when p_profile is null or p_profile not in ('standard', 'stripe', 'github', 'slack', 'generic') then 'its profile is standard, stripe, github, slack or generic'
     when p_tolerance is null or p_tolerance not between interval '10 seconds' and interval '1 hour' then 'its tolerance lasts 10 seconds to 1 hour'
     else plinth_webhooks.inbound_options_fault(p_profile, p_options)

@@ -25,7 +25,9 @@ begin
   _replay.filter := nullif(p_filter, 'null');
   _replay.filter_path := plinth_webhooks.filter_path(p_filter);
   _replay.since := p_since;
-  _replay.until := least(coalesce(p_until, clock_timestamp()), clock_timestamp());
+  -- Ids are made by the clocks of those who publish: without an end, what has happened counts up to the newest, also where that is of a clock that is ahead, or of this millisecond.
+  _replay.until := least(coalesce(p_until, clock_timestamp() + interval '5 minutes'), greatest(clock_timestamp(),
+    (select plinth_kernel.v7_time(e.id) + interval '1 millisecond' from plinth_events.events e where e.tenant_id = _of.tenant_id order by e.id desc limit 1)));
   _replay.done_to := case when p_since is null then '00000000-0000-0000-0000-000000000000'::uuid else plinth_kernel.v7_floor(p_since) end;
   if p_ids is not null then
     with known as materialized (
