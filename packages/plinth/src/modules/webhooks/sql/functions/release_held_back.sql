@@ -25,8 +25,8 @@ begin
   loop
     -- First the notes, then the look: what is noted after this statement is for the next claim.
     with gone as (
-      delete from plinth_webhooks.held_back h where h.tenant_id = _lane.tenant_id and h.subscription_id = _lane.subscription_id and h.id in (
-        select x.id from plinth_webhooks.held_back x where x.tenant_id = _lane.tenant_id and x.subscription_id = _lane.subscription_id order by x.id limit _left)
+      delete from plinth_webhooks.held_back h where h.ctid = any (array(
+        select x.ctid from plinth_webhooks.held_back x where x.tenant_id = _lane.tenant_id and x.subscription_id = _lane.subscription_id order by x.id limit _left))
       returning h.lane_key
     )
     select array_agg(distinct g.lane_key), _left - count(*) into _keys, _left from gone g;
