@@ -55,7 +55,7 @@ async function storeInstead({ plinth, log, durable, store }: RefusedOptions, ent
   } catch (error) {
     if (!isRefusal(error)) throw error;
     log.error({ job_id: id, run_id, err: error }, 'worker: nor can its failure; the job is set aside');
-    const accepted = await plinth.asWorker({ durable }, (tx) => setJobAside(tx, entry.settlement));
+    const accepted = await plinth.asWorker({ durable, lockMs: 100 }, (tx) => setJobAside(tx, entry.settlement));
     entry.stored(accepted ? 'cancelled' : undefined);
   }
 }
