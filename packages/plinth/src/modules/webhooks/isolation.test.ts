@@ -155,10 +155,8 @@ test('the smallest rate that a tenant may set holds up nobody else', async () =>
 });
 
 const claimedOf = async (call: string): Promise<string[]> => {
-  const { rows } = await database.admin.query<{ name: string }>(
-    `select s.name from ${call} c join plinth_webhooks.subscriptions s on s.tenant_id = c.tenant_id and s.id = c.subscription_id order by 1`,
-  );
-  return rows.map((row) => row.name);
+  const text = `select s.name from ${call} c join plinth_webhooks.subscriptions s on s.tenant_id = c.tenant_id and s.id = c.subscription_id order by 1`;
+  return (await database.plinth.asWorker({}, (tx) => tx.query<{ name: string }>(text))).map((row) => row.name);
 };
 
 test('a claim looks at no more subscriptions of a tenant than so many, and the next goes on behind them: all are served, and others at once', async () => {
