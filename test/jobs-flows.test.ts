@@ -80,7 +80,7 @@ test('a handler reads the results of the jobs it depends on; a job past its dead
   });
   expect(await seen.promise).toEqual([{ rows: 1 }, { rows: 2 }, { rows: 3 }]);
   await expect
-    .poll(async () => (await database.admin.query(`select status, error from plinth.background_jobs where job_name = 'late'`)).rows, { timeout: 10_000 })
+    .poll(async () => (await database.admin.query(`select status, error from plinth.background_jobs where job_name = 'late'`)).rows)
     .toMatchObject([{ status: 'failed', error: expect.stringContaining('deadline') }]);
 }, 30_000);
 

@@ -184,7 +184,7 @@ describe.runIf(browserAt.available)('records', { timeout: 180_000 }, () => {
     await row.getByRole('button', { name: 'Send' }).click();
     await dialog.getByRole('button', { name: 'Send' }).click();
     await page.getByText('Send: done').last().waitFor();
-    await expect.poll(async () => JSON.parse((await told(world, 'box 10'))[0] ?? ''), { timeout: 10_000 }).toEqual({ how: 'slow', insured: false });
+    await expect.poll(async () => JSON.parse((await told(world, 'box 10'))[0] ?? '')).toEqual({ how: 'slow', insured: false });
     expect(faults).toEqual([]);
   });
 

@@ -149,7 +149,7 @@ describe('after SIGKILL', () => {
     const first = await start();
     const busy = query(first.url, 'select pg_sleep(600)').catch((error: Error) => error);
     const active = async () => (await query(first.url, "select 1 from pg_stat_activity where query like 'select pg_sleep%'")).length > 0;
-    expect(await waitUntil(active, 10_000)).toBe(true);
+    expect(await waitUntil(active, 30_000)).toBe(true);
     process.kill(first.pid, 'SIGKILL');
     await first.exited;
     const second = await start();
@@ -224,7 +224,7 @@ describe('the data folder', () => {
   test('is usable again when the process was killed in the middle of initdb', async () => {
     const child = spawn(process.execPath, [join(import.meta.dirname, 'hold.fixture.ts'), join(folder, 'pg')]);
     const inWork = async () => (await readdir(join(folder, 'pg')).catch(() => [])).some((name) => name.startsWith('data.'));
-    expect(await waitUntil(inWork, 10_000)).toBe(true);
+    expect(await waitUntil(inWork, 30_000)).toBe(true);
     await killHard(child);
     expect((await start()).origin).toBe('created');
     expect((await readdir(join(folder, 'pg'))).filter((name) => name.endsWith('.tmp'))).toEqual([]);

@@ -116,12 +116,12 @@ test('one that is cancelled while it waits for a connection takes none, and the 
     const stop = new AbortController();
     let ran = false;
     const waiting = one.transaction({ tenantId: tenantA, signal: stop.signal }, async () => void (ran = true));
-    await expect.poll(() => one.pool.waitingCount, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => one.pool.waitingCount).toBe(1);
     stop.abort(new Error('caller went away'));
     busy.release();
     await expect(waiting).rejects.toThrow('caller went away');
     expect(ran).toBe(false);
-    await expect.poll(() => one.pool.idleCount, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => one.pool.idleCount).toBe(1);
     expect(await one.transaction({ tenantId: tenantA }, (tx) => tx.query('select 1 as n'))).toEqual([{ n: 1 }]);
   } finally {
     await one.close();

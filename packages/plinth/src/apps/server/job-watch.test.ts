@@ -60,7 +60,6 @@ const enqueue = (tenantId: string): Promise<string> => server.database.plinth.tr
 const sees = (reader: Reader, event: string, data: object) =>
   expect
     .poll(() => reader.events().some((one) => one.event === event && Object.entries(data).every(([name, value]) => one.data[name] === value)), {
-      timeout: 15_000,
       interval: 20,
     })
     .toBe(true);
@@ -154,7 +153,7 @@ describe('GET /jobs/{id}/watch', () => {
         while (!text.includes('event: status')) text += new TextDecoder().decode((await reader?.read())?.value);
         return parse(text)[0]?.data.status as string;
       };
-      await expect.poll(first, { timeout: 15_000 }).toBe('pending');
+      await expect.poll(first).toBe('pending');
       gone.abort();
     }
     await serving.close();

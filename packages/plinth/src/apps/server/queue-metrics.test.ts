@@ -26,9 +26,9 @@ test('depth and oldest wait of every queue, over all tenants, and what the worke
       tx.jobs.enqueue('k');
     });
   expect(await metricOf(/^plinth_queue_depth\{.*queue="slow"/)).toBe(6);
-  await expect.poll(() => metricOf(/^plinth_queue_oldest_wait.*queue="slow"/), { timeout: 10_000, interval: 200 }).toBeGreaterThan(1);
+  await expect.poll(() => metricOf(/^plinth_queue_oldest_wait.*queue="slow"/), { interval: 200 }).toBeGreaterThan(1);
   const worker = start(async () => {}, { concurrency: 3 });
-  await expect.poll(() => worker.stats.completed, { timeout: 15_000 }).toBe(2);
+  await expect.poll(() => worker.stats.completed).toBe(2);
   expect(await metricOf(/^plinth_jobs_slots/)).toBe(3);
   expect(await metricOf(/^plinth_jobs_waiting/)).toBe(0);
   expect(await metricOf(/^plinth_jobs_claim_batch_sum/)).toBe(2);
@@ -53,11 +53,11 @@ test('two workers of one process have slots of their own for their queues, and e
   await plinth.transaction({ tenantId }, async (tx) => {
     for (const queue of ['mail', 'report']) for (let n = 0; n < 4; n++) tx.jobs.enqueue('k', {}, { queue });
   });
-  await expect.poll(() => running, { timeout: 15_000 }).toEqual({ mail: 1, report: 2 });
+  await expect.poll(() => running).toEqual({ mail: 1, report: 2 });
   expect(await metricOf(/^plinth_jobs_slots\{.*queues="mail"/)).toBe(1);
   expect(await metricOf(/^plinth_jobs_slots\{.*queues="report"/)).toBe(2);
   gate.resolve();
-  await expect.poll(() => workers.map(({ stats }) => stats.completed), { timeout: 15_000 }).toEqual([4, 4]);
+  await expect.poll(() => workers.map(({ stats }) => stats.completed)).toEqual([4, 4]);
   expect(most).toEqual({ mail: 1, report: 2 });
 });
 
@@ -69,9 +69,9 @@ test('depth and oldest wait of message queues, over all tenants, whether anybody
       tx.queue.send('other', {});
     });
   const depth = () => metricOf(/^plinth_message_queue_depth\{.*queue="unread"/);
-  await expect.poll(depth, { timeout: 10_000, interval: 200 }).toBe(4);
+  await expect.poll(depth, { interval: 200 }).toBe(4);
   expect(await metricOf(/^plinth_message_queue_depth\{.*queue="other"/)).toBe(2);
-  await expect.poll(() => metricOf(/^plinth_message_queue_oldest_wait.*queue="unread"/), { timeout: 10_000, interval: 200 }).toBeGreaterThan(1);
+  await expect.poll(() => metricOf(/^plinth_message_queue_oldest_wait.*queue="unread"/), { interval: 200 }).toBeGreaterThan(1);
   // What was delayed has waited since its delay ended, not since it was sent.
   await admin.query(`delete from plinth_queue.ready; delete from plinth_queue.grouped`);
   await admin.query(
@@ -79,7 +79,7 @@ test('depth and oldest wait of message queues, over all tenants, whether anybody
     where tenant_id = $1`,
     [tenantA],
   );
-  await expect.poll(depth, { timeout: 10_000, interval: 200 }).toBe(1);
+  await expect.poll(depth, { interval: 200 }).toBe(1);
   expect(await metricOf(/^plinth_message_queue_oldest_wait.*queue="unread"/)).toBeLessThan(3_600);
 });
 
@@ -89,7 +89,7 @@ test('how far behind every consumer is, and whether it is paused', async () => {
     tx.query(`select plinth_kernel.feed_start('plinth_events.events', 'metrics.reader', 'now'), plinth.pause_consumer('metrics.reader', 'tested')`),
   );
   for (let n = 0; n < 3; n++) await plinth.transaction({ tenantId: tenantA }, async (tx) => void tx.events.publish('metrics.tested', {}));
-  await expect.poll(() => metricOf(/^plinth_consumer_waiting\{.*consumer="metrics.reader"/), { timeout: 10_000, interval: 200 }).toBe(3);
+  await expect.poll(() => metricOf(/^plinth_consumer_waiting\{.*consumer="metrics.reader"/), { interval: 200 }).toBe(3);
   expect(await metricOf(/^plinth_consumer_lag(_seconds)?\{.*consumer="metrics.reader"/)).toBeGreaterThan(0);
   expect(await metricOf(/^plinth_consumer_paused\{.*consumer="metrics.reader"/)).toBe(1);
   expect(await metricOf(/^plinth_consumer_parked\{.*consumer="metrics.reader"/)).toBe(0);

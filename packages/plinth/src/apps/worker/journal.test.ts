@@ -18,7 +18,7 @@ const start = workersOf(() => database);
 const enqueue = (tenantId = database.tenantA, options: { maxAttempts?: number } = {}): Promise<string> =>
   database.plinth.transaction({ tenantId }, async (tx) => tx.jobs.enqueue('k', { n: 1 }, options));
 const read = async (id: string) => (await database.admin.query('select * from plinth.background_jobs where id = $1', [id])).rows[0];
-const until = (id: string, status: string) => expect.poll(async () => (await read(id))?.status, { timeout: 15_000, interval: 20 }).toBe(status);
+const until = (id: string, status: string) => expect.poll(async () => (await read(id))?.status, { interval: 20 }).toBe(status);
 const linesOf = (tenantId: string, id: string) =>
   database.plinth.transaction({ tenantId }, (tx) =>
     tx.query<{ message: string; fields: unknown; attempt: number; age_ms: number }>(
@@ -48,7 +48,7 @@ describe('run.log', () => {
       await promise;
     });
     const id = await enqueue();
-    await expect.poll(async () => (await linesOf(database.tenantA, id)).length, { timeout: 15_000, interval: 20 }).toBe(2);
+    await expect.poll(async () => (await linesOf(database.tenantA, id)).length, { interval: 20 }).toBe(2);
     expect((await read(id)).status).toBe('processing');
     resolve();
     await until(id, 'completed');

@@ -25,7 +25,7 @@ afterEach(async () => {
 });
 
 const read = async (id: string) => (await database.admin.query('select * from plinth.background_jobs where id = $1', [id])).rows[0];
-const until = (id: string, status: string) => expect.poll(async () => (await read(id))?.status, { timeout: 15_000, interval: 20 }).toBe(status);
+const until = (id: string, status: string) => expect.poll(async () => (await read(id))?.status, { interval: 20 }).toBe(status);
 const count = async (table: string) => (await database.admin.query(`select from plinth_jobs.${table}`)).rowCount;
 
 test('a job whose outcome and failure are refused is set aside, what it held is released, and jobs that end with it are stored', async () => {
@@ -52,7 +52,7 @@ test('a job whose outcome and failure are refused is set aside, what it held is 
     { status: 'failed', cancelled: 1 },
   ]);
   expect(await count('unique_keys')).toBe(0);
-  await expect.poll(() => count('claims'), { timeout: 15_000 }).toBe(0);
+  await expect.poll(() => count('claims')).toBe(0);
   await expect.poll(() => worker.stats).toMatchObject({ completed: 20, cancelled: 1, lost: 0 });
 });
 

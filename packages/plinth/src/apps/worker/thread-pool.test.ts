@@ -82,7 +82,7 @@ test('a thread that crashes fails its job alone', async () => {
 test('the signal tells a handler of the cancellation, with its reason', async () => {
   start({ timeoutMs: 30_000 });
   const id = await enqueue({ do: 'wait' });
-  await expect.poll(async () => (await database.admin.query('select 1 from plinth.job_logs where job_id = $1', [id])).rowCount, { timeout: 15_000 }).toBe(1);
+  await expect.poll(async () => (await database.admin.query('select 1 from plinth.job_logs where job_id = $1', [id])).rowCount).toBe(1);
   await database.plinth.transaction({ tenantId: database.tenantA }, async (tx) => {
     await tx.query('select plinth.cancel_job($1)', [id]);
     tx.signal('jobs_cancel');

@@ -18,7 +18,7 @@ const enqueue = (payload: Record<string, unknown> = {}, tenantId = database.tena
   database.plinth.transaction({ tenantId }, async (tx) => tx.jobs.enqueue('k', payload, { maxAttempts: 1 }));
 const ended = async (id: string) => {
   const read = async () => (await database.admin.query('select * from plinth.background_jobs where id = $1', [id])).rows[0];
-  await expect.poll(async () => (await read())?.finished_at, { timeout: 15_000, interval: 20 }).not.toBeNull();
+  await expect.poll(async () => (await read())?.finished_at, { interval: 20 }).not.toBeNull();
   return read();
 };
 
@@ -74,7 +74,7 @@ test('progress that is refused and not waited for ends no process', async () => 
       () => 'stored',
       (error: { code: string }) => error.code,
     );
-  await expect.poll(told, { timeout: 15_000 }).toBe('jobs_lease_lost');
+  await expect.poll(told).toBe('jobs_lease_lost');
   go.resolve();
   expect(await ended(id)).toMatchObject({ status: 'completed', progress_note: null });
 });

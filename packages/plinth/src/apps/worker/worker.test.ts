@@ -39,7 +39,7 @@ const start = (
 const enqueue = (kind = 'k', options: Parameters<Tx['jobs']['enqueue']>[2] = {}, tenantId = a): Promise<string> =>
   plinth.transaction({ tenantId }, async (tx) => tx.jobs.enqueue(kind, { n: 1 }, options));
 const read = async (id: string) => (await database.admin.query('select * from plinth.background_jobs where id = $1', [id])).rows[0];
-const until = (id: string, status: string) => expect.poll(async () => (await read(id))?.status, { timeout: 15_000, interval: 20 }).toBe(status);
+const until = (id: string, status: string) => expect.poll(async () => (await read(id))?.status, { interval: 20 }).toBe(status);
 const outcomes = async (id: string) =>
   (await database.admin.query('select outcome from plinth.job_attempts where job_id = $1 order by id', [id])).rows.map((row) => row.outcome);
 const effects = async () =>
@@ -67,7 +67,7 @@ test('a worker runs nothing before its session lock is known, by which others no
       seen.push(...(await database.admin.query('select session_lock is not null as known from plinth_jobs.workers')).rows);
     });
     const refused = () => lines.filter(({ loop }) => loop === 'listen').length;
-    await expect.poll(refused, { timeout: 15_000, interval: 10 }).toBeGreaterThan(1);
+    await expect.poll(refused, { interval: 10 }).toBeGreaterThan(1);
   } finally {
     await limit(-1);
   }
@@ -216,7 +216,7 @@ describe('a worker', () => {
           `select 1 from pg_stat_activity where datname = current_database() and application_name = 'plinth worker listen' and query like 'listen%'`,
         )
       ).rowCount;
-    await expect.poll(listening, { timeout: 10_000 }).toBe(1);
+    await expect.poll(listening).toBe(1);
     const id = await other.plinth.transaction({ tenantId: a }, async (tx) => tx.jobs.enqueue('k'));
     await until(id, 'completed');
     await expect.poll(() => worker.stats.completed).toBe(1);
@@ -239,7 +239,6 @@ describe('a worker', () => {
       .poll(
         async () =>
           (await database.admin.query(`select count(*)::int as n from plinth_jobs.jobs where status = 'completed' and id = any ($1)`, [ids])).rows[0].n,
-        { timeout: 15_000 },
       )
       .toBe(50);
     expect(most).toBeLessThanOrEqual(3);
@@ -311,9 +310,9 @@ describe('a worker', () => {
     const worker = start(async () => {}, { definition: { schedule: { cron: '0 0 1 1 *', payload: { yearly: true } } } });
     const due = async () =>
       (await database.admin.query(`update plinth_jobs.schedules set next_run_at = clock_timestamp() where name = 'k' and last_run_at is null`)).rowCount;
-    await expect.poll(due, { timeout: 10_000 }).toBe(1);
+    await expect.poll(due).toBe(1);
     plinth.wake.signal(['jobs_schedules']);
-    await expect.poll(() => worker.stats, { timeout: 10_000 }).toMatchObject({ scheduled: 1, completed: 1 });
+    await expect.poll(() => worker.stats).toMatchObject({ scheduled: 1, completed: 1 });
     expect((await database.admin.query(`select tenant_id, payload from plinth.background_jobs where job_type = 'k'`)).rows).toEqual([
       { tenant_id: SYSTEM_TENANT, payload: { yearly: true, scheduled_for: expect.any(String) } },
     ]);
@@ -349,7 +348,7 @@ describe('a worker', () => {
     started.push(worker);
     for (const tenantId of [a, b]) {
       await plinth.transaction({ tenantId }, async (tx) => void tx.events.publish('worker.tested', {}));
-      await expect.poll(() => seen.includes(`${tenantId} worker.tested`), { timeout: 10_000 }).toBe(true);
+      await expect.poll(() => seen.includes(`${tenantId} worker.tested`)).toBe(true);
     }
     await expect.poll(() => worker.stats.eventsConsumed).toBe(2);
   });
@@ -367,9 +366,7 @@ describe('a worker', () => {
         { leaseMs: 1_000, definition: { maxAttempts: 1 } },
       );
       // It is there and gives signs of life; all it waits for is the lock.
-      await expect
-        .poll(async () => (await database.admin.query('select from plinth_jobs.workers where beat_at > started_at')).rowCount, { timeout: 15_000 })
-        .toBe(1);
+      await expect.poll(async () => (await database.admin.query('select from plinth_jobs.workers where beat_at > started_at')).rowCount).toBe(1);
       expect(worker.stats.claimed).toBe(0);
       await client.query('commit');
     } finally {
@@ -390,7 +387,7 @@ describe('a worker', () => {
       const first = tx.jobs.enqueue('k');
       return [first, tx.jobs.enqueue('other', {}, { dependsOn: [first] })];
     });
-    await expect.poll(() => worker.stats, { timeout: 15_000 }).toMatchObject({ deadLetters: 2, failed: 0 });
+    await expect.poll(() => worker.stats).toMatchObject({ deadLetters: 2, failed: 0 });
     const dead = lines.filter((line) => line.message === 'job failed for good');
     expect(dead).toEqual([
       expect.objectContaining({ level: 'error', job_id: parent, kind: 'k', tenant_id: a, error: 'no' }),
@@ -399,7 +396,7 @@ describe('a worker', () => {
     const claimed = await enqueue('gone', { maxAttempts: 1 });
     await plinth.asWorker({}, (tx) => tx.query(`select * from plinth_jobs.claim('dead', 1, '15 seconds', '{gone}')`));
     await database.admin.query(`update plinth_jobs.workers set beat_at = clock_timestamp() - interval '1 hour' where id = 'dead'`);
-    await expect.poll(() => worker.stats, { timeout: 15_000 }).toMatchObject({ deadLetters: 3, recovered: 1 });
+    await expect.poll(() => worker.stats).toMatchObject({ deadLetters: 3, recovered: 1 });
     expect(lines).toContainEqual(expect.objectContaining({ message: 'job failed for good', job_id: claimed, kind: 'gone', error: 'lease expired' }));
   });
 

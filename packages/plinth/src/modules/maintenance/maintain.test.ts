@@ -149,7 +149,7 @@ describe('a run that is cut off', () => {
     const [, signal] = (await once(child, 'exit')) as [number | null, string | null];
     expect(signal).toBe('SIGKILL');
     // Its lock goes when the server notices, at the latest when the statement under way has ended.
-    const report = await vi.waitFor(() => maintain(services(), { task: 'retention', kinds }), { timeout: 15_000, interval: 50 });
+    const report = await vi.waitFor(() => maintain(services(), { task: 'retention', kinds }), { timeout: 20_000, interval: 50 });
     expect(report).toMatchObject({ status: 'completed', failures: [] });
     await nothingLost();
     expect(await rowsOf('select status from plinth_maintenance.runs order by id')).toEqual([{ status: 'interrupted' }, { status: 'completed' }]);
@@ -174,7 +174,7 @@ describe('a run that is cut off', () => {
     // Whether it survives or not, nothing may be lost and the next run must end the work.
     await maintain(cutting, { task: 'retention', kinds }).catch((error: unknown) => expect(error).toMatchObject({ code: 'kernel_unavailable' }));
     expect(cut).toBeDefined();
-    const report = await vi.waitFor(() => maintain(services(), { task: 'retention', kinds }), { timeout: 15_000, interval: 50 });
+    const report = await vi.waitFor(() => maintain(services(), { task: 'retention', kinds }), { timeout: 20_000, interval: 50 });
     expect(report).toMatchObject({ status: 'completed', failures: [] });
     await nothingLost();
   });

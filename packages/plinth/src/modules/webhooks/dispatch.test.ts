@@ -372,7 +372,7 @@ describe('during an attempt', () => {
     const { rows } = await database.admin.query<{ asked_at: Date }>('select clock_timestamp() as asked_at');
     // Of the worker; the pool of the test itself has no application name.
     const begunBefore = `select state, query from pg_stat_activity where datname = current_database() and application_name <> '' and backend_type = 'client backend' and xact_start <= $1`;
-    await expect.poll(async () => (await database.admin.query(begunBefore, [rows[0]?.asked_at])).rows, { timeout: 10_000 }).toEqual([]);
+    await expect.poll(async () => (await database.admin.query(begunBefore, [rows[0]?.asked_at])).rows).toEqual([]);
     expect(receiver.received).toHaveLength(1);
     go();
     await attemptsLogged(database.tenantA, 1);
