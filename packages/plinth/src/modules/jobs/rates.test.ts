@@ -60,18 +60,17 @@ describe('rates', () => {
     expect((await limits.claimTurns('w', 100, await limits.lanes(), 100)).filter((job) => job.queue === 'default')).toHaveLength(4);
   });
 
-  test('over a second of claims by four at once no more start than the rate and the burst allow', async () => {
+  test('by four who claim at once no more start than the rate and the burst allow', async () => {
     await limits.set(jobs.a, { per: 'tenant', rate: 100, burst: 10 });
     await limits.fill(jobs.a, 2000);
     const starts: number[] = [];
-    const end = performance.now() + 1000;
     await Promise.all(
       Array.from({ length: 4 }, async () => {
-        while (performance.now() < end) for (const job of await limits.claimTurns('w', 50, await limits.lanes(), 50)) starts.push(Number(job.started_at));
+        // The burst and a second of the rate, which may take a slow machine longer.
+        while (starts.length < 110) for (const job of await limits.claimTurns('w', 50, await limits.lanes(), 50)) starts.push(Number(job.started_at));
       }),
     );
     starts.sort((x, y) => x - y);
-    expect(starts.length).toBeGreaterThan(60);
     // started_at has whole milliseconds here.
     for (let n = 0; n < starts.length; n += 1) {
       for (let m = n; m < starts.length; m += 1) expect(m - n + 1).toBeLessThanOrEqual(10 + ((starts[m] ?? 0) - (starts[n] ?? 0) + 2) / 10);
