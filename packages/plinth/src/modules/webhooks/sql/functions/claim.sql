@@ -44,15 +44,15 @@ begin
   ), turned_back as (
     delete from plinth_webhooks.claim_turns t where _turns is not null and not exists (select from walk w where w.tenant_id = t.tenant_id and w.nth = p_lanes)
   ), lane as materialized (
-    select w.tenant_id, w.subscription_id, t.rate, n.breaker <> 'closed' as probing, case when n.breaker <> 'closed' and s.ordering <> 'parallel' then timestamptz '9999-01-01' else _now end as until, r.running, t.tokens,
+    select w.tenant_id, w.subscription_id, t.rate, r.expired, n.breaker <> 'closed' as probing, case when n.breaker <> 'closed' and s.ordering <> 'parallel' then timestamptz '9999-01-01' else _now end as until, r.running, t.tokens,
       case when n.breaker <> 'closed' then case when r.running = 0 then least(1, floor(t.tokens)::integer) else 0 end
         else least(p_per_subscription, s.max_in_flight, n.window_size, case s.ordering when 'fifo' then 1 end, r.running + floor(t.tokens)::integer) - r.running end::integer as room
     from walk w
     cross join lateral (select n.* from plinth_webhooks.lanes n
       where n.tenant_id = w.tenant_id and n.subscription_id = w.subscription_id and (n.next_at is null or n.next_at <= _now) limit 1) n
     cross join lateral (select s.* from plinth_webhooks.subscriptions s where s.tenant_id = w.tenant_id and s.id = w.subscription_id and s.enabled and s.mode = 'push' limit 1) s
-    cross join lateral (select count(*)::integer as running from plinth_webhooks.flights f
-      where f.tenant_id = w.tenant_id and f.subscription_id = w.subscription_id and f.lease_until > _now) r
+    cross join lateral (select count(*) filter (where f.lease_until > _now)::integer as running, count(*) filter (where f.lease_until <= _now) > 0 as expired from plinth_webhooks.flights f
+      where f.tenant_id = w.tenant_id and f.subscription_id = w.subscription_id) r
     cross join lateral (select least(s.rate_per_second, plinth_webhooks.lane_rate(n.rate, n.rate_ceiling, n.limited_at, _now)) as rate) v
     cross join lateral (select v.rate, plinth_webhooks.tokens_at(v.rate, n.tokens, n.refilled_at, _now) as tokens) t
     where w.due_at <= _now or (n.breaker <> 'closed' and s.ordering <> 'parallel')
@@ -95,9 +95,16 @@ begin
     join (select distinct c.tenant_id, c.subscription_id from chosen c where c.probing or c.rate is not null) c on c.tenant_id = n.tenant_id and c.subscription_id = n.subscription_id
     where n.next_at is null or n.next_at <= _now
     for no key update of n skip locked
+  ), taken_over as materialized (
+    -- Its result may be on its way all the same: whoever settles it now holds its lease, and it is gone when that commits.
+    select f.delivery_id from chosen c cross join lateral (
+      select f.delivery_id from plinth_webhooks.flights f where f.tenant_id = c.tenant_id and f.subscription_id = c.subscription_id and f.delivery_id = c.id limit 1 for update skip locked) f
+    where c.expired
   ), cleared as materialized (
     select c.* from chosen c
-    where (not c.probing and c.rate is null or exists (select from lane_held h where h.tenant_id = c.tenant_id and h.subscription_id = c.subscription_id))
+    where (not c.expired or c.id in (select o.delivery_id from taken_over o)
+        or not exists (select from plinth_webhooks.flights f where f.tenant_id = c.tenant_id and f.subscription_id = c.subscription_id and f.delivery_id = c.id))
+      and (not c.probing and c.rate is null or exists (select from lane_held h where h.tenant_id = c.tenant_id and h.subscription_id = c.subscription_id))
   ), lane_moved as (
     update plinth_webhooks.lanes n
     set breaker = case n.breaker when 'closed' then 'closed' else 'half_open' end,
