@@ -57,6 +57,10 @@ const DEFAULT_BATCH = 500;
  */
 const MOST_BYTES = 8 * 1_048_576;
 
+/** How many bytes a JSON column is when it is read, an expression: stored it may be a hundredth of that. Only what is compressed is looked at. */
+export const bytesRead = (column: string): string =>
+  `case when pg_catalog.pg_column_compression(${column}) is null then pg_catalog.pg_column_size(${column}) else pg_catalog.octet_length((${column})::text) end`;
+
 const columnsOf = (card: FeedCard): Record<Exclude<keyof FeedEvent, 'details' | 'personal'>, string> => ({
   tenantId: 'e.tenant_id',
   id: 'e.id',
@@ -79,7 +83,7 @@ export function feedOf(modules: ModuleMap, reader: Pick<Consumer, 'details' | 's
   const { details, open } = first.feed;
   const given = { ...columnsOf(first.feed), ...(reader.details && details ? { details } : {}), ...(reader.bare ? { data: `'{}'::jsonb` } : {}) };
   const columns = Object.entries(given).map(([name, expression]) => `${expression} as "${name}"`);
-  const size = `case when pg_column_compression(${given.data}) is null then pg_column_size(${given.data}) else octet_length((${given.data})::text) end`;
+  const size = bytesRead(given.data);
   return {
     name: `plinth_${first.name}.${first.feed.table}`,
     select: columns.join(', '),

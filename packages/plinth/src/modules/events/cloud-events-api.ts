@@ -5,6 +5,7 @@ import type { CloudEvent } from './cloud-events.ts';
 import { fromCloudEvent, refuseCloudEvent, toCloudEvent } from './cloud-events.ts';
 import { deprecated, deprecations } from './deprecations.ts';
 import { COLUMNS, type event as eventShape, json, OWN_TYPES } from './event-shapes.ts';
+import { pageSql } from './page-size.ts';
 import type { EventsTransaction } from './publish.ts';
 import { shownTo } from './subjects-api.ts';
 
@@ -78,17 +79,21 @@ export const cloudEventsApi = {
     exactJson: true,
     summary: 'Events as CloudEvents 1.0, in the order of their ids',
     description:
-      'With Accept: application/cloudevents-batch+json the answer is a batch, and the next page is in the header Link. Not a feed: an event of a transaction that commits late may come before `after`.',
+      'With Accept: application/cloudevents-batch+json the answer is a batch, and the next page is in the header Link. Not a feed: an event of a transaction that commits late may come before `after`. A page ends before limit when it has 8 MiB.',
   })
     .input(z.object({ after: z.uuid().optional(), type: z.string().max(200).optional(), limit: z.coerce.number().int().min(1).max(1_000).default(100) }))
     .output(z.object({ events: z.array(json), next: z.uuid().nullable() }))
     .query(async ({ ctx, input }) => {
       const tenantId = ctx.tx.context.tenantId ?? '';
-      const rows = await ctx.tx.query<Row>(
-        `select ${COLUMNS} from plinth.event_store where tenant_id = $1 and id > $2 and ($3::text is null or event_type = $3) order by id limit $4`,
+      const rows = await ctx.tx.query<Row & { found: number }>(
+        pageSql(
+          `select ${COLUMNS} from plinth.event_store where tenant_id = $1 and id > $2 and ($3::text is null or event_type = $3) order by id limit $4`,
+          'id',
+        ),
         [tenantId, input.after ?? '00000000-0000-0000-0000-000000000000', input.type ?? null, input.limit],
       );
+      const found = rows[0]?.found ?? 0;
       const shown = await shownTo(ctx, rows);
-      return { events: shown.map((row) => cloudEventOf(tenantId, row)), next: rows.length === input.limit ? (rows.at(-1)?.id ?? null) : null };
+      return { events: shown.map((row) => cloudEventOf(tenantId, row)), next: found === input.limit || rows.length < found ? (rows.at(-1)?.id ?? null) : null };
     }),
 };

@@ -1,10 +1,11 @@
-import { BY_INDEX, readInOrder } from '#kernel/feed-read.ts';
+import { BY_INDEX, bytesRead, readInOrder } from '#kernel/feed-read.ts';
 import type { Look } from '#kernel/look.ts';
 import { lookIn } from '#kernel/look.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { COLUMNS as EVENT_COLUMNS } from './event-shapes.ts';
+import { pageSql as pageOfRows } from './page-size.ts';
 import { fail } from './row.ts';
 
 /** Reading the log without a stored cursor: the reader carries the snapshots itself (kernel/feed.ts tells why snapshots). */
@@ -64,7 +65,7 @@ const COLUMNS = `e.tenant_id as "tenantId", e.id, e.position, e.type::text, e.ag
   e.actor_type as "actorType", e.actor_id as "actorId", e.payload, e.metadata, e.correlation_id as "correlationId", e.causation_id as "causationId",
   coalesce(e.occurred_at, e.created_at) as "occurredAt", e.created_at as "createdAt"`;
 
-/** A page ends before the event that would take it beyond this, as the table stores payloads (compressed when they are large). Its first event is always in it. */
+/** A page ends before the event that would take it beyond this, payloads and metadata. Its first event is always in it. */
 const MOST_BYTES = 2 * 1_048_576;
 
 /**
@@ -73,7 +74,7 @@ const MOST_BYTES = 2 * 1_048_576;
 const cutBySize = (page: string): string =>
   `(select p."tenantId", p.id, p.position, p.type, p."aggregateType", p."aggregateId", p.version, p."actorType", p."actorId", p.payload::text, p.metadata::text,
     p."correlationId", p."causationId", p."occurredAt", p."createdAt", p.at, p.rows from (
-    select q.*, count(*) over () as rows, sum(pg_catalog.pg_column_size(q.payload)) over (order by q.at) as bytes, row_number() over (order by q.at) as nth from ${page} as q) as p
+    select q.*, count(*) over () as rows, sum(${bytesRead('q.payload')} + coalesce(${bytesRead('q.metadata')}, 0)) over (order by q.at) as bytes, row_number() over (order by q.at) as nth from ${page} as q) as p
   where p.nth = 1 or p.bytes <= ${MOST_BYTES})`;
 
 /** The log as plinth_worker sees it; begins a new epoch where a dump was restored into another cluster. */
@@ -169,7 +170,7 @@ export async function readTenantPage(tx: AnyTransaction, window: LiveWindow & { 
   return pageOf(await rows, window, limit);
 }
 
-/** One page of a stream as JSON text, after a version; `after` null reads no events. Errors: events_event_not_found when the stream has none. */
+/** One page of a stream as JSON text, after a version, of at most 8 MiB; `after` null reads no events. Errors: events_event_not_found when the stream has none. */
 export async function readStreamPage(
   tx: AnyTransaction,
   stream: { type: string; id: string },
@@ -185,7 +186,12 @@ export async function readStreamPage(
     after === null
       ? []
       : await tx.query<{ version: string; text: string }>(
-          `select s.version, row_to_json(s)::text as text from (select ${EVENT_COLUMNS} from plinth_events.read_stream($1, $2, $3, $4, $5, false)) as s order by s.version`,
+          pageOfRows(
+            `select ${EVENT_COLUMNS} from plinth_events.read_stream($1, $2, $3, $4, $5, false)`,
+            'version',
+            '',
+            'r.version, row_to_json(r)::text as text',
+          ),
           [stream.type, stream.id, String(BigInt(after) + 1n), Number.MAX_SAFE_INTEGER, limit],
         );
   const last = events.at(-1)?.version;

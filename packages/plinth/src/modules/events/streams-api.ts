@@ -4,6 +4,7 @@ import type { NewEvent } from './append.ts';
 import { appendNow } from './append.ts';
 import { deprecated, deprecations } from './deprecations.ts';
 import { COLUMNS, event, expectedVersion, name, newEvent, version } from './event-shapes.ts';
+import { pageSql } from './page-size.ts';
 import type { EventsTransaction } from './publish.ts';
 import { shownTo } from './subjects-api.ts';
 
@@ -81,7 +82,7 @@ export const streamsApi = {
     permission: 'events.read',
     exactJson: true,
     summary: 'Events of one stream, oldest or newest first',
-    description: 'next_version is the from_version of the next page; null on the last.',
+    description: 'next_version is the from_version of the next page; null on the last. A page ends before limit when it has 8 MiB.',
   })
     .input(
       z.object({
@@ -94,7 +95,8 @@ export const streamsApi = {
     .output(z.object({ events: z.array(event), next_version: version.nullable() }))
     .query(async ({ ctx, input }) => {
       const backward = input.direction === 'backward';
-      const events = await ctx.tx.query<z.infer<typeof event>>(`select ${COLUMNS} from plinth_events.read_stream($1, $2, $3, $4, $5, $6)`, [
+      const rows = `select ${COLUMNS} from plinth_events.read_stream($1, $2, $3, $4, $5, $6)`;
+      const events = await ctx.tx.query<z.infer<typeof event> & { found: number }>(pageSql(rows, 'version', backward ? 'desc' : ''), [
         input.type,
         input.id,
         input.from_version ?? (backward ? NEWEST : 1),
@@ -103,7 +105,8 @@ export const streamsApi = {
         backward,
       ]);
       const last = Number(events.at(-1)?.version ?? 0);
-      const more = events.length === input.limit && (!backward || last > 1);
+      const found = events[0]?.found ?? 0;
+      const more = events.length < found || (found === input.limit && (!backward || last > 1));
       return { events: await shownTo(ctx, events), next_version: more ? last + (backward ? -1 : 1) : null };
     }),
 };
