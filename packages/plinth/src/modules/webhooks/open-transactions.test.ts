@@ -275,6 +275,26 @@ describe('a transaction that a tenant leaves open', () => {
   });
 });
 
+test('what is settled at the moment when another claims it, because its lease has ended, is not sent again', async () => {
+  await subscribe(a, 'orders');
+  await happen(a);
+  const claim = () => database.plinth.asWorker({}, (tx) => tx.query<Record<string, unknown>>('select * from plinth_webhooks.claim(10)'));
+  const [mine] = await claim();
+  await database.admin.query('update plinth_webhooks.flights set lease_until = clock_timestamp()');
+  const result = JSON.stringify([{ ...mine, outcome: 'delivered', url: receiver.url }]);
+  const waits = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%plinth_webhooks.claim%'`;
+  let claimed: unknown;
+  const claiming = await database.plinth.asWorker({}, async (tx) => {
+    expect(await tx.query('select status from plinth_webhooks.settle($1)', [result])).toEqual([{ status: 'delivered' }]);
+    const other = claim().then((rows) => (claimed = rows));
+    await expect.poll(async () => claimed !== undefined || (await database.admin.query(waits)).rowCount === 1).toBe(true);
+    return { other };
+  });
+  expect(await claiming.other).toEqual([]);
+  expect((await database.admin.query('select from plinth_webhooks.flights')).rowCount).toBe(0);
+  expect((await database.admin.query('select from plinth_webhooks.attempts')).rowCount).toBe(1);
+});
+
 test('what was made for a subscription while it was being deleted is swept, and nothing else', async () => {
   const gone = await subscribe(a, 'gone');
   await subscribe(b, 'stays');
