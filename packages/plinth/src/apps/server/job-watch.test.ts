@@ -1,8 +1,11 @@
 /** Watching a job over HTTP while a worker runs it. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { serve } from '#adapters/http/serve.ts';
-import { JobFailure } from '#modules/jobs';
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
+import { JobFailure, writeLogs } from '#modules/jobs';
 import { workersOf } from '../worker/started.fixture.ts';
+import { createJobWatch } from './job-watch.ts';
 import type { TestServer } from './server.fixture.ts';
 import { testServer } from './server.fixture.ts';
 
@@ -174,4 +177,32 @@ describe('GET /jobs/{id}/watch', () => {
     expect([other.status, (other.body as { code: string }).code]).toEqual([404, 'jobs_job_not_found']);
     expect((await server.call(`/api/v1/lists/jobs/logs?q=job_id:${id}`, { key: server.keyA })).body).toMatchObject({ rows: { length: 5 } });
   });
+});
+
+test('a look that takes longer than lines are waited for is waited for, so that the end does not come before the last of them', async () => {
+  const { tenantA } = server.database;
+  const plinth = server.database.plinth as unknown as Plinth<ModuleMap>;
+  const id = await enqueue(tenantA);
+  const lines = Array.from({ length: 250 }, (_, n) => ({ tenant_id: tenantA, job_id: id, run_id: id, attempt: 1, message: `line ${n}`, ago_ms: 0 }));
+  await plinth.asWorker({}, (tx) => writeLogs(tx, lines));
+  const slow = Promise.withResolvers<void>();
+  let looks = 0;
+  const asWorker: typeof plinth.asWorker = async (input, body) => {
+    looks += 1;
+    if (looks > 1) await slow.promise;
+    return plinth.asWorker(input, body);
+  };
+  const watcher = createJobWatch({ ...plinth, asWorker }, { info: () => {}, warn: () => {}, error: () => {} }).join(tenantA, id, undefined);
+  try {
+    expect((await watcher.next(20_000))?.lines).toHaveLength(200);
+    const rest = watcher.next(1, true);
+    // Nothing but the page that was full asks for this one so soon.
+    await expect.poll(() => looks).toBe(2);
+    slow.resolve();
+    expect((await rest)?.lines).toHaveLength(50);
+    expect(await watcher.next(1, true)).toBeUndefined();
+    expect(looks).toBe(3);
+  } finally {
+    watcher.leave();
+  }
 });

@@ -11,8 +11,8 @@ export interface JobWatch {
 }
 
 export interface JobWatcher {
-  /** What there is to see, once there is something new or the job is over; undefined after `timeoutMs` without. */
-  next(timeoutMs: number): Promise<JobSight | undefined>;
+  /** What there is to see, once there is something new or the job is over; undefined after `timeoutMs` without, with `looked` not before a look has found nothing. */
+  next(timeoutMs: number, looked?: boolean): Promise<JobSight | undefined>;
   leave(): void;
 }
 
@@ -30,6 +30,9 @@ interface Watching extends Watched {
   /** Seen and not taken yet: until it is taken, the job is not looked at. */
   sight: JobSight | undefined;
   told: (() => void) | undefined;
+  /** Looks that began and ended since the last sight was taken. */
+  looks: number;
+  left: boolean;
 }
 
 export function createJobWatch(plinth: Plinth<ModuleMap>, log: WorkServices['log']): JobWatch {
@@ -47,9 +50,10 @@ export function createJobWatch(plinth: Plinth<ModuleMap>, log: WorkServices['log
     looking = true;
     while (watching.size > 0) {
       const startedMs = performance.now();
+      // Before the look: whoever takes a full page of it asks for the next at once.
+      nudge = new AbortController();
       await look().catch((error: unknown) => log.warn({ watchers: watching.size, err: error }, 'watched jobs could not be read'));
       const tookMs = performance.now() - startedMs;
-      nudge = new AbortController();
       await new Promise((resolve) => setTimeout(resolve, Math.max(APART_MS, tookMs / LOAD)));
       await plinth.wake.next([JOB_WATCH_SIGNAL], POLL_MS, nudge.signal);
     }
@@ -58,14 +62,15 @@ export function createJobWatch(plinth: Plinth<ModuleMap>, log: WorkServices['log
 
   return {
     join(tenantId, jobId, after) {
-      const one: Watching = { tenantId, jobId, after, state: '', sight: undefined, told: undefined };
+      const one: Watching = { tenantId, jobId, after, state: '', sight: undefined, told: undefined, looks: 0, left: false };
       watching.add(one);
       if (looking) nudge?.abort();
       else void run();
       return {
-        next: (timeoutMs) => taken(one, timeoutMs, () => nudge?.abort()),
+        next: (timeoutMs, looked = false) => taken(one, { timeoutMs, looked }, () => nudge?.abort()),
         leave() {
           watching.delete(one);
+          one.left = true;
           one.told?.();
         },
       };
@@ -76,28 +81,37 @@ export function createJobWatch(plinth: Plinth<ModuleMap>, log: WorkServices['log
 /** What was seen becomes what the watcher is told, when it is news. */
 function take(one: Watching, sight: JobSight | undefined): void {
   if (!sight) return;
+  one.looks += 1;
   const state = JSON.stringify(sight.state ?? null);
   const { state: before } = one;
   one.state = state;
-  if (sight.lines.length === 0 && state === before && sight.state) return;
-  one.after = sight.lines.at(-1)?.id ?? one.after;
-  one.sight = sight;
+  if (sight.lines.length > 0 || state !== before || !sight.state) {
+    one.after = sight.lines.at(-1)?.id ?? one.after;
+    one.sight = sight;
+  }
   one.told?.();
 }
 
-async function taken(one: Watching, timeoutMs: number, more: () => void): Promise<JobSight | undefined> {
-  if (!one.sight) {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs);
-      one.told = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    one.told = undefined;
-  }
+async function taken(one: Watching, { timeoutMs, looked }: { timeoutMs: number; looked: boolean }, more: () => void): Promise<JobSight | undefined> {
+  const endsMs = performance.now() + timeoutMs;
+  while (!one.sight && !one.left && (performance.now() < endsMs || (looked && one.looks === 0)))
+    await told(one, Math.max(0, endsMs - performance.now()) || POLL_MS);
   const { sight } = one;
   one.sight = undefined;
+  one.looks = 0;
   if (sight?.lines.length === MOST_LINES) more();
   return sight;
+}
+
+/** Resolves after the next look, or when time is up. */
+function told(one: Watching, timeoutMs: number): Promise<void> {
+  return new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, timeoutMs);
+    one.told = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+  }).finally(() => {
+    one.told = undefined;
+  });
 }

@@ -59,7 +59,7 @@ async function* watched(watch: JobWatch, { tenantId, jobId, after, check }: Watc
   let over: unknown;
   try {
     while (!signal.aborted) {
-      const sight = await watcher.next(over === undefined ? CHECK_MS : LINES_MS);
+      const sight = await (over === undefined ? watcher.next(CHECK_MS) : watcher.next(LINES_MS, true));
       if (signal.aborted) return;
       if (performance.now() - checkedMs >= CHECK_MS) {
         await check();
