@@ -259,6 +259,11 @@ const isDatabaseFault = (error: unknown): error is DatabaseFault & Error => erro
 export const isLostConnection = (error: unknown): boolean =>
   error instanceof Error && /^(Connection terminated|Client has encountered a connection error|Client was closed and is not queryable)/.test(error.message);
 
+const stateIn = (error: unknown): unknown => (error as { code?: unknown } | null | undefined)?.code;
+/** A statement waited for a lock as long as its transaction allows (SQLSTATE 55P03), as it came or as the cause of what says so. */
+export const isLockTimeout = (error: unknown): boolean =>
+  stateIn(error) === '55P03' || stateIn((error as { cause?: unknown } | null | undefined)?.cause) === '55P03';
+
 /** SQLSTATE -> catalogue. Exact codes first, then classes (https://www.postgresql.org/docs/current/errcodes-appendix.html). */
 const BY_STATE: Record<string, KernelErrorName> = {
   '23505': 'conflict',

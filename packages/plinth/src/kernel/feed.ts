@@ -129,8 +129,9 @@ async function attempt<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed:
       await plinth.asWorker({}, note(feed, name, failing, textOf(error, told), null)).catch(() => {});
       throw error;
     }
-    await settleFailure(plinth, feed, name, consumer, failing, textOf(error, told));
-    return { handled: 0, moved: true, failure: { error, text: textOf(error, told), personal: told.revealed } };
+    const text = textOf(error, told);
+    await settleFailure(plinth, feed, name, consumer, failing, text);
+    return { handled: 0, moved: true, failure: { error, text, personal: told.revealed } };
   }
 }
 

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import type { Queryable } from './database.ts';
-import { fail } from './errors.ts';
+import { fail, isLockTimeout } from './errors.ts';
 
 /** The connection that owns the tables of a projection, and how long it waits for others. */
 
@@ -30,9 +30,6 @@ async function inTransaction<T>(owner: Queryable, body: () => Promise<T>): Promi
     throw error;
   }
 }
-
-const stateIn = (error: unknown): unknown => (error as { code?: unknown } | undefined)?.code;
-const isLockTimeout = (error: unknown): boolean => stateIn(error) === '55P03' || stateIn((error as Error).cause) === '55P03';
 
 /**
  * A transaction that waits for no lock longer than a second and is tried again: a transaction of a tenant may have read a table and stay open, and whoever

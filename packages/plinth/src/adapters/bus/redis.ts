@@ -1,5 +1,6 @@
 import type { RedisOptions as ClientOptions, Redis } from 'ioredis';
 import { fail } from '#kernel/errors.ts';
+import { messageOf } from '#kernel/thrown.ts';
 import type { EventBus, RelayMessage } from '#modules/events';
 
 export interface RedisStreamsOptions {
@@ -49,8 +50,7 @@ const load = async () => {
   }
 };
 
-const down = (cause: unknown) =>
-  fail('unavailable', { message: `Redis did not take events: ${cause instanceof Error ? cause.message : String(cause)}`, cause });
+const down = (cause: unknown) => fail('unavailable', { message: `Redis did not take events: ${messageOf(cause)}`, cause });
 
 /** Somebody else has the key of this tenant: no fault of Redis, which takes the events of all others. */
 const isOther = (error: unknown): boolean => error instanceof Error && error.message.includes('WRONGTYPE');

@@ -94,8 +94,8 @@ function take(one: Watching, sight: JobSight | undefined): void {
 
 async function taken(one: Watching, { timeoutMs, looked }: { timeoutMs: number; looked: boolean }, more: () => void): Promise<JobSight | undefined> {
   const endsMs = performance.now() + timeoutMs;
-  while (!one.sight && !one.left && (performance.now() < endsMs || (looked && one.looks === 0)))
-    await told(one, Math.max(0, endsMs - performance.now()) || POLL_MS);
+  for (let leftMs = timeoutMs; !one.sight && !one.left && (leftMs > 0 || (looked && one.looks === 0)); leftMs = endsMs - performance.now())
+    await told(one, leftMs > 0 ? leftMs : POLL_MS);
   const { sight } = one;
   one.sight = undefined;
   one.looks = 0;

@@ -19,6 +19,7 @@ export interface RefusedOptions {
   plinth: Plinth<ModuleMap>;
   log: WorkServices['log'];
   durable: boolean;
+  lockMs: number;
   store(entries: readonly Ended[]): Promise<void>;
 }
 
@@ -46,7 +47,7 @@ export async function storeApart(options: RefusedOptions, refused: readonly Ende
 }
 
 /** The job fails for it; and when its failure is refused as well, it is set aside. The outcome is never tried again as it was. */
-async function storeInstead({ plinth, log, durable, store }: RefusedOptions, entry: Ended, refusal: Error): Promise<void> {
+async function storeInstead({ plinth, log, durable, lockMs, store }: RefusedOptions, entry: Ended, refusal: Error): Promise<void> {
   const { id, run_id } = entry.settlement;
   log.error({ job_id: id, run_id, err: refusal }, 'worker: the outcome of a job cannot be stored');
   entry.settlement = failedInstead(entry.settlement, refusal);
@@ -55,7 +56,7 @@ async function storeInstead({ plinth, log, durable, store }: RefusedOptions, ent
   } catch (error) {
     if (!isRefusal(error)) throw error;
     log.error({ job_id: id, run_id, err: error }, 'worker: nor can its failure; the job is set aside');
-    const accepted = await plinth.asWorker({ durable, lockMs: 100 }, (tx) => setJobAside(tx, entry.settlement));
+    const accepted = await plinth.asWorker({ durable, lockMs }, (tx) => setJobAside(tx, entry.settlement));
     entry.stored(accepted ? 'cancelled' : undefined);
   }
 }

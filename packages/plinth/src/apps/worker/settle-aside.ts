@@ -1,10 +1,10 @@
 /** Outcomes that wait for a transaction of their own tenant, which has their jobs locked: beside those of all others, which do not wait for it. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { isLockTimeout } from '#kernel/errors.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import { claimOf } from '#modules/jobs';
 import type { Ended } from './settle-queue.ts';
-
-/** SQLSTATE lock_not_available. */
-export const isLocked = (error: unknown): boolean => (error as { code?: unknown }).code === '55P03';
+import { MOST_AT_ONCE } from './settle-store.ts';
 
 export interface Aside {
   /** Outcomes of this tenant wait here, and later ones come after them. */
@@ -32,9 +32,7 @@ export interface AsideOptions {
   close(claim: string): void;
 }
 
-const MOST_AT_ONCE = 1_000;
 const PAUSE_MS = 100;
-const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 
 /** Of one tenant. */
 interface Held {
@@ -92,7 +90,7 @@ export function createAside({ log, store, inTime, close }: AsideOptions): Aside 
     const fault: unknown = await store(group, left).catch((error: unknown) => error);
     for (const entry of group) if (!left.has(entry)) count(entry, -1);
     if (left.size === 0) return true;
-    if (isLocked(fault)) {
+    if (isLockTimeout(fault)) {
       const middle = Math.ceil(left.size / 2);
       const rest = [...left];
       // The database answers: however long it says so, nothing is lost.
@@ -118,7 +116,7 @@ export function createAside({ log, store, inTime, close }: AsideOptions): Aside 
 
   const run = async (): Promise<void> => {
     trying = true;
-    while (tenants.size > 0) if (!(await turn())) await pause();
+    while (tenants.size > 0) if (!(await turn())) await pause(PAUSE_MS);
     trying = false;
   };
 

@@ -1,9 +1,10 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import type { FailedJob, Settlement } from '#modules/jobs';
 import { createAside } from './settle-aside.ts';
-import { claimsOf, createSettleStore, isApart } from './settle-store.ts';
+import { claimsOf, createSettleStore, isApart, MOST_AT_ONCE } from './settle-store.ts';
 
 /** An attempt that has ended, and is told when its outcome is stored. */
 export interface Ended {
@@ -46,7 +47,6 @@ export interface SettleQueueOptions {
   more: () => boolean;
 }
 
-const MOST_AT_ONCE = 1_000;
 /** Results of more bytes go in several statements: the database takes about 100 ms for a megabyte, and others wait. */
 const MOST_BYTES_AT_ONCE = 4 * 1024 * 1024;
 /** While more are about to come, so many gather: a statement for each few would cost more than the outcomes. */
@@ -55,7 +55,6 @@ const ENOUGH = 500;
 const MOST_ASIDE = 10_000;
 const MOST_BYTES_ASIDE = 32 * 1024 * 1024;
 const PAUSE_MS = 100;
-const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 /** Outcomes of one turn of the event loop go together. */
 const turnOfTheLoop = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -120,7 +119,7 @@ export function createSettleQueue(options: SettleQueueOptions): SettleQueue {
     closingNow = [];
     waiting = [...inTime(batch, error), ...waiting];
     bytes = totalOf(waiting);
-    await pause();
+    await pause(PAUSE_MS);
   };
   const storeApart = async (batch: readonly Ended[]): Promise<void> => {
     // Tenants are taken out of their order: claims are closed when all of it is done.

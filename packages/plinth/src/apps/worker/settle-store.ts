@@ -1,10 +1,12 @@
 /** Storing outcomes: those of all tenants by one statement, and tenant by tenant when one of them stands in the way of the others. */
+import { isLockTimeout } from '#kernel/errors.ts';
 import { settleJobs } from '#modules/jobs';
 import { isRefusal, storeApart } from './refused.ts';
 import type { Aside } from './settle-aside.ts';
-import { isLocked } from './settle-aside.ts';
 import type { Ended, SettleQueueOptions } from './settle-queue.ts';
 
+/** Outcomes of one statement. */
+export const MOST_AT_ONCE = 1_000;
 /** Longest wait for a lock that a transaction of a tenant holds; whose it is is found by shorter waits. */
 const LOCK_MS = { together: 100, apart: 25 };
 
@@ -18,7 +20,7 @@ export interface SettleStore {
 }
 
 /** One outcome is to blame, and the others can be stored without it. */
-export const isApart = (error: unknown): boolean => isRefusal(error) || isLocked(error);
+export const isApart = (error: unknown): boolean => isRefusal(error) || isLockTimeout(error);
 
 export function claimsOf(entries: readonly Pick<Ended, 'claim'>[]): string[] {
   const claims: string[] = [];
@@ -53,13 +55,17 @@ export function createSettleStore(
     for (const claim of later) aside().closeAfter(claim);
   };
 
+  const apart = async (entries: readonly Ended[], left: Set<Ended>): Promise<void> => {
+    await store(entries);
+    for (const entry of entries) left.delete(entry);
+  };
+
   const ofTenant = async (entries: readonly Ended[], left: Set<Ended>): Promise<void> => {
     try {
-      await store(entries);
-      for (const entry of entries) left.delete(entry);
+      await apart(entries, left);
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      await storeApart({ plinth, log, durable, store }, entries, error, left);
+      await storeApart({ plinth, log, durable, lockMs: LOCK_MS.together, store }, entries, error, left);
     }
   };
 
@@ -68,9 +74,7 @@ export function createSettleStore(
     const entries = tenants.flat();
     const middle = Math.ceil(tenants.length / 2);
     try {
-      if (tenants.length === 1) await ofTenant(entries, left);
-      else await store(entries);
-      for (const entry of entries) left.delete(entry);
+      await (tenants.length === 1 ? ofTenant : apart)(entries, left);
     } catch (error) {
       if (!isApart(error)) throw error;
       if (tenants.length > 1) for (const half of [tenants.slice(0, middle), tenants.slice(middle)]) await ofTenants(half, left);
