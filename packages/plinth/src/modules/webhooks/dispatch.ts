@@ -46,9 +46,11 @@ const DEFAULTS = {
 };
 /** Under load is when more than this share of the places is taken. */
 const LOAD_SHARE = 0.5;
-/** So many places, as a share of all, are given out at once under load, unless claims take less than a quarter of the time anyway. */
+/** So many places, as a share of all, are given out at once, unless the rest ends before. */
 const GATHER_SHARE = 1 / 3;
-const GATHER_CLAIMS = 3;
+/** A claim that takes something looks at every lane, so what is taken little by little costs more than what is sent: it rests so many times as long as it took. */
+const REST_CLAIMS = 2;
+const REST_CLAIMS_LOADED = 3;
 const TIDY_EVERY_MS = 3_600_000;
 const TELL_EVERY_MS = 60_000;
 
@@ -125,7 +127,7 @@ class Dispatcher {
       this.#freed = 0;
       const startedMs = this.#runtime.services.clock.now();
       const claimed = await this.#claim().catch((error: unknown) => this.#troubled('could not look for deliveries', error));
-      const claimMs = this.#runtime.services.clock.now() - startedMs;
+      const claimedMs = this.#runtime.services.clock.now();
       for (const delivery of claimed) this.#start(delivery);
       // What another process found and died before it could tell.
       if (this.#runtime.services.clock.now() - this.#toldAt > TELL_EVERY_MS) this.#tell();
@@ -133,8 +135,9 @@ class Dispatcher {
       // Without a free place nothing can be taken; without a claim nothing is due, until an attempt ends, a hint comes or time passes.
       const more = claimed.length > 0 && this.#running.size < this.#options.concurrency;
       if (!more) await this.#runtime.wake.next([], this.#options.pollMs, AbortSignal.any([this.#stopping.signal, this.#progress.signal]));
-      // A claim looks at every lane, however few it takes from: under load, places gather before they are given out.
-      if (this.#loaded()) await this.#runtime.wake.next([], GATHER_CLAIMS * claimMs, AbortSignal.any([this.#stopping.signal, this.#gathered.signal]));
+      // Deliveries and places gather meanwhile; who has waited for a hint has rested.
+      const restMs = (claimedMs - startedMs) * (this.#loaded() ? REST_CLAIMS_LOADED : REST_CLAIMS) - (this.#runtime.services.clock.now() - claimedMs);
+      if (restMs > 0) await this.#runtime.wake.next([], restMs, AbortSignal.any([this.#stopping.signal, this.#gathered.signal]));
     }
   }
 
