@@ -172,6 +172,11 @@ export const kernelErrors = {
     title: 'The database and this Plinth each have migrations that the other does not know',
     wayOut: 'Migrate with a version that knows both.',
   },
+  database_unfit: {
+    status: 503,
+    title: 'Plinth cannot be installed in this database as it is',
+    wayOut: 'Change what the message names; plinth doctor looks at everything.',
+  },
   module_not_installed: {
     status: 503,
     title: 'The database does not know a module whose effects are to be written',

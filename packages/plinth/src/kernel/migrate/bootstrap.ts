@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { identifier } from '../database.ts';
+import { fail } from '../errors.ts';
 
 const ROLES = ['plinth_owner', 'plinth_app', 'plinth_worker', 'plinth_reader'];
 
@@ -8,9 +9,12 @@ const createRole = (role: string): string =>
   `do $$ begin if not exists (select from pg_roles where rolname = '${role}') then create role ${role} nologin; end if;
    exception when duplicate_object or unique_violation then null; end $$`;
 
-/** Lets the installing role act as the owner. A superuser may anyway. Of two databases that install at a time one may find it done ("tuple concurrently updated"). */
+/**
+ * Lets the installing role act as the owner. A superuser may anyway. From PostgreSQL 16 on who creates a role, as CREATEROLE lets the administrators of managed servers,
+ * is a member that may grant it and not become it. Of two databases that install at a time one may find it done ("tuple concurrently updated").
+ */
 const GRANT_OWNER = `do $$ begin
-  if not (select rolsuper from pg_roles where rolname = current_user) and not pg_has_role(current_user, 'plinth_owner', 'member') then
+  if not pg_has_role(current_user, 'plinth_owner', case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end) then
     execute format('grant plinth_owner to %I', current_user);
   end if;
   exception when unique_violation or internal_error then null; end $$`;
@@ -26,11 +30,45 @@ const LEDGER = `create table if not exists plinth_kernel.migrations (
   primary key (module, number)
 )`;
 
+const ENCODING = 'select pg_catalog.getdatabaseencoding() as encoding';
+const OWNERS = `select n.nspname as name, pg_catalog.pg_get_userbyid(n.nspowner) as owner from pg_catalog.pg_namespace n
+  where n.nspname in ('plinth', 'plinth_kernel') and pg_catalog.pg_get_userbyid(n.nspowner) <> 'plinth_owner' order by 1`;
+
+/** Refuses, before anything is done, a database in which Plinth cannot work. Errors: kernel_database_unfit. */
+export async function refuseUnfit(client: pg.Client): Promise<void> {
+  const [found] = (await client.query<{ encoding: string }>(ENCODING)).rows;
+  if (found?.encoding !== 'UTF8')
+    throw fail('database_unfit', {
+      message: `The encoding of the database is ${found?.encoding}, not UTF8`,
+      wayOut: `Make another: create database ... encoding 'UTF8' template template0.`,
+    });
+  const [schema] = (await client.query<{ name: string; owner: string }>(OWNERS)).rows;
+  if (schema)
+    throw fail('database_unfit', {
+      message: `Schema ${schema.name} belongs to ${schema.owner}, not to plinth_owner`,
+      wayOut: `If a dump was restored without owners, restore it again with them (no --no-owner) after the roles plinth_owner, plinth_app, plinth_worker and plinth_reader were made. If the schema is empty: alter schema ${identifier(schema.name)} owner to plinth_owner.`,
+    });
+}
+
+/** Errors: kernel_forbidden, with what is to be granted, for a role that may not do what installing takes. */
+async function asInstaller(client: pg.Client, statement: string): Promise<void> {
+  await client.query(statement).catch(async (error: unknown) => {
+    if ((error as { code?: unknown }).code !== '42501') throw error;
+    const [here] = (await client.query<{ role: string; database: string }>('select current_user as role, pg_catalog.current_database() as database')).rows;
+    const [role, database] = [identifier(here?.role ?? ''), identifier(here?.database ?? '')];
+    throw fail('forbidden', {
+      message: `Role ${here?.role} may not install Plinth: ${(error as Error).message}`,
+      wayOut: `As a superuser, or as who made the roles: create role plinth_owner nologin, and plinth_app, plinth_worker, plinth_reader likewise, where they are missing; grant plinth_owner to ${role}; grant create on database ${database} to ${role}.`,
+      cause: error,
+    });
+  });
+}
+
 /** Roles, schemas and the ledger: what must stand before the first migration. Safe to repeat. */
 export async function bootstrap(client: pg.Client, schemas: readonly string[]): Promise<void> {
-  for (const role of ROLES) await client.query(createRole(role));
-  await client.query(GRANT_OWNER);
-  for (const schema of schemas) await client.query(`create schema if not exists ${identifier(schema)} authorization plinth_owner`);
+  for (const role of ROLES) await asInstaller(client, createRole(role));
+  await asInstaller(client, GRANT_OWNER);
+  for (const schema of schemas) await asInstaller(client, `create schema if not exists ${identifier(schema)} authorization plinth_owner`);
   await client.query(
     `begin; set local role plinth_owner; ${LEDGER}; comment on table plinth_kernel.migrations is 'Migrations that were applied, with checksums.'; commit`,
   );

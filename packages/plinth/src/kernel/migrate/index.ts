@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import pg from 'pg';
-import { identifier } from '../database.ts';
+import { Client, identifier } from '../database.ts';
 import { PlinthError } from '../errors.ts';
 import type { ModuleMap } from '../module.ts';
-import { bootstrap } from './bootstrap.ts';
+import { bootstrap, refuseUnfit } from './bootstrap.ts';
 import type { Grant } from './dependants.ts';
 import { giveAgain } from './dependants.ts';
 import type { Offering } from './derive.ts';
@@ -29,16 +29,35 @@ export interface MigrateOptions {
 }
 
 /** One key for all of Plinth in a database: whoever holds it migrates, the others wait and then find nothing to do. */
-const LOCK = 'select pg_advisory_lock(7217046533310005)';
-const UNLOCK = 'select pg_advisory_unlock(7217046533310005)';
+const LOCK = 'set lock_timeout = 0; select pg_catalog.pg_advisory_lock(7217046533310005); reset lock_timeout';
+const UNLOCK = 'select pg_catalog.pg_advisory_unlock(7217046533310005)';
+
+/**
+ * With the limits of the database a wait for another installer, or an index, would end in the middle. Nothing is looked for by search_path: where everybody may create in schema
+ * public, somebody's format(text, text) there would be run by whoever installs, a superuser perhaps. A limit for locks stays: somebody chose it for changes of tables.
+ */
+const UNLIMITED = `select pg_catalog.set_config(s.name, '0', false) from pg_catalog.pg_settings as s
+  where s.name in ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')`;
 
 async function withClient<T>(url: string, body: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, application_name: 'plinth migrate' });
+  const client = new Client({ connectionString: url, application_name: 'plinth migrate' });
   await client.connect();
   try {
+    await client.query(`set search_path = ''`);
+    await client.query(UNLIMITED);
     return await body(client);
   } finally {
     await client.end();
+  }
+}
+
+/** A role that does not inherit reads nothing before it has become the owner. Whoever may not, and before the first installation, reads as himself. */
+async function asOwner<T>(client: pg.Client, read: () => Promise<T>): Promise<T> {
+  await client.query('set role plinth_owner').catch(() => {});
+  try {
+    return await read();
+  } finally {
+    await client.query('reset role');
   }
 }
 
@@ -46,7 +65,7 @@ async function withClient<T>(url: string, body: (client: pg.Client) => Promise<T
 export const migratePlan = (options: Pick<MigrateOptions, 'url' | 'modules'>): Promise<MigrationPlan & { views: ViewOutlook[] }> =>
   withClient(options.url, async (client) => {
     const source = sourceOf(options.modules);
-    const plan = planOf(source, await installed(client, source));
+    const plan = planOf(source, await asOwner(client, () => installed(client, source)));
     return { ...plan, views: plan.stale.length > 0 ? await viewOutlook(client, source.repeatables) : [] };
   });
 
@@ -184,13 +203,13 @@ export async function migrateUp(options: MigrateOptions): Promise<Migrated> {
 const asked = ({ exposePublic: value }: MigrateOptions): Exposure | undefined => (value === true ? { except: [] } : value || undefined);
 
 async function migrateLocked(client: pg.Client, source: Source, options: MigrateOptions): Promise<Migrated> {
-  const before = await installed(client, source);
+  await refuseUnfit(client);
+  const [before, exposed] = await asOwner(client, async () => [await installed(client, source), await exposureOf(client)] as const);
   const plan = planOf(source, before);
   refuse(plan);
   refuseDiverged(plan);
   if (plan.unknown.length > 0) return { applied: [], repeatables: false, newer: plan.unknown.map((row) => `${row.module}/${row.name}`) };
   const pending = pendingOf(plan);
-  const exposed = await exposureOf(client);
   const wanted = asked(options);
   const exposing = wanted !== undefined && !isDeepStrictEqual([...wanted.except].sort(), exposed && [...exposed.except].sort());
   if (pending.length === 0 && plan.stale.length === 0 && !exposing) return { applied: [], repeatables: false };

@@ -110,6 +110,83 @@ describe('migrateUp', () => {
     const result = await migrateUp({ url: url.href, modules });
     expect(result.applied.length).toBeGreaterThan(1);
   });
+
+  test('a role that made the roles, as administrators of managed servers do, and that inherits nothing', async () => {
+    const database = await empty('managed');
+    const role = `managed_${process.pid}`;
+    await database.admin.query(`create role ${role} login createrole noinherit password 'x'; grant create on database "${database.name}" to ${role}`);
+    // From 16 on this is what who creates a role is of it: someone who may grant it and not become it.
+    const { rows } = await database.admin.query<{ options: string }>(
+      `select case when current_setting('server_version_num')::int >= 160000 then 'with admin true, inherit false, set false' else 'with admin option' end as options`,
+    );
+    await database.admin.query(`grant plinth_owner, plinth_app, plinth_worker, plinth_reader to ${role} ${rows[0]?.options}`);
+    const url = new URL(database.url);
+    url.username = role;
+    url.password = 'x';
+    expect((await migrateUp({ url: url.href, modules })).applied.length).toBeGreaterThan(1);
+    expect(await migrateUp({ url: url.href, modules })).toEqual({ applied: [], repeatables: false });
+    expect((await migratePlan({ url: url.href, modules })).migrations.every((migration) => migration.state === 'applied')).toBe(true);
+  });
+
+  test('a role that may not is told what to grant', async () => {
+    const database = await empty('may not');
+    const role = `may_not_${process.pid}`;
+    await database.admin.query(`create role ${role} login password 'x'; grant create on database "${database.name}" to ${role}`);
+    const url = new URL(database.url);
+    url.username = role;
+    url.password = 'x';
+    const refused = { code: 'kernel_forbidden', message: expect.stringContaining(role), wayOut: expect.stringContaining(`grant plinth_owner to "${role}"`) };
+    await expect(migrateUp({ url: url.href, modules })).rejects.toMatchObject(refused);
+    await database.admin.query(`grant plinth_owner to ${role}`);
+    expect((await migrateUp({ url: url.href, modules })).applied.length).toBeGreaterThan(1);
+  });
+
+  test('waits for another installer however short the time limits of the database are', async () => {
+    const database = await empty('impatient');
+    await database.admin.query(`alter database "${database.name}" set statement_timeout = '50ms'; alter database "${database.name}" set lock_timeout = '50ms'`);
+    const holder = new pg.Client({ connectionString: database.url, options: '-c statement_timeout=0' });
+    await holder.connect();
+    await holder.query('select pg_advisory_lock(7217046533310005)');
+    const migrated = migrateUp({ url: database.url, modules: scratchModule({ 'migrations/0001_create_things.sql': THINGS }).modules });
+    migrated.catch(() => {});
+    const waited = `select from pg_stat_activity where datname = current_database() and wait_event = 'advisory' and clock_timestamp() - query_start > interval '150 milliseconds'`;
+    await expect.poll(async () => (await holder.query(waited)).rowCount, { timeout: 20_000 }).toBe(1);
+    await holder.end();
+    expect((await migrated).applied).toContain('scratch/0001_create_things');
+  });
+
+  test('a database of another encoding than UTF8 is refused before anything is made', async () => {
+    const { admin, url } = await empty('latin');
+    const name = `latin_${process.pid}`;
+    await admin.query(`create database ${name} encoding 'LATIN1' locale 'C' template template0`);
+    try {
+      const latin = new URL(url);
+      latin.pathname = `/${name}`;
+      await expect(migrateUp({ url: latin.href, modules })).rejects.toMatchObject({
+        code: 'kernel_database_unfit',
+        message: expect.stringContaining('LATIN1'),
+      });
+    } finally {
+      await admin.query(`drop database ${name} with (force)`);
+    }
+  });
+
+  test('after a dump was restored without privileges they are given again; without owners it is refused with the way out', async () => {
+    const { url, admin } = await empty('restored');
+    const { modules: one } = scratchModule({ 'migrations/0001_create_things.sql': THINGS });
+    await migrateUp({ url, modules: one });
+    await admin.query(`revoke all on schema plinth, plinth_kernel, plinth_scratch from plinth_app, plinth_worker, plinth_reader;
+      revoke all on all tables in schema plinth_kernel, plinth_scratch from plinth_app, plinth_worker, plinth_reader`);
+    expect(await migrateUp({ url, modules: one })).toEqual({ applied: [], repeatables: true });
+    const may = `select has_schema_privilege('plinth_app', 'plinth_scratch', 'usage') and has_table_privilege('plinth_app', 'plinth_scratch.things', 'insert') as may`;
+    expect((await admin.query(may)).rows).toEqual([{ may: true }]);
+    await admin.query('alter schema plinth_kernel owner to current_user');
+    await expect(migrateUp({ url, modules: one })).rejects.toMatchObject({
+      code: 'kernel_database_unfit',
+      message: expect.stringContaining('plinth_kernel'),
+      wayOut: expect.stringContaining('--no-owner'),
+    });
+  });
 });
 
 test('20 processes at once make the role of the server', async () => {

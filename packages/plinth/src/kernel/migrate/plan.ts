@@ -56,6 +56,10 @@ export interface Installed {
   others: Offering;
 }
 
+/** Nothing counts as installed where a dump was restored without its privileges: what gives them is applied again. */
+const CHECKSUMS = `select module, checksum from plinth_kernel.repeatables
+  where exists (select from pg_catalog.pg_roles r where r.rolname = 'plinth_app' and pg_catalog.has_schema_privilege(r.oid, 'plinth', 'usage'))`;
+
 /** Asks the catalog and not to_regclass, which fails for a role that may not use the schema, where there is nothing to read. */
 const TABLES = `select c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where n.nspname = 'plinth_kernel' and c.relname in ('migrations', 'repeatables')`;
@@ -70,9 +74,7 @@ export async function installed(client: pg.ClientBase, source: Source): Promise<
         'select module, number, name, checksum, breaking, applied_at from plinth_kernel.migrations order by applied_at, module, number',
       )
     : { rows: [] };
-  const { rows: checksums } = tables.has('repeatables')
-    ? await client.query<{ module: string; checksum: string }>('select module, checksum from plinth_kernel.repeatables')
-    : { rows: [] };
+  const { rows: checksums } = tables.has('repeatables') ? await client.query<{ module: string; checksum: string }>(CHECKSUMS) : { rows: [] };
   const others = otherModules(source, ledger);
   const { rows: offered } =
     others.length > 0 ? await client.query<{ name: string; module: string }>(OFFERED, [others.map((module) => `plinth_${module}`)]) : { rows: [] };
