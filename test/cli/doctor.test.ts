@@ -40,6 +40,22 @@ test('a migrated database and a serving role are in order', { timeout }, async (
   expect(ended.code).toBe(report.ok ? 0 : 1);
 });
 
+test('settings that change what SQL means, and functions of another owner, are named with the way out', { timeout }, async () => {
+  await using found = await testDatabase('cli doctor found');
+  await found.admin.query(`alter database ${found.name} set standard_conforming_strings = off; alter database ${found.name} set array_nulls = off;
+    alter database ${found.name} set datestyle = 'German'; alter database ${found.name} set intervalstyle = 'iso_8601';
+    alter function plinth_kernel.partition_premake(integer) owner to current_user`);
+  const { findings } = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: found.serverUrl, ...key }));
+  const named = findings.filter(({ check }) => check === 'settings' || check === 'owner').map(({ state, seen }) => [state, seen]);
+  expect(named.sort()).toEqual([
+    ['fault', 'array_nulls off'],
+    ['fault', expect.stringContaining('functions that act for their owner act for')],
+    ['fault', 'standard_conforming_strings off'],
+    ['warning', expect.stringContaining('DateStyle German')],
+    ['warning', 'IntervalStyle iso_8601'],
+  ]);
+});
+
 test('a projection that was made by other code, or may hold what was erased, is a warning with the command that makes it anew', { timeout }, async () => {
   await database.admin.query(`insert into plinth_kernel.feed_projections (name, kind, revision, declared, opened, erasures)
     values ('doctor.old', 'async', '1', '2', false, 0), ('doctor.erased', 'async', '1', '1', true, 3), ('doctor.unaware', 'async', '1', '1', false, 3)`);

@@ -1,5 +1,6 @@
-import pg from 'pg';
+import type pg from 'pg';
 import type { Queryable } from './database.ts';
+import { Client } from './database.ts';
 import { fail, isLockTimeout } from './errors.ts';
 
 /** The connection that owns the tables of a projection, and how long it waits for others. */
@@ -9,7 +10,7 @@ const WAIT = `set local lock_timeout = '1s'`;
 
 export async function withOwner<T>(url: string, body: (owner: Queryable) => Promise<T>): Promise<T> {
   const settings = { connectionString: url, application_name: 'plinth projections', connectionTimeoutMillis: 10_000, pipeline: true };
-  const client = new pg.Client(settings as pg.ClientConfig);
+  const client = new Client(settings as pg.ClientConfig);
   client.on('error', () => {});
   await client.connect();
   try {

@@ -1,11 +1,13 @@
 /** What `plinth doctor` finds in a database that answers: the server's settings, row security, the installation, consumers and projections. */
-import pg from 'pg';
+import type pg from 'pg';
 import { readiness } from '#apps/server/index.ts';
+import { Client } from '#kernel/database.ts';
 import type { MigrationPlan } from '#kernel/migrate/index.ts';
 import { readPlan } from '#kernel/migrate/index.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import { type Finding, fault, ok, warning } from './doctor-finding.ts';
+import { ownerFindings, settingFindings } from './doctor-settings.ts';
 
 interface ServerFacts {
   number: number;
@@ -189,7 +191,7 @@ async function served(url: string, all: ModuleMap, development: boolean): Promis
 }
 
 async function planAsReader(url: string, all: ModuleMap): Promise<MigrationPlan> {
-  const client = new pg.Client({ connectionString: url, application_name: 'plinth doctor' });
+  const client = new Client({ connectionString: url, application_name: 'plinth doctor' });
   await client.connect();
   try {
     await client.query('begin read only; set local role plinth_reader');
@@ -203,6 +205,8 @@ async function planAsReader(url: string, all: ModuleMap): Promise<MigrationPlan>
 export async function databaseFindings(client: pg.Client, url: string, all: ModuleMap, development: boolean): Promise<Finding[]> {
   return [
     ...(await alone('server', async () => (await client.query<ServerFacts>(FACTS, [Date.now()])).rows.flatMap(judge))),
+    ...(await alone('settings', () => settingFindings(client))),
+    ...(await alone('owner', () => ownerFindings(client, Object.keys(all)))),
     ...(await alone('row security', () => tenancyFindings(client))),
     ...(await served(url, all, development)),
   ];

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { defineCommand } from 'citty';
-import pg from 'pg';
+import { Client } from '#kernel/database.ts';
 import { isUuid } from '#kernel/ids.ts';
 import type { DevState } from './dev.ts';
 import { stateFile } from './dev.ts';
@@ -31,7 +31,7 @@ export async function devState(dataDir: string): Promise<DevState | undefined> {
 }
 
 async function rowsOf(url: string, correlationId: string): Promise<TraceRow[]> {
-  const client = new pg.Client({ connectionString: url, application_name: 'plinth trace' });
+  const client = new Client({ connectionString: url, application_name: 'plinth trace' });
   await client.connect();
   try {
     await client.query('begin read only; set local role plinth_reader');

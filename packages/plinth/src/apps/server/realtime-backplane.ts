@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { clientBeside } from '#kernel/database.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Backplane } from '#kernel/wake.ts';
@@ -16,12 +16,7 @@ export function postgresBackplane(plinth: Pick<Plinth<ModuleMap>, 'pool'>): Back
     listen(onHint, log) {
       const stopped = new AbortController();
       const once = async (): Promise<void> => {
-        const client = new pg.Client({
-          ...(plinth.pool.options as pg.ClientConfig),
-          application_name: 'plinth server listen',
-          query_timeout: 5_000,
-          keepAlive: true,
-        });
+        const client = clientBeside(plinth.pool, { application_name: 'plinth server listen', query_timeout: 5_000, keepAlive: true });
         const { promise: over, resolve } = Promise.withResolvers<void>();
         client.on('error', () => resolve());
         client.on('end', () => resolve());

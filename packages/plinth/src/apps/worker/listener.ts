@@ -1,4 +1,5 @@
-import pg from 'pg';
+import type pg from 'pg';
+import { clientBeside } from '#kernel/database.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import { listenForWakes } from '#kernel/wake.ts';
@@ -34,12 +35,7 @@ export function startListener(plinth: Plinth<ModuleMap>, log: WorkServices['log'
         });
         return LIFE_SIGN_MS;
       }
-      const opened = new pg.Client({
-        ...(plinth.pool.options as pg.ClientConfig),
-        application_name: 'plinth worker listen',
-        query_timeout: 5_000,
-        keepAlive: true,
-      });
+      const opened = clientBeside(plinth.pool, { application_name: 'plinth worker listen', query_timeout: 5_000, keepAlive: true });
       const lost = (): void => {
         if (client !== opened) return;
         drop();

@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { Client } from '../database.ts';
 
 /**
  * A way to act as plinth_owner for the few statements that no function can run: DETACH CONCURRENTLY and VACUUM refuse transactions. Given
@@ -15,7 +15,7 @@ export interface OwnerAccess {
 export function ownerAccess(url: string): OwnerAccess {
   return {
     async run(statement, timeoutMs) {
-      const client = new pg.Client({ connectionString: url, application_name: 'plinth maintain', connectionTimeoutMillis: 10_000 });
+      const client = new Client({ connectionString: url, application_name: 'plinth maintain', connectionTimeoutMillis: 10_000 });
       // A backend that is terminated reports twice: to the statement, which throws, and here.
       client.on('error', () => {});
       await client.connect();

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import pg from 'pg';
+import type pg from 'pg';
+import { Client } from '#kernel/database.ts';
 import type { Received } from './child.ts';
 import type { Payload } from './payloads.ts';
 import { isSubscribed } from './payloads.ts';
@@ -59,7 +60,7 @@ interface Counted {
 const sum = (counted: readonly Counted[], of: (one: Counted) => number): number => counted.reduce((total, one) => total + of(one), 0);
 
 async function withAdmin<T>(url: string, body: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, application_name: 'plinth replay' });
+  const client = new Client({ connectionString: url, application_name: 'plinth replay' });
   await client.connect();
   try {
     return await body(client);
