@@ -29,10 +29,13 @@ const withDatabase = (url: string, database: string): string => {
   return address.href;
 };
 
-const as = (url: string, user: string, password: string): string => {
+/** In the query, because the URL of a unix socket has no host to put a name before, and because a name in the query wins over one before the host. */
+export const as = (url: string, user: string, password: string): string => {
   const address = new URL(url);
-  address.username = user;
-  address.password = password;
+  address.username = '';
+  address.password = '';
+  address.searchParams.set('user', user);
+  address.searchParams.set('password', password);
   return address.href;
 };
 
