@@ -114,6 +114,8 @@ begin
     -- How many ranges have a summary since the slot was emptied.
     execute format('create sequence plinth_jobs.%I minvalue 0 start 0', _slot || '_summarised');
     perform setval(format('plinth_jobs.%I', _slot || '_summarised'), 0);
+    -- There is no primary key, and a publication for all tables would refuse every claim. It is logged only where wal_level is logical.
+    execute format('alter table plinth_jobs.%I replica identity full', _slot);
     execute format('comment on table plinth_jobs.%I is %L', _slot, 'Jobs that may run now, slot ' || _n || ' of the ring.');
   end loop;
   foreach _partition in array array['jobs_ready', 'jobs_ready_0', 'jobs_ready_1', 'jobs_ready_2', 'jobs_ready_3', 'jobs_scheduled', 'jobs_failed', 'jobs_run'] loop
