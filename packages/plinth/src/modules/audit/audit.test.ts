@@ -157,6 +157,17 @@ describe('audit_table', () => {
     expect(await captured('settings')).toMatchObject([['settings.inserted', tenantA, {}]]);
   });
 
+  test('a row has one name and its values all their digits, whatever form the session shows times, bytes and numbers in', async () => {
+    await admin.query(`create table readings (tenant_id uuid, at timestamptz, raw bytea, lasted interval, value float8, primary key (tenant_id, at, raw, lasted));
+      grant select, insert, update on readings to plinth_app; select plinth.audit_table('readings')`);
+    await write(`insert into readings values ('${tenantA}', '2026-11-22T10:00:00Z', '\\x00ff', '1 day 2 hours', 0.30000000000000004)`);
+    await write(`set local timezone = 'Asia/Kolkata'; set local datestyle = 'German'; set local intervalstyle = 'iso_8601'; set local bytea_output = 'escape';
+      set local extra_float_digits = 0; update readings set value = value * 2`);
+    const written = await rows(`entity_type = 'readings'`);
+    expect(written.map(({ entity_id }) => entity_id)).toEqual(Array.from({ length: 2 }, () => '2026-11-22 10:00:00+00,\\x00ff,1 day 02:00:00'));
+    expect(written[1]?.changes).toEqual({ value: { before: 0.30000000000000004, after: 0.6000000000000001 } });
+  });
+
   test('rolls back with the business write', async () => {
     await expect(
       plinth.transaction({ tenantId: tenantA }, async (tx) => {

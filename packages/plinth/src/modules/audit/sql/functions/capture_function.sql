@@ -1,6 +1,7 @@
 -- Text of the trigger function for one table. Whole images are stored and the difference is computed on read. Each operation is one
 -- INSERT ... SELECT over its transition tables; an update joins them by primary key, so a changed key shows as a delete and an insert.
--- The aliases are long on purpose: a table may well have a column called n.
+-- The aliases are long on purpose: a table may well have a column called n. Values are written in one form, whatever the session shows them in: a time or bytes in
+-- a key would name one row in many ways, and floats would lose digits (1 us of a captured insert of 63).
 create or replace function plinth_audit.capture_function(p_function text, p_table oid, p_keys text[], p_redact text[], p_entity_type text, p_tenant_column text)
 returns text
 language plpgsql stable set search_path = ''
@@ -38,7 +39,7 @@ begin
       (select string_agg(plinth_audit.capture_value(k, _case.op, 'null') || '::text', ' || '','' || ' order by i) from unnest(_named) with ordinality as u (k, i)),
       _case.before, _case.after, _context, _case.rows_from, _case.condition);
   end loop;
-  return format($text$create function %s returns trigger language plpgsql set search_path = '' as $capture$
+  return format($text$create function %s returns trigger language plpgsql set search_path = '' set timezone = 'UTC' set datestyle = 'ISO, YMD' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1 as $capture$
 declare
   plinth_base uuid := plinth_kernel.uuid_v7();
 begin%s
