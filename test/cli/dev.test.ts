@@ -144,11 +144,13 @@ async function takenPort(): Promise<{ port: number } & AsyncDisposable> {
 describe('plinth dev with PLINTH_DATABASE_URL', { timeout }, () => {
   let database: EmptyDatabase;
   let own: string;
+  let servedAs: string | undefined;
   beforeAll(async () => {
     database = await emptyDatabase('cli dev');
     own = await mkdtemp(join(tmpdir(), 'plinth-cli-url-'));
   });
   afterAll(async () => {
+    if (servedAs) await database.admin.query(`drop role ${servedAs}`);
     await database.drop();
     await rm(own, { recursive: true, force: true });
   });
@@ -161,10 +163,12 @@ describe('plinth dev with PLINTH_DATABASE_URL', { timeout }, () => {
     const state = await stateOf(own);
     expect((await fetch(`${state.origin}/readyz`)).status).toBe(200);
     expect(await post(state, '/tenants', { slug: 'theirs', name: 'Theirs' })).toBe(200);
-    const serving = await database.admin.query(
+    const serving = await database.admin.query<{ usename: string }>(
       `select distinct usename from pg_stat_activity where datname = current_database() and application_name like 'plinth server%'`,
     );
-    expect(serving.rows).toEqual([{ usename: 'plinth_server' }]);
+    servedAs = serving.rows[0]?.usename;
+    // Not that of another plinth dev of this cluster, whose password is another.
+    expect(serving.rows).toEqual([{ usename: expect.stringMatching(/^plinth_server_[0-9a-f]{8}$/) }]);
     const { code, ms } = await running.stop('SIGINT');
     expect(code).toBe(0);
     expect(ms).toBeLessThan(stretched(5_000));

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import pg from 'pg';
 import { PlinthError } from '#kernel/errors.ts';
@@ -21,7 +22,9 @@ export interface OpenDatabase {
   stop(): Promise<void>;
 }
 
-const SERVER_ROLE = 'plinth_server';
+/** Roles belong to the cluster: in one that others use as well, another password for theirs would lock them out. */
+const serverRole = (embedded: boolean, password: string): string =>
+  embedded ? 'plinth_server' : `plinth_server_${createHash('sha256').update(password).digest('hex').slice(0, 8)}`;
 
 const withDatabase = (url: string, database: string): string => {
   const address = new URL(url);
@@ -128,8 +131,9 @@ export async function openDatabase(environment: Environment, modules: ModuleMap,
         return repeatables ? 'Applied changed functions and views' : 'Schema is up to date';
       },
     );
-    await createServerRole({ url: reached.adminUrl, name: SERVER_ROLE, password });
-    return { ...reached, serverUrl: as(reached.adminUrl, SERVER_ROLE, password) };
+    const name = serverRole(reached.embedded, password);
+    await createServerRole({ url: reached.adminUrl, name, password });
+    return { ...reached, serverUrl: as(reached.adminUrl, name, password) };
   } catch (error) {
     await reached.stop();
     throw error;

@@ -135,7 +135,7 @@ const readyFindings = (tiers: Awaited<ReturnType<typeof readiness>>['tiers'], de
       const [seen = '', ...way] = (one.fault ?? '').split('; ');
       // plinth dev installs as a superuser and serves as another role.
       return development && one.name === 'role'
-        ? ok(`${tier}: ${one.name}`, 'plinth dev serves as plinth_server')
+        ? ok(`${tier}: ${one.name}`, 'plinth dev serves as a role of its own')
         : fault(`${tier}: ${one.name}`, seen, way.join('; ') || 'Correct it and run plinth doctor again.');
     }),
   );
