@@ -8,7 +8,7 @@ import { type TestDatabase, testDatabase } from '../../packages/plinth/src/testi
 import { command, json, startCommand, stretched } from './command.ts';
 
 const timeout = 120_000;
-const ROLES = { bypassrls: 'plinth_cli_test_bypass', owner: 'plinth_cli_test_owner' } as const;
+const ROLES = { bypassrls: 'plinth_cli_test_bypass', owner: 'plinth_cli_test_owner', inherits: 'plinth_cli_test_inherits' } as const;
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -18,13 +18,20 @@ beforeAll(async () => {
     create role ${ROLES.bypassrls} login bypassrls noinherit password 'a';
     create role ${ROLES.owner} login noinherit password 'a';
     grant plinth_app, plinth_worker, plinth_reader to ${ROLES.bypassrls}, ${ROLES.owner};
-    grant plinth_owner to ${ROLES.owner}`);
+    grant plinth_owner to ${ROLES.owner};
+    create role ${ROLES.inherits} login password 'a';
+    grant plinth_app, plinth_worker, plinth_reader to ${ROLES.inherits}`);
 });
 afterAll(async () => {
   await dropRoles();
   await database.drop();
 });
-const dropRoles = () => database.admin.query(`drop role if exists ${ROLES.bypassrls}; drop role if exists ${ROLES.owner}`);
+const dropRoles = () =>
+  database.admin.query(
+    Object.values(ROLES)
+      .map((role) => `drop role if exists ${role}`)
+      .join(';'),
+  );
 
 const urlAs = (user: string): string => {
   const url = new URL(database.url);
@@ -38,6 +45,7 @@ describe('plinth start refuses a role that row security does not bind, before it
     ['a superuser', () => database.url, 'is a superuser'],
     ['a role with BYPASSRLS', () => urlAs(ROLES.bypassrls), 'has BYPASSRLS'],
     ['the owner', () => urlAs(ROLES.owner), 'is a member of plinth_owner'],
+    ['a role that inherits what workers see', () => urlAs(ROLES.inherits), 'inherits plinth_worker or plinth_reader'],
   ])('%s', { timeout }, async (_, url, sentence) => {
     const { code, stdout, stderr } = await command(['start'], { PLINTH_DATABASE_URL: url(), PLINTH_PORT: '0' });
     expect(stderr).toContain('Not ready to serve');

@@ -284,6 +284,7 @@ const BY_STATE: Record<string, KernelErrorName> = {
   '57P01': 'unavailable',
   '57P02': 'unavailable',
   '57P03': 'unavailable',
+  '57P05': 'unavailable',
   '25006': 'read_only',
   ECONNREFUSED: 'unavailable',
   ECONNRESET: 'unavailable',

@@ -25,7 +25,10 @@ import type { TenantScope } from './work.ts';
 
 export interface KernelOptions<Modules extends ModuleMap> {
   modules: Modules;
-  /** Connection of a login role that is a member of plinth_app, plinth_worker and plinth_reader. */
+  /**
+   * Connection of a login role that is a member of plinth_app, plinth_worker and plinth_reader and does not inherit the last two, whose rows are those of all tenants
+   * (`plinth migrate up --server-role` makes one). A pool of yours reads times only where DateStyle is ISO, the default of PostgreSQL.
+   */
   database: PoolOptions | pg.Pool;
   clock?: Clock;
   /** Encrypts what modules keep encrypted, such as personal fields of events. Default: none, and that is refused. */

@@ -7,7 +7,7 @@ import { listenForWakes } from './wake.ts';
 
 const database = await testDatabase('wake');
 const { tenantA, plinth } = database;
-const listening = new pg.Client({ connectionString: database.serverUrl });
+const listening = new pg.Client({ connectionString: database.serverUrl, options: '-c idle_session_timeout=60s' });
 
 beforeAll(async () => {
   await listening.connect();
@@ -16,6 +16,10 @@ beforeAll(async () => {
 afterAll(async () => {
   await listening.end();
   await database.drop();
+});
+
+test('who listens is not cut off where the database ends idle sessions', async () => {
+  expect((await listening.query('show idle_session_timeout')).rows).toEqual([{ idle_session_timeout: '0' }]);
 });
 
 /** Longer than hints are kept apart, without another process hearing anything. */

@@ -121,7 +121,8 @@ export async function listenForWakes(client: pg.Client, onSignal: (name: string)
   client.on('notification', (message) => {
     if (message.channel === CHANNEL && message.payload) onSignal(message.payload);
   });
-  await client.query(`listen ${CHANNEL}`);
+  // It is silent for long; where that ends a session, hints are lost until another is open.
+  await client.query(`listen ${CHANNEL}; set idle_session_timeout = 0`);
   return async () => {
     await client.query(`unlisten ${CHANNEL}`).catch(() => {});
   };

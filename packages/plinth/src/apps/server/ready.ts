@@ -28,16 +28,21 @@ const check = async (name: string, run: () => Promise<string | undefined>): Prom
   return fault === undefined ? { name, ok: true } : { name, ok: false, fault };
 };
 
-/** The serving role must be bound by row security: a superuser, BYPASSRLS or the owner is not. */
+/** The serving role must be bound by row security, whatever it has set: a superuser, BYPASSRLS or the owner is not, nor who inherits what is shown to all tenants' workers. */
 async function roleFault(client: pg.PoolClient): Promise<string | undefined> {
-  const { rows } = await client.query<{ name: string; super: boolean; bypass: boolean; owner: boolean }>(
-    `select rolname as name, rolsuper as super, rolbypassrls as bypass, pg_has_role(oid, 'plinth_owner', 'member') as owner from pg_roles where rolname = session_user`,
+  const { rows } = await client.query<{ name: string; super: boolean; bypass: boolean; owner: boolean; inherits: boolean; by_grant: boolean }>(
+    `select rolname as name, rolsuper as super, rolbypassrls as bypass, pg_has_role(oid, 'plinth_owner', 'member') as owner,
+       pg_has_role(oid, 'plinth_worker', 'usage') or pg_has_role(oid, 'plinth_reader', 'usage') as inherits, current_setting('server_version_num')::int >= 160000 as by_grant
+     from pg_roles where rolname = session_user`,
   );
   const [role] = rows;
   if (!role) return 'the role of the connection is not in pg_roles';
   if (role.super) return `role ${role.name} is a superuser: row security does not bind it; serve as a role made by plinth migrate up --server-role`;
   if (role.bypass) return `role ${role.name} has BYPASSRLS; alter role ${role.name} nobypassrls`;
-  return role.owner ? `role ${role.name} is a member of plinth_owner; revoke plinth_owner from ${role.name}` : undefined;
+  if (role.owner) return `role ${role.name} is a member of plinth_owner; revoke plinth_owner from ${role.name}`;
+  if (!role.inherits) return undefined;
+  const wayOut = role.by_grant ? `grant plinth_worker, plinth_reader to ${role.name} with inherit false` : `alter role ${role.name} noinherit`;
+  return `role ${role.name} inherits plinth_worker or plinth_reader: outside of Plinth's transactions it sees every tenant; ${wayOut}`;
 }
 
 /** Partitions of this period and the next, so that a turn of the month finds one. */

@@ -239,5 +239,8 @@ export const createServerRole = (options: { url: string; name: string; password:
     await client.query(LOCK);
     await client.query(`do $$ begin create role ${name} login noinherit; exception when duplicate_object or unique_violation then null; end $$`);
     await client.query(`alter role ${name} login noinherit password ${pg.escapeLiteral(options.password)}`);
-    for (const role of ['plinth_app', 'plinth_worker', 'plinth_reader']) await client.query(`grant ${role} to ${name}`);
+    const { rows } = await client.query<{ by_grant: boolean }>(`select pg_catalog.current_setting('server_version_num')::int >= 160000 as by_grant`);
+    // From PostgreSQL 16 on each membership says whether it is inherited, and one that was given before keeps what it said.
+    const how = rows[0]?.by_grant ? ' with inherit false' : '';
+    for (const role of ['plinth_app', 'plinth_worker', 'plinth_reader']) await client.query(`grant ${role} to ${name}${how}`);
   });

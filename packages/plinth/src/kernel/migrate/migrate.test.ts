@@ -153,6 +153,7 @@ describe('migrateUp', () => {
     await expect.poll(async () => (await holder.query(waited)).rowCount, { timeout: 20_000 }).toBe(1);
     await holder.end();
     expect((await migrated).applied).toContain('scratch/0001_create_things');
+    await database.admin.query(`alter database "${database.name}" reset all`);
   });
 
   test('a database of another encoding than UTF8 is refused before anything is made', async () => {
@@ -196,6 +197,19 @@ test('20 processes at once make the role of the server', async () => {
   await Promise.all(Array.from({ length: 20 }, () => createServerRole({ url, name, password: 'x' })));
   const { rows } = await admin.query(`select rolinherit, pg_has_role(oid, 'plinth_worker', 'member') as worker from pg_roles where rolname = $1`, [name]);
   expect(rows).toEqual([{ rolinherit: false, worker: true }]);
+  await admin.query(`drop role ${name}`);
+});
+
+test('a role that was there before, and inherited what workers see, does not as the role of the server', async () => {
+  const { url, admin } = await empty('inherited');
+  await migrateUp({ url, modules: {} });
+  const name = `inherited_${process.pid}`;
+  await admin.query(`create role ${name} login; grant plinth_app, plinth_worker, plinth_reader to ${name}`);
+  const inherits = async () =>
+    (await admin.query<{ inherits: boolean }>(`select pg_has_role('${name}', 'plinth_worker', 'usage') as inherits`)).rows[0]?.inherits;
+  expect(await inherits()).toBe(true);
+  await createServerRole({ url, name, password: 'x' });
+  expect(await inherits()).toBe(false);
   await admin.query(`drop role ${name}`);
 });
 
