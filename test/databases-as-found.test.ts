@@ -5,6 +5,7 @@ import { createEgress, developmentPolicy } from '../packages/plinth/src/adapters
 import { createHandler, createServices, ensureAdminKey } from '../packages/plinth/src/apps/server/index.ts';
 import { startWorker } from '../packages/plinth/src/apps/worker/index.ts';
 import { createPlinth, type Plinth } from '../packages/plinth/src/index.ts';
+import { toPlinthError } from '../packages/plinth/src/kernel/errors.ts';
 import { createLog } from '../packages/plinth/src/kernel/log.ts';
 import { migrateUp } from '../packages/plinth/src/kernel/migrate/index.ts';
 import { maintain } from '../packages/plinth/src/modules/maintenance/index.ts';
@@ -111,6 +112,15 @@ test('one transaction becomes audit entry, event, job and a signed webhook, work
     egress.close();
     await receiver.close();
   }
+});
+
+test('a row outside of the partitions, and a pooler that forgets what was prepared, are told as that in whatever language the server speaks', async () => {
+  const old = await database.admin
+    .query(`insert into plinth_audit.entries (tenant_id, id, action) values ('${tenants[0]}', '00000000-0000-7000-8000-000000000001', 'x')`)
+    .catch((error: Error) => Object.assign(error, { message: 'keine Partition der Relation »entries« für die Zeile gefunden' }));
+  expect(toPlinthError(old)).toMatchObject({ code: 'kernel_no_partition', status: 422 });
+  const gone = await database.admin.query('execute nobody_prepared_this').catch((error: unknown) => error);
+  expect(toPlinthError(gone)).toMatchObject({ code: 'kernel_unavailable', wayOut: expect.stringContaining('prepare') });
 });
 
 test('times are told over HTTP, in every list', async () => {

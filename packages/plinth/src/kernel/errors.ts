@@ -256,6 +256,8 @@ interface DatabaseFault {
   detail?: string | undefined;
   hint?: string | undefined;
   constraint?: string | undefined;
+  /** Function of the server that raised it. */
+  routine?: string | undefined;
 }
 
 const isDatabaseFault = (error: unknown): error is DatabaseFault & Error => error instanceof Error && typeof (error as { code?: unknown }).code === 'string';
@@ -301,6 +303,15 @@ const BY_CLASS: Record<string, KernelErrorName> = {
   '53': 'unavailable',
 };
 
+/** A prepared statement is not there, or is there already. */
+const NOT_PREPARED = new Set(['26000', '42P05']);
+const notPrepared = (cause: unknown): PlinthError =>
+  fail('unavailable', {
+    message: 'The prepared statements of this connection are not those that it made',
+    wayOut: 'Behind a pooler that hands connections on between transactions, set database.prepare to false or connect by session (docs/environment.md).',
+    cause,
+  });
+
 const parseDetail = (text: string | undefined): Record<string, unknown> => {
   if (!text?.startsWith('{')) return {};
   try {
@@ -331,7 +342,10 @@ export function toPlinthError(error: unknown): PlinthError {
       { detail: rest, cause: error },
     );
   }
-  if (error.code === '23514' && /no partition of relation/.test(error.message)) return fail('no_partition', { cause: error });
+  // By where it was raised: servers speak the language of lc_messages. ORMs hand on the text alone.
+  if (error.code === '23514' && (error.routine === 'ExecFindPartition' || /no partition of relation/.test(error.message)))
+    return fail('no_partition', { cause: error });
+  if (NOT_PREPARED.has(error.code)) return notPrepared(error);
   if (error.code === '25P02') return failedBefore(error);
   const name = BY_STATE[error.code] ?? BY_CLASS[error.code.slice(0, 2)];
   if (!name) return fail('internal', { cause: error });

@@ -158,7 +158,7 @@ function versionFinding({ stale, unknown, otherModules }: MigrationPlan): Findin
 const alone = (check: string, look: () => Promise<Finding[]>): Promise<Finding[]> =>
   look().catch((error: unknown) => [fault(check, (error as Error).message, 'Correct that, and run plinth doctor again.')]);
 
-const OPEN_TABLES = `select format('%I.%I', n.nspname, c.relname) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+const OPEN_TABLES = `select pg_catalog.format('%I.%I', n.nspname, c.relname) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where n.nspname like 'plinth\\_%' and c.relkind in ('r', 'p') and not (c.relrowsecurity and c.relforcerowsecurity)
     and ((n.nspname, c.relname) = ('plinth_kernel', 'tenants') or exists (select from pg_attribute where attrelid = c.oid and attname = 'tenant_id' and not attisdropped))
   order by 1 limit 20`;

@@ -31,6 +31,18 @@ const LEDGER = `create table if not exists plinth_kernel.migrations (
 )`;
 
 const ENCODING = 'select pg_catalog.getdatabaseencoding() as encoding';
+/** Restored from a dump of the schema alone: the tables are there, and nothing that says so. */
+const STRUCTURE = `select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where (n.nspname, c.relname) = ('plinth_kernel', 'tenants')`;
+
+/** Errors: kernel_database_unfit. */
+export async function refuseStructure(client: pg.Client, applied: number): Promise<void> {
+  if (applied > 0 || (await client.query(STRUCTURE)).rowCount === 0) return;
+  throw fail('database_unfit', {
+    message: 'The tables of Plinth are there, and the list of applied migrations is empty: a dump was restored without its data',
+    wayOut: 'Drop schema plinth and those that begin with plinth_, and run plinth migrate up, which makes them; or restore a dump with its data.',
+  });
+}
+
 const OWNERS = `select n.nspname as name, pg_catalog.pg_get_userbyid(n.nspowner) as owner from pg_catalog.pg_namespace n
   where n.nspname in ('plinth', 'plinth_kernel') and pg_catalog.pg_get_userbyid(n.nspowner) <> 'plinth_owner' order by 1`;
 

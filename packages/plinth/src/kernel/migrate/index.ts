@@ -3,7 +3,7 @@ import pg from 'pg';
 import { Client, identifier } from '../database.ts';
 import { PlinthError } from '../errors.ts';
 import type { ModuleMap } from '../module.ts';
-import { bootstrap, refuseUnfit } from './bootstrap.ts';
+import { bootstrap, refuseStructure, refuseUnfit } from './bootstrap.ts';
 import type { Grant } from './dependants.ts';
 import { giveAgain } from './dependants.ts';
 import type { Offering } from './derive.ts';
@@ -205,6 +205,7 @@ const asked = ({ exposePublic: value }: MigrateOptions): Exposure | undefined =>
 async function migrateLocked(client: pg.Client, source: Source, options: MigrateOptions): Promise<Migrated> {
   await refuseUnfit(client);
   const [before, exposed] = await asOwner(client, async () => [await installed(client, source), await exposureOf(client)] as const);
+  await refuseStructure(client, before.ledger.length);
   const plan = planOf(source, before);
   refuse(plan);
   refuseDiverged(plan);

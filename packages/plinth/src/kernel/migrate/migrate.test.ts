@@ -172,7 +172,7 @@ describe('migrateUp', () => {
     }
   });
 
-  test('after a dump was restored without privileges they are given again; without owners it is refused with the way out', async () => {
+  test('after a dump was restored without privileges they are given again; without owners or data it is refused with the way out', async () => {
     const { url, admin } = await empty('restored');
     const { modules: one } = scratchModule({ 'migrations/0001_create_things.sql': THINGS });
     await migrateUp({ url, modules: one });
@@ -181,6 +181,10 @@ describe('migrateUp', () => {
     expect(await migrateUp({ url, modules: one })).toEqual({ applied: [], repeatables: true });
     const may = `select has_schema_privilege('plinth_app', 'plinth_scratch', 'usage') and has_table_privilege('plinth_app', 'plinth_scratch.things', 'insert') as may`;
     expect((await admin.query(may)).rows).toEqual([{ may: true }]);
+    await admin.query('create table kept as select * from plinth_kernel.migrations; delete from plinth_kernel.migrations');
+    const schemaOnly = { code: 'kernel_database_unfit', message: expect.stringContaining('without its data'), wayOut: expect.stringContaining('Drop schema') };
+    await expect(migrateUp({ url, modules: one })).rejects.toMatchObject(schemaOnly);
+    await admin.query('insert into plinth_kernel.migrations select * from kept');
     await admin.query('alter schema plinth_kernel owner to current_user');
     await expect(migrateUp({ url, modules: one })).rejects.toMatchObject({
       code: 'kernel_database_unfit',
