@@ -92,10 +92,10 @@ async function reach(environment: Environment, signal: AbortSignal): Promise<Omi
     ([found]) => `Reached PostgreSQL ${found?.version ?? ''}`,
   );
   if ((row?.number ?? 0) < 150_000) throw Object.assign(new Error(`PostgreSQL ${row?.version} is too old`), { wayOut: 'Plinth needs PostgreSQL 15 or newer.' });
-  const { host, port } = new URL(url);
+  const { host, port } = new pg.Client({ connectionString: url });
   return {
     adminUrl: url,
-    name: `PostgreSQL ${row?.version ?? ''} on ${host || `localhost:${port || 5432}`}`,
+    name: `PostgreSQL ${row?.version ?? ''} on ${host}:${port}`,
     embedded: false,
     exited: new Promise(() => {}),
     stop: async () => {},

@@ -11,11 +11,11 @@ const createRole = (role: string): string =>
 
 /**
  * Lets the installing role act as the owner. A superuser may anyway. From PostgreSQL 16 on who creates a role, as CREATEROLE lets the administrators of managed servers,
- * is a member that may grant it and not become it. Of two databases that install at a time one may find it done ("tuple concurrently updated").
+ * is a member that may grant it and not become it. Inherited, because what is exposed in schema public is made by the installing role and names what is the owner's. Of two databases that install at a time one may find it done ("tuple concurrently updated").
  */
-const GRANT_OWNER = `do $$ begin
-  if not pg_has_role(current_user, 'plinth_owner', case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end) then
-    execute format('grant plinth_owner to %I', current_user);
+const GRANT_OWNER = `do $$ declare _by_grant boolean := current_setting('server_version_num')::int >= 160000; begin
+  if not pg_has_role(current_user, 'plinth_owner', case when _by_grant then 'set' else 'member' end) then
+    execute format('grant plinth_owner to %I %s', current_user, case when _by_grant then 'with inherit true, set true' end);
   end if;
   exception when unique_violation or internal_error then null; end $$`;
 
