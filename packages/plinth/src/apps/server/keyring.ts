@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { FoundKey } from '#modules/access';
-import { checkKey, findKey, findKeyById, keyHash, touchKeys } from '#modules/access';
+import { checkKey, findKey, findKeyById, keyHash, touchKey } from '#modules/access';
 import type { SessionKey } from './session.ts';
 
 /** Looks keys up, believes what it found for a while, and notes that they were used. */
@@ -26,10 +26,10 @@ export function createKeyring(plinth: Plinth<ModuleMap>, cacheMs: number): Keyri
   const pending = new Set<Promise<unknown>>();
 
   /** Not waited for: a request need not be slower for a note about it. */
-  const touch = (id: string): void => {
-    if (touched.has(id)) return;
-    touched.set(id, true);
-    const noted = plinth.asWorker({}, (tx) => touchKeys(tx, [id])).catch(() => {});
+  const touch = (key: FoundKey): void => {
+    if (touched.has(key.id)) return;
+    touched.set(key.id, true);
+    const noted = plinth.asWorker({}, (tx) => touchKey(tx, key)).catch(() => {});
     pending.add(noted);
     void noted.then(() => pending.delete(noted));
   };
@@ -56,7 +56,7 @@ export function createKeyring(plinth: Plinth<ModuleMap>, cacheMs: number): Keyri
     const kept = keys.get(cacheKey);
     // What was found once may have expired since; what was revoked is known when it is looked up again.
     const key = kept ? checkKey(kept.key, plinth.clock.now() - kept.foundMs) : await shared(cacheKey, look);
-    touch(key.id);
+    touch(key);
     return key;
   };
 

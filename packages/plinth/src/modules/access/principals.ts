@@ -59,9 +59,9 @@ export function checkKey(key: FoundKey | undefined, sinceMs: number): FoundKey {
   return key;
 }
 
-/** Notes that keys were used; the database keeps at most one note a minute for each. `tx` runs as plinth_worker. */
-export const touchKeys = async (tx: Queryable, ids: readonly string[]): Promise<void> => {
-  await tx.query('select plinth_access.touch_keys($1)', [ids]);
+/** Notes that a key was used; the database keeps at most one note a minute. `tx` runs as plinth_worker. */
+export const touchKey = async (tx: Queryable, { id, tenant_id }: Pick<FoundKey, 'id' | 'tenant_id'>): Promise<void> => {
+  await tx.query('select plinth_access.touch_key($1, $2)', [tenant_id, id]);
 };
 
 /** A tenant that may be worked in. `tx` runs as plinth_worker. Errors: access_tenant_unknown, access_tenant_suspended. */
