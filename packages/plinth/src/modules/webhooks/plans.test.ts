@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { pagesOf } from '#testing/pages.ts';
 import { backlog } from './simulation.fixture.ts';
 
 const HOLDER = '018f0000-0000-7000-8000-0000000000d1';
@@ -59,4 +60,25 @@ test('analyzed while nothing waits, they read no more than what they take', asyn
   expect(settled.read.deliveries).toBeLessThan(5 * TAKEN);
   expect(settled.read.flights).toBeLessThan(5 * TAKEN);
   expect(settled.read.lanes).toBeLessThan(5 * TAKEN);
+});
+
+test('a turn of a replay looks at none of what was given up but what it takes', async () => {
+  const { plinth, admin, tenantA: tenantId } = database;
+  await admin.query('truncate plinth_webhooks.subscriptions, plinth_webhooks.deliveries cascade');
+  const [made] = await plinth.transaction({ tenantId }, (tx) =>
+    tx.query<{ id: string }>(`select subscription_id as id from plinth.subscribe('dead', '{#}', 'https://example.com/')`),
+  );
+  const giveUp = (count: number): Promise<unknown> =>
+    admin.query(
+      `insert into plinth_webhooks.deliveries (tenant_id, subscription_id, event_type, body, status, finished_at, due_at)
+       select $1, $2, 'order.created', '{}', 'failed', now(), 'infinity' from generate_series(1, $3::int) n`,
+      [tenantId, made?.id, count],
+    );
+  const turn = (): Promise<number> => pagesOf(database, { role: 'plinth_worker' }, 'select plinth_webhooks.work_replays()');
+  await giveUp(100);
+  await plinth.transaction({ tenantId }, (tx) => tx.query('select plinth.start_replay($1, p_only_failed => true, p_rate_per_second => 10)', [made?.id]));
+  const few = await turn();
+  await giveUp(20_000);
+  await admin.query('analyze plinth_webhooks.deliveries');
+  expect((await turn()) - few).toBeLessThan(150);
 });

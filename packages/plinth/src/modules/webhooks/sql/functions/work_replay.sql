@@ -14,9 +14,15 @@ declare
   _added integer := 0;
   _cut boolean;
 begin
-  -- What was added has to go out before more is: the queue stays short, and a cancelled replay stops soon.
-  if _most < 1 or (select count(*) from (select from plinth_webhooks.deliveries d
-      where d.tenant_id = p_replay.tenant_id and d.subscription_id = p_replay.subscription_id and d.status = 'pending' limit 1000) w) >= 1000 then
+  -- What was added has to go out before more is: the queue stays short, and a cancelled replay stops soon. Two looks in the order of an index each, which
+  -- has nothing of what was given up: that may be a million.
+  if _most < 1 or (select count(*) from (
+      (select from plinth_webhooks.deliveries d where d.tenant_id = p_replay.tenant_id and d.subscription_id = p_replay.subscription_id and d.due_at < 'infinity'
+       order by d.due_at limit 1000)
+      union all
+      (select from plinth_webhooks.deliveries d where d.tenant_id = p_replay.tenant_id and d.subscription_id = p_replay.subscription_id
+         and d.lane_key is not null and d.status <> 'failed' and d.status = 'pending' and d.due_at = 'infinity'
+       order by d.lane_key, d.seq limit 1000)) w) >= 1000 then
     update plinth_webhooks.replays r set looked_at = clock_timestamp() where r.tenant_id = p_replay.tenant_id and r.id = p_replay.id;
     return 0;
   end if;
