@@ -42,6 +42,26 @@ test('a queue is listed whether anybody configured it or received from it, or no
   ]);
 });
 
+test('messages of every tenant are counted, however many tenants there are, and of a backlog some', async () => {
+  await database.admin.query(
+    `insert into plinth_queue.ready (tenant_id, queue, position, id) select gen_random_uuid(), 'many', nextval('plinth_queue.positions'), plinth_kernel.uuid_v7() from generate_series(1, 1200) n`,
+  );
+  await database.admin.query(
+    `insert into plinth_queue.ready (tenant_id, queue, position, id) values ('ffffffff-0000-7000-8000-000000000000', 'last', nextval('plinth_queue.positions'), plinth_kernel.uuid_v7())`,
+  );
+  const told = async (most: number) =>
+    (
+      await database.plinth.asWorker({}, (tx) =>
+        tx.query<{ queue: string; n: string }>('select queue, sum(waiting) as n from plinth_queue.depths(1000, 1000, $1) group by 1 order by 1', [most]),
+      )
+    ).map(({ queue, n }) => [queue, Number(n)]);
+  expect(await told(50_000)).toEqual([
+    ['last', 1],
+    ['many', 1200],
+  ]);
+  expect(await told(1_000)).toEqual([['many', 1000]]);
+});
+
 test.each([
   ['behind', -3_600_000],
   ['ahead', 3_600_000],

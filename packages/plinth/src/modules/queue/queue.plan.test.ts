@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { pagesOf } from '#testing/pages.ts';
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -9,26 +10,9 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** Pages that a receive of ten touches, with everything that it calls. */
-async function pages(queue: string): Promise<number> {
-  const client = await database.admin.connect();
-  try {
-    await client.query(`begin; set local role plinth_app; set local plinth.tenant_id = '${database.tenantA}'`);
-    // Twice: the first call of a session also reads the catalogue.
-    const ask = async () =>
-      (
-        await client.query<{ 'QUERY PLAN': [{ Plan: Record<string, number> }] }>(
-          `explain (analyze, buffers, format json) select * from plinth.receive_messages('${queue}', 10)`,
-        )
-      ).rows[0];
-    await ask();
-    const plan = (await ask())?.['QUERY PLAN'][0].Plan ?? {};
-    return (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0);
-  } finally {
-    await client.query('rollback');
-    client.release();
-  }
-}
+/** Pages that a receive of ten touches. */
+const pages = (queue: string): Promise<number> =>
+  pagesOf(database, { role: 'plinth_app', tenantId: database.tenantA }, `select * from plinth.receive_messages('${queue}', 10)`);
 
 const send = (queue: string, count: number, group = ''): Promise<unknown> =>
   database.plinth.transaction({ tenantId: database.tenantA }, (tx) =>
@@ -63,4 +47,65 @@ test('ten heads of five hundred groups cost steps of an index, not the backlog o
   const few = await pages('groups');
   for (let n = 0; n < 9; n++) await send('groups', 1_000, 'g');
   expect((await pages('groups')) - few).toBeLessThan(few);
+});
+
+test('telling how full a queue is reads nothing of other tenants and queues, and a part of what is delayed', async () => {
+  const { admin, tenantA, tenantB } = database;
+  const depth = () => pagesOf(database, { role: 'plinth_app', tenantId: tenantA }, `select * from plinth.queue_depth('told')`);
+  await send('told', 10);
+  const hide = (queue: string, count: number, days: number) =>
+    admin.query(
+      `insert into plinth_queue.hidden (tenant_id, id, queue, visible_at) select $1, gen_random_uuid(), $2, now() + $4 * interval '1 day' + n * interval '1 ms' from generate_series(1, $3::int) n`,
+      [tenantA, queue, count, days],
+    );
+  const before = await depth();
+  for (const tenantId of [tenantA, tenantB])
+    await admin.query(
+      `insert into plinth_queue.ready (tenant_id, queue, position, id) select $1, 'other', nextval('plinth_queue.positions'), gen_random_uuid() from generate_series(1, 20000) n`,
+      [tenantId],
+    );
+  await hide('other', 20_000, 1);
+  await admin.query('analyze plinth_queue.ready, plinth_queue.hidden');
+  expect((await depth()) - before).toBeLessThan(50);
+  await hide('told', 25_000, 1);
+  const many = await depth();
+  await hide('told', 25_000, 2);
+  expect((await depth()) - many).toBeLessThan(50);
+  const told = await database.plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(`select pending, scheduled, capped from plinth.queue_depth('told')`));
+  expect(told).toEqual([{ pending: 10, scheduled: 10_000, capped: true }]);
+});
+
+test('a page of the messages of a tenant reads that page, not what it sent before', async () => {
+  const { admin, tenantA } = database;
+  const page = () =>
+    pagesOf(database, { role: 'plinth_app', tenantId: tenantA }, `select * from plinth.message_queue where tenant_id = '${tenantA}' order by id desc limit 51`);
+  const keep = async (count: number) => {
+    await admin.query(
+      `with m as (insert into plinth_queue.messages (tenant_id, queue, payload) select $1, 'kept', '{}' from generate_series(1, $2::int) n returning tenant_id, id)
+       insert into plinth_queue.done (tenant_id, id) select m.tenant_id, m.id from m`,
+      [tenantA, count],
+    );
+    await admin.query('analyze plinth_queue.messages, plinth_queue.done, plinth_queue.dead, plinth_queue.hidden');
+  };
+  await keep(2_000);
+  const few = await page();
+  await keep(20_000);
+  expect((await page()) - few).toBeLessThan(50);
+});
+
+test('a worker that receives ten messages looks at some of the tenants that have one, however many there are', async () => {
+  const { admin } = database;
+  await admin.query('truncate plinth_queue.messages, plinth_queue.done, plinth_queue.ready, plinth_queue.grouped, plinth_queue.hidden');
+  const add = (tenants: number) =>
+    admin.query(
+      `with t as (insert into plinth_kernel.tenants (slug, name) select 'many-' || gen_random_uuid(), 'Many' from generate_series(1, $1::int) returning id),
+         m as (insert into plinth_queue.messages (tenant_id, queue, payload) select t.id, 'shared', '{}' from t returning tenant_id, id)
+       insert into plinth_queue.ready (tenant_id, queue, position, id) select m.tenant_id, 'shared', nextval('plinth_queue.positions'), m.id from m`,
+      [tenants],
+    );
+  const receive = () => pagesOf(database, { role: 'plinth_worker' }, `select * from plinth.receive_messages('shared', 10)`);
+  await add(100);
+  const few = await receive();
+  await add(900);
+  expect((await receive()) - few).toBeLessThan(300);
 });

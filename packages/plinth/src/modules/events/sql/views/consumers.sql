@@ -3,7 +3,7 @@ create or replace view plinth.consumers with (security_invoker = true) as
 select s.consumer as id, coalesce(plinth_kernel.tenant_id(), '00000000-0000-0000-0000-000000000000') as tenant_id, s.consumer,
   case when p.paused_at is not null then 'paused' when s.failing_since is not null or a.failing_since is not null then 'failing' when s.waiting + a.waiting > 0 then 'behind' else 'current' end as status,
   s.waiting + a.waiting as waiting, s.capped or a.waiting >= 1000 as waiting_capped, least(s.oldest, a.oldest) as oldest_waiting_at,
-  coalesce(greatest(0, extract(epoch from pg_catalog.clock_timestamp() - least(s.oldest, a.oldest))), 0)::float8 as lag_s,
+  coalesce(greatest(0, extract(epoch from pg_catalog.statement_timestamp() - least(s.oldest, a.oldest))), 0)::float8 as lag_s,
   s.handled, greatest(s.failures, a.failures) as failures, least(s.failing_since, a.failing_since) as failing_since, coalesce(s.last_error, a.last_error) as last_error,
   nullif(least(s.retry_at, a.retry_at), 'infinity') as retry_at,
   array(select distinct f.shard from unnest(s.failing_shards || a.shards) as f (shard) order by f.shard) as failing_shards,

@@ -23,10 +23,12 @@ begin
   _start := plinth_kernel.v7_floor(to_timestamp(extract(epoch from plinth_kernel.v7_time((select t.id from plinth_kernel.tenants t where t.id > plinth_kernel.v7_floor('2020-01-01') order by t.id limit 1))) * (1 - random())
     + extract(epoch from clock_timestamp()) * random()));
   _start := coalesce(_start, '00000000-0000-0000-0000-000000000000');
+  -- As many as there are places, and as many again for those that others are faster at: with thousands of tenants the rest would be looked at for nothing.
   select array_agg(t) into _tenants from (
-    select t from plinth_queue.tenants_waiting(p_queue, _start, 'ffffffff-ffff-ffff-ffff-ffffffffffff', 1000) t
+    select t from plinth_queue.tenants_waiting(p_queue, _start, 'ffffffff-ffff-ffff-ffff-ffffffffffff', least(1000, 2 * p_limit)) t
     union all
-    select t from plinth_queue.tenants_waiting(p_queue, '00000000-0000-0000-0000-000000000000', _start, 1000) t
+    select t from plinth_queue.tenants_waiting(p_queue, '00000000-0000-0000-0000-000000000000', _start, least(1000, 2 * p_limit)) t
+    limit least(1000, 2 * p_limit)
   ) as both_halves (t);
   for _round in 1 .. 2 loop
     foreach _tenant in array coalesce(_tenants, '{}') loop

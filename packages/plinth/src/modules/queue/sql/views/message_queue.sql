@@ -3,7 +3,7 @@ select m.id, m.tenant_id, m.queue::text as queue,
   case
     when d.id is not null then d.outcome::text
     when x.id is not null then 'failed'
-    when h.id is null or h.visible_at <= clock_timestamp() then 'pending'
+    when h.id is null or h.visible_at <= statement_timestamp() then 'pending'
     when h.held then 'processing'
     else 'scheduled'
   end as status,
