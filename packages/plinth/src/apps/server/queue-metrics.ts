@@ -29,7 +29,7 @@ interface Observed {
 const OBSERVED: Readonly<Record<'jobs' | 'queue', Observed>> = {
   jobs: {
     name: 'plinth_queue',
-    depth: 'Jobs that may start now, by queue, of the deepest 100; at most 1,000 of each priority and tenant are counted',
+    depth: 'Jobs that may start now, by queue, of the deepest 100; at most 1,000 of each priority and tenant are counted, of 5,000 tenants',
     wait: 'Since when the oldest job that may start has waited, by queue',
     read: queueDepths,
   },

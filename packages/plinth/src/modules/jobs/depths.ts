@@ -3,7 +3,7 @@ import type { Queryable } from '#kernel/database.ts';
 
 export interface QueueDepth {
   queue: string;
-  /** Jobs that may start now: at least so many. At most 1,000 of each priority and tenant are counted. */
+  /** Jobs that may start now: at least so many. At most 1,000 of each priority and tenant are counted, of 5,000 tenants and 100,000 jobs of a priority. */
   waiting: number;
   /** Since the oldest of them could have started, ms. */
   oldest_wait_ms: number;
@@ -13,14 +13,14 @@ export interface QueueDepth {
 export const queueDepths = (tx: Queryable, limit: number): Promise<QueueDepth[]> =>
   tx.query<QueueDepth>(
     `select queue, sum(waiting)::int as waiting, greatest(0, extract(epoch from clock_timestamp() - min(oldest_at)) * 1000)::float8 as oldest_wait_ms
-     from plinth_jobs.queue_depths(null, 1000, 1000) group by queue order by 2 desc, 1 limit $1`,
+     from plinth_jobs.queue_depths(null, 1000, 5000) group by queue order by 2 desc, 1 limit $1`,
     [limit],
   );
 
-/** For how long the oldest job of these queues has waited, ms; 0 when none waits. */
+/** For how long the oldest job of these queues has waited, ms, of a thousand tenants of each; 0 when none waits. */
 export async function oldestWaitMs(tx: Queryable, queues: readonly string[] | undefined): Promise<number> {
   const [row] = await tx.query<{ ms: number | null }>(
-    `select greatest(0, extract(epoch from clock_timestamp() - min(oldest_at)) * 1000)::float8 as ms from plinth_jobs.queue_depths($1, 1, 100)`,
+    `select greatest(0, extract(epoch from clock_timestamp() - min(oldest_at)) * 1000)::float8 as ms from plinth_jobs.queue_depths($1, 1, 1000)`,
     [queues ?? null],
   );
   return row?.ms ?? 0;

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { CallContext } from '#kernel/rpc.ts';
 import { createCaller, router } from '#kernel/rpc.ts';
 import { errorCode } from '#testing/error-code.ts';
+import { pagesOf } from '#testing/pages.ts';
+import { queueDepths } from './depths.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
 import { jobsFixture } from './jobs.fixture.ts';
 import type { LimitsSteps } from './limits.fixture.ts';
@@ -242,6 +244,21 @@ describe('depths', () => {
     expect(queues[0]?.oldest_wait_ms).toBeLessThan(600_000);
     const all = await jobs.plinth.asWorker({}, (tx) => tx.query('select queue, tenant_id, waiting from plinth_jobs.queue_depths(p_queues => $1)', [['mail']]));
     expect(all).toHaveLength(2);
+  });
+
+  test('are told of every queue, however many tenants wait in those before it, and cost a tenant nothing of theirs', async () => {
+    const pages = () => pagesOf(jobs.database, { role: 'plinth_app', tenantId: jobs.a }, 'select * from plinth_jobs.queue_depths()');
+    await limits.fill(jobs.a, 2, { queue: 'z' });
+    const alone = await pages();
+    await jobs.database.admin.query(
+      `insert into plinth_jobs.jobs_ready_0 (tenant_id, kind, queue, slot) select gen_random_uuid(), 'k', 'a', 0 from generate_series(1, 1100) n`,
+    );
+    const depths = await jobs.plinth.asWorker({}, (tx) => queueDepths(tx, 10));
+    expect(depths.map(({ queue, waiting }) => [queue, waiting])).toEqual([
+      ['a', 1100],
+      ['z', 2],
+    ]);
+    expect((await pages()) - alone).toBeLessThan(100);
   });
 });
 

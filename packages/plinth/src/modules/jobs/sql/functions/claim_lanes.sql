@@ -17,7 +17,7 @@ declare
   _worker text := coalesce(_tenant::text || ':', '') || p_worker;
   _now timestamptz := clock_timestamp();
 begin
-  if exists (select from plinth_jobs.limits) or exists (select from plinth_jobs.pauses p where p.ends_at > clock_timestamp()) then
+  if exists (select from plinth_jobs.limits) or exists (select from plinth_jobs.pauses p where p.ends_at > (select clock_timestamp())) then
     return query select *, null::tid[] from plinth_jobs.claim_limited(p_worker, p_limit, p_kinds, p_queues, p_priorities, p_tenants, p_keys, p_after, p_quanta);
     return;
   end if;

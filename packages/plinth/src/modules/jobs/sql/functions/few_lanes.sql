@@ -5,7 +5,7 @@ as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();
 begin
-  if exists (select from plinth_jobs.limits) or exists (select from plinth_jobs.weights) or exists (select from plinth_jobs.pauses p where p.ends_at > clock_timestamp()) then
+  if exists (select from plinth_jobs.limits) or exists (select from plinth_jobs.weights) or exists (select from plinth_jobs.pauses p where p.ends_at > (select clock_timestamp())) then
     return;
   end if;
   return query

@@ -1,5 +1,5 @@
 create or replace function plinth_jobs.heartbeat(p_worker text, out cancelled uuid[], out deaths boolean, out paused jsonb)
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set enable_seqscan = off
 as $$
 begin
   perform plinth_kernel.require_worker();
@@ -13,7 +13,7 @@ begin
   -- It gives back what it fetched ahead when it hears of a pause first, so older ones tell it nothing.
   select jsonb_agg(to_jsonb(p)) into paused from (
     select p.tenant_id, p.queue, p.kind, p.concurrency_key from plinth_jobs.pauses p
-    where p.ends_at > clock_timestamp() and p.created_at > clock_timestamp() - interval '1 minute' limit 1000) p;
+    where p.ends_at > (select clock_timestamp()) and p.created_at > clock_timestamp() - interval '1 minute' limit 1000) p;
   -- A claim of nobody: its worker was removed while it was being written.
   deaths := exists (select from plinth_jobs.dead_workers()) or exists (select from plinth_jobs.claims c where not exists (select from plinth_jobs.workers w where w.id = c.worker));
 end

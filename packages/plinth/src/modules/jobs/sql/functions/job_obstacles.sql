@@ -32,7 +32,7 @@ begin
       case when p.source = 'installation' then 'an operator' else p.paused_by end, p.reason),
     nullif(p.ends_at, 'infinity'), jsonb_build_object('pause_id', p.id, 'queue', p.queue, 'kind', p.kind, 'concurrency_key', p.concurrency_key, 'reason', p.reason, 'source', p.source, 'paused_at', p.created_at)
   from plinth_jobs.pauses p
-  where p.tenant_id in (p_job.tenant_id, '00000000-0000-0000-0000-000000000000') and p.ends_at > clock_timestamp()
+  where p.tenant_id in (p_job.tenant_id, '00000000-0000-0000-0000-000000000000') and p.ends_at > (select clock_timestamp())
     and (p.queue is null or p.queue = p_job.queue) and (p.kind is null or p.kind = p_job.kind) and (p.concurrency_key is null or p.concurrency_key = p_job.concurrency_key)
   order by p.created_at;
   return query

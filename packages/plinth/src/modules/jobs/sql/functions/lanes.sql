@@ -9,7 +9,7 @@ as $$
 declare
   _tenant uuid := plinth_kernel.acting_tenant();
 begin
-  if exists (select from plinth_jobs.limits) or exists (select from plinth_jobs.weights) or exists (select from plinth_jobs.pauses p where p.ends_at > clock_timestamp()) then
+  if exists (select from plinth_jobs.limits) or exists (select from plinth_jobs.weights) or exists (select from plinth_jobs.pauses p where p.ends_at > (select clock_timestamp())) then
     return query select * from plinth_jobs.limited_lanes(p_queues, p_limit, p_after_queue, p_after_priority, p_after_tenant, p_after_key);
     return;
   end if;

@@ -16,8 +16,9 @@ begin
     from (select distinct on (e.scope) e.* from entries e order by e.scope) s
     cross join (select clock_timestamp() as now) n
     left join held h on h.scope = s.scope
-    -- As in plinth_jobs.claim_limited.
-    left join plinth_jobs.rates r on s.every is not null and r.tenant_id = s.scope_tenant and r.scope = s.scope and r.idle_at <= n.now + (s.burst * s.every + 1) * interval '1 second'
+    -- As in plinth_jobs.claim_limited. Looked up one by one: a join would read the rates of everybody.
+    left join lateral (select a.idle_at from plinth_jobs.rates a where a.tenant_id = s.scope_tenant and a.scope = s.scope limit 1) r
+      on s.every is not null and r.idle_at <= n.now + (s.burst * s.every + 1) * interval '1 second'
   )
   select e.lane, e.scope, e.limit_id, e.per, e.queue, e.max_running, s.running, e.every, e.burst, s.starts, s.next_at, greatest(0, least(e.max_running - s.running, s.starts))
   from entries e join scopes s on s.scope = e.scope;

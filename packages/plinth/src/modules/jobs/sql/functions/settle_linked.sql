@@ -11,7 +11,7 @@ declare
   _failed jsonb;
   _all jsonb := '[]';
 begin
-  if _tenant is null and exists (select from plinth_jobs.gate_checks c where c.due_at <= clock_timestamp()) then
+  if _tenant is null and exists (select from plinth_jobs.gate_checks c where c.due_at <= (select clock_timestamp())) then
     perform plinth_jobs.check_gates();
   end if;
   delete from plinth_jobs.cancel_requests r

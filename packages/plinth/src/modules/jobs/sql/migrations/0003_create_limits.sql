@@ -63,6 +63,8 @@ create table plinth_jobs.pauses (
 );
 -- Claims ask whether anything is paused at all.
 create index pauses_by_end on plinth_jobs.pauses (ends_at);
+-- And which of a tenant's hold for a lane: those that are over stay for 30 days.
+create index pauses_by_tenant on plinth_jobs.pauses (tenant_id, ends_at);
 comment on table plinth_jobs.pauses is 'Jobs that may not start: those that every given column names, until ends_at.';
 
 -- What runs under a cap: a row for each scope of a running attempt. Its count is the truth, so nothing can drift. Copied and emptied
@@ -87,4 +89,6 @@ create table plinth_jobs.rates (
   next_at timestamptz not null,
   primary key (tenant_id, scope)
 );
+-- Without tenant_id first: idle workers ask when the next one may start, whoever's it is.
+create index rates_by_next on plinth_jobs.rates (next_at);
 comment on table plinth_jobs.rates is 'State of rate limits, a row for each scope in which something has started.';
