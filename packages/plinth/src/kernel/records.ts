@@ -2,7 +2,7 @@ import { identifier } from './database.ts';
 import { fail } from './errors.ts';
 import type { FilterTarget } from './filter-sql.ts';
 import { addFilter, Conditions, uuidRange } from './filter-sql.ts';
-import { isUuid, v7Time } from './ids.ts';
+import { isUuid, v7Floor, v7Time } from './ids.ts';
 import type { ActionField, ListCard, ModuleMap } from './module.ts';
 import type { AnyTransaction } from './transaction.ts';
 
@@ -64,6 +64,7 @@ export interface Hit {
   status: string | null;
 }
 
+const NIL = '00000000-0000-0000-0000-000000000000';
 export const MOST_COUNTED = 1_000;
 const MOST_ROWS = 1_000;
 const HITS_PER_LIST = 5;
@@ -240,8 +241,9 @@ async function pageOf(tx: AnyTransaction, list: List, view: View, ask: PageAsk):
   const order: Order = { newestFirst: view.types.get('id') === 'uuid', across: !tx.context.tenantId, limit };
   const columns = ask.allColumns ? '*' : shownColumns(list.card, view).map(identifier).join(', ');
   const source = `plinth.${identifier(list.card.view)}`;
-  const text = order.across ? acrossText(columns, source, where, order, ask.cursor) : withinText(columns, source, where, order, ask.cursor);
-  const found = await tx.query<Row>(text, where.values);
+  const found = await (order.across
+    ? readAcross(tx, columns, source, where, order, ask.cursor)
+    : tx.query<Row>(withinText(columns, source, where, order, ask.cursor), where.values));
   const rows = found.slice(0, limit);
   const last = rows.at(-1);
   const nextCursor = found.length > limit && last ? (order.across ? `${last.tenant_id}~${last.id}` : last.id) : null;
@@ -266,8 +268,26 @@ function withinText(columns: string, source: string, where: Conditions, { newest
   return `select ${columns} from ${source} ${where.where} order by id ${newestFirst ? 'desc' : ''} limit ${limit + 1}`;
 }
 
+/** How far before its newest row a page across tenants looks, at first and then: mostly it is full before every month of every tenant has been looked into. */
+const LOOKS_MS = [600_000, 86_400_000, 31 * 86_400_000];
+
+/** Ids are in the order of time, so that a page that is full above a bound is the page. Where they are not, there is no bound. */
+async function readAcross(tx: AnyTransaction, columns: string, source: string, where: Conditions, order: Order, cursor: string | undefined): Promise<Row[]> {
+  if (!order.newestFirst) return tx.query<Row>(acrossText(columns, source, where, order, cursor), where.values);
+  const newestMs = cursor === undefined ? tx.now().getTime() : v7Time(cursor.slice(cursor.indexOf('~') + 1));
+  const at = where.values.length;
+  where.add(`id >= ${where.parameter(NIL, 'uuid')}`);
+  const text = acrossText(columns, source, where, order, cursor);
+  const floors = newestMs === undefined ? [] : LOOKS_MS.map((lookMs) => v7Floor(newestMs - lookMs));
+  for (const floor of floors) {
+    const rows = await tx.query<Row>(text, where.values.with(at, floor));
+    if (rows.length > order.limit) return rows;
+  }
+  return tx.query<Row>(text, where.values);
+}
+
 /** The 10,000 newest tenants, and the id that stands for what belongs to none. */
-const EVERY_TENANT = `(select id from plinth_kernel.tenants order by id desc limit 10000) union all select '00000000-0000-0000-0000-000000000000'::uuid`;
+const EVERY_TENANT = `(select id from plinth_kernel.tenants order by id desc limit 10000) union all select '${NIL}'::uuid`;
 
 /**
  * A page across tenants, for operators: the first rows of each tenant by its own index, then the first of those. Every index starts with
