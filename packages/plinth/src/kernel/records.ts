@@ -241,9 +241,7 @@ async function pageOf(tx: AnyTransaction, list: List, view: View, ask: PageAsk):
   const order: Order = { newestFirst: view.types.get('id') === 'uuid', across: !tx.context.tenantId, limit };
   const columns = ask.allColumns ? '*' : shownColumns(list.card, view).map(identifier).join(', ');
   const source = `plinth.${identifier(list.card.view)}`;
-  const found = await (order.across
-    ? readAcross(tx, columns, source, where, order, ask.cursor)
-    : tx.query<Row>(withinText(columns, source, where, order, ask.cursor), where.values));
+  const found = await readNewest(tx, columns, source, where, order, ask.cursor);
   const rows = found.slice(0, limit);
   const last = rows.at(-1);
   const nextCursor = found.length > limit && last ? (order.across ? `${last.tenant_id}~${last.id}` : last.id) : null;
@@ -268,17 +266,21 @@ function withinText(columns: string, source: string, where: Conditions, { newest
   return `select ${columns} from ${source} ${where.where} order by id ${newestFirst ? 'desc' : ''} limit ${limit + 1}`;
 }
 
-/** How far before its newest row a page across tenants looks, at first and then: mostly it is full before every month of every tenant has been looked into. */
-const LOOKS_MS = [600_000, 86_400_000, 31 * 86_400_000];
+/**
+ * How far before its newest row a page looks, at first and then: mostly it is full before every month of every tenant has been looked into. Within a tenant
+ * the first is enough: who has more than a page in ten minutes may have millions in a table that has no index in the order of ids.
+ */
+const LOOKS_MS = { across: [600_000, 86_400_000, 31 * 86_400_000], within: [600_000] };
 
 /** Ids are in the order of time, so that a page that is full above a bound is the page. Where they are not, there is no bound. */
-async function readAcross(tx: AnyTransaction, columns: string, source: string, where: Conditions, order: Order, cursor: string | undefined): Promise<Row[]> {
-  if (!order.newestFirst) return tx.query<Row>(acrossText(columns, source, where, order, cursor), where.values);
+async function readNewest(tx: AnyTransaction, columns: string, source: string, where: Conditions, order: Order, cursor: string | undefined): Promise<Row[]> {
+  const textOf = order.across ? acrossText : withinText;
+  if (!order.newestFirst) return tx.query<Row>(textOf(columns, source, where, order, cursor), where.values);
   const newestMs = cursor === undefined ? tx.now().getTime() : v7Time(cursor.slice(cursor.indexOf('~') + 1));
   const at = where.values.length;
   where.add(`id >= ${where.parameter(NIL, 'uuid')}`);
-  const text = acrossText(columns, source, where, order, cursor);
-  const floors = newestMs === undefined ? [] : LOOKS_MS.map((lookMs) => v7Floor(newestMs - lookMs));
+  const text = textOf(columns, source, where, order, cursor);
+  const floors = newestMs === undefined ? [] : LOOKS_MS[order.across ? 'across' : 'within'].map((lookMs) => v7Floor(newestMs - lookMs));
   for (const floor of floors) {
     const rows = await tx.query<Row>(text, where.values.with(at, floor));
     if (rows.length > order.limit) return rows;

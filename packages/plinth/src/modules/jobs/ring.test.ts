@@ -1,5 +1,6 @@
 /** The ring of ready jobs: what is emptied holds nothing that anybody still needs. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { pagesOf } from '#testing/pages.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
 import { jobsFixture } from './jobs.fixture.ts';
 
@@ -65,4 +66,18 @@ test('what waits in a closed slot is indexed a part at a time, in the open one n
   // Its first range would be written anew by every insert.
   await jobs.enqueue(jobs.a, 'k');
   expect(await bare(await openSlot())).toBe(1);
+});
+
+test('a job is found by its id without reading the backlog of others', async () => {
+  const { admin } = jobs.database;
+  const id = await jobs.enqueue(jobs.a, 'k');
+  const slot = await openSlot();
+  await admin.query(`insert into plinth_jobs.jobs_ready_${slot} (tenant_id, kind, slot) select $1, 'k', $2 from generate_series(1, 30000) n`, [jobs.b, slot]);
+  const look = () => pagesOf(jobs.database, { role: 'plinth_app', tenantId: jobs.a }, `select * from plinth.background_jobs where id = '${id}'`);
+  const before = await look();
+  expect(await turn()).toContain('opened');
+  await jobs.plinth.asWorker({}, (tx) => tx.query('select plinth_jobs.summarise_ring(100000)'));
+  // The whole of it is more than a thousand pages.
+  expect(before).toBeGreaterThan(500);
+  expect(await look()).toBeLessThan(200);
 });
