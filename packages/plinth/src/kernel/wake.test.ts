@@ -1,3 +1,4 @@
+import { queryObjects } from 'node:v8';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createPlinth } from '../index.ts';
@@ -65,4 +66,20 @@ test('a transaction that fails says why, whether or not a hint went with it, and
     await single.transaction({ tenantId: tenantA }, (tx) => tx.query(`select count(*)::int as n from plinth.events where event_type = 'wake.after'`)),
   ).toEqual([{ n: 1 }]);
   await single.close();
+});
+
+test('nothing stays of names that nobody listens to any more, and who still does is told', () => {
+  const heard: string[] = [];
+  const listen = (name: string) => plinth.wake.on(name, () => heard.push(name));
+  const stays = listen('kept');
+  listen('kept')();
+  const before = queryObjects(Set, { format: 'count' });
+  for (let n = 0; n < 20_000; n++) listen(`queue:${tenantA}:${n}`)();
+  expect(queryObjects(Set, { format: 'count' }) - before).toBeLessThan(1_000);
+  plinth.wake.hear('kept');
+  expect(heard).toEqual(['kept']);
+  stays();
+  stays();
+  plinth.wake.hear('kept');
+  expect(heard).toHaveLength(1);
 });

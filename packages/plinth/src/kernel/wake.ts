@@ -81,7 +81,11 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
     const set = listeners.get(name) ?? new Set();
     set.add(listener);
     listeners.set(name, set);
-    return () => void set.delete(listener);
+    return () => {
+      set.delete(listener);
+      // Names have ids in them, and callers choose some: of those that nobody listens to any more nothing stays.
+      if (set.size === 0 && listeners.get(name) === set) listeners.delete(name);
+    };
   };
   return {
     ride(names) {
