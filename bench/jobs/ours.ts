@@ -56,7 +56,7 @@ export function ours(context: BenchContext): Contestant {
     enqueueMany: (payloads) => plinth.transaction({ tenantId: next() }, async (tx) => enqueueAll(tx, payloads)),
     workers: [
       { name: 'plinth, 64 slots', start: worker(64) },
-      { name: 'plinth, 64 slots, prefetch 2000', start: worker(64, { prefetch: 2_000 }) },
+      { name: 'plinth, 64 slots, prefetch 4000', start: worker(64, { prefetch: 4_000 }) },
       { name: 'plinth, 64 slots, durable claims and completions', start: worker(64, { durable: true }) },
       { name: 'plinth, 16 slots', start: worker(16) },
       { name: 'plinth, 1 slot', start: worker(1) },

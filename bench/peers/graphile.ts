@@ -44,10 +44,10 @@ export async function graphile(serverUrl: string): Promise<Contestant> {
     workers: [
       { name: 'graphile-worker, localQueue 500, 24 at a time, batched completion', start: worker(24, batched(500)) },
       { name: 'graphile-worker, localQueue 2000, 100 at a time, batched completion', start: worker(100, batched(2000)) },
-      {
-        name: 'graphile-worker, localQueue 2000, 100 at a time, batched completion, synchronous_commit off',
-        start: worker(100, batched(2000), `${url}?options=${encodeURIComponent('-c synchronous_commit=off')}`),
-      },
+      ...[2000, 4000].map((size) => ({
+        name: `graphile-worker, localQueue ${size}, 100 at a time, batched completion, synchronous_commit off`,
+        start: worker(100, batched(size), `${url}?options=${encodeURIComponent('-c synchronous_commit=off')}`),
+      })),
       { name: 'graphile-worker, no batching, 24 at a time', start: worker(24, {}), share: 0.2 },
       { name: 'graphile-worker, defaults (1 at a time)', start: worker(1, {}), share: 0.05 },
     ],

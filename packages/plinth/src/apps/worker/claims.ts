@@ -52,8 +52,6 @@ const REFRESH_MS = 100;
 const LOOK_AGAIN_MS = { brought: 5, nothing: 25 };
 /** Work that is fetched ahead would last so long. */
 const AHEAD_MS = 250;
-/** Claimed anew when so many are used up, or half of what is held ahead: the rest lasts until the claim has come. Smaller claims cost more a job. */
-const REFILL = 500;
 /** A job that committed after others with higher numbers is found at the latest after this. */
 const FORGET_MS = 1_000;
 const DISOWN_MS = 5_000;
@@ -261,7 +259,8 @@ function appetite(options: ClaimsOptions): { refill: () => number; room: () => n
   const pace = paceOf(options.ended);
   const ahead = (): number => Math.min(options.prefetch, pace());
   return {
-    refill: () => Math.min(ahead() / 2, REFILL),
+    // Half of what is held ahead lasts until the claim has come; smaller claims cost more a job.
+    refill: () => ahead() / 2,
     room: () => options.concurrency + ahead() - options.held() - Math.max(0, options.unsettled() - options.prefetch),
   };
 }
