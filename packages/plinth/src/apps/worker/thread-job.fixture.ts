@@ -1,4 +1,5 @@
 /** A job that runs in a thread: does what its payload says. */
+import { existsSync } from 'node:fs';
 import { threadId } from 'node:worker_threads';
 import type { ThreadRun } from '#kernel/work.ts';
 
@@ -15,6 +16,10 @@ let earlier: ThreadRun | undefined;
 export default async function work(run: ThreadRun): Promise<unknown> {
   const { do: what } = run.payload;
   if (what === 'spin') spin(Number(run.payload.ms));
+  if (what === 'spin until') {
+    run.log('computes');
+    while (!existsSync(String(run.payload.file))) spin(10);
+  }
   if (what === 'for ever') for (;;);
   if (what === 'exit') process.exit(7);
   if (what === 'throw elsewhere')

@@ -363,7 +363,7 @@ describe('a worker', () => {
         async () => {
           throw new Error('declined');
         },
-        { leaseMs: 1_000, definition: { maxAttempts: 1 } },
+        { definition: { maxAttempts: 1 } },
       );
       // It is there and gives signs of life; all it waits for is the lock.
       await expect.poll(async () => (await database.admin.query('select from plinth_jobs.workers where beat_at > started_at')).rowCount).toBe(1);
@@ -439,7 +439,7 @@ describe('a worker process', () => {
     const id = await enqueue('test.hang');
     await says(other, 'started');
     await other.kill();
-    start(async () => {}, { handlers: { 'test.hang': { summary: 'ends', handler: async (run) => ({ attempt: run.attempt }) } }, leaseMs: 1_000 });
+    start(async () => {}, { handlers: { 'test.hang': { summary: 'ends', handler: async (run) => ({ attempt: run.attempt }) } } });
     await until(id, 'completed');
     expect(await read(id)).toMatchObject({ result: { attempt: 2 }, worker: 'here' });
     expect(await outcomes(id)).toEqual(['lost', 'completed']);
