@@ -87,6 +87,10 @@ export const retentionSql = (): string[] => [
   'grant insert, update, delete on plinth_kernel.retention_policies to plinth_app',
   ...tenantTable('plinth_kernel.retention_holds'),
   'grant insert, update on plinth_kernel.retention_holds to plinth_app',
+  ...['plinth_kernel.retention_policies', 'plinth_kernel.retention_holds'].map(
+    (table) =>
+      `create or replace trigger changing before insert or update or delete on ${table} for each row execute function plinth_kernel.retention_changing()`,
+  ),
   ...['plinth_kernel.retention_kinds', 'plinth_kernel.retention_partitions'].flatMap((table) => [
     ...guard(table),
     `create policy worker on ${table} for select to plinth_worker using (true)`,

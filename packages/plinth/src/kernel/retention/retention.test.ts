@@ -199,43 +199,85 @@ describe('a hold', () => {
   });
 });
 
-test('a hold that is being placed is waited for by sweeps and drops, which then find it', async () => {
-  await makeMonth('2010-01-15');
-  await makeMonth(twoYearsAgo);
-  await addEntries(tenantB, '2010-01-15', 2);
-  await addEntries(tenantA, twoYearsAgo, 5);
-  await setPolicy(tenantA, '1 year');
-  const placing = await admin.connect();
-  const placeHold = async (tenantId: string): Promise<void> => {
-    await placing.query('begin');
-    await placing.query('insert into plinth_kernel.retention_holds (tenant_id, reason) values ($1, $2)', [tenantId, 'being placed']);
+describe('a hold that is being placed', () => {
+  const sweepOf = async (tenantId: string | null, kind = 'audit.entries'): Promise<number | undefined> => {
+    const rows = await plinth.asWorker({}, (tx) => tx.query<{ n: number }>('select plinth_kernel.retention_sweep($1, $2) as n', [kind, tenantId]));
+    return rows[0]?.n;
   };
-  const waiting = (): Promise<unknown> =>
-    vi.waitFor(
+  const insert = 'insert into plinth_kernel.retention_holds (tenant_id, reason) values ($1, $2)';
+
+  test("keeps the rows of its tenant from sweeps, and nobody else's, however long its transaction is open", async () => {
+    await makeMonth(twoYearsAgo);
+    for (const tenantId of [tenantA, tenantB]) {
+      await addEntries(tenantId, twoYearsAgo, 5);
+      await setPolicy(tenantId, '1 year');
+    }
+    const placing = await admin.connect();
+    await placing.query('begin');
+    await placing.query(insert, [tenantA, 'being placed']);
+    expect([await sweepOf(tenantA), await sweepOf(tenantB)]).toEqual([0, 5]);
+    await placing.query('rollback');
+    await placing.query('begin');
+    await placing.query(insert, [NIL, 'for everybody']);
+    expect(await sweepOf(tenantA)).toBe(0);
+    await placing.query('rollback');
+    placing.release();
+    expect(await sweepOf(tenantA)).toBe(5);
+  });
+
+  test('waits for a sweep under way, and covers what that left', async () => {
+    await makeMonth(twoYearsAgo);
+    await addEntries(tenantA, twoYearsAgo, 5);
+    await setPolicy(tenantA, '1 year');
+    const [sweeping, placing] = [await admin.connect(), await admin.connect()];
+    await sweeping.query('begin');
+    await sweeping.query(`select plinth_kernel.retention_sweep('audit.entries', $1, p_limit => 2)`, [tenantA]);
+    const placed = placing.query(insert, [tenantA, 'matter 1']);
+    await vi.waitFor(
       async () =>
-        expect((await admin.query(`select 1 from pg_locks where relation = 'plinth_kernel.retention_holds'::regclass and not granted`)).rowCount).toBe(1),
-      { timeout: 20_000, interval: 10 },
-    );
-  await placeHold(tenantA);
-  const sweeping = plinth.asWorker({}, (tx) => tx.query(`select plinth_kernel.retention_sweep('audit.entries', $1) as n`, [tenantA]));
-  await waiting();
-  await placing.query('commit');
-  expect(await sweeping).toEqual([{ n: 0 }]);
-  const dropping = runRetention(
-    services({
-      async step(step, body) {
-        if (step.action !== 'drop') return body();
-        await placeHold(tenantB);
-        const dropped = body();
-        await waiting();
-        await placing.query('commit');
-        return dropped;
+        expect(
+          (
+            await admin.query(
+              `select 1 from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())`,
+            )
+          ).rowCount,
+        ).toBeGreaterThan(0),
+      {
+        timeout: 20_000,
+        interval: 10,
       },
-    }),
-  );
-  expect(await dropping).toMatchObject({ partitionsDropped: 0, partitionsKept: [{ partition: january, reason: expect.stringContaining('being placed') }] });
-  placing.release();
-  expect([await countOf(tenantA), await countOf(tenantB)]).toEqual([5, 2]);
+    );
+    await sweeping.query('commit');
+    await placed;
+    expect([await sweepOf(tenantA), await countOf(tenantA)]).toEqual([0, 3]);
+    for (const client of [sweeping, placing]) client.release();
+  });
+
+  test('is waited for by the drop of a partition, which then finds it', async () => {
+    await makeMonth('2010-01-15');
+    await addEntries(tenantB, '2010-01-15', 2);
+    const placing = await admin.connect();
+    const dropping = runRetention(
+      services({
+        async step(step, body) {
+          if (step.action !== 'drop') return body();
+          await placing.query('begin');
+          await placing.query(insert, [tenantB, 'being placed']);
+          const dropped = body();
+          await vi.waitFor(
+            async () =>
+              expect((await admin.query(`select 1 from pg_locks where relation = 'plinth_kernel.retention_holds'::regclass and not granted`)).rowCount).toBe(1),
+            { timeout: 20_000, interval: 10 },
+          );
+          await placing.query('commit');
+          return dropped;
+        },
+      }),
+    );
+    expect(await dropping).toMatchObject({ partitionsDropped: 0, partitionsKept: [{ partition: january, reason: expect.stringContaining('being placed') }] });
+    placing.release();
+    expect(await countOf(tenantB)).toBe(2);
+  });
 });
 
 describe('a tenant with a policy of its own', () => {

@@ -92,6 +92,20 @@ test('a legal hold keeps what a queue would lose', async () => {
   expect(await left()).toEqual(['a mail completed']);
 });
 
+test('while a tenant is placing one, the jobs of others leave', async () => {
+  await setForAll('mail', '1 day');
+  await ended(jobs.a, 'mail', 3);
+  await ended(jobs.b, 'mail', 3);
+  const placing = await jobs.database.admin.connect();
+  await placing.query('begin');
+  await placing.query(`insert into plinth_kernel.retention_holds (tenant_id, reason) values ($1, 'a lawsuit')`, [jobs.a]);
+  expect(await sweep()).toBe(1);
+  expect(await left()).toEqual(['a mail completed']);
+  await placing.query('rollback');
+  placing.release();
+  expect(await sweep()).toBe(1);
+});
+
 test('policies are seen by their tenant only, stand in the audit log, and nonsense is refused', async () => {
   const [policy] = await setFor(jobs.a, 'mail', '2 days');
   const seen = (tenantId: string) =>

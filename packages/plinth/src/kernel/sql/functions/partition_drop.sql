@@ -7,7 +7,7 @@ declare
   _have record;
   _blocker text;
 begin
-  -- See plinth_kernel.retention_sweep.
+  -- Whoever is placing a hold or lengthening a policy is waited for, and waits: a partition is everybody's.
   lock table plinth_kernel.retention_holds, plinth_kernel.retention_policies in share mode;
   select * into _row from plinth_kernel.retention_partitions as l where l.id = p_id for update;
   if _row.state = 'dropped' then

@@ -1,6 +1,6 @@
 -- Dry run and sweep ask the same text, so that the one tells exactly what the other does. The kind's own SQL (condition, entity) comes from
 -- the card and was written by the owner; everything else is quoted.
-create or replace function plinth_kernel.retention_doomed_sql(p_kind text, p_tenant_id uuid, p_lower_id uuid, p_upper_id uuid) returns text
+create or replace function plinth_kernel.retention_doomed_sql(p_kind text, p_tenant_id uuid, p_lower_id uuid, p_upper_id uuid, p_unsettled integer[] default '{}') returns text
 language plpgsql stable set search_path = ''
 as $$
 declare
@@ -23,6 +23,9 @@ begin
     _where := _where || format('r.tenant_id = %L', p_tenant_id);
   elsif _kind.tenancy = 'tenant' and _kind.method = 'delete' then
     _where := _where || format('not exists (select from plinth_kernel.retention_policies as plinth_own where plinth_own.kind = %L and plinth_own.tenant_id = r.tenant_id)', p_kind);
+  end if;
+  if _kind.tenancy = 'tenant' and p_tenant_id is null and p_unsettled <> '{}' then
+    _where := _where || format('pg_catalog.hashtext(r.tenant_id::text) <> all (%L::integer[])', p_unsettled);
   end if;
   if _kind.method = 'partition' then
     if p_tenant_id is null then
@@ -48,5 +51,5 @@ begin
     coalesce(_kind.entity, 'null'), array_to_string(_where, ' and '), case when _ordered then format(' order by r.%I', _age) else '' end);
 end
 $$;
-comment on function plinth_kernel.retention_doomed_sql(text, uuid, uuid, uuid) is
-  'Text of the query for the keys of rows that are past their time and not held: of one tenant, or (null, tables swept by delete) of every tenant without a policy of its own. Null when nothing may go.';
+comment on function plinth_kernel.retention_doomed_sql(text, uuid, uuid, uuid, integer[]) is
+  'Text of the query for the keys of rows that are past their time and not held: of one tenant, or (null, tables swept by delete) of every tenant without a policy of its own and not among p_unsettled (retention_unsettled). Null when nothing may go.';

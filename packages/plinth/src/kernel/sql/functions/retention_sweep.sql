@@ -5,14 +5,18 @@ create or replace function plinth_kernel.retention_sweep(p_kind text, p_tenant_i
 language plpgsql security definer set search_path = '' set lock_timeout = '500ms'
 as $$
 declare
+  _unsettled integer[];
   _doomed text;
   _table regclass;
   _same text;
   _deleted integer;
 begin
-  -- Whoever is placing a hold or lengthening a policy is waited for, and waits: once that is committed, nothing it covers goes.
-  lock table plinth_kernel.retention_holds, plinth_kernel.retention_policies in share mode;
-  _doomed := plinth_kernel.retention_doomed_sql(p_kind, p_tenant_id, p_lower_id, p_upper_id);
+  -- Once a hold is committed, nothing that it covers goes; the rows of whoever is placing one wait for the next sweep.
+  _unsettled := plinth_kernel.retention_unsettled();
+  if hashtext('00000000-0000-0000-0000-000000000000') = any (_unsettled) or hashtext(p_tenant_id::text) = any (_unsettled) then
+    return 0;
+  end if;
+  _doomed := plinth_kernel.retention_doomed_sql(p_kind, p_tenant_id, p_lower_id, p_upper_id, _unsettled);
   if _doomed is null then
     return 0;
   end if;
@@ -25,4 +29,4 @@ begin
 end
 $$;
 comment on function plinth_kernel.retention_sweep(text, uuid, uuid, uuid, integer) is
-  'Deletes at most p_limit (5,000) rows of a kind that are past their time and not held, and returns how many. Call it until it returns 0. For plinth_worker.';
+  'Deletes at most p_limit (5,000) rows of a kind that are past their time and not held, and returns how many; none of tenants whose holds or policies are being changed in an open transaction. Call it until it returns 0. For plinth_worker.';
