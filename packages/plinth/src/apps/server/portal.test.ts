@@ -363,6 +363,23 @@ describe('in the portal', () => {
     expect((await ask(a, `/endpoints/${id}`)).body).toMatchObject({ enabled: true });
   });
 
+  test('no more than 100 endpoints are made, also by two at once; the limit is of one customer', async () => {
+    const [{ token }, own] = [await link({}, server.keyB), await link()];
+    const { tenantB } = server.database;
+    const before = Number(
+      (await server.database.admin.query('select count(*) as n from plinth_webhooks.subscriptions where tenant_id = $1', [tenantB])).rows[0]?.n,
+    );
+    await server.database.plinth.transaction({ tenantId: tenantB }, (tx) =>
+      tx.query(`select plinth.subscribe('by the back end ' || n, '{order.paid}', 'https://example.com/hooks') from generate_series(1, $1) n`, [99 - before]),
+    );
+    const body = { url: 'https://example.com/hooks', event_types: ['order.paid'] };
+    const both = await Promise.all(['first', 'second'].map((name) => post(token, '/endpoints', { name, ...body })));
+    expect(both.map(({ status }) => status).sort()).toEqual([200, 409]);
+    expect(both.map(code)).toContain('webhooks_endpoints_full');
+    await endpoint(own.token);
+    await server.database.admin.query(`delete from plinth_webhooks.subscriptions where tenant_id = $1 and name like 'by the back end %'`, [tenantB]);
+  });
+
   test('only public event types are shown and can be chosen, by name', async () => {
     const { token } = await link();
     expect((await ask(token, '/event-types')).body).toMatchObject({

@@ -41,6 +41,11 @@ export const errors = {
   overlap_invalid: { status: 400, title: 'The overlap of a rotation lasts 0 seconds to 7 days', wayOut: 'Give an overlap within these limits.' },
   subscription_not_found: { status: 404, title: 'There is no such subscription', wayOut: 'Check the id and the tenant.' },
   name_taken: { status: 409, title: 'Another subscription has this name', wayOut: 'Give another name, or change the existing subscription.' },
+  endpoints_full: {
+    status: 409,
+    title: 'The portal makes no more endpoints for this customer',
+    wayOut: 'Delete an endpoint that is not needed, or ask whoever sent you here, whose back end can make more.',
+  },
   delivery_not_found: {
     status: 404,
     title: 'There is no such delivery',

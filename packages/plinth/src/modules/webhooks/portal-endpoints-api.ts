@@ -65,6 +65,19 @@ async function requirePublic(tx: AnyTransaction, types: readonly string[] | unde
   if (strange.length > 0) throw fail('type_not_public', { message: `There is no public event type ${strange[0]}`, detail: { types: strange.slice(0, 20) } });
 }
 
+/** Whoever has a link makes endpoints by clicking, and each is looked at by every claim. A back end makes as many as it likes. */
+const MOST_ENDPOINTS = 100;
+
+/** One create at a time for a tenant, so that the limit is exact. Errors: webhooks_endpoints_full. */
+async function requireRoom(tx: AnyTransaction): Promise<void> {
+  await tx.query(`select pg_advisory_xact_lock(hashtextextended('plinth portal endpoints ' || plinth_kernel.tenant_id(), 0))`);
+  const [found] = await tx.query<{ full: boolean }>(
+    'select count(*) >= $1 as full from plinth_webhooks.subscriptions where tenant_id = plinth_kernel.tenant_id()',
+    [MOST_ENDPOINTS],
+  );
+  if (found?.full) throw fail('endpoints_full', { message: `There are ${MOST_ENDPOINTS} endpoints or more`, detail: { most: MOST_ENDPOINTS } });
+}
+
 /** The same refusal in the words of the portal: SQL speaks of its own functions, to people who can call them. */
 export function inPortalWords(error: unknown): never {
   const { code } = toPlinthError(error);
@@ -117,6 +130,7 @@ const create = procedure({
   .mutation(async ({ ctx, input }) => {
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
     await requirePublic(ctx.tx, input.event_types);
+    await requireRoom(ctx.tx);
     const making = ctx.tx.query<{ id: string; secret: string | null }>(
       `select subscription_id as id, secret from plinth.subscribe(p_name => $1, p_patterns => $2, p_url => $3, p_description => $4, p_signing => $5, p_mode => $6,
         p_public_only => true)`,
