@@ -71,7 +71,7 @@ describe.runIf(browserAt.available)('signing in', { timeout: 180_000 }, () => {
       tx.query(`insert into plinth_parcels.parcels (tenant_id, label) values ($1, 'box')`, [world.tenantA]),
     );
     const { rows } = (await world.call(world.tenantA, 'GET', '/lists/parcels/parcels')) as { rows: { id: string }[] };
-    for (const path of ['/', '/lists/parcels/parcels', `/lists/parcels/parcels/${rows[0]?.id}`]) {
+    const comesBack = async (path: string): Promise<void> => {
       const { page } = await world.visit(path);
       let away = true;
       await page.route(/\/(api|readyz)/, (route) => (away ? route.abort() : route.continue()));
@@ -81,7 +81,8 @@ describe.runIf(browserAt.available)('signing in', { timeout: 180_000 }, () => {
       away = false;
       await page.getByText('The server does not answer').waitFor({ state: 'detached' });
       expect(await page.getByRole('alert').count()).toBe(0);
-    }
+    };
+    await Promise.all(['/', '/lists/parcels/parcels', `/lists/parcels/parcels/${rows[0]?.id}`].map(comesBack));
   });
 
   test('among more tenants than a list can hold one is found by its name', async () => {

@@ -52,10 +52,12 @@ create table plinth_queue.messages (
   correlation_id uuid default plinth_kernel.correlation_id(),
   causation_id uuid default plinth_kernel.causation_id(),
   xact xid8 not null default pg_current_xact_id(),
-  created_at timestamptz not null default clock_timestamp(),
-  primary key (tenant_id, id)
+  created_at timestamptz not null default clock_timestamp()
 ) partition by range (id);
 create index messages_by_correlation on plinth_queue.messages (tenant_id, correlation_id);
+-- Last: of a day that was never analyzed all indexes seem to cost the same, the youngest is taken, and each message that is received would be looked for
+-- among all of its tenant.
+alter table plinth_queue.messages add primary key (tenant_id, id);
 comment on table plinth_queue.messages is 'What was sent: written once, never changed. Where a message stands is in ready, grouped, hidden, dead and done.';
 
 create table plinth_queue.ready (
@@ -96,11 +98,11 @@ create table plinth_queue.hidden (
   held boolean not null default false,
   group_no bigint,
   error text,
-  since uuid,
-  primary key (tenant_id, id)
+  since uuid
 );
 create index hidden_by_time on plinth_queue.hidden (tenant_id, queue, visible_at);
 create index hidden_by_group on plinth_queue.hidden (tenant_id, queue, group_no) where group_no is not null;
+alter table plinth_queue.hidden add primary key (tenant_id, id);
 comment on table plinth_queue.hidden is 'Messages that nobody may receive before visible_at: in flight, delayed or released.';
 
 create table plinth_queue.dead (
