@@ -16,13 +16,15 @@ const shared = {
 
 export default defineConfig({
   test: {
-    // Two processes keep two cores busy; more only makes the database wait for itself.
-    maxWorkers: 2,
+    // One more than cores: some tests do little but wait, for a lease to end or a server to start.
+    maxWorkers: 3,
     projects: [
       {
         test: {
           ...shared,
           name: 'plinth',
+          // Files share a process and what it has imported, which takes a quarter off the run. So a file leaves nothing behind: no timer, no listener, no variable of the environment.
+          isolate: false,
           include: ['packages/plinth/src/**/*.test.ts', 'examples/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts'],
           exclude: ['**/node_modules/**', '**/dist/**'],
           globalSetup: ['packages/plinth/src/testing/global-setup.ts'],
