@@ -96,7 +96,7 @@ describe('plinth migrate, from an empty database on', { timeout: 120_000 }, () =
 describe('plinth migrate, called wrongly', { timeout: 120_000 }, () => {
   test.each([
     ['an action that does not exist', ['migrate', 'sideways'], 2, 'There is no migrate sideways: choose plan, up, status, sql.'],
-    ['no action', ['migrate'], 1, 'ACTION'],
+    ['no action', ['migrate'], 2, 'plinth migrate wants <action>'],
     ['no database', ['migrate', 'up'], 2, 'No database is named.'],
     ['a schema that is not public', ['migrate', 'up', '--url', 'postgres://u@127.0.0.1:1/x', '--expose', 'elsewhere'], 2, 'only public can be exposed to'],
     ['names to leave out of nothing', ['migrate', 'up', '--url', 'postgres://u@127.0.0.1:1/x', '--expose-except', 'users'], 2, 'give both'],
@@ -110,7 +110,7 @@ describe('plinth migrate, called wrongly', { timeout: 120_000 }, () => {
 
   test('a command that does not exist', async () => {
     const ended = await command(['levitate']);
-    expect(ended.code).toBe(1);
+    expect(ended.code).toBe(2);
     expect(ended.stderr).toContain('levitate');
   });
 });

@@ -9,7 +9,7 @@ import { freshConsole } from './console.ts';
 import type { OpenDatabase } from './database.ts';
 import { openDatabase } from './database.ts';
 import type { Environment } from './environment.ts';
-import { readEnvironment } from './environment.ts';
+import { portOf, readEnvironment } from './environment.ts';
 import { installedModules, modulesArgument, variables } from './modules.ts';
 import { bold, box, dim, say, seconds, task, told } from './output.ts';
 import type { RunningParts } from './process.ts';
@@ -138,5 +138,8 @@ export const dev = defineCommand({
     ...modulesArgument,
   },
   run: ({ args }) =>
-    told(() => run(readEnvironment({ ...variables(args), ...(args.port ? { PLINTH_PORT: args.port } : {}) })))(undefined).then(() => process.exit()),
+    told(async () => {
+      const environment = readEnvironment(variables(args));
+      await run({ ...environment, port: portOf('--port', args.port) ?? environment.port });
+    })(undefined).then(() => process.exit()),
 });

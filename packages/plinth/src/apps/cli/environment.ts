@@ -48,7 +48,7 @@ export interface Environment {
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent' | undefined;
 }
 
-const portOf = (name: string, text: string | undefined): number | undefined => {
+export const portOf = (name: string, text: string | undefined): number | undefined => {
   if (text === undefined) return undefined;
   const port = Number(text);
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new SettingFault(`${name} is ${JSON.stringify(text)}: give a number from 0 to 65535.`);

@@ -1,6 +1,8 @@
 /** The `plinth` command. Each subcommand is a file of its own, loaded only when it is called. */
-import { defineCommand, runMain } from 'citty';
+import type { CommandDef } from 'citty';
+import { defineCommand } from 'citty';
 import { VERSION } from '#apps/server/version.ts';
+import { call } from './call.ts';
 
 const main = defineCommand({
   meta: { name: 'plinth', version: VERSION, description: 'The system layer of a multi-tenant back end, in your Postgres.' },
@@ -37,4 +39,6 @@ function endWithReader(): void {
 }
 
 endWithReader();
-await runMain(main);
+const typed = process.argv.slice(2);
+if (typed.length === 1 && typed[0] === '--version') process.stdout.write(`${VERSION}\n`);
+else await call(main as CommandDef, typed);
