@@ -43,7 +43,7 @@ export interface Plinth<Own extends readonly AnyModule[] = []> extends KernelPli
 }
 
 /**
- * Opens Plinth on a database that has been migrated (`plinth migrate up`). Close it when the process ends. Errors: kernel_module_taken, kernel_module_invalid
+ * Opens Plinth on a database that has been migrated (`plinth migrate up`). Close it when the process ends. Errors: kernel_database_unnamed; kernel_module_taken, kernel_module_invalid
  * for modules of your own that cannot stand beside the others.
  *
  * @example

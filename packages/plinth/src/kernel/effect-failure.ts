@@ -11,8 +11,8 @@ import { kernelErrors, PlinthError, toPlinthError } from './errors.ts';
  */
 export async function explain(pool: pg.Pool, context: Context, effects: readonly Effect[], cause: unknown, own?: pg.PoolClient): Promise<never> {
   const base = toPlinthError(cause);
-  // No effect is to blame for a statement that failed before them, or for a write that came too late.
-  if (cause instanceof PlinthError || (cause as { code?: unknown } | null)?.code === '25P02') throw base;
+  // No effect is to blame for a statement that failed before them, for a write that came too late, or for a database that knows none.
+  if (cause instanceof PlinthError || (cause as { code?: unknown } | null)?.code === '25P02' || base.code === 'kernel_schema_older') throw base;
   // One effect that its module refused needs no search, and so no second connection: a pool whose every transaction fails at flush
   // would wait for itself. An error of the kernel (a deadlock, a lost connection) may have nothing to do with it.
   const only = effects.length === 1 && !base.code.startsWith('kernel_') ? effects[0] : undefined;

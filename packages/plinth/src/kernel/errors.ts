@@ -80,7 +80,12 @@ export const kernelErrors = {
     title: 'Access to tenants needs a reason',
     wayOut: 'Say why in the header X-Plinth-Reason; it is recorded in the audit log of the tenant.',
   },
-  tenant_required: { status: 400, title: 'No tenant was named', wayOut: 'Use a tenant API key, or name the tenant in X-Plinth-Tenant with an operator key.' },
+  tenant_required: {
+    status: 400,
+    title: 'No tenant was named',
+    wayOut:
+      "Use a tenant API key, or name the tenant in X-Plinth-Tenant with an operator key; in a program, pass tenantId; in SQL, set local plinth.tenant_id = '<uuid>'.",
+  },
   not_found: { status: 404, title: 'There is no such thing', wayOut: 'Check the id and the tenant.' },
   conflict: { status: 409, title: 'It conflicts with what is stored', wayOut: 'Read the current state and try again.' },
   serialization: { status: 409, title: 'Another transaction got there first', wayOut: 'Run the whole transaction again.' },
@@ -172,6 +177,11 @@ export const kernelErrors = {
     title: 'The database and this Plinth each have migrations that the other does not know',
     wayOut: 'Migrate with a version that knows both.',
   },
+  database_unnamed: {
+    status: 500,
+    title: 'No database was named',
+    wayOut: 'Give createPlinth({ database: { url } }) the URL of the role that serves, or a pool of pg; a variable of the environment may not be set.',
+  },
   database_unfit: {
     status: 503,
     title: 'Plinth cannot be installed in this database as it is',
@@ -250,6 +260,9 @@ export const failedBefore = (cause?: unknown): PlinthError =>
     cause,
   });
 
+const closed = (cause: Error): PlinthError =>
+  fail('unavailable', { message: 'Plinth has been closed', wayOut: 'Close it when nothing uses it any more: where the process ends.', cause });
+
 interface DatabaseFault {
   code: string;
   message: string;
@@ -312,6 +325,14 @@ const notPrepared = (cause: unknown): PlinthError =>
     cause,
   });
 
+/** A table, schema or function that is not there, or the role of a transaction. */
+const NOT_THERE = new Set(['42P01', '3F000', '42883', '22023']);
+/** Names stand in the message, whatever language the server speaks. */
+const isOurs = ({ code, message }: DatabaseFault): boolean =>
+  NOT_THERE.has(code) && (code === '22023' ? /\bplinth_(?:app|worker|reader)\b/ : /\bplinth(?:_[a-z0-9]+)?\b/).test(message);
+const notInstalled = (cause: Error): PlinthError =>
+  fail('schema_older', { message: `Plinth is not installed in this database, or not in this version: ${cause.message}`, cause });
+
 const parseDetail = (text: string | undefined): Record<string, unknown> => {
   if (!text?.startsWith('{')) return {};
   try {
@@ -332,6 +353,7 @@ export function toPlinthError(error: unknown): PlinthError {
   // The pool's own words for "no connection was free in time"; it gives them no code.
   if (error instanceof Error && /^timeout exceeded when trying to connect|^Connection terminated/.test(error.message))
     return fail('unavailable', { cause: error });
+  if (error instanceof Error && error.message === 'Cannot use a pool after calling end on the pool') return closed(error);
   if (!isDatabaseFault(error)) return fail('internal', { cause: error });
   if (error.code.startsWith('PL')) {
     const { code, ...rest } = parseDetail(error.detail);
@@ -347,6 +369,7 @@ export function toPlinthError(error: unknown): PlinthError {
     return fail('no_partition', { cause: error });
   if (NOT_PREPARED.has(error.code)) return notPrepared(error);
   if (error.code === '25P02') return failedBefore(error);
+  if (isOurs(error)) return notInstalled(error);
   const name = BY_STATE[error.code] ?? BY_CLASS[error.code.slice(0, 2)];
   if (!name) return fail('internal', { cause: error });
   return fail(name, { cause: error, detail: error.constraint ? { constraint: error.constraint } : {} });

@@ -7,6 +7,7 @@ import { createPool, cutConnections, survivingLoss } from './database.ts';
 import { effectWriter } from './effect-statements.ts';
 import type { EffectCheck, EffectFollower, EffectInsert } from './effects.ts';
 import { offerOf } from './effects.ts';
+import { fail } from './errors.ts';
 import type { IdSource } from './ids.ts';
 import { uuidV7Source } from './ids.ts';
 import { tenantScope } from './in-tenant.ts';
@@ -63,6 +64,12 @@ export interface Plinth<Modules extends ModuleMap> {
 
 const isPool = (database: PoolOptions | pg.Pool): database is pg.Pool => 'connect' in database;
 
+/** Without a URL the driver would connect to whatever it finds on this machine. Programs in JavaScript have no types to tell them. */
+function checkDatabase(database: PoolOptions | pg.Pool | undefined): void {
+  if (typeof database !== 'object' || database === null || (!isPool(database) && (typeof database.url !== 'string' || database.url === '')))
+    throw fail('database_unnamed');
+}
+
 const checksOf = (modules: ModuleMap, wake: Wake): Map<string, EffectCheck> =>
   new Map(Object.entries(modules).flatMap(([name, card]) => (card.checkEffects ? [[name, card.checkEffects(wake)] as const] : [])));
 
@@ -78,6 +85,7 @@ const insertsOf = (modules: ModuleMap): Map<string, EffectInsert> =>
   new Map(Object.entries(modules).flatMap(([name, card]) => (card.effectInsert ? [[name, card.effectInsert] as const] : [])));
 
 export function createKernel<Modules extends ModuleMap>(options: KernelOptions<Modules>): Plinth<Modules> {
+  checkDatabase(options.database);
   const clock = options.clock ?? systemClock;
   const owned = !isPool(options.database);
   const pool = isPool(options.database) ? survivingLoss(options.database) : createPool(options.database);
