@@ -12,7 +12,7 @@ export const api = {
     description: 'Writes an order, an audit entry, an event and a job in one transaction; the job and a webhook follow.',
   })
     .input(z.object({ customer: z.string().min(1).max(100).optional(), total_cents: z.number().int().positive().max(100_000_000).optional() }))
-    .output(z.object({ id: z.uuid(), number: z.string(), correlationId: z.uuid() }))
+    .output(z.object({ id: z.uuid(), number: z.string(), correlation_id: z.uuid() }))
     .mutation(async ({ ctx, input }) => {
       const tx = ctx.tx as Tx;
       const id = tx.newId();
@@ -34,6 +34,6 @@ export const api = {
         { stream: { type: 'order', id: number } },
       );
       tx.jobs.enqueue('demo.fulfil', { id, number }, { name: `Fulfil ${number}`, causationId: eventId });
-      return { id, number, correlationId: tx.context.correlationId };
+      return { id, number, correlation_id: tx.context.correlationId };
     }),
 };

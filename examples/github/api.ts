@@ -12,7 +12,7 @@ export const api = {
       'Business row, audit entry, event and job commit together. Send an Idempotency-Key: a repetition changes nothing and is answered as the first was.',
   })
     .input(z.object({ id: z.uuid(), event: z.string().regex(/^[a-z0-9_]{1,60}$/), payload: z.record(z.string(), z.unknown()) }))
-    .output(z.object({ id: z.uuid(), type: z.string(), correlationId: z.uuid() }))
+    .output(z.object({ id: z.uuid(), type: z.string(), correlation_id: z.uuid() }))
     .mutation(async ({ ctx, input: { id, event, payload } }) => {
       const tx = ctx.tx as Tx;
       const type = typeOf(event, payload);
@@ -39,6 +39,6 @@ export const api = {
       });
       const eventId = tx.events.publish(type, { delivery_id: id, ...payload }, { idempotencyKey: id });
       tx.jobs.enqueue('github.summarise', { delivery_id: id, event_id: eventId }, { causationId: eventId });
-      return { id, type, correlationId: tx.context.correlationId };
+      return { id, type, correlation_id: tx.context.correlationId };
     }),
 };

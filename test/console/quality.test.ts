@@ -54,7 +54,7 @@ describe.runIf(browserAt.available)('every page', { timeout: 600_000 }, () => {
       secret: string;
     };
     world.receiver.secrets.push(made.secret);
-    const { correlationId } = (await world.call(world.tenantA, 'POST', '/demo/orders', {})) as { correlationId: string };
+    const { correlation_id: correlationId } = (await world.call(world.tenantA, 'POST', '/demo/orders', {})) as { correlation_id: string };
     await world.receiver.waitFor(2, 30_000);
     const { lists } = (await world.call(world.tenantA, 'GET', '/lists')) as { lists: { module: string; list: string }[] };
     pages.push(

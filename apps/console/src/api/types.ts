@@ -9,7 +9,7 @@ export interface Tenant {
 
 export interface Principal {
   actor: { type: string; id: string };
-  tenantId: string | null;
+  tenant_id: string | null;
   operator: boolean;
 }
 
@@ -63,7 +63,7 @@ export type Row = Record<string, unknown> & { id: string };
 
 export interface Page {
   rows: readonly Row[];
-  nextCursor: string | null;
+  next_cursor: string | null;
   /** Only when it was asked for. */
   count?: { rows: number; capped: boolean };
 }
@@ -72,9 +72,9 @@ export interface Hit {
   module: string;
   list: string;
   id: string;
-  tenantId: string;
+  tenant_id: string;
   title: string;
-  correlationId: string | null;
+  correlation_id: string | null;
   at: string | null;
   status: string | null;
 }
@@ -97,6 +97,6 @@ export interface TraceRow {
 }
 
 export interface Trace {
-  correlationId: string;
+  correlation_id: string;
   rows: readonly TraceRow[];
 }

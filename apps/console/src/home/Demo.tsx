@@ -26,8 +26,8 @@ export function Demo(): ReactNode {
   const navigate = useNavigate();
   const run = useMutation({
     mutationFn: () =>
-      api<{ correlationId: string }>({ ...access, tenant: access.tenant ?? homeTenant(tenants)?.id }, '/demo/orders', { method: 'POST', body: {} }),
-    onSuccess: ({ correlationId }) => navigate({ to: '/trace/$id', params: { id: correlationId } }),
+      api<{ correlation_id: string }>({ ...access, tenant: access.tenant ?? homeTenant(tenants)?.id }, '/demo/orders', { method: 'POST', body: {} }),
+    onSuccess: ({ correlation_id: id }) => navigate({ to: '/trace/$id', params: { id } }),
   });
   const missing = run.error instanceof Problem && run.error.status === 404;
   return (

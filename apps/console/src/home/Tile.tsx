@@ -59,7 +59,7 @@ export function Tile({ meta, page, error }: { meta: ListMeta; page: Page | undef
         <Count page={page} error={error} />
       </p>
       <p className="mt-auto flex flex-wrap gap-x-2.5 text-xs text-soft">
-        {states.length > 0 && page?.nextCursor ? <span>latest {page.rows.length}:</span> : null}
+        {states.length > 0 && page?.next_cursor ? <span>latest {page.rows.length}:</span> : null}
         {states.map(([state, count]) => (
           <span key={state} className={toneText[toneOf(state)]}>
             {count} {state.replaceAll('_', ' ')}

@@ -68,7 +68,7 @@ function LoadedList({ meta }: { meta: ListMeta }): ReactNode {
         {page.isPending ? <Skeleton /> : null}
         {page.data && page.data.rows.length > 0 ? <RowsTable meta={meta} rows={page.data.rows} /> : null}
         {page.data && page.data.rows.length === 0 ? <Empty meta={meta} q={q} clear={() => filter('')} /> : null}
-        {page.data ? <Paging rows={page.data.rows.length} nextCursor={page.data.nextCursor} /> : null}
+        {page.data ? <Paging rows={page.data.rows.length} nextCursor={page.data.next_cursor} /> : null}
       </div>
     </>
   );

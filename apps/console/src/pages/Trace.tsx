@@ -64,16 +64,16 @@ function Loaded({ trace, now }: { trace: Trace; now: number }): ReactNode {
   const chosen = story.rows.find(({ row }) => row.id === chosenId);
   const choose = useCallback((row: string | undefined) => void navigate({ search: (before) => ({ ...before, row }), replace: true }), [navigate]);
   const copy = (): void => {
-    copyText(storyText(trace.correlationId, story)).then(
+    copyText(storyText(trace.correlation_id, story)).then(
       () => toast({ text: 'The story is on the clipboard' }),
       () => toast({ text: 'The browser does not allow copying here', bad: true }),
     );
   };
   useShortcut('c', copy);
-  useTitle(`${story.rows[0]?.row.title ?? 'Trace'} ${shortId(trace.correlationId)}`);
+  useTitle(`${story.rows[0]?.row.title ?? 'Trace'} ${shortId(trace.correlation_id)}`);
   return (
     <>
-      <Head id={trace.correlationId} story={story} copy={copy} />
+      <Head id={trace.correlation_id} story={story} copy={copy} />
       <KindFilter story={story} kind={kind} choose={(next) => void navigate({ search: (before) => ({ ...before, kind: next }), replace: true })} />
       <div className={chosen ? 'grid items-start gap-4 2xl:grid-cols-[minmax(0,1fr)_28rem]' : ''}>
         <StoryList story={story} kind={kind} chosen={chosen?.row.id} choose={choose} />

@@ -36,12 +36,12 @@ const traceChoice = (id: string): Choice => ({
 const hitChoice = (hit: Hit, lists: readonly ListMeta[], tenantOf: TenantOf): Choice => {
   const meta = lists.find((each) => each.module === hit.module && each.list === hit.list);
   return {
-    key: `${hit.module} ${hit.list} ${hit.tenantId} ${hit.id}`,
+    key: `${hit.module} ${hit.list} ${hit.tenant_id} ${hit.id}`,
     icon: 'search',
     title: hit.title,
     note: `${meta?.title ?? words(hit.module)} · ${shortId(hit.id)}`,
     at: hit.at ?? undefined,
-    go: { to: '/lists/$module/$list/$id', params: { module: hit.module, list: hit.list, id: hit.id }, search: tenantOf(hit.tenantId) },
+    go: { to: '/lists/$module/$list/$id', params: { module: hit.module, list: hit.list, id: hit.id }, search: tenantOf(hit.tenant_id) },
   };
 };
 
@@ -58,10 +58,10 @@ const listChoices = (q: string, lists: readonly ListMeta[]): Choice[] =>
 
 /** The trace first when its id was asked for, since that is what people paste most; then records and the trace that all of them share; then lists by name. */
 const choicesOf = (q: string, hits: readonly Hit[], lists: readonly ListMeta[], tenantOf: TenantOf): Choice[] => {
-  const asked = new Set(hits.flatMap(({ correlationId }) => (correlationId?.startsWith(q.toLowerCase()) ? [correlationId] : [])));
+  const asked = new Set(hits.flatMap(({ correlation_id: id }) => (id?.startsWith(q.toLowerCase()) ? [id] : [])));
   if (isUuid(q) && hits.length === 0) asked.add(q.toLowerCase());
   const records = hits.map((hit) => hitChoice(hit, lists, tenantOf));
-  const shared = new Set(hits.map((hit) => hit.correlationId));
+  const shared = new Set(hits.map((hit) => hit.correlation_id));
   const along = shared.size === 1 ? [...shared].flatMap((id) => (id && !asked.has(id) ? [traceChoice(id)] : [])) : [];
   return [...[...asked].map(traceChoice), ...records, ...along, ...listChoices(q, lists)].slice(0, 30);
 };

@@ -28,7 +28,7 @@ describe('API keys', () => {
     const { id, secret } = await server.makeKey(server.database.tenantA, ['audit.read']);
     const { body } = await whoAmI(secret);
     expect(body).toMatchObject({
-      principal: { actor: { type: 'api_key', id }, tenantId: server.database.tenantA, scopes: ['audit.read'], operator: false },
+      principal: { actor: { type: 'api_key', id }, tenant_id: server.database.tenantA, scopes: ['audit.read'], operator: false },
       tenants: [{ slug: 'tenant-a' }],
     });
     await server.handler.settle();
@@ -297,7 +297,7 @@ describe('tokens', () => {
   test('a token is its user, with the permissions of its roles', async () => {
     const token = await hs256(claims());
     expect((await whoAmI(token)).body).toMatchObject({
-      principal: { actor: { type: 'user', id: 'auth0|7' }, tenantId: server.database.tenantA, roles: ['viewer'], scopes: ['*.read'], operator: false },
+      principal: { actor: { type: 'user', id: 'auth0|7' }, tenant_id: server.database.tenantA, roles: ['viewer'], scopes: ['*.read'], operator: false },
     });
     expect((await server.call('/api/v1/users', { key: token })).status).toBe(200);
     expect((await server.call('/api/v1/users', { method: 'POST', key: token, body: {} })).body).toMatchObject({ status: 403, permission: 'access.admin' });
@@ -388,10 +388,10 @@ describe('key sets', () => {
       const sign = (key: Parameters<SignJWT['sign']>[0], alg: string, kid: string, more: JWTPayload = {}) =>
         new SignJWT({ ...facts, ...more }).setProtectedHeader({ alg, kid }).sign(key);
       expect(await ask(await sign(rsa.privateKey, 'RS256', 'one'))).toMatchObject({
-        principal: { actor: { type: 'user', id: 'ada@test' }, roles: ['viewer', 'admin'], tenantId: server.database.tenantA },
+        principal: { actor: { type: 'user', id: 'ada@test' }, roles: ['viewer', 'admin'], tenant_id: server.database.tenantA },
       });
       expect(await ask(await sign(ed.privateKey, 'EdDSA', 'two', { 'https://app.test/tenant': server.database.tenantB }))).toMatchObject({
-        principal: { tenantId: server.database.tenantB },
+        principal: { tenant_id: server.database.tenantB },
       });
       const confused = await new SignJWT(facts)
         .setProtectedHeader({ alg: 'HS256', kid: 'one' })

@@ -200,6 +200,11 @@ describe('SQL in text is text', () => {
   });
 });
 
+test.each(['/api/v1', '/api/v1/nothing', '/wp-admin'])('%s, where nothing is, is told as it was asked for', async (path) => {
+  const { body } = await server.call(path, { key: server.keyA });
+  expect(body).toMatchObject({ code: 'kernel_unknown_route', title: `There is no address ${path}`, way_out: expect.stringContaining('/docs') });
+});
+
 test('a body that is announced small and comes large is given up while it comes', async () => {
   let sent = 0;
   const chunk = new Uint8Array(65_536).fill(32);

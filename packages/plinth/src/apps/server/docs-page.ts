@@ -153,7 +153,7 @@ const INTRODUCTION = html`
 <dt>Safe to repeat</dt><dd>Every call that changes something takes <code>Idempotency-Key</code>. The same key and body are done once; the repetition gets the first answer and <code>Idempotency-Replayed: true</code>.</dd>
 <dt>Permissions</dt><dd>Stand below each address; a key has them as <code>scopes</code>: by name (<code>jobs.read</code>), by module (<code>jobs.*</code>), by kind (<code>*.read</code>) or all (<code>*</code>). <a href="#system-access-me"><code>GET /me</code></a> tells what yours has.</dd>
 <dt>Records</dt><dd>Jobs, events, audit entries, subscriptions and everything else that is kept are lists under one address, <a href="#system-lists-page"><code>GET /lists/{module}/{list}</code></a>, with the same filters; <a href="#system-lists-index"><code>GET /lists</code></a> tells which there are and by what they can be filtered.</dd>
-<dt>Pages</dt><dd>Lists come newest first, 50 at a time (<code>limit</code>, at most 200). Pass the cursor of one page to get the next.</dd>
+<dt>Pages</dt><dd>Lists come newest first, 50 at a time (<code>limit</code>, at most 200). Pass the <code>next_cursor</code> of one page as <code>cursor</code> to get the next; null: that was the last.</dd>
 <dt>Realtime</dt><dd><code>Plinth-Offset: ?1</code> with a query has the answer say, in <code>Plinth-Offset</code>, from where <a href="#realtime"><code>/realtime</code></a> goes on without a gap.</dd>
 <dt>Failures</dt><dd>Are <code>application/problem+json</code> (RFC 9457) with a code, a sentence and a way out. <a href="/docs/errors">All codes</a>.</dd>
 <dt>Limits</dt><dd>Bodies of 1 MiB, JSON of 64 levels, 30 seconds a call. <code>Retry-After</code> says when it is worth another try.</dd>

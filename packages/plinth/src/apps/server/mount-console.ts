@@ -56,11 +56,11 @@ export function mountConsole(app: Server, host: Host): void {
         detail: { issues: [{ field: 'token', message: 'required, or key' }] },
       });
     const key = await keyFor(host, given.data, c.env);
-    return json({ signedIn: true }, 200, { 'set-cookie': await sessions.open(key, isSecure(host, c.req.raw)) });
+    return json({ signed_in: true }, 200, { 'set-cookie': await sessions.open(key, isSecure(host, c.req.raw)) });
   });
   only(app, 'POST', '/api/v1/console/logout', (c) => {
     sessions.checkOrigin(c.req.raw);
-    return json({ signedIn: false }, 200, { 'set-cookie': sessions.close(isSecure(host, c.req.raw)), 'clear-site-data': '"cache"' });
+    return json({ signed_in: false }, 200, { 'set-cookie': sessions.close(isSecure(host, c.req.raw)), 'clear-site-data': '"cache"' });
   });
   only(app, 'GET', '/console', (c) => page(host, new URL(c.req.url).pathname.slice('/console'.length)));
   only(app, 'GET', '/console/*', (c) => page(host, new URL(c.req.url).pathname.slice('/console'.length)));

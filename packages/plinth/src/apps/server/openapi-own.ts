@@ -230,7 +230,7 @@ export function ownPaths(): Record<string, Record<string, Operation>> {
         responses: {
           '200': {
             description: 'Signed in',
-            content: { 'application/json': { schema: z.toJSONSchema(z.object({ signedIn: z.boolean() }), { target: 'draft-2020-12' }) } },
+            content: { 'application/json': { schema: z.toJSONSchema(z.object({ signed_in: z.boolean() }), { target: 'draft-2020-12' }) } },
           },
         },
       },

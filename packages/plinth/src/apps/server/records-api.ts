@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { fail } from '#kernel/errors.ts';
 import type { ApiRecord } from '#kernel/module.ts';
-import type { Records } from '#kernel/records.ts';
+import type { Hit, Page, Records } from '#kernel/records.ts';
 import type { Principal } from '#kernel/rpc.ts';
 import { allows, procedure } from '#kernel/rpc.ts';
 import { readCorrelationId } from './traffic.ts';
@@ -43,12 +43,16 @@ const hit = z.object({
   module: z.string(),
   list: z.string(),
   id: z.string(),
-  tenantId: z.string(),
+  tenant_id: z.string(),
   title: z.string(),
-  correlationId: z.string().nullable(),
+  correlation_id: z.string().nullable(),
   at: z.string().nullable(),
   status: z.string().nullable(),
 });
+
+const hitOf = ({ tenantId, correlationId, ...found }: Hit): z.infer<typeof hit> => ({ ...found, tenant_id: tenantId, correlation_id: correlationId });
+
+const pageOf = ({ nextCursor, ...page }: Page) => ({ ...page, next_cursor: nextCursor });
 
 const traceRow = z.object({
   kind: z.string(),
@@ -102,15 +106,15 @@ export const recordsApi = (records: Records): ApiRecord => ({
           module: name,
           list: name,
           q: z.string().max(2000).default('').meta({ description: FILTER_HELP }),
-          cursor: z.string().max(200).optional(),
+          cursor: z.string().max(200).optional().meta({ description: 'next_cursor of the page before' }),
           limit: z.number().int().min(1).max(200).default(50),
           count: z.boolean().default(false).meta({ description: 'Also count, up to 1,000' }),
         }),
       )
-      .output(z.object({ rows: z.array(row), nextCursor: z.string().nullable(), count: z.object({ rows: z.number(), capped: z.boolean() }).optional() }))
+      .output(z.object({ rows: z.array(row), next_cursor: z.string().nullable(), count: z.object({ rows: z.number(), capped: z.boolean() }).optional() }))
       .query(async ({ ctx, input: { module, list, ...ask } }) => {
         mustRead(ctx.principal, module);
-        return records.page(ctx.tx, module, list, ask);
+        return pageOf(await records.page(ctx.tx, module, list, ask));
       }),
     item: procedure({
       rest: 'GET /lists/{module}/{list}/{id}',
@@ -135,7 +139,7 @@ export const recordsApi = (records: Records): ApiRecord => ({
     })
       .input(z.object({ q: z.string().min(1).max(700) }))
       .output(z.object({ hits: z.array(hit) }))
-      .query(async ({ ctx, input }) => ({ hits: await records.find(ctx.tx, input.q, reader(ctx.principal)) })),
+      .query(async ({ ctx, input }) => ({ hits: (await records.find(ctx.tx, input.q, reader(ctx.principal))).map(hitOf) })),
   },
   traces: {
     get: procedure({
@@ -146,14 +150,14 @@ export const recordsApi = (records: Records): ApiRecord => ({
       summary: 'Everything recorded under one correlation id, oldest first, at most 10,000 records',
     })
       .input(z.object({ id: z.string().min(1).max(100).meta({ description: 'A UUID or 32 hexadecimal digits' }) }))
-      .output(z.object({ correlationId: z.uuid(), rows: z.array(traceRow) }))
+      .output(z.object({ correlation_id: z.uuid(), rows: z.array(traceRow) }))
       .query(async ({ ctx, input }) => {
         const correlationId = readCorrelationId(input.id);
         if (!correlationId)
           throw fail('invalid_input', { message: 'The correlation id is not a UUID', detail: { issues: [{ field: 'id', message: 'not a UUID' }] } });
         const rows = await ctx.tx.query<z.infer<typeof traceRow>>('select * from plinth.trace($1)', [correlationId]);
         const mayRead = reader(ctx.principal);
-        return { correlationId, rows: rows.filter(({ module }) => mayRead(module)) };
+        return { correlation_id: correlationId, rows: rows.filter(({ module }) => mayRead(module)) };
       }),
   },
 });

@@ -47,7 +47,7 @@ export interface RestMatch {
 export function matchRoute(routes: readonly RestRoute[], method: string, path: string): RestMatch {
   const segments = path.split('/').slice(1);
   const fitting = routes.filter((route) => fits(route, segments));
-  if (fitting.length === 0) throw fail('unknown_route', { message: `There is no address ${path.slice(0, 200)}` });
+  if (fitting.length === 0) throw fail('unknown_route', { message: `There is no address /api/v1${path.slice(0, 200)}` });
   const route = fitting.find((one) => one.method === method);
   if (!route) {
     const allow = [...new Set(fitting.map((one) => one.method))].sort().join(', ');

@@ -94,7 +94,7 @@ describe('one story', () => {
     });
     expect(made.headers.get('x-correlation-id')).toBe(id);
     const trace = await server.call(`/api/v1/traces/${id}`, { key: server.keyA });
-    expect(trace.body).toMatchObject({ correlationId: id, rows: [{ kind: 'audit', title: 'user.created' }] });
+    expect(trace.body).toMatchObject({ correlation_id: id, rows: [{ kind: 'audit', title: 'user.created' }] });
     expect(await server.call(`/api/v1/traces/${id}`, { key: server.keyB })).toMatchObject({ status: 200, body: { rows: [] } });
     const across = await server.call(`/api/v1/traces/${id}`, { key: server.operator, headers: { 'x-plinth-reason': 'a question of the customer' } });
     expect(across.body).toMatchObject({ rows: [{ kind: 'audit' }] });
@@ -193,6 +193,24 @@ describe('the description of the API', () => {
       });
       expect(body, `${method} ${path}`).toMatchObject({ status: 403, permission: roles[0]?.replace('{module}', 'jobs') });
     }
+  });
+
+  test('fields are written in one way, in what is sent and in what is answered', async () => {
+    const { paths } = (await server.call('/openapi.json')).body as {
+      paths: Record<string, Record<string, { operationId: string; requestBody?: unknown; responses: unknown }>>;
+    };
+    const fieldsOf = (value: unknown): string[] => {
+      if (typeof value !== 'object' || value === null) return [];
+      const own = 'properties' in value && typeof value.properties === 'object' ? Object.keys(value.properties ?? {}) : [];
+      return [...own, ...Object.values(value).flatMap(fieldsOf)];
+    };
+    // That one speaks in the words of seed 002, whose callers read `responseBody`.
+    const fields = Object.values(paths)
+      .flatMap((operations) => Object.values(operations))
+      .filter(({ operationId }) => operationId !== 'system-idempotency-check')
+      .flatMap(({ operationId, requestBody, responses }) => fieldsOf([requestBody, responses]).map((field) => `${operationId} ${field}`));
+    expect(fields.length).toBeGreaterThan(500);
+    expect(fields.filter((field) => !/ [a-z][a-z0-9_]*$/.test(field))).toEqual([]);
   });
 
   test('what /docs shows as an example is taken by the schema of the body', async () => {

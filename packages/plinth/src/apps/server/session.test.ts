@@ -81,7 +81,7 @@ test('a forged, changed or foreign cookie is no session, and a revoked key ends 
 
 test('a key of a tenant opens a session in that tenant', async () => {
   const cookie = cookieOf(await login({ key: server.keyB }));
-  expect((await whoAmI(undefined, { cookie, ...same })).body).toMatchObject({ principal: { tenantId: server.database.tenantB, operator: false } });
+  expect((await whoAmI(undefined, { cookie, ...same })).body).toMatchObject({ principal: { tenant_id: server.database.tenantB, operator: false } });
   const out = await server.call('/api/v1/console/logout', { method: 'POST', headers: { cookie, ...same } });
   expect(out.headers.get('set-cookie')).toMatch(/^plinth_session=; .*Max-Age=0/);
 });

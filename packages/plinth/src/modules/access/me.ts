@@ -9,7 +9,7 @@ export const me = procedure({ rest: 'GET /me', permission: undefined, tenant: fa
     z.object({
       principal: z.object({
         actor: z.object({ type: z.enum(['user', 'service', 'system', 'operator', 'api_key', 'portal']), id: z.string() }),
-        tenantId: z.uuid().nullable(),
+        tenant_id: z.uuid().nullable(),
         roles: z.array(z.string()),
         scopes: z.array(z.string()),
         operator: z.boolean(),
@@ -21,5 +21,5 @@ export const me = procedure({ rest: 'GET /me', permission: undefined, tenant: fa
     const { actor, tenantId, roles, scopes, operator } = ctx.principal;
     // Row security shows a tenant its own row and operators all.
     const tenants = await ctx.tx.query<z.infer<typeof tenant>>('select id, slug, name, status from plinth_kernel.tenants order by id desc limit 200');
-    return { principal: { actor, tenantId: tenantId ?? null, roles: [...roles], scopes: [...scopes], operator }, tenants };
+    return { principal: { actor, tenant_id: tenantId ?? null, roles: [...roles], scopes: [...scopes], operator }, tenants };
   });

@@ -77,11 +77,11 @@ const planned = z.object({
   kind: z.string(),
   action: z.enum(['drop', 'keep', 'sweep', 'finish']),
   target: z.string(),
-  tenantId: z.uuid().nullable(),
+  tenant_id: z.uuid().nullable(),
   rows: z.number().nullable(),
   bytes: z.number().nullable(),
-  lowerId: z.guid(),
-  upperId: z.guid(),
+  lower_id: z.guid(),
+  upper_id: z.guid(),
   reason: z.string().nullable(),
 });
 
@@ -262,7 +262,8 @@ const runs = {
       const services = { asWorker: <T>(body: (tx: AnyTransaction) => Promise<T>): Promise<T> => inTenant(ctx.tx, '', 'plinth_worker', () => body(ctx.tx)) };
       const kinds = input.kind === undefined ? undefined : [input.kind];
       await assertKinds(services, kinds);
-      return { plan: await planRetention(services, { kinds }, true) };
+      const plan = await planRetention(services, { kinds }, true);
+      return { plan: plan.map(({ tenantId, lowerId, upperId, ...item }) => ({ ...item, tenant_id: tenantId, lower_id: lowerId, upper_id: upperId })) };
     }),
   start: procedure({ rest: 'POST /maintenance/runs', permission: 'maintenance.admin', operator: true, summary: 'Enqueues a task of maintenance' })
     .input(z.object({ task: z.enum(['daily', 'weekly', 'monthly', 'retention', 'premake']), kinds: z.array(kind).max(100).optional() }))

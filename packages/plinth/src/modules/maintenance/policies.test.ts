@@ -229,7 +229,7 @@ describe('over the API', () => {
     await place.makeMonth(twoYearsAgo);
     await place.addEntries(tenantA, twoYearsAgo, 3);
     await place.setPolicy(tenantA, '1 year');
-    expect(await operator.runs.plan?.({ kind: 'audit.entries' })).toMatchObject({ plan: [{ action: 'sweep', tenantId: tenantA, rows: 3 }] });
+    expect(await operator.runs.plan?.({ kind: 'audit.entries' })).toMatchObject({ plan: [{ action: 'sweep', tenant_id: tenantA, rows: 3 }] });
     expect(await errorCode(operator.runs.plan?.({ kind: 'no.such' }))).toBe('maintenance_kind_unknown');
     const started = await operator.runs.start?.({ task: 'retention', kinds: ['audit.entries'] });
     const { rows } = await admin.query('select kind, payload, status from plinth_jobs.jobs where id = $1', [started?.job_id]);

@@ -96,9 +96,9 @@ async function sendAll(stack: Stack, tenants: readonly Tenant[], payloads: reado
       if (due > performance.now()) await pause(due - performance.now());
       const { id: tenantId = '', key = '' } = tenants[tenant] ?? {};
       const { result, tries } = await untilAcknowledged(() =>
-        call<{ correlationId: string }>(stack, 'POST', '/github/deliveries', { key, idempotencyKey: id, body: { id, event, payload: body } }),
+        call<{ correlation_id: string }>(stack, 'POST', '/github/deliveries', { key, idempotencyKey: id, body: { id, event, payload: body } }),
       );
-      acknowledged.set(id, { correlationId: result.correlationId, tenantId });
+      acknowledged.set(id, { correlationId: result.correlation_id, tenantId });
       sentAgain += tries - 1;
       options.onProgress({ acknowledged: acknowledged.size, of: payloads.length, kills: kills(), phase: 'sending' });
     }
