@@ -1,6 +1,6 @@
 /**
  * Runs the examples of a README. A fence ```` ```sql run ```` is sent as plinth_app in one transaction of tenant A, which is
- * committed; ```` ```ts run ```` is a program of its own in packages/plinth, which finds the server's URL in
+ * committed, with tenant A for `<tenant id>`; ```` ```ts run ```` is a program of its own in packages/plinth, which finds the server's URL in
  * PLINTH_DATABASE_URL, tenant A in PLINTH_TENANT_ID and the owner's URL in PLINTH_MAINTENANCE_URL; ```` ```sql setup ```` is what the owner of a
  * database does once, and runs before the others of its page. Other fences are only shown.
  */
@@ -36,7 +36,7 @@ async function runSql(text: string, database: TestDatabase): Promise<void> {
   await client.connect();
   try {
     await client.query(`begin; set local role plinth_app; set local plinth.tenant_id = '${database.tenantA}'; set local plinth.actor_id = 'readme'`);
-    await client.query(text);
+    await client.query(text.replaceAll('<tenant id>', database.tenantA));
     await client.query('commit');
   } finally {
     await client.end();
