@@ -1,5 +1,6 @@
 import type { AnyRouter } from '@trpc/server';
 import type { Hono, Context as HonoContext } from 'hono';
+import { createEgress } from '#adapters/http/egress.ts';
 import { fail } from '#kernel/errors.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
@@ -75,7 +76,8 @@ export function createHost(options: ServerOptions): Host {
     calls: createCallHost({
       plinth,
       authenticator,
-      adapters: { ...services.adapters, portal: { publicUrl: options.portal?.publicUrl } },
+      // As the worker has one by default: a URL that it would not call is refused when it is subscribed. Nothing is sent by it.
+      adapters: { egress: createEgress(), ...services.adapters, portal: { publicUrl: options.portal?.publicUrl } },
       requestMs,
       offsetOf: (snapshot) => realtime.offsetOf(snapshot),
     }),

@@ -16,6 +16,7 @@ export interface AuthOptions {
 
 export interface ServerOptions<Modules extends ModuleMap = ModuleMap> {
   plinth: Plinth<Modules>;
+  /** From `createServices`. The adapter `egress` judges URLs that are subscribed; give servers and workers the same. Default: the public internet by https only. */
   services: WorkServices;
   auth?: AuthOptions | undefined;
   /** Procedures of the application beside those of the modules, by name: `{ demo: { orders: procedure({ rest: 'POST /demo/orders', ... }) } }`. */

@@ -22,6 +22,7 @@ const CANARY = 'Canary-Lovelace-1815';
 const TYPE = 'person.met';
 const ENCRYPTED = /\$encrypted/;
 const keys = createKeyRing({ current: Buffer.alloc(32, 3).toString('base64') });
+const egress = createEgress({ policy: developmentPolicy });
 let server: TestServer;
 let plinth: Plinth;
 let correlation: string;
@@ -51,7 +52,6 @@ async function holding(text: string): Promise<string[]> {
 /** Sends what there is to an endpoint that answers with what it got. */
 async function toldToAnEcho(): Promise<void> {
   const receiver = await webhookReceiver();
-  const egress = createEgress({ policy: developmentPolicy });
   const log = { info: () => {}, warn: () => {}, error: () => {} };
   const runtime = { plinth, services: { clock: plinth.clock, log, adapters: { egress }, enabled: () => true }, wake: plinth.wake };
   const part = dispatcher({})(runtime as unknown as WorkerRuntime);
@@ -71,13 +71,12 @@ async function toldToAnEcho(): Promise<void> {
     for (const { body } of receiver.received) expect(body).toContain(CANARY);
   } finally {
     await part.stop();
-    egress.close();
     await receiver.close();
   }
 }
 
 beforeAll(async () => {
-  server = await testServer('personal_copies', { keys });
+  server = await testServer('personal_copies', { keys, adapters: { egress } });
   plinth = createPlinth({ database: { url: server.database.serverUrl, max: 4 }, keys });
   const personal = { type: 'string', maxLength: 60, 'x-personal': true };
   const schema = {
@@ -106,6 +105,7 @@ beforeAll(async () => {
   await toldToAnEcho();
 });
 afterAll(async () => {
+  egress.close();
   await plinth.close();
   await server.close();
 });

@@ -49,11 +49,11 @@ const parsed = (text: string): unknown => {
 /** A handler on a database of its own, with an operator and a key in each of two tenants. */
 export async function testServer(
   name: string,
-  { keys, ...options }: Partial<Omit<ServerOptions, 'plinth' | 'services'>> & { keys?: KeyRing } = {},
+  { keys, adapters = {}, ...options }: Partial<Omit<ServerOptions, 'plinth' | 'services'>> & { keys?: KeyRing; adapters?: Record<string, unknown> } = {},
 ): Promise<TestServer> {
   const database = await testDatabase(name);
   const logged: string[] = [];
-  const services = { ...createServices(), log: createLog({ level: 'info', destination: { write: (line: string) => void logged.push(line) } }) };
+  const services = { ...createServices({ adapters }), log: createLog({ level: 'info', destination: { write: (line: string) => void logged.push(line) } }) };
   const keyed = keys && createPlinth({ database: { url: database.serverUrl }, keys });
   const handler = createHandler({ plinth: keyed ?? database.plinth, services, ...options });
   const operator = (await ensureAdminKey(database.plinth)).secret ?? '';

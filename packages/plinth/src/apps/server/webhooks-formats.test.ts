@@ -26,7 +26,7 @@ let receiver: WebhookReceiver;
 let tenantA: string;
 let part: { stop(): Promise<void> };
 beforeAll(async () => {
-  server = await testServer('webhooks_formats', { keys });
+  server = await testServer('webhooks_formats', { keys, adapters: { egress } });
   ({ tenantA } = server.database);
   plinth = createPlinth({ database: { url: server.database.serverUrl, max: 4 }, keys });
   const schema = { type: 'object', 'x-subject': '/customer', properties: { customer: { type: 'string' }, mail: { type: 'string', 'x-personal': true } } };

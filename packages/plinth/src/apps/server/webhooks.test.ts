@@ -32,6 +32,20 @@ const events = async (tenantId: string, prefix: string) =>
     )
   ).rows;
 
+test.each(['http://10.0.0.1/hook', 'https://169.254.169.254/latest/meta-data', 'http://example.com/'])(
+  'a server that was told nothing of the way out refuses to subscribe %s, which no worker would call',
+  async (url) => {
+    const refused = await server.call('/api/v1/webhooks/subscriptions', {
+      method: 'POST',
+      key: server.keyA,
+      body: { name: 'inside', url, patterns: ['order.*'] },
+    });
+    expect(refused).toMatchObject({ status: 422, body: { code: 'webhooks_url_refused' } });
+    const { rows } = await server.database.admin.query('select from plinth_webhooks.subscriptions where url = $1', [url]);
+    expect(rows).toEqual([]);
+  },
+);
+
 describe('an inbound source', () => {
   const message = (body: string, id = `m-${count++}`) => ({ id, type: 'issues', timestampSeconds: nowSeconds(), body });
 
