@@ -163,6 +163,7 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     found.length = 0;
     const { page, faults } = await world.open(await link({ theme: 'dark' }), { reducedMotion: 'reduce' });
     await page.locator('.plp[data-theme="dark"]').waitFor();
+    await page.getByText(/^This link works until .+\. Times are in \S+\./).waitFor();
     for (const width of [1280, 375]) {
       await page.setViewportSize({ width, height: 900 });
       for (const tab of ['Endpoints', 'Events', 'Attempts']) {
@@ -174,6 +175,7 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
           expect(await page.getByText('order.audited').count()).toBe(0);
         }
         await page.getByText('Loading…').waitFor({ state: 'detached' });
+        if (tab === 'Attempts') expect(await page.getByRole('rowheader').first().textContent()).toContain(world.receiver.url);
         await look(page, `${tab} ${width}`);
         const over = await page.evaluate<number>('document.documentElement.scrollWidth - document.documentElement.clientWidth');
         if (over > 0) found.push(`${tab} ${width}: wider than the window by ${over}`);

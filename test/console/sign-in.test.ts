@@ -56,6 +56,19 @@ describe.runIf(browserAt.available)('signing in', { timeout: 180_000 }, () => {
     expect(faults).toEqual([]);
   });
 
+  test('who may only read is not offered what would be refused', async () => {
+    const { secret } = (await world.call(world.tenantA, 'POST', '/keys', { name: 'reader', scopes: ['parcels.read'] })) as { secret: string };
+    const { page, faults } = await world.open('/console');
+    await page.getByText('plinth login').waitFor();
+    await page.getByLabel('API key').fill(secret);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Overview' }).waitFor();
+    await page.getByRole('navigation').getByRole('link', { name: 'Parcels' }).waitFor();
+    expect(await page.getByRole('button', { name: 'Run the demo order' }).count()).toBe(0);
+    expect(await page.getByRole('navigation').getByRole('link', { name: 'Audit log' }).count()).toBe(0);
+    expect(faults).toEqual([]);
+  });
+
   test('a session that ends while a page is open leads to the sign-in, and back to where one was', async () => {
     const { page, context } = await world.visit('/lists/parcels/parcels?q=status:failed');
     await context.clearCookies();

@@ -11,6 +11,8 @@ export interface Principal {
   actor: { type: string; id: string };
   tenant_id: string | null;
   operator: boolean;
+  /** Patterns of permissions. */
+  scopes: readonly string[];
 }
 
 export interface Me {

@@ -58,6 +58,9 @@ function Records({ metas, newest }: { metas: readonly ListMeta[]; newest: Return
   );
 }
 
+/** A demo order is a write of the module demo. */
+const mayOrder = (scopes: readonly string[]): boolean => scopes.some((scope) => ['*', '*.write', 'demo.*', 'demo.write'].includes(scope));
+
 export function HomePage(): ReactNode {
   useTitle('Overview');
   const { tenant, principal } = useSession();
@@ -77,7 +80,7 @@ export function HomePage(): ReactNode {
           {tenant ? `Tenant ${tenant.name}` : 'All tenants'}, signed in as {principal.actor.type.replaceAll('_', ' ')} {shortId(principal.actor.id)}
         </p>
       </div>
-      <Demo />
+      {mayOrder(principal.scopes) ? <Demo /> : null}
       {lists.error ? <Trouble error={lists.error} retry={() => void lists.refetch()} /> : null}
       <LatestTraces stories={stories} settled={settled} />
       <Records metas={metas} newest={newest} />

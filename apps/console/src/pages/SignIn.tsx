@@ -40,8 +40,9 @@ export function SignInPage({ failed, ended }: { failed: unknown; ended: boolean 
         </button>
       </form>
       <p className="text-soft">
-        <code className="font-mono text-xs text-text">npm start</code> prints the admin key and a link that signs in once. The key is exchanged for a cookie
-        that scripts cannot read; it is not kept in the browser.
+        <code className="font-mono text-xs text-text">npm start</code> prints the admin key and a link that signs in once; on a server{' '}
+        <code className="font-mono text-xs text-text">plinth login</code> does. The key is exchanged for a cookie that scripts cannot read; it is not kept in
+        the browser.
       </p>
     </main>
   );

@@ -44,14 +44,21 @@ export function AttemptList({ endpointId, sent = 0 }: AttemptListProps): ReactNo
       {error ? <Trouble error={error} retry={reload} /> : null}
       {!rows && !error ? <Busy /> : null}
       {rows?.length === 0 ? <Empty>{status ? 'No attempt with this outcome.' : 'Nothing has been sent yet. A test event shows how it looks.'}</Empty> : null}
-      {rows && rows.length > 0 ? <AttemptTable rows={rows} onOpen={setOpen} /> : null}
+      {rows && rows.length > 0 ? <AttemptTable rows={rows} onOpen={setOpen} withUrl={endpointId === undefined} /> : null}
       <More more={more} busy={busy} />
       {open ? <AttemptDetail id={open} onClose={() => setOpen(undefined)} onSent={reload} /> : null}
     </>
   );
 }
 
-function AttemptTable({ rows, onOpen }: { rows: readonly Attempt[]; onOpen: (id: string) => void }): ReactNode {
+interface AttemptTableProps {
+  rows: readonly Attempt[];
+  onOpen: (id: string) => void;
+  /** Where attempts of several endpoints stand together. */
+  withUrl: boolean;
+}
+
+function AttemptTable({ rows, onOpen, withUrl }: AttemptTableProps): ReactNode {
   const { time } = usePortal();
   return (
     <table className="plp-table">
@@ -74,6 +81,7 @@ function AttemptTable({ rows, onOpen }: { rows: readonly Attempt[]; onOpen: (id:
                 {time(attempt.attempted_at)}
                 {attempt.attempt_number > 1 ? `, attempt ${attempt.attempt_number}` : ''}
               </span>
+              {withUrl ? <span className="plp-soft plp-break">{attempt.url}</span> : null}
             </th>
             <td>
               <Badge tone={attempt.status === 'delivered' ? 'ok' : 'bad'}>{attempt.status}</Badge>

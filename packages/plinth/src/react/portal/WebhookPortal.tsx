@@ -48,7 +48,7 @@ export function WebhookPortal({ inHistory = false, ...access }: PortalAccess & {
 
 function Pages({ inHistory }: { inHistory: boolean }): ReactNode {
   const [place, go] = usePlace(inHistory);
-  const { session, canManage, time } = usePortal();
+  const { session, canManage, time, zone } = usePortal();
   return (
     <>
       <nav aria-label="Webhooks" className="plp-tabs">
@@ -68,7 +68,7 @@ function Pages({ inHistory }: { inHistory: boolean }): ReactNode {
         </section>
       ) : null}
       <footer className="plp-foot plp-soft">
-        {canManage ? '' : 'This link is for reading only. '}It works until {time(session.expires_at)}.{' '}
+        {canManage ? 'This link' : 'This link is for reading only. It'} works until {time(session.expires_at)}. Times are in {zone}.{' '}
         {session.return_url ? (
           <a className="plp-link" href={session.return_url}>
             Back

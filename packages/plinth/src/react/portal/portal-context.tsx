@@ -11,6 +11,8 @@ export interface Portal {
   canManage: boolean;
   /** A time of the API in the reader's own words. */
   time(iso: string): string;
+  /** The zone of these times: `Europe/Berlin`. */
+  zone: string;
 }
 
 const PortalContext = createContext<Portal | undefined>(undefined);
@@ -62,7 +64,8 @@ export function PortalProvider({ baseUrl, token, session: link, theme, locale, c
   const portal = useMemo(() => {
     if (!session) return undefined;
     const format = new Intl.DateTimeFormat(locale ?? session.locale ?? undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-    return { client, session, canManage: session.capabilities === 'manage', time: (iso: string) => format.format(new Date(iso)) };
+    const { timeZone: zone } = format.resolvedOptions();
+    return { client, session, canManage: session.capabilities === 'manage', time: (iso: string) => format.format(new Date(iso)), zone };
   }, [client, session, locale]);
   return (
     <div className="plp" data-theme={theme ?? session?.theme ?? 'system'}>
