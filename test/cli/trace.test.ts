@@ -27,6 +27,34 @@ test('the story of a correlation id: what was committed together has the same le
   expect(stdout).toMatch(/order\.confirm/);
 });
 
+test('a long story is told whole: each transaction has letters of its own, and the deepest cause its line', { timeout }, async () => {
+  const story = randomUUID();
+  let causationId: string | undefined;
+  for (let n = 0; n < 30; n++) {
+    causationId = await database.plinth.transaction({ tenantId: database.tenantA, correlationId: story, causationId }, async (tx) =>
+      tx.events.publish('step.taken', { n }),
+    );
+  }
+  const { stdout } = await command(['trace', story, '--url', database.url]);
+  const letters = stdout
+    .trim()
+    .split('\n')
+    .slice(1)
+    .map((line) => line.split(' ')[0]);
+  expect(letters.slice(0, 28)).toEqual([...'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'AA', 'AB']);
+  expect(new Set(letters).size).toBe(30);
+});
+
+test('what somebody wrote into a record does nothing to the terminal of who reads it', { timeout }, async () => {
+  const story = randomUUID();
+  await database.plinth.transaction({ tenantId: database.tenantA, correlationId: story }, async (tx) => {
+    tx.jobs.enqueue('order.confirm', {}, { name: 'paid\u001b[2J\u001b]0;owned\u0007\nB +0 ms forged \u202edenimret' });
+  });
+  const { stdout } = await command(['trace', story, '--url', database.url]);
+  expect(stdout.trim().split('\n')).toHaveLength(2);
+  expect(stdout).toContain('paid\\u001b[2J\\u001b]0;owned\\u0007\\u000aB +0 ms forged \\u202edenimret');
+});
+
 test('--json gives the rows', { timeout }, async () => {
   const rows = json<{ kind: string; title: string; xact: string }[]>(await command(['trace', correlationId, '--json'], { PLINTH_DATABASE_URL: database.url }));
   expect(rows).toHaveLength(3);

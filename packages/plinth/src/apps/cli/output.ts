@@ -8,6 +8,14 @@ export const bold = (text: string): string => paint(1, text);
 export const green = (text: string): string => paint(32, text);
 export const red = (text: string): string => paint(31, text);
 
+/** Everything that steers a terminal or the direction of text, which who wrote a title or an error may have put there. */
+const STEERING = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+const escaped = (sign: string): string => `\\u${(sign.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`;
+/** Text of others, in one line that does nothing to the terminal. */
+export const plain = (text: string): string => text.replaceAll(STEERING, escaped);
+/** The same in several lines. */
+const plainLines = (text: string): string => text.split('\n').map(plain).join('\n');
+
 export const say = (text = ''): void => void process.stdout.write(`${text}\n`);
 
 export const seconds = (ms: number): string => (ms < 950 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
@@ -38,7 +46,7 @@ export function box(lines: readonly (readonly [string, string])[]): void {
 
 /** A table with its numbers to the right. */
 export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): void {
-  const text = [head, ...rows].map((row) => row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en') : cell)));
+  const text = [head, ...rows].map((row) => row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en') : plain(cell))));
   const widths = head.map((_, column) => Math.max(...text.map((row) => (row[column] ?? '').length)));
   text.forEach((row, index) => {
     const cells = row.map((cell, column) =>
@@ -54,9 +62,9 @@ const UNREACHED: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EA
 /** Prints an expected failure as sentence and way out, and ends with exit code 1; 2 when the command was called wrongly. */
 export function complain(error: unknown): void {
   const { message, wayOut, hint, code } = error as { message?: string; wayOut?: string; hint?: string; code?: string };
-  process.stderr.write(`\n${red('✘')} ${message ?? String(error)}\n`);
+  process.stderr.write(`\n${red('✘')} ${plainLines(message ?? String(error))}\n`);
   const way = wayOut ?? hint ?? (UNREACHED.has(code ?? '') ? 'Start the server, and check host, port, user, password and database of the URL.' : undefined);
-  if (way) process.stderr.write(`  ${way}\n`);
+  if (way) process.stderr.write(`  ${plainLines(way)}\n`);
   if (process.env.PLINTH_LOG_LEVEL === 'debug' && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
   process.exitCode = error instanceof SettingFault ? 2 : 1;
 }

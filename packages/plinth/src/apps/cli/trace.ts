@@ -5,7 +5,7 @@ import { isUuid } from '#kernel/ids.ts';
 import type { DevState } from './dev.ts';
 import { stateFile } from './dev.ts';
 import { databaseUrlOf, readEnvironment, SettingFault } from './environment.ts';
-import { bold, dim, say, seconds, told } from './output.ts';
+import { bold, dim, plain, say, seconds, told } from './output.ts';
 
 interface TraceRow {
   kind: string;
@@ -13,7 +13,7 @@ interface TraceRow {
   at: Date;
   ended_at: Date | null;
   status: string | null;
-  title: string;
+  title: string | null;
   entity: string | null;
   parent_id: string | null;
   xact: string | null;
@@ -43,22 +43,40 @@ async function rowsOf(url: string, correlationId: string): Promise<TraceRow[]> {
   }
 }
 
-/** Rows under the row that caused them; rows of the same transaction share a bar at the left. */
-export function traceLines(rows: readonly TraceRow[]): string[] {
+/** A, B, ... Z, AA, AB, ...: as many as there are transactions. */
+const lettersOf = (index: number): string => (index < 26 ? '' : lettersOf(Math.floor(index / 26) - 1)) + String.fromCharCode(65 + (index % 26));
+const DEEPEST_INDENT = 12;
+
+/** Rows under the row that caused them; rows of the same transaction have the same letters at the left. Each row once, also where rows cause each other in a circle. */
+function traceLines(rows: readonly TraceRow[]): string[] {
   const known = new Set(rows.map((row) => row.id));
+  const children = Map.groupBy(rows, (row) => row.parent_id);
+  const transactions = [...new Set(rows.flatMap(({ xact }) => (xact ? [xact] : [])))];
+  const letters = new Map(transactions.map((xact, index) => [xact, lettersOf(index)]));
+  const lettersWidth = lettersOf(Math.max(transactions.length - 1, 0)).length;
+  const kindWidth = Math.max(...rows.map(({ kind }) => kind.length));
   const first = rows[0]?.at.getTime() ?? 0;
-  const letters = new Map<string, string>();
-  for (const row of rows) if (row.xact && !letters.has(row.xact)) letters.set(row.xact, String.fromCharCode(65 + (letters.size % 26)));
   const lines: string[] = [];
-  const print = (row: TraceRow, depth: number): void => {
-    const took = row.ended_at ? ` ran ${seconds(row.ended_at.getTime() - row.at.getTime())}` : '';
-    const tries = row.attempt ? ` try ${row.attempt}` : '';
-    lines.push(
-      `${letters.get(row.xact ?? '') ?? ' '} ${`+${row.at.getTime() - first} ms`.padStart(10)}  ${'  '.repeat(depth)}${row.kind.padEnd(10)} ${row.title}${row.entity ? `  ${row.entity}` : ''}${row.status ? `  ${row.status}` : ''}${tries}${took}`,
-    );
-    if (depth < 20) for (const child of rows.filter((candidate) => candidate.parent_id === row.id && candidate !== row)) print(child, depth + 1);
+  const printed = new Set<TraceRow>();
+  const tell = (root: TraceRow): void => {
+    const next = [{ row: root, depth: 0 }];
+    for (let one = next.pop(); one; one = next.pop()) {
+      const { row, depth } = one;
+      if (printed.has(row)) continue;
+      printed.add(row);
+      const notes = [
+        row.entity ? ` ${row.entity}` : '',
+        row.status ? ` ${row.status}` : '',
+        row.attempt ? `try ${row.attempt}` : '',
+        row.ended_at ? `ran ${seconds(row.ended_at.getTime() - row.at.getTime())}` : '',
+      ].filter(Boolean);
+      const place = `${(letters.get(row.xact ?? '') ?? '').padEnd(lettersWidth)} ${`+${row.at.getTime() - first} ms`.padStart(10)}`;
+      lines.push(plain([`${place}  ${'  '.repeat(Math.min(depth, DEEPEST_INDENT))}${row.kind.padEnd(kindWidth)} ${row.title ?? ''}`, ...notes].join(' ')));
+      next.push(...(children.get(row.id) ?? []).map((child) => ({ row: child, depth: depth + 1 })).reverse());
+    }
   };
-  for (const row of rows) if (!row.parent_id || !known.has(row.parent_id)) print(row, 0);
+  for (const row of rows) if (!row.parent_id || !known.has(row.parent_id)) tell(row);
+  for (const row of rows) tell(row);
   return lines;
 }
 
