@@ -23,6 +23,7 @@ test('event types are written as a file, and what cannot be is said', async () =
   await rm(out);
   const printed = await startCommand(['events', 'export', '--tenant', 'tenant-b'], url).ended;
   expect(JSON.parse(printed.stdout)).toMatchObject({ asyncapi: '3.1.0', channels: {} });
+  expect(printed.stderr).toContain('There are no event types for tenant-b.');
   expect(await startCommand(['events', 'export', '--format', 'xml'], url).ended).toMatchObject({ code: 2 });
   expect(await startCommand(['events', 'export', '--tenant', 'nobody'], url).ended).toMatchObject({ code: 2 });
 }, 120_000);

@@ -28,6 +28,8 @@ export async function exportedCatalogue({ url, format, tenant, internal, title }
         : await plinth.asReader({}, (tx) => tx.query<{ id: string }>('select id from plinth_kernel.tenants where slug = $1 or id::text = $1', [tenant]));
     if (tenant !== undefined && !found) throw new SettingFault(`There is no tenant ${JSON.stringify(tenant)}: give its slug or id.`);
     const catalogue = await plinth.transaction({ tenantId: found?.id, readOnly: true }, (tx) => readCatalogue(tx, { internal }));
+    if (catalogue.types.length === 0)
+      process.stderr.write(`  There are no event types ${tenant === undefined ? 'of all tenants: --tenant names one that has some' : `for ${tenant}`}.\n`);
     if (format === 'typescript') return typescriptTypes(catalogue);
     return `${JSON.stringify(format === 'asyncapi' ? asyncApi(catalogue, { title }) : openApiWebhooks(catalogue, { title }), null, 2)}\n`;
   } finally {

@@ -12,15 +12,15 @@ const seconds = z.number().min(0).max(31_536_000);
 export const moment = z.iso.datetime({ offset: true });
 
 export const jobInput = z.object({
-  kind,
-  payload: json.default({}),
-  name: z.string().max(500).optional(),
-  queue: queue.optional(),
-  priority: priority.optional(),
-  run_at: moment.optional(),
-  delay_ms: z.int().min(0).max(31_536_000_000).optional(),
+  kind: kind.meta({ description: 'Names the handler: a worker that has one for it runs the job' }),
+  payload: json.default({}).meta({ description: 'What the handler gets; at most 256 KiB' }),
+  name: z.string().max(500).optional().meta({ description: 'For people who look for it' }),
+  queue: queue.optional().meta({ description: 'Limits, pauses and workers go by it; `default` without one' }),
+  priority: priority.optional().meta({ description: '1 is the most urgent, 5 the default' }),
+  run_at: moment.optional().meta({ description: 'Not before; now without it' }),
+  delay_ms: z.int().min(0).max(31_536_000_000).optional().meta({ description: 'The same as a time from now' }),
   deadline: moment.optional().meta({ description: 'Not started later: then it fails' }),
-  max_attempts: maxAttempts.optional(),
+  max_attempts: maxAttempts.optional().meta({ description: 'After so many it is a dead letter' }),
   backoff: z
     .union([
       z.enum(['exponential', 'none']),
@@ -29,15 +29,21 @@ export const jobInput = z.object({
     ])
     .optional()
     .meta({ description: 'Waits between attempts: seconds for each, of which the last one repeats, or an exponential; none: the first failure is the last' }),
-  concurrency_key: z.string().max(200).optional(),
-  unique_key: z.string().min(1).max(500).optional(),
-  unique_until: z.enum(['done', 'started']).optional(),
-  unique_for_ms: ms.optional(),
-  on_duplicate: z.enum(['keep', 'reject', 'replace', 'debounce']).optional(),
-  max_wait_ms: ms.optional(),
-  batch_id: z.uuid().optional(),
-  depends_on: z.array(z.uuid()).max(1000).optional(),
-  on_dependency_failure: z.enum(['fail', 'ignore', 'run']).optional(),
+  concurrency_key: z.string().max(200).optional().meta({ description: 'Jobs with the same one share the limits of a key' }),
+  unique_key: z.string().min(1).max(500).optional().meta({ description: 'One live job of the kind has it' }),
+  unique_until: z.enum(['done', 'started']).optional().meta({ description: 'How long the key is taken; done without it' }),
+  unique_for_ms: ms.optional().meta({ description: 'So long from now instead, also when the job has ended' }),
+  on_duplicate: z
+    .enum(['keep', 'reject', 'replace', 'debounce'])
+    .optional()
+    .meta({ description: 'While the key is taken: keep the job that has it (default), answer 409, give it this content, or that and push its time back' }),
+  max_wait_ms: ms.optional().meta({ description: 'Longest time that debounce pushes it back, from the first' }),
+  batch_id: z.uuid().optional().meta({ description: 'An open batch that it belongs to' }),
+  depends_on: z.array(z.uuid()).max(1000).optional().meta({ description: 'Jobs that have to end before it starts' }),
+  on_dependency_failure: z
+    .enum(['fail', 'ignore', 'run'])
+    .optional()
+    .meta({ description: 'When one of them fails for good: fail with it (default), count it as ended, or run at once' }),
 });
 
 export function optionsOf(input: z.infer<typeof jobInput>): EnqueueOptions {
