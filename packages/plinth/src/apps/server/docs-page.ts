@@ -51,13 +51,20 @@ function typeWords(schema: Schema, depth = 0): string {
     .join(' | ');
 }
 
-const limits = (schema: Schema): string =>
+/** `1 to 200`, `at most 1,000`, with what is counted behind it. */
+function range(least: number | undefined, most: number | undefined, counted = ''): string {
+  const [from, to] = [least?.toLocaleString('en'), most?.toLocaleString('en')];
+  if (from !== undefined && to !== undefined) return `${from} to ${to}${counted}`;
+  if (to !== undefined) return `at most ${to}${counted}`;
+  return from === undefined ? '' : `at least ${from}${counted}`;
+}
+
+const limits = ({ default: usual, minimum = -Infinity, maximum = Infinity, minLength, maxLength }: Schema): string =>
   [
-    schema.default === undefined ? '' : `default ${JSON.stringify(schema.default)}`,
-    schema.minimum === undefined || schema.minimum < -1e9 ? '' : `from ${schema.minimum}`,
-    schema.maximum === undefined || schema.maximum > 1e15 ? '' : `to ${schema.maximum}`,
-    schema.minLength === undefined ? '' : `at least ${schema.minLength} characters`,
-    schema.maxLength === undefined ? '' : `at most ${schema.maxLength} characters`,
+    usual === undefined ? '' : `default ${JSON.stringify(usual)}`,
+    // Bounds of what a number can be at all say nothing.
+    range(minimum < -1e9 ? undefined : minimum, maximum > 1e15 ? undefined : maximum),
+    range(minLength, maxLength, ' characters'),
   ]
     .filter(Boolean)
     .join(', ');

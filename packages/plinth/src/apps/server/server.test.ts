@@ -247,6 +247,13 @@ describe('the description of the API', () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
+  test('/docs says limits as people do', async () => {
+    const { text } = await server.call('/docs');
+    expect(text).toContain('Names the handler: a worker that has one for it runs the job; 1 to 200 characters');
+    expect(text).toContain('0 to 31,536,000,000');
+    expect(text).not.toMatch(/at least 1 characters|Infinity|NaN|\d{7}<\/td>/);
+  });
+
   test('the style has a dark side', async () => {
     const { text, headers } = await server.call('/docs/style.css');
     expect(headers.get('content-type')).toContain('text/css');
