@@ -136,6 +136,8 @@ describe.runIf(browserAt.available)('records', { timeout: 180_000 }, () => {
     const row = page.locator('tbody tr');
     await row.getByRole('button', { name: 'Deliver' }).click();
     const dialog = page.getByRole('dialog');
+    // Who is asked sees what it is called, not a uuid alone.
+    expect(await dialog.getByRole('paragraph').textContent()).toMatch(/^Parcels: box 7 [0-9a-f-]{36}$/);
     await dialog.getByRole('button', { name: 'Keep as it is' }).click();
     expect(await row.getByText('pending').count()).toBe(1);
     await row.getByRole('button', { name: 'Deliver' }).click();

@@ -2,6 +2,7 @@ import { useMutation } from '@tanstack/react-query';
 import { type FormEvent, type ReactNode, useState } from 'react';
 import { type Access, act } from '../api/client.ts';
 import type { ActionMeta, ListMeta, Row } from '../api/types.ts';
+import { rowName } from '../row-name.ts';
 import { useRefresh, useSession } from '../session.tsx';
 import { ActionFields, inputOf, valuesOf } from './ActionFields.tsx';
 import { Dialog } from './Dialog.tsx';
@@ -72,7 +73,8 @@ function ActionButton({ meta, action, row, small }: ActionProps): ReactNode {
               <Trouble error={run.error} />
             ) : (
               <p>
-                {meta.title}: <code className="font-mono text-xs break-all">{row.id}</code>
+                {meta.title}: <strong className="font-semibold break-words">{rowName(meta, row)}</strong>{' '}
+                <code className="font-mono text-xs break-all">{row.id}</code>
               </p>
             )}
             <ActionFields fields={action.fields} values={values} onChange={setValues} />
