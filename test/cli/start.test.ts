@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { newSecret } from '../../packages/plinth/src/kernel/secret-text.ts';
 import { type TestDatabase, testDatabase } from '../../packages/plinth/src/testing/database.ts';
+import { swallowingProxy } from '../../packages/plinth/src/testing/swallowing-proxy.ts';
 import { command, json, startCommand, stretched } from './command.ts';
 
 const timeout = 120_000;
@@ -112,6 +113,29 @@ describe('plinth start and plinth worker as a proper role', () => {
       holder.release();
     }
     expect((await database.admin.query(`select from plinth_kernel.tenants where name = 'waits'`)).rowCount).toBe(0);
+  });
+
+  test('start stops within 5 s of SIGTERM also while the database answers nothing', { timeout }, async () => {
+    await using proxy = await swallowingProxy(database.serverUrl);
+    const running = startCommand(['start'], { PLINTH_DATABASE_URL: proxy.url, PLINTH_PORT: '0' });
+    const [, origin = ''] = await running.line(/Serving on (http:\/\/127\.0\.0\.1:\d+)/);
+    proxy.swallow({ alsoNew: true });
+    // By then whatever else asks waits as well.
+    expect((await fetch(`${origin}/readyz`)).status).toBe(503);
+    const { code, ms } = await running.stop('SIGTERM');
+    expect(code).toBe(0);
+    expect(ms).toBeLessThan(stretched(5_000));
+  });
+
+  test('a database that takes no writes is not served', { timeout }, async () => {
+    await database.admin.query(`alter role plinth_test_server in database ${database.name} set default_transaction_read_only = on`);
+    try {
+      const { code, stderr } = await command(['start'], { PLINTH_DATABASE_URL: database.serverUrl, PLINTH_PORT: '0' });
+      expect(stderr).toContain('the database takes no writes');
+      expect(code).toBe(1);
+    } finally {
+      await database.admin.query(`alter role plinth_test_server in database ${database.name} reset default_transaction_read_only`);
+    }
   });
 
   test('worker says that it works, and stops within 5 s of SIGTERM', { timeout }, async () => {

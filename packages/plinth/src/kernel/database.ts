@@ -34,6 +34,12 @@ interface Starting {
   getStartupConf(): Record<string, string>;
 }
 
+/**
+ * How long a connection may be silent before the system asks whether the other end is still there, ms. Networks forget connections without a word; for statements that
+ * are under way see answer.ts.
+ */
+const SILENT_MS = 10_000;
+
 /** A connection in which texts and times mean the same in every database. */
 export class Client extends pg.Client {
   getStartupConf(): Record<string, string> {
@@ -44,7 +50,19 @@ export class Client extends pg.Client {
 /** A connection beside those of a pool, to the same place. The password is named, because the pool hides it from copies of its options. */
 export function clientBeside(pool: pg.Pool, options: pg.ClientConfig): Client {
   const own: pg.ClientConfig = pool.options;
-  return new Client({ ...own, password: own.password, ...options });
+  return new Client({ keepAlive: true, keepAliveInitialDelayMillis: SILENT_MS, ...own, password: own.password, ...options });
+}
+
+/** Ends a connection in good order, and cuts it off where the other end does not answer. */
+export async function endWithin(client: pg.Client, graceMs: number): Promise<void> {
+  const { stream } = (client as unknown as { connection: { stream: { destroy(): void } } }).connection;
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(() => {
+    stream.destroy();
+    resolve();
+  }, graceMs);
+  await Promise.race([client.end().catch(() => {}), late]);
+  clearTimeout(timer);
 }
 
 /**
@@ -59,6 +77,8 @@ export function createPool(options: PoolOptions): pg.Pool {
     application_name: options.applicationName ?? 'plinth',
     connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
     pipeline: true,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: SILENT_MS,
   } as pg.PoolConfig);
   return survivingLoss(pool);
 }

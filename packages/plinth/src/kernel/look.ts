@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { answerWithin } from './answer.ts';
 import { beginStatements, COMMIT } from './begin.ts';
 import { toPlinthError } from './errors.ts';
 import { isOutdated, runPrepared, statementName } from './prepared.ts';
@@ -23,14 +24,15 @@ export async function runLook<Row>(pool: pg.Pool, { text, values, settings = {},
   const client = await pool.connect().catch((error: unknown) => {
     throw toPlinthError(error);
   });
+  const answer = answerWithin(client, timeoutMs);
   let broken = false;
   try {
     const begin = beginStatements({ role: 'plinth_worker', readOnly: true, timeoutMs }, Object.entries(settings)) ?? [];
     // A name of its own: the driver does not know what is prepared here, and would prepare it again under the same one.
-    const results = await runPrepared(client, [...begin, { name: `look_${statementName(text)}`, text, values, returns: true }, COMMIT]);
+    const results = await answer(runPrepared(client, [...begin, { name: `look_${statementName(text)}`, text, values, returns: true }, COMMIT]));
     return (results.at(-2)?.rows ?? []) as Row[];
   } catch (error) {
-    await client.query('rollback').catch(() => (broken = true));
+    await answer(client.query('rollback')).catch(() => (broken = true));
     broken ||= isOutdated(error);
     throw toFailure(error);
   } finally {

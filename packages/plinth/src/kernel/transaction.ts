@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { answerWithin } from './answer.ts';
 import { Beginning, COMMIT, streamOf } from './begin.ts';
 import type { Clock } from './clock.ts';
 import type { Context, ContextInput } from './context.ts';
@@ -51,7 +52,7 @@ export interface TransactionInput extends ContextInput {
   isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined;
   /** Numbers in json and jsonb that JavaScript would round come as raw JSON, to be passed on as they are (exact-json.ts). Default false. */
   exactJson?: boolean | undefined;
-  /** Longest run of one statement, ms. Default: the server's. */
+  /** Longest run of one statement, ms. Default: the server's. With it an answer that is 5 s late ends the connection: it got lost on the way. */
   timeoutMs?: number | undefined;
   /** Longest wait for one lock, ms; then the statement fails with 55P03 and the transaction rolls back. Default: the server's. */
   lockMs?: number | undefined;
@@ -186,6 +187,7 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   const client = await connected(deps.pool, input.signal);
   const stream = streamOf(client);
   const beginning = new Beginning(input, context, settings, client);
+  const answer = answerWithin(client, input.timeoutMs);
   let broken: unknown;
   const abort = (): void => {
     broken = input.signal?.reason;
@@ -197,18 +199,18 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   const loss = input.idleMs ? lossOf(client) : undefined;
   const types = input.exactJson ? { types: exactTypes(client) } : undefined;
   const send = async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> =>
-    (await beginning.before(() => client.query(types ? { text, ...types } : text, values as unknown[] | undefined))).rows as Row[];
+    (await answer(beginning.before(() => client.query(types ? { text, ...types } : text, values as unknown[] | undefined)))).rows as Row[];
   const sendPrepared = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> =>
-    (await beginning.before(() => client.query({ name: statementName(text), text, values: values as unknown[], ...types }))).rows as Row[];
+    (await answer(beginning.before(() => client.query({ name: statementName(text), text, values: values as unknown[], ...types })))).rows as Row[];
   const own = scope(deps, context, send, deps.writeEffects ? sendPrepared : send);
   try {
     const run = (): Promise<T> => runInContext(context, () => body(own.tx as Transaction<Modules>));
     const result = await corked(stream, () => (loss ? Promise.race([run(), loss.lost]) : run()));
-    own.committed(await commit(deps, client, beginning, own));
+    own.committed(await answer(commit(deps, client, beginning, own)));
     return result;
   } catch (error) {
     own.end();
-    if (beginning.sent && !broken) await client.query('rollback').catch((fault: unknown) => (broken = fault));
+    if (beginning.sent && !broken) await answer(client.query('rollback')).catch((fault: unknown) => (broken = fault));
     if (isOutdated(error)) broken = error;
     throw toFailure(broken && input.signal?.aborted ? broken : error);
   } finally {

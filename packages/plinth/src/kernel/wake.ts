@@ -34,6 +34,8 @@ export interface Backplane {
 }
 
 const CHANNEL = 'plinth_wake';
+/** A note that is not taken by then is lost, and its connection given up: it may have been swallowed on the way. */
+const LONGEST_NOTE_MS = 10_000;
 
 /** See Wake.next. */
 function nextOf(on: Wake['on'], names: readonly string[], timeoutMs: number, until?: AbortSignal): Promise<void> {
@@ -74,7 +76,8 @@ export function createWake(pool: pg.Pool, intervalMs = 10): Wake {
     const names = [...waiting];
     waiting = new Set();
     sentMs = performance.now();
-    sending = pool.query(noteText(names)).catch(() => {});
+    const note = { text: noteText(names), query_timeout: LONGEST_NOTE_MS };
+    sending = pool.query(note).catch(() => {});
     hand(names);
   };
   const on: Wake['on'] = (name, listener) => {

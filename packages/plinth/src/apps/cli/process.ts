@@ -7,6 +7,7 @@ import type { Serving } from '#apps/server/index.ts';
 import { createHandler, createOperations, createServices, prometheusMetrics, serve } from '#apps/server/index.ts';
 import type { RelayOptions } from '#apps/worker/index.ts';
 import { startWorker } from '#apps/worker/index.ts';
+import { cutConnections } from '#kernel/database.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import { createKernel } from '#kernel/plinth.ts';
@@ -50,6 +51,9 @@ const relayOf = ({ relay, natsUrl, redisUrl }: Environment): { relay?: RelayOpti
 
 /** What is left of a stop of about 4 s for transactions whose callers are gone by then: a statement may wait for a lock for half a minute. */
 const LAST_GRACE_MS = 500;
+
+/** After this whatever still waits for the database is cut off: one that does not answer must not keep a process from ending. */
+const LATEST_CUT_MS = 3_600;
 
 /** What keeps a worker alive and watches it asks; before the worker is started, so that its metrics are heard. */
 async function serveOperations({ host, workerPort }: Environment, plinth: Plinth<ModuleMap>, services: WorkServices): Promise<Serving | undefined> {
@@ -105,11 +109,17 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
     services,
     async stop() {
       handler?.endStreams();
+      let stopCutting: (() => void) | undefined;
+      const late = setTimeout(() => {
+        stopCutting = cutConnections(plinth.pool, LAST_GRACE_MS);
+      }, LATEST_CUT_MS);
       await Promise.all([serving?.close(), worker?.stop({ graceMs: 1_500 })]);
+      clearTimeout(late);
       await Promise.race([handler?.settle(), pause(LAST_GRACE_MS)]);
       egress.close();
       await plinth.close({ graceMs: LAST_GRACE_MS });
       await bus?.close();
+      stopCutting?.();
     },
   };
 }

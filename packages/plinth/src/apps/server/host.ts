@@ -2,6 +2,7 @@ import type { AnyRouter } from '@trpc/server';
 import type { Hono, Context as HonoContext } from 'hono';
 import { createEgress } from '#adapters/http/egress.ts';
 import { fail } from '#kernel/errors.ts';
+import { limited } from '#kernel/limited.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Records } from '#kernel/records.ts';
@@ -63,7 +64,8 @@ function guardedAuth({ auth, services }: ServerOptions): AuthOptions {
 }
 
 export function createHost(options: ServerOptions): Host {
-  const { plinth, services } = options;
+  const { services } = options;
+  const plinth = limited(options.plinth);
   const authenticator = createAuthenticator(plinth, guardedAuth(options));
   const realtime = createRealtime(plinth, services.log, { ...options.realtime, backplane: options.realtime?.backplane ?? postgresBackplane(plinth) });
   const requestMs = options.limits?.requestMs ?? DEFAULT_REQUEST_MS;

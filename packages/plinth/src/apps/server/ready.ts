@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { streamOf } from '#kernel/begin.ts';
 import { PlinthError } from '#kernel/errors.ts';
 import { partitionedTables } from '#kernel/migrate/derive.ts';
 import { assertMigrated } from '#kernel/migrate/index.ts';
@@ -27,6 +28,15 @@ const check = async (name: string, run: () => Promise<string | undefined>): Prom
   });
   return fault === undefined ? { name, ok: true } : { name, ok: false, fault };
 };
+
+/** A standby, or a server that was made read-only because it is about to be replaced, answers questions and nothing else. */
+async function writeFault(client: pg.PoolClient): Promise<string | undefined> {
+  const { rows } = await client.query<{ standby: boolean; read_only: boolean }>(
+    `select pg_is_in_recovery() as standby, current_setting('default_transaction_read_only')::boolean as read_only`,
+  );
+  if (rows[0]?.standby) return 'the database is a standby; connect to the primary';
+  return rows[0]?.read_only ? 'the database takes no writes; reset default_transaction_read_only of the server, the database and the role' : undefined;
+}
 
 /** The serving role must be bound by row security, whatever it has set: a superuser, BYPASSRLS or the owner is not, nor who inherits what is shown to all tenants' workers. */
 async function roleFault(client: pg.PoolClient): Promise<string | undefined> {
@@ -69,8 +79,12 @@ const begin = (client: pg.PoolClient) => client.query(`begin read only; set loca
 
 async function mainChecks(plinth: Plinth<ModuleMap>): Promise<Check[]> {
   let client: pg.PoolClient | undefined;
+  let late: NodeJS.Timeout | undefined;
   const reached = await check('database', async () => {
     client = await plinth.pool.connect();
+    const stream = streamOf(client);
+    // Else each look at a database that does not answer would keep a connection of the pool.
+    late = setTimeout(() => stream?.destroy(), CHECK_MS + 1_000);
     return begin(client).then(
       () => undefined,
       (error: unknown) => {
@@ -82,6 +96,7 @@ async function mainChecks(plinth: Plinth<ModuleMap>): Promise<Check[]> {
   });
   const open = client;
   if (!open || !reached.ok) {
+    clearTimeout(late);
     open?.release(true);
     return [{ ...reached, ...(reached.ok ? {} : { fault: `the database cannot be used: ${reached.fault ?? ''}` }) }];
   }
@@ -97,13 +112,15 @@ async function mainChecks(plinth: Plinth<ModuleMap>): Promise<Check[]> {
   let broken = false;
   try {
     const migrated = await alone('migrated', () => assertMigrated(open, plinth.modules).then(() => undefined));
+    const writable = await alone('writable', () => writeFault(open));
     const role = await alone('role', () => roleFault(open));
     const partitions = migrated.ok ? [await alone('partitions', () => partitionFault(open, plinth.modules))] : [];
-    return [reached, migrated, role, ...partitions];
+    return [reached, writable, migrated, role, ...partitions];
   } finally {
     await open.query('rollback').catch(() => {
       broken = true;
     });
+    clearTimeout(late);
     open.release(broken);
   }
 }

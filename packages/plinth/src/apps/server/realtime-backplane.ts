@@ -1,4 +1,4 @@
-import { clientBeside } from '#kernel/database.ts';
+import { clientBeside, endWithin } from '#kernel/database.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Backplane } from '#kernel/wake.ts';
@@ -6,6 +6,8 @@ import { listenForWakes } from '#kernel/wake.ts';
 
 const RETRY_MS = 1_000;
 const LIFE_SIGN_MS = 20_000;
+/** Longest wait for a good end of a connection. */
+const END_MS = 1_000;
 
 /**
  * LISTEN on a connection of its own; what writers NOTIFY after COMMIT arrives here. It needs a session: behind a pooler in transaction mode
@@ -16,7 +18,7 @@ export function postgresBackplane(plinth: Pick<Plinth<ModuleMap>, 'pool'>): Back
     listen(onHint, log) {
       const stopped = new AbortController();
       const once = async (): Promise<void> => {
-        const client = clientBeside(plinth.pool, { application_name: 'plinth server listen', query_timeout: 5_000, keepAlive: true });
+        const client = clientBeside(plinth.pool, { application_name: 'plinth server listen', query_timeout: 5_000 });
         const { promise: over, resolve } = Promise.withResolvers<void>();
         client.on('error', () => resolve());
         client.on('end', () => resolve());
@@ -29,7 +31,7 @@ export function postgresBackplane(plinth: Pick<Plinth<ModuleMap>, 'pool'>): Back
           await over;
         } finally {
           clearInterval(alive);
-          await client.end().catch(() => {});
+          await endWithin(client, END_MS);
         }
       };
       const run = async (): Promise<void> => {

@@ -1,6 +1,7 @@
 /** The worker process: runs jobs, schedules, readers of the event feed and the modules' long-running parts, until it is stopped. */
 import { hostname } from 'node:os';
 import { createEgress } from '#adapters/http/egress.ts';
+import { limited } from '#kernel/limited.ts';
 import { createLog } from '#kernel/log.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
@@ -99,7 +100,7 @@ export interface Worker {
  * process.once('SIGTERM', () => void worker.stop().then(() => plinth.close()));
  */
 export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Modules>): Worker {
-  const plinth = whileCompatible(options.plinth as unknown as Plinth<ModuleMap>);
+  const plinth = whileCompatible(limited(options.plinth as unknown as Plinth<ModuleMap>));
   const limits = slotLimits(options.concurrency ?? 10);
   const name = options.name ?? `${hostname()}:${process.pid}`;
   const egress = options.services?.adapters?.egress ? undefined : createEgress();

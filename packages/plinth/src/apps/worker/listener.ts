@@ -1,5 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
-import { clientBeside } from '#kernel/database.ts';
+import { clientBeside, endWithin } from '#kernel/database.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import { listenForWakes } from '#kernel/wake.ts';
@@ -10,45 +11,51 @@ import type { Member } from './member.ts';
 
 const RETRY_MS = 1_000;
 const LIFE_SIGN_MS = 30_000;
+/** Longest wait for a good end of a connection. */
+const END_MS = 1_000;
 
 /**
  * Hears the hints of other processes on a connection of its own, and opens another when that one is lost. Without it everything
  * still happens, at the pace of polling. It needs a session: behind a pooler in transaction mode, turn it off.
  */
-export function startListener(plinth: Plinth<ModuleMap>, log: WorkServices['log'], member: Pick<Member, 'sessionLock' | 'sessionHeld'>): Loop {
+export function startListener(plinth: Plinth<ModuleMap>, log: WorkServices['log'], member: Pick<Member, 'sessionHeld'>): Loop {
   let client: pg.Client | undefined;
-  const drop = (): void => {
+  const drop = async (): Promise<void> => {
     const old = client;
     client = undefined;
-    old?.end().catch(() => {});
+    if (old) await endWithin(old, END_MS);
+  };
+  const open = async (): Promise<void> => {
+    const opened = clientBeside(plinth.pool, { application_name: 'plinth worker listen', query_timeout: 5_000 });
+    const lost = (): void => {
+      if (client !== opened) return;
+      void drop();
+      setTimeout(loop.nudge, RETRY_MS).unref();
+    };
+    opened.on('error', lost);
+    opened.on('end', lost);
+    client = opened;
+    await opened.connect();
+    // The server frees it the moment it sees this session end: that is how others learn of a death. A key of its own for each session, because the server may take the one
+    // before for alive for hours yet, and would let this one wait for it.
+    const lock = randomBytes(8).readBigInt64BE();
+    await opened.query('select pg_advisory_lock($1)', [lock]);
+    await listenForWakes(opened, (name) => plinth.wake.hear(name));
+    member.sessionHeld(lock);
   };
   const loop = startLoop({
     name: 'listen',
     log,
     wake: plinth.wake,
     async turn() {
-      if (client) {
+      try {
         // A half-open connection delivers nothing and reports nothing.
-        await client.query('select 1').catch((error: unknown) => {
-          drop();
-          throw error;
-        });
-        return LIFE_SIGN_MS;
+        await (client ? client.query('select 1') : open());
+      } catch (error) {
+        // One that cannot listen is no use either: a standby refuses it, and may be the primary the next time.
+        await drop();
+        throw error;
       }
-      const opened = clientBeside(plinth.pool, { application_name: 'plinth worker listen', query_timeout: 5_000, keepAlive: true });
-      const lost = (): void => {
-        if (client !== opened) return;
-        drop();
-        setTimeout(loop.nudge, RETRY_MS).unref();
-      };
-      opened.on('error', lost);
-      opened.on('end', lost);
-      await opened.connect();
-      client = opened;
-      // The server frees it the moment it sees this session end: that is how others learn of a death.
-      await opened.query('select pg_advisory_lock($1)', [member.sessionLock]);
-      member.sessionHeld();
-      await listenForWakes(opened, (name) => plinth.wake.hear(name));
       return LIFE_SIGN_MS;
     },
   });
@@ -56,9 +63,7 @@ export function startListener(plinth: Plinth<ModuleMap>, log: WorkServices['log'
     nudge: loop.nudge,
     async stop() {
       await loop.stop();
-      const old = client;
-      client = undefined;
-      await old?.end().catch(() => {});
+      await drop();
     },
   };
 }

@@ -13,12 +13,10 @@ import { tellFailed } from './tell.ts';
 export interface Member {
   /** Under which its claims stand. Another one after it was given up. */
   readonly id: string;
-  /** Key of the advisory lock that its session holds, if it has one. */
-  readonly sessionLock: bigint;
   /** Resolves when it is registered. */
   ready(): Promise<void>;
-  /** The session holds the lock now: from here on its end is a death. */
-  sessionHeld(): void;
+  /** A session holds the advisory lock of this key now: from here on its end is a death. */
+  sessionHeld(lock: bigint): void;
   /** Gives up everything it claimed, as if it had died, and goes on under another id. */
   renew(): void;
   stop(): Promise<void>;
@@ -80,17 +78,16 @@ async function heed(options: MemberOptions, { cancelled, deaths, paused }: Beat)
 export function startMember(options: MemberOptions): Member {
   const { plinth, leaseMs, services } = options;
   const beatMs = Math.min(LONGEST_BEAT_MS, leaseMs / 3);
-  const sessionLock = randomBytes(8).readBigInt64BE();
   const newId = (): string => `${options.name.replaceAll('#', '_')}#${randomBytes(4).toString('hex')}`;
   let id = newId();
-  let held = false;
+  let held: bigint | undefined;
   let registered = false;
   let lastMs = performance.now();
   let known = Promise.withResolvers<void>();
 
   const register = async (): Promise<void> => {
     const [own, holding] = [id, held];
-    await plinth.asWorker({ timeoutMs: leaseMs }, (tx) => registerWorker(tx, entryOf(options, own, holding ? sessionLock : undefined)));
+    await plinth.asWorker({ timeoutMs: leaseMs }, (tx) => registerWorker(tx, entryOf(options, own, holding)));
     if (own !== id) return;
     // The session may have taken its lock meanwhile: then it is told at the next turn.
     registered = holding === held;
@@ -126,7 +123,7 @@ export function startMember(options: MemberOptions): Member {
     signals: [JOB_SIGNALS.cancelled, JOB_SIGNALS.paused],
     longestBackoffMs: leaseMs / 6,
     async turn() {
-      const patienceMs = options.listens && !held && !registered ? lastMs + SESSION_WAIT_MS - performance.now() : 0;
+      const patienceMs = options.listens && held === undefined && !registered ? lastMs + SESSION_WAIT_MS - performance.now() : 0;
       if (patienceMs > 0) return patienceMs;
       await (registered ? beat() : register());
       return registered ? beatMs * (1 + Math.random() / 10) : 0;
@@ -136,10 +133,9 @@ export function startMember(options: MemberOptions): Member {
     get id() {
       return id;
     },
-    sessionLock,
     ready: () => known.promise,
-    sessionHeld() {
-      held = true;
+    sessionHeld(lock) {
+      held = lock;
       registered = false;
       loop.nudge();
     },

@@ -81,7 +81,7 @@ const cutBySize = (page: string): string =>
 export async function readLogState(tx: AnyTransaction): Promise<LogState> {
   await tx.query('select plinth_kernel.feed_epoch($1)', [FEED]);
   const [row] = await tx.query<{ epoch: number; above: string; timeline: number; snapshot: string; from: Date | null }>(
-    `select e.epoch, e.after_position as above, (select timeline_id from pg_catalog.pg_control_checkpoint()) as timeline, pg_catalog.pg_current_snapshot()::text as snapshot,
+    `select e.epoch, e.after_position as above, plinth_events.timeline() as timeline, pg_catalog.pg_current_snapshot()::text as snapshot,
        (select plinth_kernel.v7_time(min(p.lower_id::text)::uuid) from plinth_kernel.partition_list($1::text::regclass) as p) as "from"
      from plinth_kernel.feed_epochs as e where e.feed = $1 order by e.epoch desc limit 1`,
     [FEED],
