@@ -72,6 +72,7 @@ async function up(
     url,
     modules,
     ...(exposePublic ? { exposePublic } : {}),
+    onWait: (holder) => (json ? undefined : say(dim(`    waits, and holds up nobody meanwhile: ${holder}`))),
     onStep: (step, ms) => (json ? undefined : say(`  ${green('✔')} ${step} ${dim(`(${seconds(ms)})`)}`)),
   });
   if (serverRole && password) await createServerRole({ url, name: serverRole, password });

@@ -15,6 +15,7 @@ import type { MigrationPlan, Source } from './plan.ts';
 import { checksumsOf, installed, pendingOf, planOf, refuse, refuseDiverged, sourceOf } from './plan.ts';
 import type { ViewOutlook } from './repeatables.ts';
 import { applyRepeatables, refuseUsed, viewOutlook } from './repeatables.ts';
+import { inSpells, isBusy, lockTables, SHORT_WAITS } from './spells.ts';
 
 export { assertMigrated, type MigrationPlan, type MigrationState, readPlan, refuseNewer } from './plan.ts';
 
@@ -26,6 +27,10 @@ export interface MigrateOptions {
   exposePublic?: boolean | Exposure;
   /** Hears of each step. */
   onStep?: (step: string, tookMs: number) => void;
+  /** Hears who is in the way of a change that is tried again: `pg_dump (pid 4711) has used plinth_jobs.claims for 20 s`. */
+  onWait?: (holder: string) => void;
+  /** How long changes are tried while others use the tables, ms. Default 600,000. */
+  patienceMs?: number;
 }
 
 /** One key for all of Plinth in a database: whoever holds it migrates, the others wait and then find nothing to do. */
@@ -92,7 +97,7 @@ async function applyMigration(client: pg.Client, migration: Migration): Promise<
       Math.round(performance.now() - started),
     ]);
   try {
-    if (migration.inTransaction) await client.query('begin; set local role plinth_owner');
+    if (migration.inTransaction) await client.query(`begin; ${SHORT_WAITS}; set local role plinth_owner`);
     else await client.query('set role plinth_owner');
     await client.query(migration.text);
     await record();
@@ -109,8 +114,9 @@ async function applyMigration(client: pg.Client, migration: Migration): Promise<
 async function applyDerived(client: pg.Client, source: Source, others: Offering, exposure: Exposure | undefined): Promise<string[]> {
   let leftOut: string[] = [];
   let notExposed: unknown;
-  await client.query('begin; set local role plinth_owner');
+  await client.query(`begin; ${SHORT_WAITS}; set local role plinth_owner`);
   try {
+    await lockTables(client, schemasOf(source));
     const grants = await applyRepeatables(client, source.repeatables);
     for (const statement of derivedSql(source.ordered, others)) await client.query(statement);
     await client.query(
@@ -138,6 +144,8 @@ async function applyDerived(client: pg.Client, source: Source, others: Offering,
   return leftOut;
 }
 
+const schemasOf = (source: Source): string[] => ['plinth', 'plinth_kernel', ...source.ordered.map((card) => `plinth_${card.name}`)];
+
 const unzip = (map: ReadonlyMap<string, string>): [string[], string[]] => [[...map.keys()], [...map.values()]];
 
 /** As the role that installs: plinth_owner may not create in schema public. */
@@ -160,13 +168,13 @@ async function refuseUsedViews(client: pg.Client, source: Source, pending: reado
   const outlook = await viewOutlook(client, source.repeatables);
   refuseUsed(outlook);
   if (!outlook.some((view) => view.fate === 'open' && view.builtOn.length > 0)) return;
-  await client.query('begin; set local role plinth_owner');
+  await client.query(`begin; ${SHORT_WAITS}; set local role plinth_owner`);
   try {
     for (const migration of pending) if (migration.inTransaction) await client.query(migration.text);
     await applyRepeatables(client, source.repeatables);
   } catch (error) {
     // Anything else is told by the run itself, where it happens.
-    if (error instanceof PlinthError) throw error;
+    if (error instanceof PlinthError || isBusy(error)) throw error;
   } finally {
     await client.query('rollback');
   }
@@ -215,10 +223,13 @@ async function migrateLocked(client: pg.Client, source: Source, options: Migrate
   const exposing = wanted !== undefined && !isDeepStrictEqual([...wanted.except].sort(), exposed && [...exposed.except].sort());
   if (pending.length === 0 && plan.stale.length === 0 && !exposing) return { applied: [], repeatables: false };
   if (wanted) await refuseTaken(client, source.repeatables, wanted);
-  await refuseUsedViews(client, source, pending);
-  await timed(options, 'roles and schemas', () => bootstrap(client, ['plinth', 'plinth_kernel', ...source.ordered.map((card) => `plinth_${card.name}`)]));
-  for (const migration of pending) await timed(options, `${migration.module}/${migration.name}`, () => applyMigration(client, migration));
-  const leftOut = await timed(options, 'functions, views, row security', () => applyDerived(client, source, before.others, wanted ?? exposed));
+  await inSpells(client, () => refuseUsedViews(client, source, pending), options);
+  await timed(options, 'roles and schemas', () => bootstrap(client, schemasOf(source)));
+  for (const migration of pending)
+    await timed(options, `${migration.module}/${migration.name}`, () => inSpells(client, () => applyMigration(client, migration), options));
+  const leftOut = await timed(options, 'functions, views, row security', () =>
+    inSpells(client, () => applyDerived(client, source, before.others, wanted ?? exposed), options),
+  );
   return { applied: pending.map((migration) => `${migration.module}/${migration.name}`), repeatables: true, ...(leftOut.length > 0 ? { leftOut } : {}) };
 }
 
