@@ -47,3 +47,17 @@ test('connections ask the system to look whether the other end is still there', 
   const { plinth } = database;
   expect(plinth.pool.options).toMatchObject({ keepAlive: true, keepAliveInitialDelayMillis: 10_000 });
 });
+
+test('a database whose name is not found, or that lets nobody in, cannot be reached', async () => {
+  const nowhere = new URL(database.serverUrl);
+  nowhere.hostname = 'not-there.invalid';
+  const stranger = new URL(database.serverUrl);
+  stranger.username = 'nobody_of_that_name';
+  for (const { href: url } of [nowhere, stranger]) {
+    const plinth = createPlinth({ database: { url } });
+    const unreachable = { code: 'kernel_unavailable', status: 503 };
+    await expect(plinth.transaction({ tenantId: database.tenantA }, (tx) => tx.query('select 1'))).rejects.toMatchObject(unreachable);
+    await expect(plinth.lookAsWorker({ text: 'select 1', values: [] })).rejects.toMatchObject(unreachable);
+    await plinth.close();
+  }
+});

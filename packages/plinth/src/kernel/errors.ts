@@ -252,6 +252,9 @@ export const fail = raiser('kernel', kernelErrors);
  */
 export const unavailable = (message: string, cause?: unknown): PlinthError => fail('unavailable', { message, cause });
 
+/** No connection came: whatever the reason (a name that is not found, a certificate, a password that was changed), it is not the caller's, and may pass. */
+export const unreachable = (cause: unknown): PlinthError => fail('unavailable', { cause });
+
 /** A statement had failed, the caller went on, and PostgreSQL refuses everything but ROLLBACK. */
 export const failedBefore = (cause?: unknown): PlinthError =>
   fail('conflict', {
@@ -368,6 +371,8 @@ export function toPlinthError(error: unknown): PlinthError {
   if (error.code === '23514' && (error.routine === 'ExecFindPartition' || /no partition of relation/.test(error.message)))
     return fail('no_partition', { cause: error });
   if (NOT_PREPARED.has(error.code)) return notPrepared(error);
+  // Unlogged tables on a standby.
+  if (error.code === '0A000' && error.routine === 'get_relation_info') return fail('read_only', { cause: error });
   if (error.code === '25P02') return failedBefore(error);
   if (isOurs(error)) return notInstalled(error);
   const name = BY_STATE[error.code] ?? BY_CLASS[error.code.slice(0, 2)];

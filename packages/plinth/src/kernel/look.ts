@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { answerWithin } from './answer.ts';
 import { beginStatements, COMMIT } from './begin.ts';
-import { toPlinthError } from './errors.ts';
+import { unreachable } from './errors.ts';
 import { isOutdated, runPrepared, statementName } from './prepared.ts';
 import type { AnyTransaction } from './transaction.ts';
 import { toFailure } from './transaction.ts';
@@ -22,7 +22,7 @@ export interface Look {
  */
 export async function runLook<Row>(pool: pg.Pool, { text, values, settings = {}, timeoutMs }: Look): Promise<Row[]> {
   const client = await pool.connect().catch((error: unknown) => {
-    throw toPlinthError(error);
+    throw unreachable(error);
   });
   const answer = answerWithin(client, timeoutMs);
   let broken = false;

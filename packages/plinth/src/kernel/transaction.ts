@@ -10,7 +10,7 @@ import { explain } from './effect-failure.ts';
 import type { EffectWriter } from './effect-statements.ts';
 import type { Effect, EffectCheck, EffectFollower, Offer } from './effects.ts';
 import { EffectBuffer, effectsDocument } from './effects.ts';
-import { fail, failedBefore, isLostConnection, toPlinthError } from './errors.ts';
+import { fail, failedBefore, isLostConnection, toPlinthError, unreachable } from './errors.ts';
 import { exactTypes } from './exact-json.ts';
 import type { IdSource } from './ids.ts';
 import type { KeyRing } from './keys.ts';
@@ -224,7 +224,7 @@ export async function runTransaction<Modules extends ModuleMap, T>(
 async function connected(pool: pg.Pool, signal: AbortSignal | undefined): Promise<pg.PoolClient> {
   signal?.throwIfAborted();
   const client = await pool.connect().catch((error: unknown) => {
-    throw toPlinthError(error);
+    throw unreachable(error);
   });
   if (!signal?.aborted) return client;
   client.release();

@@ -7,6 +7,7 @@ import { readPlan } from '#kernel/migrate/index.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import { type Finding, fault, ok, warning } from './doctor-finding.ts';
+import { incidentFindings } from './doctor-incidents.ts';
 import { ownerFindings, settingFindings } from './doctor-settings.ts';
 
 interface ServerFacts {
@@ -205,6 +206,7 @@ async function planAsReader(url: string, all: ModuleMap): Promise<MigrationPlan>
 export async function databaseFindings(client: pg.Client, url: string, all: ModuleMap, development: boolean): Promise<Finding[]> {
   return [
     ...(await alone('server', async () => (await client.query<ServerFacts>(FACTS, [Date.now()])).rows.flatMap(judge))),
+    ...(await alone('incidents', () => incidentFindings(client))),
     ...(await alone('settings', () => settingFindings(client))),
     ...(await alone('owner', () => ownerFindings(client, Object.keys(all)))),
     ...(await alone('row security', () => tenancyFindings(client))),

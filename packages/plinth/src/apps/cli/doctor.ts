@@ -4,6 +4,7 @@ import pg from 'pg';
 import { openHintBus } from '#adapters/bus/hints.ts';
 import { databaseFindings } from './doctor-database.ts';
 import { type Finding, fault, ok, warning } from './doctor-finding.ts';
+import { refusalWayOut } from './doctor-incidents.ts';
 import type { Environment } from './environment.ts';
 import { readEnvironment, SettingFault } from './environment.ts';
 import { opensMetadata, policyInForce, policyInWords } from './environment-egress.ts';
@@ -121,7 +122,7 @@ async function examine(environment: Environment): Promise<Finding[]> {
   } catch (error) {
     const wayOut = development
       ? 'The database of plinth dev in this folder does not run any more: start it again.'
-      : 'Start the server, and check host, port, user, password and database of PLINTH_DATABASE_URL.';
+      : (refusalWayOut(error) ?? 'Start the server, and check host, port, user, password and database of PLINTH_DATABASE_URL.');
     return [fault('database', (error as Error).message, wayOut), ...local];
   }
   try {

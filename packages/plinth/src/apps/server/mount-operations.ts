@@ -1,6 +1,7 @@
 import { fail } from '#kernel/errors.ts';
 import { json } from './answer.ts';
 import { observeConsumers } from './consumer-metrics.ts';
+import { observeHealth } from './health-metrics.ts';
 import type { Host, Server } from './host.ts';
 import { only } from './host.ts';
 import { observeQueues } from './queue-metrics.ts';
@@ -20,6 +21,7 @@ export function mountOperations(app: Server, host: Pick<Host, 'plinth' | 'log' |
     if (!observed) {
       observeQueues(host.plinth, host.log);
       observeConsumers(host.plinth, host.log);
+      observeHealth(host.plinth, host.log);
     }
     observed = true;
     const { contentType, text } = await host.options.metrics();

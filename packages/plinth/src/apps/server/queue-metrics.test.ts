@@ -1,4 +1,5 @@
 /** What /metrics tells of the queues, of the consumers and of a worker in the same process. */
+import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { prometheusMetrics } from '#adapters/telemetry/prometheus.ts';
 import { workersOf } from '../worker/started.fixture.ts';
@@ -93,4 +94,21 @@ test('how far behind every consumer is, and whether it is paused', async () => {
   expect(await metricOf(/^plinth_consumer_lag(_seconds)?\{.*consumer="metrics.reader"/)).toBeGreaterThan(0);
   expect(await metricOf(/^plinth_consumer_paused\{.*consumer="metrics.reader"/)).toBe(1);
   expect(await metricOf(/^plinth_consumer_parked\{.*consumer="metrics.reader"/)).toBe(0);
+});
+
+test('everything that the runbook has alerts on is told', async () => {
+  const { plinth, tenantA: tenantId, admin } = server.database;
+  const worker = start(async () => {});
+  await plinth.transaction({ tenantId }, async (tx) => void tx.jobs.enqueue('k'));
+  await expect.poll(() => worker.stats.completed).toBe(1);
+  await admin.query(`insert into plinth_maintenance.runs (task, status, ended_at) values ('daily', 'completed', now())`);
+  const runbook = await readFile(new URL('../../../../../docs/runbook.md', import.meta.url), 'utf8');
+  const alerts = runbook.split('## Alerts')[1]?.split('## Incidents')[0] ?? '';
+  const named = [...new Set([...alerts.matchAll(/^\| `[^`]*?(plinth_[a-z_]+)/gm)].map(([, name = '']) => name))];
+  expect(named.length).toBeGreaterThan(10);
+  const told = () => server.call('/metrics').then(({ text }) => new Set(text.split('\n').map((line) => line.split(/[ {]/)[0])));
+  // This process was given no pool to tell of; and what changes slowly is read every 10 s only.
+  await expect
+    .poll(async () => told().then((names) => named.filter((name) => !names.has(name))), { timeout: 20_000, interval: 500 })
+    .toEqual(['plinth_pool_connections']);
 });

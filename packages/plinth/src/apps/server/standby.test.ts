@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { EmbeddedPostgres } from 'plinth-embedded';
 import { startPostgres } from 'plinth-embedded';
 import { expect, test } from 'vitest';
+import { toPlinthError } from '#kernel/errors.ts';
 import { createServerRole, migrateUp } from '#kernel/migrate/index.ts';
 import { readLogState, realtimeOffset } from '#modules/events';
 import { modules } from '#registry';
@@ -29,7 +30,9 @@ test('a standby is not ready; when it is promoted it is, and the log says at onc
     try {
       const { ready, tiers } = await readiness(plinth as never, {});
       const faults = tiers.oltp?.checks.filter((check) => !check.ok).map((check) => check.fault);
-      if (!ready) return { ready, faults };
+      const unlogged = async () =>
+        toPlinthError(await plinth.asReader({}, (tx) => tx.query('select from plinth_jobs.uptime')).catch((error: unknown) => error)).code;
+      if (!ready) return { ready, faults, unlogged: await unlogged() };
       const [tenant] = await plinth.asReader({}, (tx) => tx.query<{ id: string }>('select id from plinth_kernel.tenants'));
       const state = await plinth.asWorker({}, readLogState);
       const offset = await plinth.transaction({ tenantId: tenant?.id ?? '' }, realtimeOffset);
@@ -50,7 +53,7 @@ test('a standby is not ready; when it is promoted it is, and the log says at onc
     await writeFile(signal, '');
     await chmod(signal, 0o666);
     const standby = await start();
-    expect(await asked(standby)).toEqual({ ready: false, faults: ['the database is a standby; connect to the primary'] });
+    expect(await asked(standby)).toEqual({ ready: false, faults: ['the database is a standby; connect to the primary'], unlogged: 'kernel_read_only' });
     await withClient(standby, (client) => client.query('select pg_promote()'));
     expect(await asked(standby)).toEqual({ ready: true, timelines: [2, 2] });
   } finally {

@@ -25,3 +25,12 @@ export async function oldestWaitMs(tx: Queryable, queues: readonly string[] | un
   );
   return row?.ms ?? 0;
 }
+
+/** How many workers give signs of life, and for how long the first schedule that is due has waited for one, s. As plinth_reader. */
+export async function schedulerHealth(tx: Queryable): Promise<{ workers: number; lateS: number }> {
+  const [row] = await tx.query<{ workers: number; lateS: number }>(
+    `select (select count(*) from plinth_jobs.workers as w where w.beat_at + w.lease > clock_timestamp())::int as workers,
+       coalesce((select greatest(0, extract(epoch from clock_timestamp() - min(s.next_run_at))) from plinth_jobs.schedules as s where s.enabled), 0)::float8 as "lateS"`,
+  );
+  return row ?? { workers: 0, lateS: 0 };
+}

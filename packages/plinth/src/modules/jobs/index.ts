@@ -1,7 +1,7 @@
 export type { BatchAdd, BatchCallback, BatchOptions, DependencyResult } from './batches.ts';
 export { dependenciesOf } from './batches.ts';
 export type { QueueDepth } from './depths.ts';
-export { oldestWaitMs, queueDepths } from './depths.ts';
+export { oldestWaitMs, queueDepths, schedulerHealth } from './depths.ts';
 export type { JobRow, JobsTransaction } from './enqueue.ts';
 export { addsToBatch, JOB_SIGNALS, MOST_PAYLOAD_BYTES, uniqueJob } from './enqueue.ts';
 export { errors as jobsErrors } from './errors.ts';

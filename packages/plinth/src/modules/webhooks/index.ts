@@ -6,6 +6,7 @@ export type { GenericOptions, InboundMessage, InboundProfile, VerifiedMessage } 
 export { objectOf, verifyInbound } from './inbound.ts';
 export type { WebhookJwk } from './keys.ts';
 export { jwkOf, keysOfJwks } from './keys.ts';
+export { failingLanes } from './lanes-health.ts';
 export type { PortalGrant } from './portal.ts';
 export { isPortalToken, portalGeneration, portalScopes, readPortalToken, tenantOfPortalToken } from './portal.ts';
 export type { Signing } from './profiles.ts';
