@@ -15,7 +15,13 @@ export interface OwnerAccess {
 export function ownerAccess(url: string): OwnerAccess {
   return {
     async run(statement, timeoutMs) {
-      const client = new Client({ connectionString: url, application_name: 'plinth maintain', connectionTimeoutMillis: 10_000 });
+      const client = new Client({
+        connectionString: url,
+        application_name: 'plinth maintain',
+        connectionTimeoutMillis: 10_000,
+        query_timeout: timeoutMs + 5_000,
+        keepAlive: true,
+      });
       // A backend that is terminated reports twice: to the statement, which throws, and here.
       client.on('error', () => {});
       await client.connect();

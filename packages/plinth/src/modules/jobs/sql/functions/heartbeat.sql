@@ -1,5 +1,5 @@
 create or replace function plinth_jobs.heartbeat(p_worker text, out cancelled uuid[], out deaths boolean, out paused jsonb)
-language plpgsql volatile security definer set search_path = '' set enable_seqscan = off
+language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off
 as $$
 begin
   perform plinth_kernel.require_worker();

@@ -1,7 +1,7 @@
 -- Two partial indexes are read in their order and no further than they have to be, however much was given up or waits: the settings and the order see to it
 -- that no other is taken.
 create or replace function plinth_webhooks.queue_of(p_tenant_id uuid, p_subscription_id uuid) returns table (waiting integer, waiting_internal integer, next_attempt_at timestamptz)
-language sql stable security invoker set search_path = '' set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+language sql stable security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
   with w as materialized (
     select q.event_id, q.event_type from (

@@ -1,7 +1,7 @@
 -- Deletes what settle has locked, by its place in the table. A function of its own for its settings: with no index to begin with, the plan is the same
 -- whatever the statistics of tables that fill and empty all day say.
 create or replace function plinth_webhooks.remove_settled(p_flights tid[], p_deliveries tid[]) returns void
-language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off set enable_indexscan = off set enable_bitmapscan = off
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_indexscan = off set enable_bitmapscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin

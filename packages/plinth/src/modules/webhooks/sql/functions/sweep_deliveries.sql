@@ -2,7 +2,7 @@
 -- or renaming one. What was made while a subscription was being deleted is never claimed; it leaves here, and so do notes about its keys. Looks once at each
 -- subscription with deliveries. What somebody holds is for the next time.
 create or replace function plinth_webhooks.sweep_deliveries() returns integer
-language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off set enable_sort = off
+language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off set enable_sort = off
 as $$
 declare
   _swept integer;
