@@ -34,7 +34,7 @@ describe('what keeps the process alive', () => {
     expect(await other.call('/readyz')).toMatchObject({ status: 503, body: { ready: false, tiers: { oltp: { ready: false } } } });
   });
 
-  test('/readyz looks at the database, its schema, the role and the partitions ahead', async () => {
+  test('/readyz looks at the database, that it takes writes, its schema, the role and the partitions ahead', async () => {
     const { status, body } = await server.call('/readyz');
     expect(status).toBe(200);
     expect(body).toMatchObject({
@@ -43,6 +43,7 @@ describe('what keeps the process alive', () => {
         oltp: {
           checks: [
             { name: 'database', ok: true },
+            { name: 'writable', ok: true },
             { name: 'migrated', ok: true },
             { name: 'role', ok: true },
             { name: 'partitions', ok: true },
