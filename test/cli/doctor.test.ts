@@ -25,6 +25,13 @@ const timeout = 120_000;
 const faults = (report: Report): string[] =>
   report.findings.filter(({ state, check }) => state === 'fault' && check !== 'durability').map(({ check }) => check);
 const key = { PLINTH_MASTER_KEY: Buffer.alloc(32, 7).toString('base64') };
+/** What it finds. The probe of a server waits 3 s for the database, which a slow machine may need once: then it looks again. */
+async function inspected(url: string): Promise<Report> {
+  let report: Report | undefined;
+  for (let looks = 0; looks < 3 && (!report || faults(report).includes('oltp: database')); looks++)
+    report = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: url, ...key }));
+  return report as Report;
+}
 const emptyServerUrl = (): string => {
   const url = new URL(database.serverUrl);
   url.pathname = `/${empty.name}`;
@@ -45,7 +52,7 @@ test('settings that change what SQL means, and functions of another owner, are n
   await found.admin.query(`alter database ${found.name} set standard_conforming_strings = off; alter database ${found.name} set array_nulls = off;
     alter database ${found.name} set datestyle = 'German'; alter database ${found.name} set intervalstyle = 'iso_8601';
     alter function plinth_kernel.partition_premake(integer) owner to current_user`);
-  const { findings } = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: found.serverUrl, ...key }));
+  const { findings } = await inspected(found.serverUrl);
   const named = findings.filter(({ check }) => check === 'settings' || check === 'owner').map(({ state, seen }) => [state, seen]);
   expect(named.sort()).toEqual([
     ['fault', 'array_nulls off'],
@@ -59,7 +66,7 @@ test('settings that change what SQL means, and functions of another owner, are n
 test('a projection that was made by other code, or may hold what was erased, is a warning with the command that makes it anew', { timeout }, async () => {
   await database.admin.query(`insert into plinth_kernel.feed_projections (name, kind, revision, declared, opened, erasures)
     values ('doctor.old', 'async', '1', '2', false, 0), ('doctor.erased', 'async', '1', '1', true, 3), ('doctor.unaware', 'async', '1', '1', false, 3)`);
-  const { findings } = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: database.serverUrl, ...key }));
+  const { findings } = await inspected(database.serverUrl);
   expect(findings.filter(({ check }) => check.startsWith('projection '))).toMatchObject([
     {
       check: 'projection doctor.erased',
@@ -78,7 +85,7 @@ test('a consumer that is paused, or has put events aside, is a warning that says
     ),
   );
   await database.plinth.transaction({ tenantId: database.tenantA }, async (tx) => void tx.events.publish('doctor.tested', {}));
-  const { findings } = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: database.serverUrl, ...key }));
+  const { findings } = await inspected(database.serverUrl);
   expect(findings.filter(({ check }) => check === 'consumer doctor.reader')).toEqual([
     {
       check: 'consumer doctor.reader',
@@ -148,7 +155,7 @@ test('a database that was not migrated is a fault that names plinth migrate', { 
 test('an installation that broke off is one fault, which names the way out; the role is judged by itself', { timeout }, async () => {
   await using broken = await testDatabase('cli doctor broken');
   await broken.admin.query(`alter database ${broken.name} set synchronous_commit = on; revoke usage on schema plinth_kernel from plinth_app`);
-  const report = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: broken.serverUrl, ...key }));
+  const report = await inspected(broken.serverUrl);
   expect(report.findings.filter(({ check }) => check.startsWith('oltp'))).toEqual([
     { check: 'oltp: database', state: 'ok', seen: 'as it should be' },
     {
@@ -167,7 +174,7 @@ test('tables and partitions whose row security is not enabled or not forced are 
     await open.admin.query<{ name: string }>(`select min(inhrelid::regclass::text) as name from pg_inherits where inhparent = 'plinth_audit.entries'::regclass`)
   ).rows[0]?.name;
   await open.admin.query(`alter table plinth_jobs.schedules disable row level security; alter table ${partition} no force row level security`);
-  const report = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: open.serverUrl, ...key }));
+  const report = await inspected(open.serverUrl);
   expect(faults(report)).toEqual(['row security']);
   const { seen, wayOut } = report.findings.find(({ check }) => check === 'row security') ?? {};
   expect(seen).toBe(`not enabled or not forced on ${partition}, plinth_jobs.schedules`);
@@ -177,7 +184,7 @@ test('tables and partitions whose row security is not enabled or not forced are 
 test('a database that takes no writes, and what cannot be looked at, are faults beside all others', { timeout }, async () => {
   await using broken = await testDatabase('cli doctor read-only');
   await broken.admin.query(`alter database ${broken.name} set default_transaction_read_only = on; alter view plinth.consumers rename to readers`);
-  const report = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: broken.serverUrl, ...key }));
+  const report = await inspected(broken.serverUrl);
   expect(faults(report)).toEqual(['writable', 'consumers']);
   expect(report.findings.find(({ check }) => check === 'writable')).toMatchObject({
     seen: 'read-only',
@@ -189,7 +196,7 @@ test('a database that takes no writes, and what cannot be looked at, are faults 
 test('functions of another version are a warning', { timeout }, async () => {
   await using other = await testDatabase('cli doctor version');
   await other.admin.query(`update plinth_kernel.repeatables set checksum = 'of another version' where module in ('audit', 'jobs')`);
-  const report = json<Report>(await command(['doctor', '--json'], { PLINTH_DATABASE_URL: other.serverUrl, ...key }));
+  const report = await inspected(other.serverUrl);
   expect(report.findings.find(({ check }) => check === 'functions and views')).toEqual({
     check: 'functions and views',
     state: 'warning',

@@ -14,13 +14,13 @@ afterAll(() => database.drop());
 test('who gave a limit for statements is told that a connection was swallowed, and the pool makes others', { timeout: 30_000 }, async () => {
   await using proxy = await swallowingProxy(database.serverUrl);
   const plinth = createPlinth({ database: { url: proxy.url, max: 3 } });
-  const look = { text: 'select 1 as one', values: [], timeoutMs: 50 };
+  const look = { text: 'select 1 as one', values: [], timeoutMs: 1_000 };
   // A look that has been prepared and one statement of each transaction have come back before the network forgets their connections.
   await plinth.lookAsWorker(look);
   const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const swallowed = Promise.withResolvers<void>();
   const within = (reached: () => void, text: string) =>
-    plinth.transaction({ tenantId: database.tenantA, timeoutMs: 50 }, async (tx) => {
+    plinth.transaction({ tenantId: database.tenantA, timeoutMs: 1_000 }, async (tx) => {
       await tx.query('select 1');
       reached();
       await swallowed.promise;

@@ -21,7 +21,7 @@ export const isBusy = (error: unknown): boolean => {
 const OLDEST = `select format('%s (pid %s) has used %s for %s s', coalesce(nullif(a.application_name, ''), a.usename), a.pid, l.relation::regclass, floor(extract(epoch from clock_timestamp() - a.xact_start))) as text
   from pg_catalog.pg_locks as l join pg_catalog.pg_stat_activity as a on a.pid = l.pid join pg_catalog.pg_class as c on c.oid = l.relation join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
   where l.granted and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database()) and n.nspname like 'plinth%' and c.relkind in ('r', 'p', 'v')
-    and a.pid <> pg_catalog.pg_backend_pid() order by a.xact_start limit 1`;
+    and a.pid <> pg_catalog.pg_backend_pid() and a.backend_type <> 'autovacuum worker' order by a.xact_start limit 1`;
 
 export interface Spells {
   /** Hears who is in the way, when a try was given up for it. */
