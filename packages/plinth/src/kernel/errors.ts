@@ -252,9 +252,6 @@ export const fail = raiser('kernel', kernelErrors);
  */
 export const unavailable = (message: string, cause?: unknown): PlinthError => fail('unavailable', { message, cause });
 
-/** No connection came: whatever the reason (a name that is not found, a certificate, a password that was changed), it is not the caller's, and may pass. */
-export const unreachable = (cause: unknown): PlinthError => fail('unavailable', { cause });
-
 /** A statement had failed, the caller went on, and PostgreSQL refuses everything but ROLLBACK. */
 export const failedBefore = (cause?: unknown): PlinthError =>
   fail('conflict', {
@@ -265,6 +262,10 @@ export const failedBefore = (cause?: unknown): PlinthError =>
 
 const closed = (cause: Error): PlinthError =>
   fail('unavailable', { message: 'Plinth has been closed', wayOut: 'Close it when nothing uses it any more: where the process ends.', cause });
+const isClosed = (error: unknown): error is Error => error instanceof Error && error.message === 'Cannot use a pool after calling end on the pool';
+
+/** No connection came: whatever the reason (a name that is not found, a certificate, a password that was changed), it is not the caller's, and may pass. */
+export const unreachable = (cause: unknown): PlinthError => (isClosed(cause) ? closed(cause) : fail('unavailable', { cause }));
 
 interface DatabaseFault {
   code: string;
@@ -356,7 +357,7 @@ export function toPlinthError(error: unknown): PlinthError {
   // The pool's own words for "no connection was free in time"; it gives them no code.
   if (error instanceof Error && /^timeout exceeded when trying to connect|^Connection terminated/.test(error.message))
     return fail('unavailable', { cause: error });
-  if (error instanceof Error && error.message === 'Cannot use a pool after calling end on the pool') return closed(error);
+  if (isClosed(error)) return closed(error);
   if (!isDatabaseFault(error)) return fail('internal', { cause: error });
   if (error.code.startsWith('PL')) {
     const { code, ...rest } = parseDetail(error.detail);
