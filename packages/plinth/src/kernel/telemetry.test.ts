@@ -1,5 +1,5 @@
 import type { Attributes, Span, Tracer, TracerProvider } from '@opentelemetry/api';
-import { trace } from '@opentelemetry/api';
+import { ProxyTracerProvider, trace } from '@opentelemetry/api';
 import { expect, test } from 'vitest';
 import { prometheusMetrics } from '../adapters/telemetry/prometheus.ts';
 import { measured } from './telemetry.ts';
@@ -7,8 +7,12 @@ import { measured } from './telemetry.ts';
 test('what runs is counted with its outcome, and a span carries its ids', async () => {
   const scrape = prometheusMetrics();
   const spans: { name: string; attributes: Attributes; status: unknown; ended: boolean }[] = [];
+  let watching = true;
+  // A tracer that was handed out goes on with what it was once given: after this test, and for the other tracers of this process, it does nothing.
+  const nothing = new ProxyTracerProvider();
   const tracer = {
     startActiveSpan: (name: string, options: { attributes: Attributes }, body: (span: Span) => unknown) => {
+      if (!watching) return nothing.getTracer(name).startActiveSpan(name, options, body);
       const seen = { name, attributes: { ...options.attributes }, status: undefined as unknown, ended: false };
       spans.push(seen);
       const span = {
@@ -19,7 +23,7 @@ test('what runs is counted with its outcome, and a span carries its ids', async 
       return body(span as unknown as Span);
     },
   } as unknown as Tracer;
-  trace.setGlobalTracerProvider({ getTracer: () => tracer } as TracerProvider);
+  trace.setGlobalTracerProvider({ getTracer: (name) => (name === 'plinth' ? tracer : nothing.getTracer(name)) } as TracerProvider);
   const facts = { 'plinth.correlation_id': 'c-1' };
   expect(
     await measured({ kind: 'delivery', labels: { 'http.response.status_code': '200' }, facts }, async (note) => {
@@ -29,6 +33,7 @@ test('what runs is counted with its outcome, and a span carries its ids', async 
   ).toBe(7);
   await expect(measured({ kind: 'delivery', labels: { 'http.response.status_code': '200' } }, () => Promise.reject(new TypeError('no')))).rejects.toThrow('no');
   trace.disable();
+  watching = false;
   expect(spans).toMatchObject([
     {
       name: 'plinth.delivery',

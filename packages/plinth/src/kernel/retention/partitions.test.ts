@@ -84,8 +84,12 @@ test('bounds join without a gap, over months of every length', async () => {
 
 test('the worker makes partitions ahead for every kind, and no more than 40 periods', async () => {
   const { plinth } = database;
-  const ahead = await plinth.asWorker({}, (tx) => tx.query<{ kind: string; made: number }>('select * from plinth_kernel.partition_premake(4)'));
+  const premake = (periods: number) =>
+    plinth.asWorker({}, (tx) => tx.query<{ kind: string; made: number }>('select * from plinth_kernel.partition_premake($1)', [periods]));
+  // The database was made from a template that may be of yesterday.
+  await premake(3);
+  const ahead = await premake(4);
   expect(ahead.length).toBeGreaterThan(2);
   expect(ahead.every((kind) => kind.made === 1)).toBe(true);
-  await expect(plinth.asWorker({}, (tx) => tx.query('select plinth_kernel.partition_premake(1000)'))).rejects.toMatchObject({ code: 'kernel_invalid_input' });
+  await expect(premake(1000)).rejects.toMatchObject({ code: 'kernel_invalid_input' });
 });
