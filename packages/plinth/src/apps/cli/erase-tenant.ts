@@ -7,6 +7,9 @@ import { installedModules, modulesArgument, variables } from './modules.ts';
 import { red, say, table, told } from './output.ts';
 import { devState } from './trace.ts';
 
+/** A dry run reads every row of the tenant. */
+const LONGEST_COUNT_MS = 3_600_000;
+
 interface Asked {
   tenantId: string;
   reason: string | undefined;
@@ -21,7 +24,7 @@ async function run(environment: ReturnType<typeof readEnvironment>, { tenantId, 
   if (!url) throw new SettingFault('No database is named: set PLINTH_DATABASE_URL, or start plinth dev in this folder.');
   const plinth = createKernel({ modules: await installedModules(environment), database: { url, max: 2, applicationName: 'plinth erase-tenant' } });
   try {
-    const asWorker: Parameters<typeof tenantRows>[0]['asWorker'] = (body) => plinth.asWorker({}, body as never);
+    const asWorker: Parameters<typeof tenantRows>[0]['asWorker'] = (body) => plinth.asWorker({ timeoutMs: LONGEST_COUNT_MS }, body as never);
     const { erased, left } = dryRun
       ? { erased: {}, left: await tenantRows({ asWorker }, tenantId) }
       : await eraseTenant({ asWorker }, { tenantId, reason: reason ?? '' });
