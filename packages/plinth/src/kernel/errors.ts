@@ -222,6 +222,11 @@ export const kernelErrors = {
     title: 'A migration that was already applied has changed',
     wayOut: 'Restore the file; change the schema with a new migration.',
   },
+  tenant_kept: {
+    status: 409,
+    title: 'What belongs to the tenant may not be erased',
+    wayOut: 'Close the tenant (PATCH /api/v1/tenants/{id}, status closed), and release the legal holds on it.',
+  },
   partition_kept: { status: 409, title: 'The partition is still needed', wayOut: 'Change the retention policy or release the hold that the message names.' },
   partition_state: {
     status: 409,

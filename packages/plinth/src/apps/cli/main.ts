@@ -14,6 +14,7 @@ const main = defineCommand({
     migrate: () => import('./migrate.ts').then((file) => file.migrate),
     doctor: () => import('./doctor.ts').then((file) => file.doctor),
     maintain: () => import('./maintain.ts').then((file) => file.maintain),
+    'erase-tenant': () => import('./erase-tenant.ts').then((file) => file.eraseTenantCommand),
     consumers: () => import('./consumers.ts').then((file) => file.consumers),
     events: () => import('./events.ts').then((file) => file.events),
     keys: () => import('./keys.ts').then((file) => file.keys),

@@ -1,7 +1,7 @@
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
-import { announceKinds, JOB_SIGNALS, promoteJobs, rotateRing, runDueSchedules, syncCardSchedules } from '#modules/jobs';
+import { announceKinds, dropUnnamedSchedules, JOB_SIGNALS, promoteJobs, putCardSchedules, rotateRing, runDueSchedules } from '#modules/jobs';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
 import type { WorkerMetrics, WorkerStats } from './metrics.ts';
@@ -28,7 +28,7 @@ export function startUpkeep(options: UpkeepOptions): Loop[] {
   const { plinth, services, stats, metrics } = options;
   const common = { log: services.log, wake: plinth.wake };
   return [
-    startLoop({ ...common, name: 'announce', turn: () => announce(options) }),
+    startLoop({ ...common, name: 'announce', turn: announcing(options) }),
     startLoop({
       ...common,
       name: 'ring',
@@ -79,7 +79,7 @@ const MOST_INTEGER = 2_147_483_647;
  * At the start and every hour. The kinds first, because no job is claimed before their defaults are in force; then partitions: an installation
  * that stood still for days has none for today, no job could finish, and so neither could the one that makes partitions.
  */
-async function announce({ plinth, definitions, onAnnounced }: UpkeepOptions): Promise<number> {
+async function announce({ plinth, definitions, onAnnounced }: UpkeepOptions): Promise<void> {
   const kinds = Object.entries(definitions).map(([kind, one]) => ({
     kind,
     summary: one.summary,
@@ -92,8 +92,19 @@ async function announce({ plinth, definitions, onAnnounced }: UpkeepOptions): Pr
   onAnnounced();
   await plinth.asWorker({}, (tx) => tx.query('select plinth_kernel.partition_premake()'));
   await plinth.asWorker({}, async (tx) => {
-    await syncCardSchedules(tx, definitions);
+    await putCardSchedules(tx, definitions);
     tx.signal(JOB_SIGNALS.scheduled);
   });
-  return HOUR_MS;
+}
+
+function announcing(options: UpkeepOptions): () => Promise<number> {
+  const { plinth, services, definitions } = options;
+  let begun = false;
+  return async () => {
+    await announce(options);
+    const dropped = begun ? await plinth.asWorker({}, (tx) => dropUnnamedSchedules(tx, definitions)) : [];
+    if (dropped.length > 0) services.log.info({ schedules: dropped }, 'worker: schedules were deleted that are in no code any more');
+    begun = true;
+    return HOUR_MS;
+  };
 }

@@ -67,20 +67,25 @@ const SWEEP = 'select plinth_kernel.retention_sweep($1, $2, $3, $4, $5) as delet
 
 /**
  * Deletes batch after batch, each its own short transaction, and rests as long as a batch took, so that half of the disk and
- * of replication stays for others.
+ * of replication stays for others. Returns how many rows went; ends with a batch that is not full.
  */
-async function sweep(services: RetentionServices, item: PlanItem, batch: number): Promise<number> {
+export async function inBatches({ signal }: Pick<RetentionServices, 'signal'>, batch: number, remove: () => Promise<number>): Promise<number> {
   let total = 0;
   for (;;) {
-    services.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     const began = performance.now();
-    const [row] = await services.asWorker((tx) => tx.query<{ deleted: number }>(SWEEP, [item.kind, item.tenantId, item.lowerId, item.upperId, batch]));
-    const deleted = row?.deleted ?? 0;
+    const deleted = await remove();
     total += deleted;
     if (deleted < batch) return total;
     await pause(Math.min(performance.now() - began, 1_000));
   }
 }
+
+const sweep = (services: RetentionServices, item: PlanItem, batch: number): Promise<number> =>
+  inBatches(services, batch, async () => {
+    const [row] = await services.asWorker((tx) => tx.query<{ deleted: number }>(SWEEP, [item.kind, item.tenantId, item.lowerId, item.upperId, batch]));
+    return row?.deleted ?? 0;
+  });
 
 /**
  * Carries out the policies: finishes what was left, drops whole partitions, sweeps rows. A failure of one target is recorded and the

@@ -409,6 +409,18 @@ test('a partition that a reader of the feed has not read is kept', async () => {
   expect(held[0]?.held).toMatch(/test\.reader \(shard \d\)/);
 });
 
+test('a module whose tables were dropped by hand keeps no other from its partitions and its retention', async () => {
+  await admin.query(
+    `insert into plinth_kernel.retention_kinds (kind, table_name, tenancy, method, keep, every) values ('gone.rows', 'plinth_gone.rows', 'tenant', 'partition', '1 day', 'day')`,
+  );
+  for (const call of ['partition_premake()', 'partition_health()']) {
+    const kinds = await plinth.asWorker({}, (tx) => tx.query<{ kind: string }>(`select kind from plinth_kernel.${call}`));
+    expect(kinds.map(({ kind }) => kind)).toContain('audit.entries');
+  }
+  expect(await planRetention(services(), {}, true)).toEqual([]);
+  await admin.query(`delete from plinth_kernel.retention_kinds where kind = 'gone.rows'`);
+});
+
 test('a sweep finds its rows by index, not by reading the table', async () => {
   await addEntries(tenantA, yesterday, 20_000);
   await addEntries(tenantB, yesterday, 20_000);

@@ -219,6 +219,29 @@ describe('a failure', () => {
     expect(await jobs.read(jobs.a, old)).toBeUndefined();
     expect(await jobs.read(jobs.b, young)).toBeDefined();
   });
+
+  test('dead letters under a legal hold are not purged, nor those of whoever is placing one', async () => {
+    const { admin } = jobs.database;
+    const purge = () => jobs.plinth.asWorker({}, (tx) => tx.query('select plinth_jobs.purge_failed()::int as n'));
+    const ids = [await jobs.enqueue(jobs.a, 'k', {}, { maxAttempts: 1 }), await jobs.enqueue(jobs.b, 'k', {}, { maxAttempts: 1 })];
+    for (const job of await jobs.claim()) await jobs.settle(job, 'failed', { error: 'no' });
+    await admin.query(`update plinth_jobs.jobs set finished_at = clock_timestamp() - interval '31 days' where id = any ($1)`, [ids]);
+    await admin.query(`insert into plinth_kernel.retention_holds (tenant_id, reason) values ($1, 'a lawsuit')`, [jobs.a]);
+    const placing = await admin.connect();
+    try {
+      await placing.query('begin');
+      await placing.query(`insert into plinth_kernel.retention_holds (tenant_id, kind, reason) values ($1, 'jobs.jobs', 'another')`, [jobs.b]);
+      expect(await purge()).toEqual([{ n: 0 }]);
+    } finally {
+      await placing.query('rollback');
+      placing.release();
+    }
+    expect(await purge()).toEqual([{ n: 1 }]);
+    expect(await jobs.read(jobs.a, ids[0] ?? '')).toBeDefined();
+    await admin.query('update plinth_kernel.retention_holds set released_at = now()');
+    expect(await purge()).toEqual([{ n: 1 }]);
+    await admin.query('delete from plinth_kernel.retention_holds');
+  });
 });
 
 describe('a lease', () => {

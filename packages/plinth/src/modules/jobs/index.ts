@@ -1,5 +1,6 @@
 export type { BatchAdd, BatchCallback, BatchOptions, DependencyResult } from './batches.ts';
 export { dependenciesOf } from './batches.ts';
+export { dropUnnamedSchedules, putCardSchedules } from './card-schedules.ts';
 export type { QueueDepth } from './depths.ts';
 export { oldestWaitMs, queueDepths, schedulerHealth } from './depths.ts';
 export type { JobRow, JobsTransaction } from './enqueue.ts';
@@ -13,7 +14,7 @@ export { MOST_LOG_LINES, storableLine, writeLogs } from './logs.ts';
 export type { Backoff, EnqueueOptions } from './options.ts';
 export { faultOfBackoff } from './options.ts';
 export type { ScheduleInput } from './schedules.ts';
-export { putSchedule, runDueSchedules, SYSTEM_TENANT, syncCardSchedules } from './schedules.ts';
+export { putSchedule, runDueSchedules, SYSTEM_TENANT } from './schedules.ts';
 export { storable } from './storable.ts';
 export type { JobSight, JobState, LoggedLine, Watched } from './watch.ts';
 export { isOver, JOB_WATCH_SIGNAL, readJobState, readLogs, readWatched } from './watch.ts';

@@ -4,7 +4,7 @@ import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
 import type { Plinth } from '../../index.ts';
 import { nextTick } from './cron.ts';
-import { putSchedule, runDueSchedules, SYSTEM_TENANT, syncCardSchedules } from './schedules.ts';
+import { putSchedule, runDueSchedules } from './schedules.ts';
 
 const ticks = (cron: string, timeZone: string, after: string, count: number): string[] => {
   const found: string[] = [];
@@ -125,23 +125,6 @@ describe('schedules', () => {
     expect((await run()).jobIds).toEqual([]);
     expect(await row(good)).toMatchObject({ ahead: true, error: null });
     expect((await row(bad)).error).toContain('every day');
-  });
-
-  test("those of the cards are made once, keep an operator's switch, and go with their card", async () => {
-    const definitions = {
-      nightly: { summary: 's', handler: async () => {}, schedule: { cron: '0 3 * * *', payload: { all: true } } },
-      manual: { summary: 's', handler: async () => {} },
-    };
-    const sync = (given: Parameters<typeof syncCardSchedules>[1]) => plinth.asWorker({}, (tx) => syncCardSchedules(tx, given));
-    await Promise.all([sync(definitions), sync(definitions)]);
-    const { rows } = await database.admin.query('select * from plinth_jobs.schedules');
-    expect(rows).toMatchObject([{ tenant_id: SYSTEM_TENANT, name: 'nightly', kind: 'nightly', payload: { all: true }, source: 'card', enabled: true }]);
-    expect((await database.admin.query('select plinth_jobs.system_tenant() as id')).rows).toEqual([{ id: SYSTEM_TENANT }]);
-    await database.admin.query('update plinth_jobs.schedules set enabled = false');
-    await sync(definitions);
-    expect((await database.admin.query('select enabled from plinth_jobs.schedules')).rows).toEqual([{ enabled: false }]);
-    await sync({});
-    expect((await database.admin.query('select 1 from plinth_jobs.schedules')).rowCount).toBe(0);
   });
 
   test('a tenant sees its own only', async () => {

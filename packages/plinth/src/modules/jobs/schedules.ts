@@ -1,7 +1,6 @@
 /** Jobs that the clock enqueues. The table tells the next tick of each schedule; this works out the ones after it. */
 import { raiser } from '#kernel/errors.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
-import type { JobDefinition } from '#kernel/work.ts';
 import { nextTick } from './cron.ts';
 import { MOST_PAYLOAD_BYTES } from './enqueue.ts';
 import { errors } from './errors.ts';
@@ -144,16 +143,4 @@ export async function putSchedule(tx: AnyTransaction, input: ScheduleInput, sour
     }),
   ]);
   return row?.id ?? '';
-}
-
-/** Makes the schedules of the cards' jobs those of the table; schedules whose card is gone are deleted. */
-export async function syncCardSchedules(tx: AnyTransaction, definitions: Readonly<Record<string, JobDefinition>>): Promise<void> {
-  const scheduled = Object.entries(definitions).sort(([a], [b]) => (a < b ? -1 : 1));
-  const names: string[] = [];
-  for (const [kind, { schedule }] of scheduled) {
-    if (!schedule) continue;
-    names.push(kind);
-    await putSchedule(tx, { name: kind, kind, ...schedule }, { tenantId: SYSTEM_TENANT, source: 'card' });
-  }
-  await tx.query(`delete from plinth_jobs.schedules where tenant_id = $1 and source = 'card' and name <> all ($2)`, [SYSTEM_TENANT, names]);
 }

@@ -7,8 +7,8 @@ as $$
     plinth_kernel.v7_time(min(p.lower_id::text)::uuid), plinth_kernel.v7_time(max(p.upper_id::text)::uuid),
     min(p.name) filter (where p.detach_pending)
   from plinth_kernel.retention_kinds as k
-  left join lateral plinth_kernel.partition_list(k.table_name::regclass) as p on true
-  where k.method = 'partition'
+  left join lateral plinth_kernel.partition_list(to_regclass(k.table_name)) as p on true
+  where k.method = 'partition' and to_regclass(k.table_name) is not null
   group by k.kind, k.every
   order by k.kind
 $$;

@@ -1,4 +1,4 @@
--- Definer: making a partition needs the owner, and a worker may make only what the cards name.
+-- Definer: making a partition needs the owner, and a worker may make only what the cards name. A table that is gone with its module keeps none of the others from theirs.
 create or replace function plinth_kernel.partition_premake(p_ahead integer default 3)
 returns table (kind text, made integer)
 language plpgsql security definer set search_path = '' set lock_timeout = '2s'
@@ -9,7 +9,7 @@ begin
   end if;
   return query
     select k.kind, plinth_kernel.ensure_partitions(k.table_name::regclass, k.every, p_ahead)
-    from plinth_kernel.retention_kinds as k where k.method = 'partition' order by k.kind;
+    from plinth_kernel.retention_kinds as k where k.method = 'partition' and to_regclass(k.table_name) is not null order by k.kind;
 end
 $$;
 comment on function plinth_kernel.partition_premake(integer) is 'Makes missing partitions of every partitioned kind, p_ahead periods ahead. For plinth_worker.';

@@ -34,6 +34,10 @@ begin
     _where := _where || format('r.%1$I >= %2$L and r.%1$I < %3$L', _age, p_lower_id, least(p_upper_id, plinth_kernel.retention_cutoff(p_kind, p_tenant_id)))
       -- What keeps a partition from leaving is not taken out of it either.
       || coalesce('(' || _kind.condition || ') is not true', 'true');
+    if exists (select from plinth_kernel.feed_consumers as f where f.feed = _kind.table_name) then
+      _where := _where || format('not exists (select from plinth_kernel.feed_windows(%L) as plinth_window where plinth_window.shard = r.shard and r.xact >= plinth_window.floor
+        and plinth_kernel.feed_unread(r.xact, r.position, plinth_window.s1, plinth_window.s2, plinth_window.last, plinth_window.above, plinth_window.up_to))', _kind.table_name);
+    end if;
   else
     _where := _where || format('r.%I < %L', _age, now() - _keep) || coalesce('(' || _kind.condition || ')', 'true');
   end if;
@@ -52,4 +56,4 @@ begin
 end
 $$;
 comment on function plinth_kernel.retention_doomed_sql(text, uuid, uuid, uuid, integer[]) is
-  'Text of the query for the keys of rows that are past their time and not held: of one tenant, or (null, tables swept by delete) of every tenant without a policy of its own and not among p_unsettled (retention_unsettled). Null when nothing may go.';
+  'Text of the query for the keys of rows that are past their time, not held and read by every consumer of the feed: of one tenant, or (null, tables swept by delete) of every tenant without a policy of its own and not among p_unsettled (retention_unsettled). Null when nothing may go.';

@@ -9,7 +9,7 @@ declare
   _newest uuid;
   _part record;
 begin
-  for _kind in select * from plinth_kernel.retention_kinds as k where k.method <> 'forever' and (p_kinds is null or k.kind = any (p_kinds)) order by k.kind loop
+  for _kind in select * from plinth_kernel.retention_kinds as k where k.method <> 'forever' and to_regclass(k.table_name) is not null and (p_kinds is null or k.kind = any (p_kinds)) order by k.kind loop
     return query
       select _kind.kind, 'finish'::text, l.partition_name, null::uuid, l.row_count, l.size_bytes, l.lower_id, l.upper_id, format('was left at %s', l.state)
       from plinth_kernel.retention_partitions as l where l.kind = _kind.kind and l.state not in ('dropped', 'returned') order by l.lower_id;

@@ -26,6 +26,8 @@ as $$
       when excluded.next_run_at <= s.last_run_at then null
       else excluded.next_run_at
     end
+  -- What an operator has made of a schedule from a card stays, until it is deleted.
+  where excluded.source = 'api' or s.source = 'card'
   returning s.id
 $$;
 comment on function plinth_jobs.put_schedule(jsonb) is
