@@ -33,6 +33,17 @@ test('a stream belongs to its tenant', async () => {
   ]).toEqual(['first', 'first of b']);
 });
 
+test('a stream that says it is HTML is shown in a sandbox: no script, no form and no refresh of it does anything at the origin of the console', async () => {
+  const page =
+    '<meta http-equiv="refresh" content="0;url=https://evil.example"><form action="https://evil.example"><button>Sign in</button></form><script>alert(1)</script>';
+  await server.call('/api/v1/streams/page', { method: 'PUT', key: server.keyA, body: page, headers: { 'content-type': 'text/html' } });
+  const { headers, text } = await server.call('/api/v1/streams/page', { key: server.keyA });
+  expect([headers.get('content-type'), text]).toEqual(['text/html', page]);
+  expect(headers.get('x-content-type-options')).toBe('nosniff');
+  const policy = headers.get('content-security-policy')?.split('; ');
+  expect(policy).toEqual(expect.arrayContaining(["default-src 'none'", "form-action 'none'", "base-uri 'none'", "frame-ancestors 'none'", 'sandbox']));
+});
+
 test('streams are listed by path, each tenant its own', async () => {
   for (const path of ['listed/a', 'listed/b', 'listed/c']) await put(path);
   const page = await server.call('/api/v1/durable-streams?prefix=listed/&limit=2', { key: server.keyA });

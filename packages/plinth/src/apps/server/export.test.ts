@@ -96,6 +96,20 @@ describe('an export', () => {
     expect(pool.totalCount - pool.idleCount).toBeLessThanOrEqual(1);
     await reader?.cancel();
   });
+
+  test('breaks off when its key is revoked: what was read then is all there is', async () => {
+    const { id, secret } = await server.makeKey(server.database.tenantA, ['audit.read']);
+    const response = await server.handler(
+      new Request('http://plinth.test/api/v1/lists/audit/entries/export?format=ndjson&q=entity_type:row', { headers: { authorization: `Bearer ${secret}` } }),
+    );
+    const reader = response.body?.getReader();
+    await reader?.read();
+    await server.call(`/api/v1/keys/${id}`, { method: 'DELETE', key: server.keyA });
+    const rest = async (): Promise<void> => {
+      for (let page = await reader?.read(); page && !page.done; page = await reader?.read());
+    };
+    await expect(rest()).rejects.toMatchObject({ code: 'access_key_revoked' });
+  });
 });
 
 test.each([

@@ -22,17 +22,13 @@ const WEBHOOKS = '/api/v1/durable/webhooks/:id';
 const PORTAL = `${PORTAL_API}/endpoints/:id/messages`;
 const LONG_POLL_MS = 20_000;
 
+type Run = <T>(body: (tx: AnyTransaction, scopes: readonly string[]) => Promise<T>) => Promise<T>;
+
 /**
- * Runs `body` in the tenant of the caller. Errors: access_*, kernel_unauthenticated, kernel_forbidden, kernel_tenant_required, kernel_reason_required,
- * and what `body` throws.
+ * What runs in the tenant of the caller, who has the permission. Asked before a body is read: nobody without a credential may make the server read a megabyte. Errors:
+ * access_*, kernel_unauthenticated, kernel_forbidden, kernel_tenant_required; what runs: kernel_reason_required, and what `body` throws.
  */
-async function inCall<T>(
-  host: Host,
-  request: Request,
-  exchange: Exchange,
-  permission: string,
-  body: (tx: AnyTransaction, scopes: readonly string[]) => Promise<T>,
-): Promise<T> {
+async function caller(host: Host, request: Request, exchange: Exchange, permission: string): Promise<Run> {
   const facts = { ...(await callFacts(host, request, exchange)), idempotencyKey: undefined, signal: AbortSignal.timeout(host.requestMs) };
   const { principal } = facts.credential;
   if (!principal) throw fail('unauthenticated');
@@ -47,7 +43,8 @@ async function inCall<T>(
     records: true,
     exactJson: false,
   } as const;
-  return (await callContext(host.calls, facts).run(call, (tx) => body(tx, principal.scopes))) as T;
+  return async <T>(body: (tx: AnyTransaction, scopes: readonly string[]) => Promise<T>) =>
+    (await callContext(host.calls, facts).run(call, (tx) => body(tx, principal.scopes))) as T;
 }
 
 /**
@@ -92,8 +89,9 @@ function failure(error: unknown, exchange: Exchange): Response {
 }
 
 async function create(host: Host, request: Request, exchange: Exchange, path: string): Promise<Response> {
+  const run = await caller(host, request, exchange, 'streams.write');
   const options = createOf(request.headers, await readBytes(request, host.bodyBytes), PREFIX);
-  const made = await inCall(host, request, exchange, 'streams.write', (tx) => createStream(tx, path, options));
+  const made = await run((tx) => createStream(tx, path, options));
   return new Response(null, {
     status: made.created ? 201 : 200,
     headers: {
@@ -106,8 +104,9 @@ async function create(host: Host, request: Request, exchange: Exchange, path: st
 }
 
 async function append(host: Host, request: Request, exchange: Exchange, path: string): Promise<Response> {
+  const run = await caller(host, request, exchange, 'streams.write');
   const options = appendOf(request.headers, await readBytes(request, host.bodyBytes));
-  const done = await inCall(host, request, exchange, 'streams.write', (tx) => appendStream(tx, path, options));
+  const done = await run((tx) => appendStream(tx, path, options));
   const { producer } = options;
   return new Response(null, {
     status: producer && !done.duplicate && options.data ? 200 : 204,
@@ -121,7 +120,8 @@ async function append(host: Host, request: Request, exchange: Exchange, path: st
 
 /** Answers GET and HEAD of anything that can be read by the protocol. */
 async function read(host: Host, request: Request, exchange: Exchange, source: Source, permission: string): Promise<Response> {
-  const run: Reading['run'] = (body) => inCall(host, request, exchange, permission, body);
+  // A reader that stays is looked at anew each time.
+  const run: Reading['run'] = async (body) => (await caller(host, request, exchange, permission))(body);
   if (request.method === 'HEAD') {
     const found = await run((tx) => source.head(tx));
     return new Response(null, {
@@ -170,7 +170,8 @@ function mountPulled(app: Server, host: Host): void {
 export function mountStreams(app: Server, host: Host): void {
   if (!host.plinth.modules.streams) return;
   const remove = async (request: Request, exchange: Exchange, path: string): Promise<Response> => {
-    await inCall(host, request, exchange, 'streams.write', (tx) => deleteStream(tx, path));
+    const run = await caller(host, request, exchange, 'streams.write');
+    await run((tx) => deleteStream(tx, path));
     return new Response(null, { status: 204 });
   };
   const methods: Record<string, (request: Request, exchange: Exchange, path: string) => Promise<Response>> = {
