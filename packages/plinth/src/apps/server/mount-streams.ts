@@ -22,18 +22,23 @@ const WEBHOOKS = '/api/v1/durable/webhooks/:id';
 const PORTAL = `${PORTAL_API}/endpoints/:id/messages`;
 const LONG_POLL_MS = 20_000;
 
-type Run = <T>(body: (tx: AnyTransaction, scopes: readonly string[]) => Promise<T>) => Promise<T>;
+interface Caller {
+  tenantId: string;
+  /** Runs in the tenant. Errors: kernel_reason_required, and what the body throws. */
+  run<T>(body: (tx: AnyTransaction, scopes: readonly string[]) => Promise<T>): Promise<T>;
+}
 
 /**
- * What runs in the tenant of the caller, who has the permission. Asked before a body is read: nobody without a credential may make the server read a megabyte. Errors:
- * access_*, kernel_unauthenticated, kernel_forbidden, kernel_tenant_required; what runs: kernel_reason_required, and what `body` throws.
+ * Who calls, and has the permission. Asked before a body is read: nobody without a credential may make the server read a megabyte. Errors: access_*,
+ * kernel_unauthenticated, kernel_forbidden, kernel_tenant_required.
  */
-async function caller(host: Host, request: Request, exchange: Exchange, permission: string): Promise<Run> {
+async function caller(host: Host, request: Request, exchange: Exchange, permission: string): Promise<Caller> {
   const facts = { ...(await callFacts(host, request, exchange)), idempotencyKey: undefined, signal: AbortSignal.timeout(host.requestMs) };
   const { principal } = facts.credential;
   if (!principal) throw fail('unauthenticated');
   if (!allows(principal.scopes, permission)) throw fail('forbidden', { message: `The credential lacks the permission ${permission}`, detail: { permission } });
-  if (!principal.tenantId) throw fail('tenant_required');
+  const { tenantId } = principal;
+  if (!tenantId) throw fail('tenant_required');
   const call = {
     type: 'mutation',
     path: `durable.${permission}`,
@@ -43,8 +48,11 @@ async function caller(host: Host, request: Request, exchange: Exchange, permissi
     records: true,
     exactJson: false,
   } as const;
-  return async <T>(body: (tx: AnyTransaction, scopes: readonly string[]) => Promise<T>) =>
-    (await callContext(host.calls, facts).run(call, (tx) => body(tx, principal.scopes))) as T;
+  return {
+    tenantId,
+    run: async <T>(body: (tx: AnyTransaction, scopes: readonly string[]) => Promise<T>) =>
+      (await callContext(host.calls, facts).run(call, (tx) => body(tx, principal.scopes))) as T,
+  };
 }
 
 /**
@@ -89,7 +97,7 @@ function failure(error: unknown, exchange: Exchange): Response {
 }
 
 async function create(host: Host, request: Request, exchange: Exchange, path: string): Promise<Response> {
-  const run = await caller(host, request, exchange, 'streams.write');
+  const { run } = await caller(host, request, exchange, 'streams.write');
   const options = createOf(request.headers, await readBytes(request, host.bodyBytes), PREFIX);
   const made = await run((tx) => createStream(tx, path, options));
   return new Response(null, {
@@ -104,7 +112,7 @@ async function create(host: Host, request: Request, exchange: Exchange, path: st
 }
 
 async function append(host: Host, request: Request, exchange: Exchange, path: string): Promise<Response> {
-  const run = await caller(host, request, exchange, 'streams.write');
+  const { run } = await caller(host, request, exchange, 'streams.write');
   const options = appendOf(request.headers, await readBytes(request, host.bodyBytes));
   const done = await run((tx) => appendStream(tx, path, options));
   const { producer } = options;
@@ -121,7 +129,7 @@ async function append(host: Host, request: Request, exchange: Exchange, path: st
 /** Answers GET and HEAD of anything that can be read by the protocol. */
 async function read(host: Host, request: Request, exchange: Exchange, source: Source, permission: string): Promise<Response> {
   // A reader that stays is looked at anew each time.
-  const run: Reading['run'] = async (body) => (await caller(host, request, exchange, permission))(body);
+  const run: Reading['run'] = async (body) => (await caller(host, request, exchange, permission)).run(body);
   if (request.method === 'HEAD') {
     const found = await run((tx) => source.head(tx));
     return new Response(null, {
@@ -143,9 +151,10 @@ async function read(host: Host, request: Request, exchange: Exchange, source: So
   const longPollMs = Math.min(host.options.durableStreams?.longPollMs ?? LONG_POLL_MS, host.requestMs - 1_000);
   const reading: Reading = { source, query, run, wait, longPollMs, now: () => host.plinth.clock.now() };
   if (query.live !== 'sse') return readOnce(reading, request, AbortSignal.any([exchange.signal, request.signal]));
+  const { tenantId } = await caller(host, request, exchange, permission);
   const { contentType } = await run((tx) => source.head(tx));
   const encoding = needsBase64(contentType) ? { 'stream-sse-data-encoding': 'base64' } : undefined;
-  return host.streams.open((signal) => told(reading, signal), { 'content-type': 'text/event-stream', 'cache-control': 'no-cache', ...encoding });
+  return host.streams.open(tenantId, (signal) => told(reading, signal), { 'content-type': 'text/event-stream', 'cache-control': 'no-cache', ...encoding });
 }
 
 /** What a webhook subscription that is pulled is to get, for the tenant's programs and for its customers. */
@@ -170,7 +179,7 @@ function mountPulled(app: Server, host: Host): void {
 export function mountStreams(app: Server, host: Host): void {
   if (!host.plinth.modules.streams) return;
   const remove = async (request: Request, exchange: Exchange, path: string): Promise<Response> => {
-    const run = await caller(host, request, exchange, 'streams.write');
+    const { run } = await caller(host, request, exchange, 'streams.write');
     await run((tx) => deleteStream(tx, path));
     return new Response(null, { status: 204 });
   };
