@@ -212,6 +212,12 @@ describe('tidy', () => {
       'security_invoker',
     ],
     [
+      "a variable whose type is the caller's to say",
+      'packages/plinth/src/modules/a/sql/functions/a.sql',
+      "create or replace function plinth.a() returns void language plpgsql as $$\ndeclare\n  _id uuid;\nbegin\nend\n$$; comment on function plinth.a() is 'a'",
+      'without a search_path, name the type in pg_catalog',
+    ],
+    [
       'a definer function in a module',
       `${audit}/sql/functions/a.sql`,
       "create or replace function plinth.a() security definer ...; comment on function plinth.a() is 'a'",

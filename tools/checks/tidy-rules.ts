@@ -158,6 +158,8 @@ const sqlWords: [RegExp, string][] = [
 const zoneless = /\btimestamp\b(?! with)(?!tz)(?=\s)/g;
 /** Whoever may call a definer function passes row security: it must find out by itself for whom. */
 const ASKS_WHO_ACTS = /\bplinth_kernel\.(?:acting_tenant|require_worker|is_worker|current_context|require_tenant)\(/;
+/** Variables of types that grammar does not take from pg_catalog: without a search_path the function takes them from its caller's, and keeps them for the session. */
+const CALLERS_TYPES = /^ +_\w+ (?:constant )?(?:text|uuid|jsonb?|timestamptz|date|bytea|name|oid|reg[a-z]+|xid8|record)\b/gm;
 const sqlStyle: Rule = {
   name: 'SQL style',
   applies: (path) => sqlKind(path) !== undefined,
@@ -173,6 +175,8 @@ const sqlStyle: Rule = {
     if (definer && !/set\s+search_path\s*(?:=|to)\s*''/.test(text)) {
       faults.push({ line: lineAt(code, definer.index), message: "a definer function says set search_path = ''" });
     }
+    if (sqlKind(path) === 'functions' && /language plpgsql/.test(code) && !/search_path/.test(text))
+      faults.push(...every(code, CALLERS_TYPES, (found) => `${found}: without a search_path, name the type in pg_catalog`));
     return faults;
   },
 };

@@ -133,8 +133,9 @@ export const kernelErrors = {
   },
   streams_of_tenant: {
     status: 429,
-    title: 'The tenant holds as many realtime connections as it may',
-    wayOut: 'Close some, or let several topics share one; a process holds 5,000 of a tenant unless it was told otherwise.',
+    title: 'The tenant holds as many streams as it may',
+    wayOut:
+      'Close some, or let several topics share one; a process holds 5,000 realtime connections and 500 other streams of a tenant unless it was told otherwise.',
   },
   topic_invalid: {
     status: 400,

@@ -34,6 +34,20 @@ test('secrets are cut out by the name of their field and by their form', () => {
   expect(lines()[1]).toMatchObject({ error: { type: 'Error', cause: { message: 'token *** and ***' } } });
 });
 
+test.each([
+  ['whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD=', '***'],
+  ['whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfV=', '***'],
+  ['redis://:hunter2@cache:6379/0', 'redis://***@cache:6379/0'],
+  ['nats://a-token@bus:4222', 'nats://***@bus:4222'],
+  ['https://user:hunter2@example.com/jwks', 'https://***@example.com/jwks'],
+  ['https://example.com/users/ann@example.com', 'https://example.com/users/ann@example.com'],
+  ['whpk_MCowBQYDK2VwAyEA', 'whpk_MCowBQYDK2VwAyEA'],
+])('of %s the log has %s', (text, told) => {
+  const { log, lines } = capture();
+  log.error({ error: new Error(`refused: ${text}`) }, `because of ${text} here`);
+  expect(lines()).toMatchObject([{ message: `because of ${told} here`, error: { message: `refused: ${told}` } }]);
+});
+
 test('levels below the one that was set are not written', () => {
   const written: string[] = [];
   const log = createLog({ level: 'warn', destination: { write: (line) => void written.push(line) } });

@@ -3,7 +3,10 @@ import type { PlinthError } from '#kernel/errors.ts';
 import { toProblem } from '#kernel/errors.ts';
 import type { Traffic } from './traffic.ts';
 
-/** Nothing of an API answer may run, be framed or be guessed at. */
+/**
+ * Nothing of an API answer may run, be framed or be guessed at; in a sandbox, because what callers stored comes from the origin of the console and may say that it is HTML: its forms and
+ * refreshes do nothing.
+ */
 const SECURITY: Record<string, string> = {
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
@@ -11,7 +14,7 @@ const SECURITY: Record<string, string> = {
   'cross-origin-resource-policy': 'same-origin',
   'cross-origin-opener-policy': 'same-origin',
   'permissions-policy': 'camera=(), microphone=(), geolocation=()',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'content-security-policy': "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
   'cache-control': 'no-store',
 };
 

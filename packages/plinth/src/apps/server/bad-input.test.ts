@@ -225,3 +225,27 @@ test('a body that is announced small and comes large is given up while it comes'
   expect(response.status).toBe(413);
   expect(sent).toBeLessThan(2 * 1_048_576);
 });
+
+describe('without a credential nothing of a body is read', () => {
+  test.each([
+    ['POST', '/api/v1/users'],
+    ['POST', '/api/trpc/system.access.users.create'],
+    ['POST', '/api/v1/events/cloudevents'],
+    ['PUT', '/api/v1/streams/anybodys'],
+    ['POST', '/api/v1/streams/anybodys'],
+  ])('%s %s', async (method, path) => {
+    let asked = 0;
+    const body = new ReadableStream(
+      {
+        pull(controller) {
+          asked++;
+          controller.enqueue(new Uint8Array(65_536).fill(32));
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const headers = { 'content-type': 'application/json' };
+    const response = await server.handler(new Request(`http://plinth.test${path}`, { method, body, duplex: 'half', headers } as RequestInit));
+    expect([response.status, asked]).toEqual([401, 0]);
+  });
+});

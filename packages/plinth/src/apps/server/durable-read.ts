@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { ReadQuery } from './durable-offset.ts';
 import { cursorText, offsetText } from './durable-offset.ts';
@@ -75,6 +76,14 @@ async function lookLong(reading: Reading, until: AbortSignal): Promise<{ look: L
   }
 }
 
+/** A browser may keep what it read, but for the same caller in the same tenant. */
+const VARY = 'Authorization, Cookie, X-Plinth-Tenant, X-Plinth-Portal';
+/**
+ * What the tag of a kept body holds beside its offsets: two tenants have aggregates of one name, and the same messages are another body for who may not reveal personal
+ * fields, and for everybody once they were erased.
+ */
+const digestOf = (body: Buffer): string => createHash('sha256').update(body).digest('base64url').slice(0, 22);
+
 /** Answers a GET without live=sse. */
 export async function readOnce(reading: Reading, request: Request, until: AbortSignal): Promise<Response> {
   const { query, source, run } = reading;
@@ -93,10 +102,11 @@ export async function readOnce(reading: Reading, request: Request, until: AbortS
     const { 'content-type': _type, ...rest } = headers;
     return new Response(null, { status: 204, headers: rest });
   }
-  if (query.after === 'now') return new Response(new Uint8Array(bodyOf(look)), { headers: { ...headers, 'cache-control': 'no-store' } });
-  const etag = `"${look.id}:${query.asked}:${next}${whole && look.closed ? ':c' : ''}"`;
-  if (request.headers.get('if-none-match') === etag) return new Response(null, { status: 304, headers: { etag } });
-  return new Response(new Uint8Array(bodyOf(look)), { headers: { ...headers, etag, 'cache-control': 'private, no-cache' } });
+  const body = bodyOf(look);
+  if (query.after === 'now') return new Response(new Uint8Array(body), { headers: { ...headers, 'cache-control': 'no-store' } });
+  const etag = `"${look.id}:${query.asked}:${next}${whole && look.closed ? ':c' : ''}:${digestOf(body)}"`;
+  if (request.headers.get('if-none-match') === etag) return new Response(null, { status: 304, headers: { etag, vary: VARY } });
+  return new Response(new Uint8Array(body), { headers: { ...headers, etag, vary: VARY, 'cache-control': 'private, no-cache' } });
 }
 
 /** How messages are written into lines of Server-Sent Events: text as it is, everything else in base64. */

@@ -33,6 +33,32 @@ test('a stream belongs to its tenant', async () => {
   ]).toEqual(['first', 'first of b']);
 });
 
+test('a stream that says it is HTML is shown in a sandbox: no script, no form and no refresh of it does anything at the origin of the console', async () => {
+  const page =
+    '<meta http-equiv="refresh" content="0;url=https://evil.example"><form action="https://evil.example"><button>Sign in</button></form><script>alert(1)</script>';
+  await server.call('/api/v1/streams/page', { method: 'PUT', key: server.keyA, body: page, headers: { 'content-type': 'text/html' } });
+  const { headers, text } = await server.call('/api/v1/streams/page', { key: server.keyA });
+  expect([headers.get('content-type'), text]).toEqual(['text/html', page]);
+  expect(headers.get('x-content-type-options')).toBe('nosniff');
+  const policy = headers.get('content-security-policy')?.split('; ');
+  expect(policy).toEqual(expect.arrayContaining(["default-src 'none'", "form-action 'none'", "base-uri 'none'", "frame-ancestors 'none'", 'sandbox']));
+});
+
+test('what a browser kept for one tenant is not taken for what another one has under the same address', async () => {
+  const { plinth, tenantA, tenantB } = server.database;
+  for (const [tenantId, owner] of [
+    [tenantA, 'a'],
+    [tenantB, 'b'],
+  ] as const)
+    await plinth.transaction({ tenantId }, async (tx) => void tx.events.append({ type: 'order', id: 'of both' }, [{ type: 'order.made', data: { owner } }]));
+  const read = (key: string, headers: Record<string, string> = {}) => server.call('/api/v1/durable/events/order/of%20both', { key, headers });
+  const first = await read(server.keyA);
+  expect(first.headers.get('vary')).toBe('Authorization, Cookie, X-Plinth-Tenant, X-Plinth-Portal');
+  const kept = { 'if-none-match': first.headers.get('etag') ?? '' };
+  expect((await read(server.keyA, kept)).status).toBe(304);
+  expect(await read(server.keyB, kept)).toMatchObject({ status: 200, body: [{ payload: { owner: 'b' } }] });
+});
+
 test('streams are listed by path, each tenant its own', async () => {
   for (const path of ['listed/a', 'listed/b', 'listed/c']) await put(path);
   const page = await server.call('/api/v1/durable-streams?prefix=listed/&limit=2', { key: server.keyA });

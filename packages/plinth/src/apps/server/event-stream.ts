@@ -13,9 +13,9 @@ export interface StreamEvent {
 export interface EventStreams {
   /**
    * A response that sends what `source` yields, as fast as the reader takes it; `signal` is aborted when the reader has gone, the stream has
-   * lived for its longest time or the process stops. Errors: kernel_streams_full.
+   * lived for its longest time or the process stops. Errors: kernel_streams_full, kernel_streams_of_tenant.
    */
-  open(source: (signal: AbortSignal) => AsyncIterable<StreamEvent>, headers?: Record<string, string>): Response;
+  open(tenantId: string, source: (signal: AbortSignal) => AsyncIterable<StreamEvent>, headers?: Record<string, string>): Response;
   /** Ends all of them; readers come back to another process. */
   end(): void;
   readonly size: number;
@@ -24,6 +24,8 @@ export interface EventStreams {
 export interface EventStreamOptions {
   /** Streams at a time in this process. Default 1,000. */
   most?: number;
+  /** Of them of one tenant, so that none keeps the others out. Default: half of them. */
+  mostPerTenant?: number;
   /** A comment is sent so often, so that nobody in between takes the connection for dead, ms. Default 15,000. */
   heartbeatMs?: number;
   /** A stream ends after so long and its reader comes back, ms. Default 600,000. */
@@ -48,12 +50,13 @@ const textOf = ({ event, id, data, text }: StreamEvent): string =>
 
 /** Server-Sent Events (HTML Standard, 9.2) over a fetch Response, bounded in number and time. */
 export function createEventStreams(options: EventStreamOptions = {}): EventStreams {
-  const { most = 1_000, heartbeatMs = 15_000, longestMs = 600_000 } = options;
-  const open = new Set<AbortController>();
+  const { most = 1_000, mostPerTenant = Math.ceil(most / 2), heartbeatMs = 15_000, longestMs = 600_000 } = options;
+  /** With the tenant of each. */
+  const open = new Map<AbortController, string>();
 
-  const bodyOf = (source: (signal: AbortSignal) => AsyncIterable<StreamEvent>): ReadableStream<Uint8Array> => {
+  const bodyOf = (tenantId: string, source: (signal: AbortSignal) => AsyncIterable<StreamEvent>): ReadableStream<Uint8Array> => {
     const gone = new AbortController();
-    open.add(gone);
+    open.set(gone, tenantId);
     const events = source(gone.signal)[Symbol.asyncIterator]();
     const timers: NodeJS.Timeout[] = [];
     const close = (): void => {
@@ -92,12 +95,14 @@ export function createEventStreams(options: EventStreamOptions = {}): EventStrea
   };
 
   return {
-    open(source, headers = {}) {
+    open(tenantId, source, headers = {}) {
       if (open.size >= most) throw fail('streams_full', { detail: { most } });
-      return new Response(bodyOf(source), { headers: { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no', ...headers } });
+      if ([...open.values()].filter((one) => one === tenantId).length >= mostPerTenant)
+        throw fail('streams_of_tenant', { detail: { most: mostPerTenant, retry_after: 5 } });
+      return new Response(bodyOf(tenantId, source), { headers: { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no', ...headers } });
     },
     end() {
-      for (const one of open) one.abort();
+      for (const one of open.keys()) one.abort();
     },
     get size() {
       return open.size;

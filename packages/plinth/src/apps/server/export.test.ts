@@ -96,6 +96,21 @@ describe('an export', () => {
     expect(pool.totalCount - pool.idleCount).toBeLessThanOrEqual(1);
     await reader?.cancel();
   });
+
+  test('breaks off when its key is revoked: what was read then is all there is', async () => {
+    // Across tenants pages are smaller, so that there are more of them than are read ahead.
+    const made = await server.call('/api/v1/operators/keys', { method: 'POST', key: server.operator, body: { name: 'export', scopes: ['audit.read'] } });
+    const { id, secret } = made.body as { id: string; secret: string };
+    const headers = { authorization: `Bearer ${secret}`, 'x-plinth-reason': 'test' };
+    const response = await server.handler(new Request('http://plinth.test/api/v1/lists/audit/entries/export?format=ndjson&q=entity_type:row', { headers }));
+    const reader = response.body?.getReader();
+    await reader?.read();
+    await server.call(`/api/v1/operators/keys/${id}`, { method: 'DELETE', key: server.operator });
+    const rest = async (): Promise<void> => {
+      for (let page = await reader?.read(); page && !page.done; page = await reader?.read());
+    };
+    await expect(rest()).rejects.toMatchObject({ code: 'access_key_revoked' });
+  });
 });
 
 test.each([

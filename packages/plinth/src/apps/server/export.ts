@@ -46,21 +46,25 @@ const read = <T>(host: Host, facts: CallFacts, body: (tx: AnyTransaction) => Pro
     body,
   ) as Promise<T>;
 
+/** The caller, who may read the lists of the module. Errors: access_*, kernel_unauthenticated, kernel_forbidden. */
+async function allowed(look: () => Promise<CallFacts>, module: string): Promise<CallFacts> {
+  const facts = await look();
+  const { principal } = facts.credential;
+  const permission = `${module.slice(0, 60)}.read`;
+  if (!principal) throw fail('unauthenticated');
+  if (!allows(principal.scopes, permission)) throw fail('forbidden', { message: `The credential lacks the permission ${permission}`, detail: { permission } });
+  return facts;
+}
+
 /**
  * A whole list under its filter, as it is read: 1,000 rows in memory, each page in a transaction of its own, so that a slow reader holds no
- * snapshot open. Rows that come in meanwhile are newer than where the export started and are not in it. Errors: those of the first page.
+ * snapshot open. Rows that come in meanwhile are newer than where the export started and are not in it. `look` reads the credential, before each page. Errors: those of the first page.
  */
-export async function exportList(host: Host, facts: CallFacts, ask: ExportAsk): Promise<Response> {
-  const { principal } = facts.credential;
-  if (!principal) throw fail('unauthenticated');
-  if (!allows(principal.scopes, `${ask.module}.read`))
-    throw fail('forbidden', {
-      message: `The credential lacks the permission ${ask.module.slice(0, 60)}.read`,
-      detail: { permission: `${ask.module.slice(0, 60)}.read` },
-    });
+export async function exportList(host: Host, look: () => Promise<CallFacts>, ask: ExportAsk): Promise<Response> {
+  const facts = await allowed(look, ask.module);
   // Of every page: `since:1h` is not to move on while the export is read.
   const nowMs = host.plinth.clock.now();
-  const limit = principal.tenantId ? ROWS_AT_A_TIME : ROWS_ACROSS;
+  const limit = facts.credential.principal?.tenantId ? ROWS_AT_A_TIME : ROWS_ACROSS;
   const pageAfter = (cursor: string | undefined) => (tx: AnyTransaction) =>
     host.records.page(tx, ask.module, ask.list, { q: ask.q, cursor, limit, allColumns: true, nowMs });
   const [columns, first] = await read(
@@ -68,6 +72,8 @@ export async function exportList(host: Host, facts: CallFacts, ask: ExportAsk): 
     facts,
     async (tx) => [await host.records.columns(tx, ask.module, ask.list), await pageAfter(undefined)(tx)] as const,
   );
+  // The time of the request covers its first page; each later one has that much again, and its credential may have been revoked since.
+  const again = async (): Promise<CallFacts> => ({ ...(await allowed(look, ask.module)), signal: AbortSignal.timeout(host.requestMs) });
   const encoder = new TextEncoder();
   let next: typeof first | undefined = first;
   const body = new ReadableStream<Uint8Array>({
@@ -78,9 +84,7 @@ export async function exportList(host: Host, facts: CallFacts, ask: ExportAsk): 
       const page = next;
       if (!page) return controller.close();
       controller.enqueue(encoder.encode(page.rows.map((row) => lineOf(ask.format, columns, row)).join('')));
-      // The time of the request covers its first page; each later one has that much again.
-      const again = { ...facts, signal: AbortSignal.timeout(host.requestMs) };
-      next = page.nextCursor === null ? undefined : await read(host, again, pageAfter(page.nextCursor));
+      next = page.nextCursor === null ? undefined : await read(host, await again(), pageAfter(page.nextCursor));
       if (!next) controller.close();
       return undefined;
     },

@@ -34,17 +34,8 @@ function endStreams(host: Host): void {
   host.realtime.end();
 }
 
-/**
- * The whole HTTP side as one function from Request to Response: /livez, /readyz, /metrics, /openapi.json, /docs, /console, /realtime,
- * /api/trpc and /api/v1. Every failure outside tRPC is an application/problem+json; no answer ever holds a stack.
- *
- * @example
- * const handler = createHandler({ plinth, services, auth: { jwt: { secret } } });
- * const response = await handler(new Request('http://localhost/livez'));
- */
-export function createHandler<Modules extends ModuleMap>(options: ServerOptions<Modules>): Handler {
-  // The server asks the cards and never names a module's effects, so it may see any installation as one of unknown modules.
-  const host = createHost(options as unknown as ServerOptions);
+/** Every address, in the order in which they are asked. */
+export function createApp(host: Host): Server {
   const app: Server = new Hono();
   mountOperations(app, host);
   mountDocs(app, host);
@@ -57,6 +48,21 @@ export function createHandler<Modules extends ModuleMap>(options: ServerOptions<
   mountStreams(app, host);
   mountApi(app, host);
   tellFailures(app, host);
+  return app;
+}
+
+/**
+ * The whole HTTP side as one function from Request to Response: /livez, /readyz, /metrics, /openapi.json, /docs, /console, /realtime,
+ * /api/trpc and /api/v1. Every failure outside tRPC is an application/problem+json; no answer ever holds a stack.
+ *
+ * @example
+ * const handler = createHandler({ plinth, services, auth: { jwt: { secret } } });
+ * const response = await handler(new Request('http://localhost/livez'));
+ */
+export function createHandler<Modules extends ModuleMap>(options: ServerOptions<Modules>): Handler {
+  // The server asks the cards and never names a module's effects, so it may see any installation as one of unknown modules.
+  const host = createHost(options as unknown as ServerOptions);
+  const app = createApp(host);
   const handler = (request: Request, peer: Peer = {}): Promise<Response> => answer(host, app, request, peer);
   return Object.assign(handler, { settle: () => host.calls.authenticator.settle(), upgrade: createUpgrade(host), endStreams: () => endStreams(host) });
 }

@@ -11,7 +11,7 @@ import { testServer } from './server.fixture.ts';
 
 let server: TestServer;
 beforeAll(async () => {
-  server = await testServer('job_watch', { streams: { most: 5, heartbeatMs: 50 } });
+  server = await testServer('job_watch', { streams: { most: 5, mostPerTenant: 4, heartbeatMs: 50 } });
 });
 afterAll(() => server.close());
 const start = workersOf(() => server.database);
@@ -128,12 +128,16 @@ describe('GET /jobs/{id}/watch', () => {
     expect(await codeOf(path, server.operator, { 'x-plinth-tenant': server.database.tenantA })).toEqual([400, 'kernel_reason_required']);
   });
 
-  test('holds no connection while it waits, no more streams than it may, and forgets readers that hang up', async () => {
-    const ids = await Promise.all(Array.from({ length: 5 }, () => enqueue(server.database.tenantB)));
+  test('holds no connection while it waits, no more streams than it may, not all of them for one tenant, and forgets readers that hang up', async () => {
+    const ids = await Promise.all(Array.from({ length: 4 }, () => enqueue(server.database.tenantB)));
     const open = await Promise.all(ids.map((id) => watch(id, server.keyB)));
+    const more = await server.call(`/api/v1/jobs/${ids[0]}/watch`, { key: server.keyB });
+    expect([more.status, (more.body as { code: string }).code, more.headers.get('retry-after')]).toEqual([429, 'kernel_streams_of_tenant', '5']);
+    const other = await enqueue(server.database.tenantA);
+    open.push(await watch(other, server.keyA));
     await Promise.all(open.map((reader) => sees(reader, 'status', { status: 'pending' })));
     await expect.poll(() => server.database.plinth.pool.totalCount - server.database.plinth.pool.idleCount).toBe(0);
-    const refused = await server.call(`/api/v1/jobs/${ids[0]}/watch`, { key: server.keyB });
+    const refused = await server.call(`/api/v1/jobs/${other}/watch`, { key: server.keyA });
     expect([refused.status, (refused.body as { code: string }).code]).toEqual([503, 'kernel_streams_full']);
     await open[0]?.hangUp();
     const again = await watch(ids[0] ?? '', server.keyB);
@@ -150,7 +154,7 @@ describe('GET /jobs/{id}/watch', () => {
       const gone = new AbortController();
       const first = async (): Promise<string> => {
         const response = await fetch(`${serving.origin}/api/v1/jobs/${id}/watch`, { headers: { authorization: `Bearer ${server.keyA}` }, signal: gone.signal });
-        if (response.status === 503) return 'full';
+        if (!response.ok) return 'full';
         const reader = response.body?.getReader();
         let text = '';
         while (!text.includes('event: status')) text += new TextDecoder().decode((await reader?.read())?.value);

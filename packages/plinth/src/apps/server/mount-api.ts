@@ -71,10 +71,9 @@ export function mountApi(app: Server, host: Host): void {
     });
   });
   only(app, 'GET', '/api/v1/lists/:module/:list/export', async (c) => {
-    const facts = await callFacts(host, c.req.raw, c.env);
     const { module, list } = c.req.param();
     const { format, q } = exportQuery(new URL(c.req.url).searchParams);
-    return exportList(host, facts, { module: module ?? '', list: list ?? '', format, q });
+    return exportList(host, () => callFacts(host, c.req.raw, c.env), { module: module ?? '', list: list ?? '', format, q });
   });
   app.all('/api/v1/*', async (c) => {
     const request = c.req.raw;

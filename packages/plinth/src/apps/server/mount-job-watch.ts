@@ -105,6 +105,6 @@ export function mountJobWatch(app: Server, host: Host): void {
     const tenantId = await check();
     // A browser that comes back after the end would do so for ever; this is how the standard says stop.
     if (ended) return new Response(null, { status: 204 });
-    return host.streams.open((signal) => watched(watch, { tenantId, jobId, after, check }, signal));
+    return host.streams.open(tenantId, (signal) => watched(watch, { tenantId, jobId, after, check }, signal));
   });
 }

@@ -22,22 +22,23 @@ const WEBHOOKS = '/api/v1/durable/webhooks/:id';
 const PORTAL = `${PORTAL_API}/endpoints/:id/messages`;
 const LONG_POLL_MS = 20_000;
 
+interface Caller {
+  tenantId: string;
+  /** Runs in the tenant. Errors: kernel_reason_required, and what the body throws. */
+  run<T>(body: (tx: AnyTransaction, scopes: readonly string[]) => Promise<T>): Promise<T>;
+}
+
 /**
- * Runs `body` in the tenant of the caller. Errors: access_*, kernel_unauthenticated, kernel_forbidden, kernel_tenant_required, kernel_reason_required,
- * and what `body` throws.
+ * Who calls, and has the permission. Asked before a body is read: nobody without a credential may make the server read a megabyte. Errors: access_*,
+ * kernel_unauthenticated, kernel_forbidden, kernel_tenant_required.
  */
-async function inCall<T>(
-  host: Host,
-  request: Request,
-  exchange: Exchange,
-  permission: string,
-  body: (tx: AnyTransaction, scopes: readonly string[]) => Promise<T>,
-): Promise<T> {
+async function caller(host: Host, request: Request, exchange: Exchange, permission: string): Promise<Caller> {
   const facts = { ...(await callFacts(host, request, exchange)), idempotencyKey: undefined, signal: AbortSignal.timeout(host.requestMs) };
   const { principal } = facts.credential;
   if (!principal) throw fail('unauthenticated');
   if (!allows(principal.scopes, permission)) throw fail('forbidden', { message: `The credential lacks the permission ${permission}`, detail: { permission } });
-  if (!principal.tenantId) throw fail('tenant_required');
+  const { tenantId } = principal;
+  if (!tenantId) throw fail('tenant_required');
   const call = {
     type: 'mutation',
     path: `durable.${permission}`,
@@ -47,7 +48,11 @@ async function inCall<T>(
     records: true,
     exactJson: false,
   } as const;
-  return (await callContext(host.calls, facts).run(call, (tx) => body(tx, principal.scopes))) as T;
+  return {
+    tenantId,
+    run: async <T>(body: (tx: AnyTransaction, scopes: readonly string[]) => Promise<T>) =>
+      (await callContext(host.calls, facts).run(call, (tx) => body(tx, principal.scopes))) as T,
+  };
 }
 
 /**
@@ -92,8 +97,9 @@ function failure(error: unknown, exchange: Exchange): Response {
 }
 
 async function create(host: Host, request: Request, exchange: Exchange, path: string): Promise<Response> {
+  const { run } = await caller(host, request, exchange, 'streams.write');
   const options = createOf(request.headers, await readBytes(request, host.bodyBytes), PREFIX);
-  const made = await inCall(host, request, exchange, 'streams.write', (tx) => createStream(tx, path, options));
+  const made = await run((tx) => createStream(tx, path, options));
   return new Response(null, {
     status: made.created ? 201 : 200,
     headers: {
@@ -106,8 +112,9 @@ async function create(host: Host, request: Request, exchange: Exchange, path: st
 }
 
 async function append(host: Host, request: Request, exchange: Exchange, path: string): Promise<Response> {
+  const { run } = await caller(host, request, exchange, 'streams.write');
   const options = appendOf(request.headers, await readBytes(request, host.bodyBytes));
-  const done = await inCall(host, request, exchange, 'streams.write', (tx) => appendStream(tx, path, options));
+  const done = await run((tx) => appendStream(tx, path, options));
   const { producer } = options;
   return new Response(null, {
     status: producer && !done.duplicate && options.data ? 200 : 204,
@@ -121,7 +128,8 @@ async function append(host: Host, request: Request, exchange: Exchange, path: st
 
 /** Answers GET and HEAD of anything that can be read by the protocol. */
 async function read(host: Host, request: Request, exchange: Exchange, source: Source, permission: string): Promise<Response> {
-  const run: Reading['run'] = (body) => inCall(host, request, exchange, permission, body);
+  // A reader that stays is looked at anew each time.
+  const run: Reading['run'] = async (body) => (await caller(host, request, exchange, permission)).run(body);
   if (request.method === 'HEAD') {
     const found = await run((tx) => source.head(tx));
     return new Response(null, {
@@ -143,9 +151,10 @@ async function read(host: Host, request: Request, exchange: Exchange, source: So
   const longPollMs = Math.min(host.options.durableStreams?.longPollMs ?? LONG_POLL_MS, host.requestMs - 1_000);
   const reading: Reading = { source, query, run, wait, longPollMs, now: () => host.plinth.clock.now() };
   if (query.live !== 'sse') return readOnce(reading, request, AbortSignal.any([exchange.signal, request.signal]));
+  const { tenantId } = await caller(host, request, exchange, permission);
   const { contentType } = await run((tx) => source.head(tx));
   const encoding = needsBase64(contentType) ? { 'stream-sse-data-encoding': 'base64' } : undefined;
-  return host.streams.open((signal) => told(reading, signal), { 'content-type': 'text/event-stream', 'cache-control': 'no-cache', ...encoding });
+  return host.streams.open(tenantId, (signal) => told(reading, signal), { 'content-type': 'text/event-stream', 'cache-control': 'no-cache', ...encoding });
 }
 
 /** What a webhook subscription that is pulled is to get, for the tenant's programs and for its customers. */
@@ -170,7 +179,8 @@ function mountPulled(app: Server, host: Host): void {
 export function mountStreams(app: Server, host: Host): void {
   if (!host.plinth.modules.streams) return;
   const remove = async (request: Request, exchange: Exchange, path: string): Promise<Response> => {
-    await inCall(host, request, exchange, 'streams.write', (tx) => deleteStream(tx, path));
+    const { run } = await caller(host, request, exchange, 'streams.write');
+    await run((tx) => deleteStream(tx, path));
     return new Response(null, { status: 204 });
   };
   const methods: Record<string, (request: Request, exchange: Exchange, path: string) => Promise<Response>> = {

@@ -41,7 +41,7 @@ export interface ServerOptions<Modules extends ModuleMap = ModuleMap> {
       }
     | undefined;
   /** Bounds of Server-Sent Events. */
-  streams?: Pick<EventStreamOptions, 'most' | 'heartbeatMs' | 'longestMs'> | undefined;
+  streams?: Pick<EventStreamOptions, 'most' | 'mostPerTenant' | 'heartbeatMs' | 'longestMs'> | undefined;
   /** Durable streams: longest wait of a long poll, ms. Default 20,000. */
   durableStreams?: { longPollMs?: number } | undefined;
   /** Bounds of /realtime. */

@@ -52,8 +52,10 @@ async function checked(call: TrpcCall): Promise<Request> {
 
 export async function answerTrpc(router: AnyRouter, call: TrpcCall): Promise<Response> {
   try {
-    const req = await checked(call);
     const context = await call.context();
+    // Before the body is read: nobody without a credential may make the server read a megabyte.
+    if (!context.principal) throw fail('unauthenticated');
+    const req = await checked(call);
     return await fetchRequestHandler({
       endpoint: TRPC_PATH,
       req,

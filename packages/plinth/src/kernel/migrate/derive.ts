@@ -145,11 +145,25 @@ const schemaGrants = (schemas: readonly string[]): string[] =>
     `grant usage on all sequences in schema ${schema} to plinth_app, plinth_worker`,
   ]);
 
+const ownSchemas = (ordered: readonly AnyModule[]): string[] => ['plinth', 'plinth_kernel', ...ordered.map((card) => `plinth_${card.name}`)];
+
 /** A function with its owner's rights could write for a role that may only read: readers may call those that promise not to, no others. */
 const readersWriteNothing = (ordered: readonly AnyModule[]): string => `do $$ declare _routine regprocedure; begin
      for _routine in select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace
        where p.prosecdef and p.provolatile = 'v' and n.nspname = any (array[${['plinth', ...ordered.map((card) => `plinth_${card.name}`)].map(literal).join(', ')}]) loop
        execute format('revoke execute on routine %s from plinth_reader', _routine);
+     end loop;
+   end $$`;
+
+/**
+ * An empty search_path, as files of functions say it, still finds types and tables in pg_temp, and there before pg_catalog: who makes a temporary domain called
+ * uuid, which everybody may, would have its check run by every function that acts with its owner's rights, and by those that it calls. Named last, pg_temp is
+ * looked into last. Written here, like policies, so that no module forgets it.
+ */
+const temporaryLast = (ordered: readonly AnyModule[]): string => `do $$ declare _routine regprocedure; begin
+     for _routine in select p.oid from pg_proc p where p.pronamespace = any (array[${ownSchemas(ordered).map(literal).join(', ')}]::regnamespace[]) and p.prokind in ('f', 'p')
+       and (p.proconfig @> array['search_path=""'] or (p.prosecdef and coalesce(array_to_string(p.proconfig, ' '), '') !~ 'search_path=')) loop
+       execute format('alter routine %s set search_path = pg_catalog, pg_temp', _routine);
      end loop;
    end $$`;
 
@@ -168,9 +182,10 @@ export function derivedSql(ordered: readonly AnyModule[], others: Offering = { e
     ...ordered.flatMap(moduleTrace),
     traceFunction([...own.trace, ...others.trace]),
     ...COMMENTS,
-    ...schemaGrants(['plinth', 'plinth_kernel', ...ordered.map((card) => `plinth_${card.name}`)]),
+    ...schemaGrants(ownSchemas(ordered)),
     'grant select on all tables in schema plinth to plinth_app, plinth_worker, plinth_reader',
     readersWriteNothing(ordered),
+    temporaryLast(ordered),
     ...kernelTables(),
     ...retentionSql(),
     ...feedConsumers(ordered),

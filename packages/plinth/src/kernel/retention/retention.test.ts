@@ -388,7 +388,7 @@ describe('what a worker can do is judged in SQL', () => {
     const { rows } = await admin.query(
       `select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'plinth_kernel'::regnamespace and prosecdef and proname ~ '^(retention|partition)_'
          and (has_function_privilege('plinth_app', p.oid, 'execute') or has_function_privilege('plinth_reader', p.oid, 'execute') or p.proconfig is null
-           or not p.proconfig @> array['search_path=""'] or p.proowner <> 'plinth_owner'::regrole)`,
+           or not p.proconfig @> array['search_path=pg_catalog, pg_temp'] or p.proowner <> 'plinth_owner'::regrole)`,
     );
     expect(rows).toEqual([]);
   });

@@ -128,6 +128,23 @@ describe('fields that any version marks are sealed', () => {
   });
 });
 
+test('who lets customers see events of a type is on record; defining it again as it is, is not', async () => {
+  await writer.putType({ name: 'seen.by_customers', schema: plain, visibility: 'internal' });
+  await writer.putType({ name: 'seen.by_customers', schema: plain, visibility: 'internal' });
+  await writer.putType({ name: 'seen.by_customers', schema: plain });
+  expect(await audited('seen.by_customers')).toEqual([]);
+  await writer.putType({ name: 'seen.by_customers', schema: plain, visibility: 'public' });
+  await writer.putType({ name: 'seen.by_customers', schema: marked, visibility: 'internal' });
+  const { rows } = await admin.query(
+    `select action, actor_id, before ->> 'visibility' as was, after ->> 'visibility' as "is" from plinth_audit.entries where entity_id = 'seen.by_customers' order by id`,
+  );
+  const change = { action: 'event_type.visibility_changed', actor_id: 'somebody' };
+  expect(rows).toEqual([
+    { ...change, was: 'internal', is: 'public' },
+    { ...change, was: 'public', is: 'internal' },
+  ]);
+});
+
 describe('taking marks back', () => {
   test('is an act of its own, with a permission and a reason, and leaves those of the newest version', async () => {
     await writer.putType({ name: 'taken.back', schema: marked });

@@ -2,7 +2,7 @@ create or replace function plinth_kernel.require_tenant() returns uuid
 language plpgsql stable parallel safe
 as $$
 declare
-  _tenant_id uuid := nullif(pg_catalog.current_setting('plinth.tenant_id', true), '');
+  _tenant_id pg_catalog.uuid := nullif(pg_catalog.current_setting('plinth.tenant_id', true), '');
 begin
   if _tenant_id is null then
     raise exception 'no tenant is set for this transaction' using errcode = 'PL400', detail = '{"code":"kernel_tenant_required"}',

@@ -39,7 +39,7 @@ begin
       (select string_agg(plinth_audit.capture_value(k, _case.op, 'null') || '::text', ' || '','' || ' order by i) from unnest(_named) with ordinality as u (k, i)),
       _case.before, _case.after, _context, _case.rows_from, _case.condition);
   end loop;
-  return format($text$create function %s returns trigger language plpgsql set search_path = '' set timezone = 'UTC' set datestyle = 'ISO, YMD' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1 as $capture$
+  return format($text$create function %s returns trigger language plpgsql set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO, YMD' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1 as $capture$
 declare
   plinth_base uuid := plinth_kernel.uuid_v7();
 begin%s

@@ -9,8 +9,8 @@ language plpgsql volatile security invoker
 as $$
 #variable_conflict use_column
 declare
-  _rows jsonb := plinth_events.rows_of(p_appends, p_idempotency_key, p_correlation_id, p_causation_id);
-  _ids uuid[];
+  _rows pg_catalog.jsonb := plinth_events.rows_of(p_appends, p_idempotency_key, p_correlation_id, p_causation_id);
+  _ids pg_catalog.uuid[];
   _duplicate boolean;
 begin
   perform plinth_events.refuse_payloads(_rows);

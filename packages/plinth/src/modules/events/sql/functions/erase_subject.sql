@@ -3,8 +3,8 @@ language plpgsql volatile security invoker
 as $$
 #variable_conflict use_column
 declare
-  _tenant_id uuid := plinth_kernel.require_tenant();
-  _hash bytea := sha256(convert_to(_tenant_id || ':' || p_subject, 'UTF8'));
+  _tenant_id pg_catalog.uuid := plinth_kernel.require_tenant();
+  _hash pg_catalog.bytea := sha256(convert_to(_tenant_id || ':' || p_subject, 'UTF8'));
   _key plinth_events.subject_keys;
 begin
   perform plinth_events.require_reason(p_reason);

@@ -14,12 +14,12 @@ create or replace function plinth.publish_event(
 language plpgsql volatile security invoker
 as $$
 declare
-  _tenant_id uuid := nullif(pg_catalog.current_setting('plinth.tenant_id', true), '');
-  _id uuid := plinth_kernel.uuid_v7();
-  _type record;
+  _tenant_id pg_catalog.uuid := nullif(pg_catalog.current_setting('plinth.tenant_id', true), '');
+  _id pg_catalog.uuid := plinth_kernel.uuid_v7();
+  _type pg_catalog.record;
   _type_version integer;
   _personal boolean;
-  _fault text;
+  _fault pg_catalog.text;
 begin
   -- Most appends are plainly fine, and to see that takes a quarter of what it takes to find out what is wrong with one.
   if (_tenant_id is not null and p_event_type ~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$' and length(p_event_type) <= 200

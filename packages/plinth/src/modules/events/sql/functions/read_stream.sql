@@ -7,8 +7,8 @@ create or replace function plinth_events.read_stream(
 language plpgsql stable security invoker set plan_cache_mode = force_custom_plan
 as $$
 declare
-  _tenant_id uuid := plinth_kernel.tenant_id();
-  _floor uuid;
+  _tenant_id pg_catalog.uuid := plinth_kernel.tenant_id();
+  _floor pg_catalog.uuid;
 begin
   select (pg_catalog.lpad(pg_catalog.to_hex((extract(epoch from greatest(s.created_at, p_since) - interval '62 days') * 1000)::bigint), 12, '0') || '00000000000000000000')::uuid
   into _floor from plinth_events.streams as s

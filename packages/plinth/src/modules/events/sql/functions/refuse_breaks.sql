@@ -2,7 +2,7 @@ create or replace function plinth_events.refuse_breaks(p_tenant_id uuid, p_name 
 language plpgsql stable security invoker
 as $$
 declare
-  _breaks jsonb;
+  _breaks pg_catalog.jsonb;
 begin
   if p_compatibility is null or p_compatibility = 'none' then
     return;

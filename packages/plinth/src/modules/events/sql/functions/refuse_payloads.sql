@@ -2,7 +2,7 @@ create or replace function plinth_events.refuse_payloads(p_rows jsonb) returns v
 language plpgsql stable security invoker
 as $$
 declare
-  _row record;
+  _row pg_catalog.record;
 begin
   select r.* into _row from pg_catalog.jsonb_to_recordset(p_rows) as r (type text, asked_version integer, type_version integer, mode text, personal boolean, warnings text[])
   where r.personal or (r.asked_version is not null and r.type_version is null) or (r.mode = 'reject' and r.warnings is not null)

@@ -3,7 +3,7 @@ language plpgsql stable
 as $$
 declare
   _nth bigint;
-  _fault text;
+  _fault pg_catalog.text;
 begin
   if p_name is null or p_name !~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$' or length(p_name) > 200 or p_mode is null or p_mode not in ('off', 'warn', 'reject')
     or p_compatibility not in ('none', 'backward', 'forward', 'full') or p_visibility not in ('public', 'internal')

@@ -4,8 +4,8 @@ returns void
 language plpgsql stable
 as $$
 declare
-  _field text;
-  _problem text;
+  _field pg_catalog.text;
+  _problem pg_catalog.text;
 begin
   if p_event_type is null or p_event_type !~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$' or length(p_event_type) > 200 then
     _field := 'p_event_type';

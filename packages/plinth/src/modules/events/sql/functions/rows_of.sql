@@ -4,11 +4,11 @@ create or replace function plinth_events.rows_of(p_appends jsonb, p_idempotency_
 language plpgsql volatile security invoker
 as $$
 declare
-  _batch uuid;
+  _batch pg_catalog.uuid;
   _events integer;
-  _append jsonb;
+  _append pg_catalog.jsonb;
   _nth bigint;
-  _rows jsonb := '[]';
+  _rows pg_catalog.jsonb := '[]';
 begin
   if p_appends is null or pg_catalog.jsonb_typeof(p_appends) <> 'array' or p_appends @? '$[*] ? (@.type() != "object" || (exists (@.events) && @.events.type() != "array"))' then
     raise exception 'the appends are not a JSON array of objects' using errcode = 'PL422', detail = '{"code":"events_event_invalid","field":"p_appends"}',

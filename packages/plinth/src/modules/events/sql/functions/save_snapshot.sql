@@ -3,7 +3,7 @@ create or replace function plinth_events.save_snapshot(p_aggregate_type text, p_
 language plpgsql volatile security invoker
 as $$
 declare
-  _tenant_id uuid := plinth_kernel.require_tenant();
+  _tenant_id pg_catalog.uuid := plinth_kernel.require_tenant();
 begin
   if pg_catalog.current_setting('transaction_read_only')::boolean then
     return false;

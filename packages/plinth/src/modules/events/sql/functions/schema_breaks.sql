@@ -6,11 +6,11 @@ returns table (pointer text, problem text)
 language plpgsql volatile
 as $$
 declare
-  _from jsonb := plinth_events.schema_target(p_from, p_from_root);
-  _to jsonb := plinth_events.schema_target(p_to, p_to_root);
-  _seen text[] := p_seen || pg_catalog.md5(_from::text || ' ' || _to::text);
-  _word text;
-  _part jsonb;
+  _from pg_catalog.jsonb := plinth_events.schema_target(p_from, p_from_root);
+  _to pg_catalog.jsonb := plinth_events.schema_target(p_to, p_to_root);
+  _seen pg_catalog.text[] := p_seen || pg_catalog.md5(_from::text || ' ' || _to::text);
+  _word pg_catalog.text;
+  _part pg_catalog.jsonb;
 begin
   -- Alternatives are compared with alternatives: where references fork, each level may take as many times as long as the one below.
   if pg_catalog.clock_timestamp() > p_until then

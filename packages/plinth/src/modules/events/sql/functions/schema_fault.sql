@@ -4,13 +4,13 @@ create or replace function plinth_events.schema_fault(p_schema jsonb, p_value js
 language plpgsql immutable
 as $$
 declare
-  _is text := pg_catalog.jsonb_typeof(p_value);
-  _types text[] := case pg_catalog.jsonb_typeof(p_schema -> 'type') when 'string' then array[p_schema ->> 'type']
+  _is pg_catalog.text := pg_catalog.jsonb_typeof(p_value);
+  _types pg_catalog.text[] := case pg_catalog.jsonb_typeof(p_schema -> 'type') when 'string' then array[p_schema ->> 'type']
     when 'array' then array(select pg_catalog.jsonb_array_elements_text(p_schema -> 'type')) end;
-  _at text := case p_path when '' then 'the payload' else p_path end;
-  _key text;
-  _part jsonb;
-  _fault text;
+  _at pg_catalog.text := case p_path when '' then 'the payload' else p_path end;
+  _key pg_catalog.text;
+  _part pg_catalog.jsonb;
+  _fault pg_catalog.text;
 begin
   if pg_catalog.jsonb_typeof(p_schema) = 'boolean' then
     return case when p_schema = 'false' then _at || ' must not be there' end;

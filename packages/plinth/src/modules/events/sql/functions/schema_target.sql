@@ -3,8 +3,8 @@ create or replace function plinth_events.schema_target(p_schema jsonb, p_root js
 language plpgsql immutable
 as $$
 declare
-  _schema jsonb := p_schema;
-  _ref text;
+  _schema pg_catalog.jsonb := p_schema;
+  _ref pg_catalog.text;
 begin
   for _hop in 1..16 loop
     _ref := _schema ->> '$ref';

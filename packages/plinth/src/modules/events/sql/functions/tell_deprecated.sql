@@ -2,7 +2,7 @@ create or replace function plinth_events.tell_deprecated(p_rows jsonb) returns v
 language plpgsql stable security invoker
 as $$
 declare
-  _row record;
+  _row pg_catalog.record;
 begin
   for _row in select distinct r.type, r.deprecation from pg_catalog.jsonb_to_recordset(p_rows) as r (type text, deprecation text) where r.deprecation is not null order by r.type loop
     raise notice 'event type % is deprecated: %', _row.type, _row.deprecation;

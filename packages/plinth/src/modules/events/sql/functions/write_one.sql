@@ -5,10 +5,10 @@ language plpgsql volatile security invoker
 as $$
 #variable_conflict use_column
 declare
-  _tenant_id uuid := plinth_kernel.require_tenant();
-  _row record;
-  _known record;
-  _fingerprint bytea;
+  _tenant_id pg_catalog.uuid := plinth_kernel.require_tenant();
+  _row pg_catalog.record;
+  _known pg_catalog.record;
+  _fingerprint pg_catalog.bytea;
   _version bigint;
 begin
   if p_row ? 'rows' then

@@ -7,8 +7,8 @@ language plpgsql volatile security invoker
 as $$
 #variable_conflict use_column
 declare
-  _tenant_id uuid := plinth_kernel.require_tenant();
-  _clash record;
+  _tenant_id pg_catalog.uuid := plinth_kernel.require_tenant();
+  _clash pg_catalog.record;
 begin
   if p_rows @? '$[*].rows' then
     p_rows := plinth_events.flat_rows(p_rows);

@@ -5,12 +5,12 @@ create or replace function plinth_queue.write_effects(p_rows jsonb) returns void
 language plpgsql volatile security invoker
 as $$
 declare
-  _rows jsonb := p_rows;
-  _xact xid8 := pg_catalog.pg_current_xact_id();
+  _rows pg_catalog.jsonb := p_rows;
+  _xact pg_catalog.xid8 := pg_catalog.pg_current_xact_id();
   -- An id has the clock of the program that made it. Where that is not about now, the retention counts from the clock of the database.
-  _now timestamptz := pg_catalog.clock_timestamp();
-  _least uuid := plinth_kernel.v7_floor(_now - interval '5 seconds');
-  _most uuid := plinth_kernel.v7_floor(_now + interval '5 seconds');
+  _now pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+  _least pg_catalog.uuid := plinth_kernel.v7_floor(_now - interval '5 seconds');
+  _most pg_catalog.uuid := plinth_kernel.v7_floor(_now + interval '5 seconds');
 begin
   perform plinth_queue.refuse_messages(_rows);
   if _rows @? '$[*].deduplication_key ? (@ != null)' then

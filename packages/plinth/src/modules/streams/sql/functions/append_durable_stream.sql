@@ -6,7 +6,7 @@ language plpgsql volatile security invoker
 as $$
 declare
   _stream plinth_streams.streams := plinth_streams.stream_at(p_path, true);
-  _by constant jsonb := case when p_producer is not null then jsonb_build_object('producer', p_producer, 'epoch', p_epoch, 'seq', p_producer_seq) end;
+  _by constant pg_catalog.jsonb := case when p_producer is not null then jsonb_build_object('producer', p_producer, 'epoch', p_epoch, 'seq', p_producer_seq) end;
   _empty constant boolean := coalesce(octet_length(p_data), 0) = 0;
   _known bigint;
 begin

@@ -6,15 +6,15 @@ returns table (created boolean, tail bigint, closed boolean, content_type text)
 language plpgsql volatile security invoker
 as $$
 declare
-  _tenant_id uuid := plinth_kernel.require_tenant();
-  _at constant timestamptz := clock_timestamp();
+  _tenant_id pg_catalog.uuid := plinth_kernel.require_tenant();
+  _at constant pg_catalog.timestamptz := clock_timestamp();
   _found plinth_streams.streams;
   _source plinth_streams.streams;
-  _type text := coalesce(p_content_type, 'application/octet-stream');
+  _type pg_catalog.text := coalesce(p_content_type, 'application/octet-stream');
   _ttl bigint := p_ttl_s;
-  _expires text := p_expires_at;
-  _prefix bytea;
-  _id uuid := plinth_kernel.uuid_v7();
+  _expires pg_catalog.text := p_expires_at;
+  _prefix pg_catalog.bytea;
+  _id pg_catalog.uuid := plinth_kernel.uuid_v7();
   _tail bigint := 0;
 begin
   -- Two that create the same path wait for each other here and not at the unique index, where the loser would fail.

@@ -3,7 +3,7 @@ create or replace function plinth_streams.fork_prefix(p_stream_id uuid, p_at big
 language plpgsql stable security invoker
 as $$
 declare
-  _data bytea;
+  _data pg_catalog.bytea;
   _parts bigint;
 begin
   select m.data into _data from plinth_streams.read_messages(p_stream_id, p_at, 1, 1) as m;

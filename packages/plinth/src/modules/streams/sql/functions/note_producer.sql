@@ -3,7 +3,7 @@ create or replace function plinth_streams.note_producer(p_stream_id uuid, p_prod
 language plpgsql volatile security invoker
 as $$
 declare
-  _tenant_id uuid := plinth_kernel.require_tenant();
+  _tenant_id pg_catalog.uuid := plinth_kernel.require_tenant();
   _known plinth_streams.producers;
 begin
   select p.* into _known from plinth_streams.producers as p where p.tenant_id = _tenant_id and p.stream_id = p_stream_id and p.producer_id = p_producer;

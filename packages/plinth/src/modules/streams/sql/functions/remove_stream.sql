@@ -3,9 +3,9 @@ create or replace function plinth_streams.remove_stream(p_id uuid) returns void
 language plpgsql volatile security invoker
 as $$
 declare
-  _tenant_id uuid := plinth_kernel.require_tenant();
-  _id uuid := p_id;
-  _source uuid;
+  _tenant_id pg_catalog.uuid := plinth_kernel.require_tenant();
+  _id pg_catalog.uuid := p_id;
+  _source pg_catalog.uuid;
 begin
   loop
     delete from plinth_streams.streams as s where s.tenant_id = _tenant_id and s.id = _id returning s.forked_from into _source;
