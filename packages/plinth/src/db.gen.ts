@@ -2414,7 +2414,7 @@ export const sqlFunctions = {
     call(tx, 'plinth.park_failing_event', { id: ['p_id', 'uuid'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<void>,
   /** Parks the event of a shard that a consumer fails on, so that its tenant goes on without it: the way out for a consumer that blocks. Where none fails, the next one that it has not read. Returns the id in plinth.parked_events, null when nothing is unread. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_forbidden. */
   parkNextEvent: (tx: Queryable, args: { consumer: string; shard: number; reason: string }): Promise<string | null> =>
-    call(tx, 'plinth.park_next_event', { consumer: ['p_consumer', 'text'], shard: ['p_shard', 'smallint'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<string | null>,
+    call(tx, 'plinth.park_next_event', { consumer: ['p_consumer', 'text'], shard: ['p_shard', 'integer'], reason: ['p_reason', 'text'] }, args, 'value') as Promise<string | null>,
   /** Gives a consumer no more events, for p_for or until plinth.resume_consumer; a batch that it is handling is finished. Its unread events are kept. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_forbidden. */
   pauseConsumer: (tx: Queryable, args: { consumer: string; reason: string; for?: string | null | undefined }): Promise<void> =>
     call(tx, 'plinth.pause_consumer', { consumer: ['p_consumer', 'text'], reason: ['p_reason', 'text'], for: ['p_for', 'interval'] }, args, 'value') as Promise<void>,

@@ -103,11 +103,7 @@ export const consumersApi = {
     .input(z.object({ id, shard: z.int().min(0).max(7), reason }))
     .output(z.object({ parked_id: z.uuid().nullable() }))
     .mutation(async ({ ctx, input }) => {
-      const [row] = await ctx.tx.query<{ id: string | null }>('select plinth.park_next_event($1, $2::smallint, $3) as id', [
-        input.id,
-        input.shard,
-        input.reason,
-      ]);
+      const [row] = await ctx.tx.query<{ id: string | null }>('select plinth.park_next_event($1, $2, $3) as id', [input.id, input.shard, input.reason]);
       ctx.tx.signal(FEED_SIGNAL);
       return { parked_id: row?.id ?? null };
     }),
