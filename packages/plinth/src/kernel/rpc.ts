@@ -110,7 +110,8 @@ interface Issue {
 }
 const issuesOf = (cause: unknown): { field: string; message: string }[] => {
   const issues = (cause as { issues?: Issue[] } | undefined)?.issues ?? [];
-  return issues.slice(0, 20).map((issue) => ({ field: issue.path.map(String).join('.'), message: issue.message }));
+  // To zod a UUID of any version and variant is a GUID.
+  return issues.slice(0, 20).map((issue) => ({ field: issue.path.map(String).join('.'), message: issue.message.replace('GUID', 'UUID') }));
 };
 const inputSentence = (error: TRPCError): string => {
   const [first] = issuesOf(error.cause);
