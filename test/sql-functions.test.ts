@@ -45,6 +45,20 @@ test('the database types fit Kysely', async () => {
   expect(rows).toEqual([{ action: 'order.paid', tenant_id: tenantA }]);
 });
 
+test('a span of time arrives as its type says, and can be given back', async () => {
+  const { plinth, tenantA } = database;
+  const typed = new Kysely<Database>({ dialect: new PostgresDialect({ pool: database.admin }) });
+  const period = () => typed.selectFrom('plinth.job_limits').select('rate_period').where('tenant_id', '=', tenantA).executeTakeFirstOrThrow();
+  const limit = (ratePeriod: Parameters<typeof sqlFunctions.setJobLimit>[1]['ratePeriod']) =>
+    plinth.transaction({ tenantId: tenantA, actor }, (tx) => sqlFunctions.setJobLimit(tx, { per: 'tenant', rate: 5, ratePeriod }));
+  await limit('90 seconds');
+  const { rate_period } = await period();
+  expect([rate_period?.minutes, rate_period?.seconds]).toEqual([1, 30]);
+  await limit('1 minute');
+  await limit(rate_period);
+  expect((await period()).rate_period).toEqual(rate_period);
+});
+
 test('functions that forbid ways to read forbid compiling too: on PostgreSQL 15 to 17 a way that is forbidden and taken costs more than any compiling would', async () => {
   const settings = async (condition: string) =>
     (

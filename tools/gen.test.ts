@@ -56,6 +56,7 @@ describe('the types of the database', () => {
     ['timestamp with time zone', 'Date'],
     ['text[]', 'string[]'],
     ['xid8', 'string'],
+    ['interval', 'Interval'],
   ])('%s arrives as %s', (sqlType, expected) => {
     expect(typescriptType(sqlType)).toBe(expected);
   });

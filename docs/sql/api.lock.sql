@@ -34,7 +34,7 @@ function plinth.get_aggregate_events(p_aggregate_type text, p_aggregate_id text,
 function plinth.log_audit_event(p_actor_type text DEFAULT NULL::text, p_actor_identifier text DEFAULT NULL::text, p_action text DEFAULT NULL::text, p_resource_type text DEFAULT NULL::text, p_resource_id text DEFAULT NULL::text, p_before jsonb DEFAULT NULL::jsonb, p_after jsonb DEFAULT NULL::jsonb, p_metadata jsonb DEFAULT NULL::jsonb, p_reason text DEFAULT NULL::text, p_parent_id uuid DEFAULT NULL::uuid, p_compliance_flags text[] DEFAULT NULL::text[], p_severity text DEFAULT 'info'::text, p_ip_address text DEFAULT NULL::text, p_user_agent text DEFAULT NULL::text, p_correlation_id uuid DEFAULT NULL::uuid) returns uuid;
 function plinth.match_subscriptions(p_event_type text) returns TABLE(subscription_id uuid, name text, url text, has_filter boolean);
 function plinth.park_failing_event(p_id uuid, p_reason text) returns void;
-function plinth.park_next_event(p_consumer text, p_shard smallint, p_reason text) returns uuid;
+function plinth.park_next_event(p_consumer text, p_shard integer, p_reason text) returns uuid;
 function plinth.pause_consumer(p_consumer text, p_reason text, p_for interval DEFAULT NULL::interval) returns void;
 function plinth.pause_jobs(p_reason text, p_queue text DEFAULT NULL::text, p_kind text DEFAULT NULL::text, p_concurrency_key text DEFAULT NULL::text, p_for interval DEFAULT NULL::interval) returns uuid;
 function plinth.place_legal_hold(p_reason text, p_kind text DEFAULT NULL::text, p_entity text DEFAULT NULL::text) returns uuid;

@@ -12,7 +12,7 @@ export const api = {
     description: 'Writes an order, an audit entry, an event and a job in one transaction; the job and a webhook follow.',
   })
     .input(z.object({ customer: z.string().min(1).max(100).optional(), total_cents: z.number().int().positive().max(100_000_000).optional() }))
-    .output(z.object({ id: z.uuid(), number: z.string(), correlation_id: z.uuid() }))
+    .output(z.object({ id: z.guid(), number: z.string(), correlation_id: z.guid() }))
     .mutation(async ({ ctx, input }) => {
       const tx = ctx.tx as Tx;
       const id = tx.newId();

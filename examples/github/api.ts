@@ -11,8 +11,8 @@ export const api = {
     description:
       'Business row, audit entry, event and job commit together. Send an Idempotency-Key: a repetition changes nothing and is answered as the first was.',
   })
-    .input(z.object({ id: z.uuid(), event: z.string().regex(/^[a-z0-9_]{1,60}$/), payload: z.record(z.string(), z.unknown()) }))
-    .output(z.object({ id: z.uuid(), type: z.string(), correlation_id: z.uuid() }))
+    .input(z.object({ id: z.guid(), event: z.string().regex(/^[a-z0-9_]{1,60}$/), payload: z.record(z.string(), z.unknown()) }))
+    .output(z.object({ id: z.guid(), type: z.string(), correlation_id: z.guid() }))
     .mutation(async ({ ctx, input: { id, event, payload } }) => {
       const tx = ctx.tx as Tx;
       const type = typeOf(event, payload);

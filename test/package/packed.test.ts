@@ -99,6 +99,27 @@ test.each(['nodenext', 'node16', 'bundler'])('the types hold for a strict compil
   await run([compiler, ...options, '--module', module, '--moduleResolution', resolution, '--ignoreConfig', 'types.ts']);
 });
 
+test('the types hold for one that looks into declarations too, tells what may be undefined from what may be left out, and knows no browser', async () => {
+  const options = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--target', 'es2024', '--lib', 'es2024', '--types', 'node'];
+  const compiler = join(root, 'node_modules/typescript/bin/tsc');
+  await run([compiler, ...options, '--module', 'nodenext', '--moduleResolution', 'nodenext', '--ignoreConfig', 'interfaces.ts']);
+  // What not everybody has installed, or nobody; here it is beside the package.
+  const server = files.filter((path) => path.endsWith('.d.ts') && !/^dist\/(client|react)\//.test(path));
+  for (const path of server) {
+    const declared = await readFile(join(project, 'node_modules/plinth', path), 'utf8');
+    expect(declared, path).not.toMatch(/['"](ioredis|@nats-io\/[a-z-]+|trpc-to-openapi)['"]/);
+  }
+});
+
+test('a bundle runs with plinth outside of it; with plinth inside, a worker says what it misses instead of doing nothing', async () => {
+  const bundle = (into: string, ...options: string[]) =>
+    run([join(root, 'node_modules/rolldown/bin/cli.mjs'), 'bundled.mjs', '--platform', 'node', '--dir', into, ...options]);
+  await bundle('outside', '--external', 'plinth', '--external', 'plinth/worker');
+  expect(await run(['outside/bundled.js'])).toContain('greeted');
+  await bundle('inside');
+  await expect(run(['inside/bundled.js'])).rejects.toThrow(/The SQL files of Plinth are not beside its code/);
+});
+
 test('a program outside writes, and a job runs in a thread', async () => {
   expect(await run(['thread.mjs'])).toContain('{"doubled":42}');
 });

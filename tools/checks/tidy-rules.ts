@@ -67,6 +67,7 @@ const forbiddenSyntax: [RegExp, string][] = [
   [/(?<=[:<,|&]\s*|\bas\s+)any\b(?!\s*[(:.])/g, 'any switches the checker off: parse, or use unknown'],
   [/^\s*(?:export\s+)?(?:declare\s+)?(?:const\s+)?enum\s+\w+/gm, 'enum is not erasable: use a union of literals'],
   [/^\s*(?:export\s+)?(?:declare\s+)?namespace\s+\w+/gm, 'namespace is not erasable: a file is a namespace'],
+  [/\bz\.uuid\(/g, 'takes only UUIDs with a version and variant of RFC 9562, and trace ids, ids of an application and what PostgreSQL holds are any: z.guid()'],
   [/(?<=[\w)\]])!(?=[.;,)\]\s[](?!=))(?!=)/g, '! overrules the checker: narrow the value or throw'],
 ];
 const erasableSyntax: Rule = {

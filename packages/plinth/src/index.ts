@@ -20,7 +20,7 @@ export interface PlinthOptions<Own extends readonly AnyModule[]> extends Omit<Ke
    * Modules of your own, from `defineModule` of `plinth/module`. The worker runs their jobs, consumers and projections, the server has their procedures and
    * lists, and inline projections follow on what this process publishes. Give the same to every process. Default: none.
    */
-  modules?: Own;
+  modules?: Own | undefined;
 }
 
 export interface Plinth<Own extends readonly AnyModule[] = []> extends KernelPlinth<WithOwn<Modules, Own>> {

@@ -11,19 +11,19 @@ export interface ClientOptions {
   /** Where the server answers tRPC: `http://127.0.0.1:4400/api/trpc`. */
   url: string;
   /** API key or JWT. In the browser leave it out: the console's session is a cookie. */
-  token?: string;
+  token?: string | undefined;
   /** Tenant to work on, for keys that belong to none. */
-  tenantId?: string;
+  tenantId?: string | undefined;
   /** Why an operator looks into a tenant; it is recorded there. */
-  reason?: string;
+  reason?: string | undefined;
   /** UUID under which everything that these calls cause is found again. Default: a new one for each request, made by the server. */
-  correlationId?: string;
-  fetch?: typeof fetch;
+  correlationId?: string | undefined;
+  fetch?: typeof fetch | undefined;
   /**
    * Told with each answer to queries: where `realtime({ offset })` has to begin to leave no gap behind what they brought. Queries of one batch (made in one tick) have
    * one offset. Of queries made one after the other, keep the first.
    */
-  onOffset?: (offset: string) => void;
+  onOffset?: ((offset: string) => void) | undefined;
 }
 
 /** Asks for offsets, and hands them over before the answer is read. */

@@ -48,7 +48,7 @@ export interface RealtimeListener<Payload = Record<string, unknown>> {
 
 export interface RealtimeClientOptions {
   /** Where the server is: `http://127.0.0.1:4400`. In the browser default: where the page came from. */
-  url?: string;
+  url?: string | undefined;
   /**
    * API key or JWT, or what gives one: it is asked for each connection, and once more when the server refuses the one it gave, as it does when a JWT
    * has expired. In the browser of the console leave it out: its session is a cookie.
@@ -61,11 +61,11 @@ export interface RealtimeClientOptions {
   topics: readonly string[];
   /** From header Plinth-Offset of the page that was loaded, or of another reader. Default: from now on. */
   offset?: string | undefined;
-  fetch?: typeof fetch;
+  fetch?: typeof fetch | undefined;
   /** First and longest wait before it comes back, ms. Default 500 and 15,000; each wait is somewhere between half of it and all of it. */
-  backoffMs?: { first: number; longest: number };
+  backoffMs?: { first: number; longest: number } | undefined;
   /** A connection that says nothing for so long is given up, ms. Default 45,000; the server gives a sign of life every 15,000. */
-  silenceMs?: number;
+  silenceMs?: number | undefined;
 }
 
 export interface RealtimeClient {

@@ -11,16 +11,16 @@ export type PooledClient = pg.PoolClient;
 export interface PoolOptions {
   url: string;
   /** Default 10. */
-  max?: number;
-  applicationName?: string;
+  max?: number | undefined;
+  applicationName?: string | undefined;
   /** Longest wait for a free connection, ms. Default 10,000. */
-  connectTimeoutMs?: number;
+  connectTimeoutMs?: number | undefined;
   /**
    * Keep a few statements of Plinth's own prepared on every connection; they write effects in half of the time, and look for new
    * events in a third of it (`npm run bench -- feed-look`). Default true. Set it to
    * false behind a pooler that hands connections on between transactions and does not track prepared statements (PgBouncer before 1.21).
    */
-  prepare?: boolean;
+  prepare?: boolean | undefined;
 }
 
 /**

@@ -5,6 +5,9 @@ import type { AnyTransaction } from './transaction.ts';
 
 type Row = Record<string, unknown>;
 
+/** What JSON writes as an object, and no list. Its type may be an interface, which `Record<string, unknown>` alone does not take. */
+export type JsonObject = Readonly<Record<string, unknown>> | (object & { readonly [Symbol.iterator]?: never });
+
 /** One row that a module wants written by its `plinth_<module>.write_effects(jsonb)`. What was an object in it is JsonText, a date its ISO text. */
 export interface Effect {
   module: string;

@@ -121,6 +121,12 @@ export const kernelErrors = {
     title: 'The id lies outside the open partitions',
     wayOut: 'Use an id made now (uuid v7), or run plinth maintain to make partitions.',
   },
+  files_missing: {
+    status: 500,
+    title: 'The SQL files of Plinth are not beside its code',
+    wayOut:
+      "A program that is bundled leaves plinth out of the bundle: external: ['plinth'] for esbuild, [/^plinth/] for Rollup, serverExternalPackages: ['plinth'] for Next.js.",
+  },
   schema_newer: {
     status: 503,
     title: 'The database was migrated by a newer, incompatible Plinth',

@@ -31,14 +31,14 @@ export interface KernelOptions<Modules extends ModuleMap> {
    * (`plinth migrate up --server-role` makes one). A pool of yours reads times only where DateStyle is ISO, the default of PostgreSQL.
    */
   database: PoolOptions | pg.Pool;
-  clock?: Clock;
+  clock?: Clock | undefined;
   /** Encrypts what modules keep encrypted, such as personal fields of events. Default: none, and that is refused. */
   keys?: KeyRing | undefined;
-  newId?: IdSource;
+  newId?: IdSource | undefined;
   /** Role of ordinary transactions; a group role of yours that is a member of plinth_app and owns rights on your tables. Default plinth_app. */
-  appRole?: string | null;
+  appRole?: string | null | undefined;
   /** Hears what hooks after COMMIT throw. Default: lines of JSON on standard error. */
-  log?: Pick<Log, 'error'>;
+  log?: Pick<Log, 'error'> | undefined;
 }
 
 /** The system layer, bound to one database. */

@@ -1,6 +1,5 @@
 import { initTRPC, TRPCError } from '@trpc/server';
 import { middlewareMarker } from '@trpc/server/unstable-core-do-not-import';
-import type { OpenApiMeta } from 'trpc-to-openapi';
 import type { z } from 'zod';
 import type { Actor } from './context.ts';
 import { fail, PlinthError, toPlinthError, toProblem } from './errors.ts';
@@ -60,7 +59,18 @@ export interface Call {
   exactJson: boolean;
 }
 
-export interface CallMeta extends OpenApiMeta {
+/** What trpc-to-openapi reads of a procedure. In our own words, because its types bring along those of five servers that nobody need have installed. */
+interface RestRoute {
+  method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
+  path: `/${string}`;
+  summary?: string;
+  description?: string;
+  protect?: boolean;
+  tags?: string[];
+}
+
+export interface CallMeta extends Record<string, unknown> {
+  openapi?: RestRoute;
   /** Undefined: any valid credential. */
   permission?: string | undefined;
   operator?: boolean;
@@ -100,7 +110,8 @@ interface Issue {
 }
 const issuesOf = (cause: unknown): { field: string; message: string }[] => {
   const issues = (cause as { issues?: Issue[] } | undefined)?.issues ?? [];
-  return issues.slice(0, 20).map((issue) => ({ field: issue.path.map(String).join('.'), message: issue.message }));
+  // To zod a UUID of any version and variant is a GUID.
+  return issues.slice(0, 20).map((issue) => ({ field: issue.path.map(String).join('.'), message: issue.message.replace('GUID', 'UUID') }));
 };
 const inputSentence = (error: TRPCError): string => {
   const [first] = issuesOf(error.cause);

@@ -1,5 +1,18 @@
 import type { Queryable } from './database.ts';
 
+/** A span of time as pg hands it over, `{ days: 2, hours: 3 }`; given to a function, text does as well: `2 days 3 hours`. */
+export interface Interval {
+  years?: number;
+  months?: number;
+  days?: number;
+  hours?: number;
+  minutes?: number;
+  seconds?: number;
+  milliseconds?: number;
+  toPostgres(): string;
+  toISOString(): string;
+}
+
 type Shape = 'rows' | 'one' | 'values' | 'value';
 
 /** What the driver cannot know: arrays are SQL arrays unless the parameter is json, and a bigint travels as text. */

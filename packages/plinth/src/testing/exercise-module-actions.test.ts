@@ -5,7 +5,7 @@ import { procedure } from '#kernel/rpc.ts';
 import { brokenActions } from './exercise-module-actions.ts';
 
 const send = procedure({ rest: 'POST /boxes/{id}/send', permission: 'boxes.write', summary: 'Sends a box' })
-  .input(z.object({ id: z.uuid(), to: z.string() }))
+  .input(z.object({ id: z.guid(), to: z.string() }))
   .output(z.object({}))
   .mutation(async () => ({}));
 

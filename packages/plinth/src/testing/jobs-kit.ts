@@ -4,6 +4,7 @@ import { definitionsOf } from '#apps/worker/definitions.ts';
 import { createJournal } from '#apps/worker/journal.ts';
 import { DEFAULT_TIMEOUT_MS, RunningJob, runJob } from '#apps/worker/run-job.ts';
 import { StopReason } from '#apps/worker/stop-reason.ts';
+import type { JsonObject } from '#kernel/effects.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Transaction } from '#kernel/transaction.ts';
@@ -18,7 +19,7 @@ export interface JobsKitOptions<Modules extends ModuleMap> {
   /** Handlers as startWorker takes them. Those of the modules' cards are there too. The modules of threads run in the test's own. */
   handlers?: Record<string, JobDefinition<Transaction<Modules>> | ThreadJobDefinition<Transaction<Modules>>>;
   /** Only jobs of this tenant are seen and run. Default: those of every tenant in the database. */
-  tenantId?: string;
+  tenantId?: string | undefined;
   /** What handlers get; default: a silent log, the clock of plinth, no adapters. */
   services?: Partial<WorkServices>;
   /**
@@ -61,7 +62,7 @@ export interface JobsKit {
    * Enqueues one job and runs it, and nothing else: with transactions, completeIn, failure and result as in a worker. Errors: those of
    * enqueueing; an Error when it may not run, for example because its kind is paused.
    */
-  run(kind: string, payload?: Record<string, unknown>, options?: Omit<EnqueueOptions, 'queue' | 'runAt' | 'delayMs'> & { tenantId?: string }): Promise<RanJob>;
+  run(kind: string, payload?: JsonObject, options?: Omit<EnqueueOptions, 'queue' | 'runAt' | 'delayMs'> & { tenantId?: string | undefined }): Promise<RanJob>;
   /**
    * Lets so much time pass for jobs, without waiting: what is scheduled, deadlines and unique keys with a window come so much nearer. Cron
    * schedules, rate limits and pauses keep to the clock of the database. Returns how many jobs may run now that could not before.

@@ -1,5 +1,5 @@
 import type { JetStreamClient } from '@nats-io/jetstream';
-import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
+import type { NatsConnection } from '@nats-io/transport-node';
 import { fail } from '#kernel/errors.ts';
 import { messageOf } from '#kernel/thrown.ts';
 import type { EventBus, RelayMessage } from '#modules/events';
@@ -16,8 +16,8 @@ export interface NatsOptions {
   duplicateWindowMs?: number | undefined;
   /** Longest wait for the confirmation of a message, ms. Default 10,000. */
   ackMs?: number | undefined;
-  /** Credentials, TLS and the rest, as the client takes them. */
-  connection?: NodeConnectionOptions | undefined;
+  /** Credentials, TLS and the rest: `NodeConnectionOptions` of the client, which who has no relay need not have installed. */
+  connection?: object | undefined;
 }
 
 interface Opened {

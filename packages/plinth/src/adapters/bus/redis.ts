@@ -1,4 +1,4 @@
-import type { RedisOptions as ClientOptions, Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { fail } from '#kernel/errors.ts';
 import { messageOf } from '#kernel/thrown.ts';
 import type { EventBus, RelayMessage } from '#modules/events';
@@ -14,8 +14,8 @@ export interface RedisStreamsOptions {
   duplicateWindowS?: number | undefined;
   /** Longest wait for an answer, ms. Default 10,000. */
   answerMs?: number | undefined;
-  /** Credentials, TLS and the rest, as the client takes them. */
-  connection?: ClientOptions | undefined;
+  /** Credentials, TLS and the rest: `RedisOptions` of ioredis, which who has no relay need not have installed. */
+  connection?: object | undefined;
 }
 
 /**

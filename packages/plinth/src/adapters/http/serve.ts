@@ -9,15 +9,15 @@ export interface ServeOptions {
   /** Answers a request of a peer. */
   fetch: (request: Request, peer: { ip?: string | undefined }) => Promise<Response>;
   /** Takes a connection that asks to become a WebSocket. Without it such requests are answered like any other. */
-  upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  upgrade?: ((request: IncomingMessage, socket: Duplex, head: Buffer) => void) | undefined;
   /** Default 4400. 0: any free port. */
-  port?: number;
+  port?: number | undefined;
   /** Default 127.0.0.1. */
-  host?: string;
+  host?: string | undefined;
   /** How many ports to try after a taken one. Default 20; 0 fails instead. */
-  tries?: number;
+  tries?: number | undefined;
   /** Longest wait at the end for requests that are running, ms. Default 4,000. */
-  graceMs?: number;
+  graceMs?: number | undefined;
 }
 
 export interface Serving {

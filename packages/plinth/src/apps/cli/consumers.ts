@@ -60,7 +60,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   },
   'park-next': {
     needs: ['name', 'shard', 'reason'],
-    run: (tx, { name, shard, reason }) => tx.query('select plinth.park_next_event($1, $2::smallint, $3) as parked_id', [name, shard, reason]),
+    run: (tx, { name, shard, reason }) => tx.query('select plinth.park_next_event($1, $2, $3) as parked_id', [name, shard, reason]),
     said: ({ shard }, [row]) => (row?.parked_id ? `Parked as ${String(row.parked_id)}.` : `There is nothing to park in shard ${shard}.`),
   },
   parked: {

@@ -91,15 +91,15 @@ const api = (name: string): string => `import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
 import { addItem, getItem } from './${name}.ts';
 
-const item = z.object({ id: z.uuid(), title: z.string(), note: z.string().nullable(), createdAt: z.date() });
+const item = z.object({ id: z.guid(), title: z.string(), note: z.string().nullable(), createdAt: z.date() });
 
 export const api = {
   add: procedure({ rest: 'POST /${name}/items', permission: '${name}.write', summary: 'Add an item' })
     .input(z.object({ title: z.string().max(200), note: z.string().max(2000).optional() }))
-    .output(z.object({ id: z.uuid() }))
+    .output(z.object({ id: z.guid() }))
     .mutation(async ({ ctx, input }) => ({ id: await addItem(ctx.tx, input) })),
   get: procedure({ rest: 'GET /${name}/items/{id}', permission: '${name}.read', summary: 'One item' })
-    .input(z.object({ id: z.uuid() }))
+    .input(z.object({ id: z.guid() }))
     .output(item)
     .query(({ ctx, input }) => getItem(ctx.tx, input.id)),
 };

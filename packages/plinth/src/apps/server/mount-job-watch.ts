@@ -12,7 +12,7 @@ import { createJobWatch } from './job-watch.ts';
 import { callFacts } from './mount-api.ts';
 
 const failJobs = raiser('jobs', jobsErrors);
-const uuid = z.uuid();
+const uuid = z.guid();
 /** So often the credential is looked at again: a key that was revoked sees no more. */
 const CHECK_MS = 30_000;
 /** A job that is over may have lines on their way: those are waited for. */

@@ -57,7 +57,7 @@ const pageOf = ({ nextCursor, ...page }: Page) => ({ ...page, next_cursor: nextC
 const traceRow = z.object({
   kind: z.string(),
   id: z.string(),
-  tenant_id: z.uuid(),
+  tenant_id: z.guid(),
   at: z.date(),
   ended_at: z.date().nullable(),
   status: z.string().nullable(),
@@ -150,7 +150,7 @@ export const recordsApi = (records: Records): ApiRecord => ({
       summary: 'Everything recorded under one correlation id, oldest first, at most 10,000 records',
     })
       .input(z.object({ id: z.string().min(1).max(100).meta({ description: 'A UUID or 32 hexadecimal digits' }) }))
-      .output(z.object({ correlation_id: z.uuid(), rows: z.array(traceRow) }))
+      .output(z.object({ correlation_id: z.guid(), rows: z.array(traceRow) }))
       .query(async ({ ctx, input }) => {
         const correlationId = readCorrelationId(input.id);
         if (!correlationId)

@@ -1,5 +1,5 @@
 import { PlinthError } from '#kernel/errors.ts';
-import { refuseNewer } from '#kernel/migrate/index.ts';
+import { kernelSql, refuseNewer } from '#kernel/migrate/index.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 
@@ -9,9 +9,10 @@ const AGAIN_MS = 60_000;
 /**
  * The same system, whose work across tenants (claims, feeds, schedules) is refused with kernel_schema_newer on a database that a newer, incompatible version has
  * migrated, also while this process was running: it would read and write tables as they were. It goes on when the database is one it knows. Transactions of
- * handlers that run are let through.
+ * handlers that run are let through. Errors: kernel_files_missing.
  */
 export function whileCompatible(plinth: Plinth<ModuleMap>, againMs = AGAIN_MS): Plinth<ModuleMap> {
+  kernelSql();
   let look: ReturnType<typeof refuseNewer> | undefined;
   let goodUntil = Number.NEGATIVE_INFINITY;
   const pass = async (): Promise<void> => {

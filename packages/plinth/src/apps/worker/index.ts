@@ -37,46 +37,46 @@ export { StopReason } from './stop-reason.ts';
 export interface WorkerOptions<Modules extends ModuleMap> {
   plinth: Plinth<Modules>;
   /** Handlers of your own kinds, beside those on the modules' cards. */
-  handlers?: Record<string, JobDefinition<Transaction<Modules>> | ThreadJobDefinition<Transaction<Modules>>>;
+  handlers?: Record<string, JobDefinition<Transaction<Modules>> | ThreadJobDefinition<Transaction<Modules>>> | undefined;
   /**
    * Readers of the event log of your own, by name, beside those on the modules' cards. A name is the consumer's place in the log: keep it, and let every
    * worker that has it run the same handler. One that is gone for good has to be forgotten (README of `events`), or the log is kept for it.
    */
-  consumers?: Record<string, Consumer<Transaction<Modules>>>;
+  consumers?: Record<string, Consumer<Transaction<Modules>>> | undefined;
   /** Most threads for kinds that have a `thread`. Default: one fewer than the processor can run at once. Jobs that find none free wait in their slots. */
-  threads?: number;
+  threads?: number | undefined;
   /** Goes around every attempt at a job of any kind, the first one outermost. Default: none. */
-  middleware?: readonly JobMiddleware<Transaction<Modules>>[];
+  middleware?: readonly JobMiddleware<Transaction<Modules>>[] | undefined;
   /** Default: the clock of plinth, a log on standard error, every module, and an egress adapter that reaches the public internet only. */
-  services?: Partial<WorkServices>;
+  services?: Partial<WorkServices> | undefined;
   /**
    * Jobs at a time. Default 10; the pool should have as many connections and a few more. `{ min, max }`: as many as it takes for jobs not to wait
    * longer than `targetMs`, as far as the event loop and the pool of connections allow; `worker.stats.slots` tells how many there are now.
    */
-  concurrency?: number | Concurrency;
+  concurrency?: number | Concurrency | undefined;
   /** Most jobs that are claimed ahead and wait for a slot; it takes a quarter of a second's work, not more. Default 1,000. */
-  prefetch?: number;
+  prefetch?: number | undefined;
   /** How long a job that was claimed ahead waits for a slot before it is given back, because others may have one, ms. Default 2,000. */
-  prefetchMs?: number;
+  prefetchMs?: number | undefined;
   /**
    * True: claims and completions are on disk before the worker goes on. Default false (synchronous_commit off for these two): a crash
    * of the database may run a job again, it never loses one. Enqueueing, completeIn and what handlers commit always are.
    */
-  durable?: boolean;
+  durable?: boolean | undefined;
   /** Only jobs of these queues. Default: all. A worker of their own, in the same process or another, gives queues slots that no other work can take. */
-  queues?: readonly string[];
+  queues?: readonly string[] | undefined;
   /** Longest wait before looking for work without a hint, ms. Default 1,000. */
-  pollMs?: number;
+  pollMs?: number | undefined;
   /** How long its jobs are kept for a process without a sign of life, ms; it gives one a second. Default 15,000. */
-  leaseMs?: number;
+  leaseMs?: number | undefined;
   /** How long a handler may take to end after its signal was aborted, ms. Default 1,000. */
-  stopMs?: number;
+  stopMs?: number | undefined;
   /** Other systems that events are passed on to: `{ nats: { servers } }`, `{ redis: { url } }`. Default: none. */
-  relay?: RelayOptions;
+  relay?: RelayOptions | undefined;
   /** Shown in background_jobs.worker. Default: host and process id. */
-  name?: string;
+  name?: string | undefined;
   /** Hear the hints of other processes by LISTEN, on a connection of its own. Default true. */
-  listen?: boolean;
+  listen?: boolean | undefined;
 }
 
 export interface Worker {
@@ -92,7 +92,7 @@ export interface Worker {
 
 /**
  * Starts the worker and returns at once; failures of the database are logged and outlived, and so is one that a newer, incompatible version has migrated, on which
- * it does nothing (kernel_schema_newer). Errors: kernel_consumer_taken; an Error for handlers of jobs
+ * it does nothing (kernel_schema_newer). Errors: kernel_consumer_taken, kernel_files_missing; an Error for handlers of jobs
  * that are not valid, or two of one kind.
  *
  * @example

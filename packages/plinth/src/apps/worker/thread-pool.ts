@@ -38,8 +38,8 @@ interface Thread {
   idle: NodeJS.Timeout | undefined;
 }
 
-/** Beside this file, in whatever form this file runs. */
-const PROGRAM = new URL(`./thread-main${extname(import.meta.url)}`, import.meta.url);
+/** Beside this file, in whatever form this file runs. Looked for when a thread starts: what was bundled into one file has none beside it, and may need none. */
+const program = (): URL => new URL(`./thread-main${extname(import.meta.url)}`, import.meta.url);
 
 interface Pool {
   threads: Set<Thread>;
@@ -94,7 +94,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
 const say = (thread: Thread, message: ToThread): void => thread.worker.postMessage(message, []);
 
 function start(pool: Pool): Thread {
-  const worker = new Worker(PROGRAM, { name: 'plinth jobs' });
+  const worker = new Worker(program(), { name: 'plinth jobs' });
   const thread: Thread = { worker, fail: undefined, receive: undefined, idle: undefined };
   pool.threads.add(thread);
   worker.on('message', (message: FromThread) => thread.receive?.(message));

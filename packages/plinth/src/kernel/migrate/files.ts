@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fail } from '../errors.ts';
 import type { AnyModule } from '../module.ts';
 
 export interface Migration {
@@ -23,7 +24,16 @@ export interface Repeatable {
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-const kernelSql = new URL('../sql/', import.meta.url);
+/**
+ * The kernel's SQL files stand beside its code. A bundler leaves them behind and takes the code elsewhere; without them every database would pass for one of a newer
+ * version, and what stands elsewhere for ours. Errors: kernel_files_missing.
+ */
+export function kernelSql(): URL {
+  const folder = URL.canParse('../sql/', import.meta.url) ? new URL('../sql/', import.meta.url) : undefined;
+  if (!folder || !existsSync(new URL('migrations/0001_create_kernel.sql', folder))) throw fail('files_missing');
+  return folder;
+}
+
 const sqlOf = (card: AnyModule): URL => card.sql ?? new URL(`../../modules/${card.name}/sql/`, import.meta.url);
 
 const filesIn = (root: URL, folder: string): { name: string; text: string }[] => {
@@ -57,7 +67,7 @@ const readRepeatables = (module: string, root: URL): Repeatable[] => [
 
 /** Every SQL file of the kernel and the modules, in the order in which it is applied. */
 export function readSql(ordered: readonly AnyModule[]): { migrations: Migration[]; repeatables: Repeatable[] } {
-  const roots: [string, URL][] = [['kernel', kernelSql], ...ordered.map((card): [string, URL] => [card.name, sqlOf(card)])];
+  const roots: [string, URL][] = [['kernel', kernelSql()], ...ordered.map((card): [string, URL] => [card.name, sqlOf(card)])];
   return {
     migrations: roots.flatMap(([module, root]) => readMigrations(module, root)),
     repeatables: roots.flatMap(([module, root]) => readRepeatables(module, root)),

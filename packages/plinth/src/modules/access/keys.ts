@@ -9,14 +9,14 @@ import type { AccessTransaction } from './transaction.ts';
 const fail = raiser('access', errors);
 
 export const apiKey = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   name: z.string(),
   prefix: z.string(),
   last4: z.string(),
   scopes: z.array(z.string()),
   status: z.enum(['active', 'expired', 'revoked']),
   expires_at: z.date().nullable(),
-  rotated_from: z.uuid().nullable(),
+  rotated_from: z.guid().nullable(),
   revoked_at: z.date().nullable(),
   last_used_at: z.date().nullable(),
   created_by: z.string(),
@@ -26,7 +26,7 @@ type ApiKey = z.infer<typeof apiKey>;
 
 export const scopes = z.array(z.string().max(100).regex(PERMISSION, 'a permission such as audit.read, audit.*, *.read or *')).min(1).max(200);
 const withSecret = apiKey.extend({ secret: z.string().nullable().meta({ description: 'The key itself: told now and never again' }) });
-const id = z.object({ id: z.uuid() });
+const id = z.object({ id: z.guid() });
 const COLUMNS = 'id, name, prefix, last4, scopes, status, expires_at, rotated_from, revoked_at, last_used_at, created_by, created_at';
 const LONGEST_OVERLAP_S = 30 * 86_400;
 
@@ -58,8 +58,8 @@ async function insert(tx: AccessTransaction, key: NewKey): Promise<ApiKey & { se
 }
 
 const list = procedure({ rest: 'GET /keys', permission: 'access.read', summary: 'API keys of the tenant, newest first' })
-  .input(z.object({ cursor: z.uuid().optional(), limit: z.number().int().min(1).max(200).default(50) }))
-  .output(z.object({ keys: z.array(apiKey), next_cursor: z.uuid().nullable() }))
+  .input(z.object({ cursor: z.guid().optional(), limit: z.number().int().min(1).max(200).default(50) }))
+  .output(z.object({ keys: z.array(apiKey), next_cursor: z.guid().nullable() }))
   .query(async ({ ctx, input }) => {
     const keys = await ctx.tx.query<ApiKey>(
       `select ${COLUMNS} from plinth.api_keys where tenant_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3`,
@@ -98,7 +98,7 @@ const rotate = procedure({
   summary: 'Makes the successor of a key; both work for the time of the overlap',
   secretFields: ['secret'],
 })
-  .input(z.object({ id: z.uuid(), overlap_seconds: z.number().int().min(0).max(LONGEST_OVERLAP_S).default(86_400) }))
+  .input(z.object({ id: z.guid(), overlap_seconds: z.number().int().min(0).max(LONGEST_OVERLAP_S).default(86_400) }))
   .output(withSecret)
   .mutation(async ({ ctx, input }) => {
     const tx = ctx.tx as AccessTransaction;

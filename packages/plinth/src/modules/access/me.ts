@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
 
-const tenant = z.object({ id: z.uuid(), slug: z.string(), name: z.string(), status: z.string() });
+const tenant = z.object({ id: z.guid(), slug: z.string(), name: z.string(), status: z.string() });
 
 /** Who the server takes the caller for: what a client asks first, and a person asks when something is forbidden. */
 export const me = procedure({ rest: 'GET /me', permission: undefined, tenant: false, records: false, summary: 'Who the credential stands for' })
@@ -9,7 +9,7 @@ export const me = procedure({ rest: 'GET /me', permission: undefined, tenant: fa
     z.object({
       principal: z.object({
         actor: z.object({ type: z.enum(['user', 'service', 'system', 'operator', 'api_key', 'portal']), id: z.string() }),
-        tenant_id: z.uuid().nullable(),
+        tenant_id: z.guid().nullable(),
         roles: z.array(z.string()),
         scopes: z.array(z.string()),
         operator: z.boolean(),

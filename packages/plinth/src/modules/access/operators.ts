@@ -81,7 +81,7 @@ const create = procedure({
   });
 
 const revoke = procedure({ rest: 'DELETE /operators/keys/{id}', permission: 'operators.admin', operator: true, summary: 'Revokes an operator key for good' })
-  .input(z.object({ id: z.uuid() }))
+  .input(z.object({ id: z.guid() }))
   .output(operatorKey)
   .mutation(async ({ ctx, input }) => {
     const tx = ctx.tx as AccessTransaction;

@@ -8,7 +8,7 @@ import { NO_TENANT, recordIn } from './transaction.ts';
 const fail = raiser('access', errors);
 
 const tenant = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   slug: z.string(),
   name: z.string(),
   status: z.enum(['active', 'suspended', 'closed']),
@@ -25,11 +25,11 @@ const list = procedure({ rest: 'GET /tenants', permission: 'tenants.read', exact
   .input(
     z.object({
       q: z.string().max(200).default('').meta({ description: 'Only those whose slug begins with it, whose name holds it, or whose id it is' }),
-      cursor: z.uuid().optional(),
+      cursor: z.guid().optional(),
       limit: z.number().int().min(1).max(200).default(50),
     }),
   )
-  .output(z.object({ tenants: z.array(tenant), next_cursor: z.uuid().nullable() }))
+  .output(z.object({ tenants: z.array(tenant), next_cursor: z.guid().nullable() }))
   .query(async ({ ctx, input }) => {
     const tenants = await ctx.tx.query<Tenant>(
       `select ${COLUMNS} from plinth_kernel.tenants
@@ -80,7 +80,7 @@ const update = procedure({
 })
   .input(
     z.object({
-      id: z.uuid(),
+      id: z.guid(),
       name: z.string().min(1).max(200).optional(),
       status: z.enum(['active', 'suspended', 'closed']).optional(),
       attributes: z.record(z.string(), z.unknown()).optional(),

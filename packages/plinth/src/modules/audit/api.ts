@@ -11,7 +11,7 @@ const json = z.record(z.string(), z.unknown());
 
 const entry = z
   .object({
-    id: z.uuid(),
+    id: z.guid(),
     created_at: z.date(),
     actor_type: z.string(),
     actor_id: z.string(),
@@ -23,14 +23,14 @@ const entry = z
     changes: z.record(z.string(), z.object({ before: z.unknown(), after: z.unknown() })).nullable(),
     before: z.unknown(),
     after: z.unknown(),
-    parent_id: z.uuid().nullable(),
+    parent_id: z.guid().nullable(),
     compliance_flags: z.array(z.string()),
     ip: z.string().nullable(),
     user_agent: z.string().nullable(),
     metadata: json,
     source: z.enum(['api', 'capture', 'system']),
-    correlation_id: z.uuid().nullable(),
-    causation_id: z.uuid().nullable(),
+    correlation_id: z.guid().nullable(),
+    causation_id: z.guid().nullable(),
     request_id: z.string().nullable(),
   })
   .meta({ id: 'AuditEntry' });
@@ -38,10 +38,10 @@ type Entry = z.infer<typeof entry>;
 
 const COLUMNS = Object.keys(entry.shape).join(', ');
 
-const page = z.object({ entries: z.array(entry), next_cursor: z.uuid().nullable() });
+const page = z.object({ entries: z.array(entry), next_cursor: z.guid().nullable() });
 const paging = {
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  cursor: z.uuid().optional().meta({ description: 'next_cursor of the page before' }),
+  cursor: z.guid().optional().meta({ description: 'next_cursor of the page before' }),
 };
 
 const pageOf = (rows: Entry[], limit: number): z.infer<typeof page> => ({
@@ -63,14 +63,14 @@ export const api = {
         entity_id: text(500).optional(),
         before: json.optional(),
         after: json.optional(),
-        parent_id: z.uuid().optional(),
+        parent_id: z.guid().optional(),
         compliance_flags: z.array(text(50)).max(20).optional(),
         severity: z.enum(['info', 'warning', 'critical']).optional(),
         reason: text(1000).optional(),
         metadata: json.optional(),
       }),
     )
-    .output(z.object({ id: z.uuid() }))
+    .output(z.object({ id: z.guid() }))
     .mutation(async ({ ctx, input }) => {
       const tx = ctx.tx as AnyTransaction & { audit: ReturnType<typeof auditEffects> };
       const id = tx.audit.record({
@@ -89,7 +89,7 @@ export const api = {
     }),
 
   get: procedure({ rest: 'GET /audit/entries/{id}', permission: 'audit.read', exactJson: true, summary: 'One audit entry, with its difference' })
-    .input(z.object({ id: z.uuid() }))
+    .input(z.object({ id: z.guid() }))
     .output(entry)
     .query(async ({ ctx, input }) => {
       const [row] = await ctx.tx.query<Entry>(`select ${COLUMNS} from plinth.audit_logs where tenant_id = $1 and id = $2`, [ctx.tx.context.tenantId, input.id]);
@@ -103,7 +103,7 @@ export const api = {
     exactJson: true,
     summary: 'Entries that are a part of this one, newest first',
   })
-    .input(z.object({ id: z.uuid(), ...paging }))
+    .input(z.object({ id: z.guid(), ...paging }))
     .output(page)
     .query(async ({ ctx, input }) => {
       const rows = await ctx.tx.query<Entry>(

@@ -45,6 +45,7 @@ describe('log_audit_event', () => {
 
   test.each([
     ['no action', `p_actor_type := 'user'`, 'audit_entry_invalid'],
+    ['a severity that there is not', `p_action := 'x', p_severity := 'INFO'`, 'audit_entry_invalid'],
     ['an id without a type', `p_action := 'x', p_resource_id := '1'`, 'audit_entry_invalid'],
   ])('%s is refused with the way out', async (_, args, code) => {
     await expect(write(`select plinth.log_audit_event(${args})`)).rejects.toMatchObject({ code, status: 422, wayOut: expect.stringMatching(/\w/) });

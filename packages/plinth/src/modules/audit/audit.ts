@@ -1,4 +1,4 @@
-import type { EffectInsert, EffectSink } from '#kernel/effects.ts';
+import type { EffectInsert, EffectSink, JsonObject } from '#kernel/effects.ts';
 import { jsonParameter, textParameter } from '#kernel/effects.ts';
 import { raiser } from '#kernel/errors.ts';
 import { errors } from './errors.ts';
@@ -10,21 +10,21 @@ export interface AuditEntry {
   /** What happened, past tense: `order.created`. At most 200 characters. */
   action: string;
   /** Kind of thing it happened to: `order`. */
-  entityType?: string;
+  entityType?: string | undefined;
   /** Its id in the application. */
-  entityId?: string;
+  entityId?: string | undefined;
   /** State before and after; the difference is computed when it is read. */
-  before?: Record<string, unknown> | null;
-  after?: Record<string, unknown> | null;
+  before?: JsonObject | null | undefined;
+  after?: JsonObject | null | undefined;
   /** Entry that this one is a part of. */
-  parentId?: string;
+  parentId?: string | undefined;
   /** `gdpr`, `soc2`, `pci`, ... */
-  complianceFlags?: readonly string[];
+  complianceFlags?: readonly string[] | undefined;
   /** Default `info`. */
-  severity?: 'info' | 'warning' | 'critical';
+  severity?: 'info' | 'warning' | 'critical' | undefined;
   /** Default: the reason of the transaction context. */
-  reason?: string;
-  metadata?: Record<string, unknown>;
+  reason?: string | undefined;
+  metadata?: JsonObject | undefined;
 }
 
 /** `tx.audit`: entries are written with the transaction, or not at all. */

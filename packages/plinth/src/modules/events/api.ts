@@ -27,7 +27,7 @@ export const api = {
         idempotency_key: name.optional(),
       }),
     )
-    .output(z.object({ id: z.uuid(), duplicate: z.boolean(), deprecated }))
+    .output(z.object({ id: z.guid(), duplicate: z.boolean(), deprecated }))
     .mutation(async ({ ctx, input }) => {
       // Every procedure's transaction offers the effects of all modules; this one's are known to be among them.
       const tx = ctx.tx as EventsTransaction;
@@ -47,7 +47,7 @@ export const api = {
     }),
 
   get: procedure({ rest: 'GET /events/{id}', permission: 'events.read', exactJson: true, summary: 'One event' })
-    .input(z.object({ id: z.uuid() }))
+    .input(z.object({ id: z.guid() }))
     .output(event)
     .query(async ({ ctx, input }) => {
       const [found] = await ctx.tx.query<z.infer<typeof event>>(`select ${COLUMNS} from plinth.event_store where tenant_id = $1 and id = $2`, [

@@ -1,3 +1,4 @@
+import type { JsonObject } from '#kernel/effects.ts';
 import { PlinthError } from '#kernel/errors.ts';
 import type { IdSource } from '#kernel/ids.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
@@ -11,7 +12,7 @@ type Row = Record<string, unknown>;
 export interface NewEvent extends EventOptions {
   type: string;
   /** Default: `{}`. */
-  data?: Record<string, unknown> | undefined;
+  data?: JsonObject | undefined;
 }
 
 export interface Append {

@@ -43,7 +43,7 @@ export const cloudEventsApi = {
       'stream=subject appends to the stream that the subject names (type/id).',
   })
     .input(z.object({ events: z.array(json).max(1_000), stream: z.enum(['none', 'subject']).default('none') }))
-    .output(z.object({ events: z.array(z.object({ source: z.string(), id: z.string(), event_id: z.uuid(), duplicate: z.boolean() })), deprecated }))
+    .output(z.object({ events: z.array(z.object({ source: z.string(), id: z.string(), event_id: z.guid(), duplicate: z.boolean() })), deprecated }))
     .mutation(async ({ ctx, input }) => {
       const tx = ctx.tx as EventsTransaction;
       await tx.flush();
@@ -81,8 +81,8 @@ export const cloudEventsApi = {
     description:
       'With Accept: application/cloudevents-batch+json the answer is a batch, and the next page is in the header Link. Not a feed: an event of a transaction that commits late may come before `after`. A page ends before limit when it has 8 MiB.',
   })
-    .input(z.object({ after: z.uuid().optional(), type: z.string().max(200).optional(), limit: z.coerce.number().int().min(1).max(1_000).default(100) }))
-    .output(z.object({ events: z.array(json), next: z.uuid().nullable() }))
+    .input(z.object({ after: z.guid().optional(), type: z.string().max(200).optional(), limit: z.coerce.number().int().min(1).max(1_000).default(100) }))
+    .output(z.object({ events: z.array(json), next: z.guid().nullable() }))
     .query(async ({ ctx, input }) => {
       const tenantId = ctx.tx.context.tenantId ?? '';
       const rows = await ctx.tx.query<Row & { found: number }>(

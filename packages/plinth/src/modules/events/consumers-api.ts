@@ -101,13 +101,9 @@ export const consumersApi = {
     summary: 'Parks the event of a shard that the consumer fails on, or else the next unread one',
   })
     .input(z.object({ id, shard: z.int().min(0).max(7), reason }))
-    .output(z.object({ parked_id: z.uuid().nullable() }))
+    .output(z.object({ parked_id: z.guid().nullable() }))
     .mutation(async ({ ctx, input }) => {
-      const [row] = await ctx.tx.query<{ id: string | null }>('select plinth.park_next_event($1, $2::smallint, $3) as id', [
-        input.id,
-        input.shard,
-        input.reason,
-      ]);
+      const [row] = await ctx.tx.query<{ id: string | null }>('select plinth.park_next_event($1, $2, $3) as id', [input.id, input.shard, input.reason]);
       ctx.tx.signal(FEED_SIGNAL);
       return { parked_id: row?.id ?? null };
     }),
@@ -132,7 +128,7 @@ export const consumersApi = {
     summary: 'Lets a tenant go on without an event that fails',
     description: 'The event is parked: later events of its tenant no longer wait for it, and it can be tried again.',
   })
-    .input(z.object({ id: z.uuid(), reason: reason.default('parked in the console') }))
+    .input(z.object({ id: z.guid(), reason: reason.default('parked in the console') }))
     .output(done)
     .mutation(async ({ ctx, input }) => {
       await ctx.tx.query('select plinth.park_failing_event($1, $2)', [input.id, input.reason]);
@@ -141,7 +137,7 @@ export const consumersApi = {
     }),
 
   retryParked: procedure({ rest: 'POST /events/parked/{id}/retry', permission: 'events.retry', summary: 'Has a parked or failing event tried again' })
-    .input(z.object({ id: z.uuid() }))
+    .input(z.object({ id: z.guid() }))
     .output(done)
     .mutation(async ({ ctx, input }) => {
       await ctx.tx.query('select plinth.retry_parked_events(p_id := $1)', [input.id]);
@@ -172,7 +168,7 @@ export const consumersApi = {
     summary: 'Gives a parked event up',
     description: 'Its consumer never handles it.',
   })
-    .input(z.object({ id: z.uuid(), reason: reason.default('given up in the console') }))
+    .input(z.object({ id: z.guid(), reason: reason.default('given up in the console') }))
     .output(done)
     .mutation(async ({ ctx, input }) => {
       await ctx.tx.query('select plinth.discard_parked_event($1, $2)', [input.id, input.reason]);

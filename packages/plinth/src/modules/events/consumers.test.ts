@@ -354,7 +354,7 @@ describe('rewinding', () => {
     for (const call of [
       `plinth.pause_consumer('test.refused', 'x')`,
       `plinth.resume_consumer('test.refused')`,
-      `plinth.park_next_event('test.refused', 0::smallint, 'x')`,
+      `plinth.park_next_event('test.refused', 0, 'x')`,
     ])
       await expect(plinth.transaction({ tenantId: a }, (tx) => tx.query(`select ${call}`))).rejects.toMatchObject({ code: 'kernel_forbidden' });
   });

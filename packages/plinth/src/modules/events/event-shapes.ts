@@ -16,14 +16,14 @@ export const expectedVersion = z.union([z.int().min(0), z.enum(['none', 'exists'
 export const newEvent = z.object({
   type: typeName.refine(notOwn, 'is published by Plinth itself'),
   data: json.default({}),
-  causation_id: z.uuid().optional(),
+  causation_id: z.guid().optional(),
   schema_version: z.int().min(1).optional(),
   occurred_at: z.iso.datetime({ offset: true }).optional(),
   metadata: json.optional(),
 });
 
 export const event = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   event_type: z.string(),
   event_version: z.number().nullable(),
   aggregate_type: z.string().nullable(),
@@ -33,8 +33,8 @@ export const event = z.object({
   metadata: json,
   actor_type: z.string(),
   actor_id: z.string(),
-  correlation_id: z.uuid().nullable(),
-  causation_id: z.uuid().nullable(),
+  correlation_id: z.guid().nullable(),
+  causation_id: z.guid().nullable(),
   idempotency_key: z.string().nullable(),
   occurred_at: z.date(),
   created_at: z.date(),

@@ -1,4 +1,4 @@
-import type { EffectSink } from '#kernel/effects.ts';
+import type { EffectSink, JsonObject } from '#kernel/effects.ts';
 import { FEED_SIGNAL } from '#kernel/feed.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { Append, AppendOptions, NewEvent } from './append.ts';
@@ -13,7 +13,7 @@ export const eventsEffects = (sink: EffectSink) => ({
    * schema of its type. When the idempotency key was used before, nothing is written and the id is not taken: `firstId` tells the
    * first one. Errors: events_event_invalid here; events_payload_rejected, events_version_conflict, events_idempotency_conflict when it is written.
    */
-  publish(type: string, data: Record<string, unknown>, options: PublishOptions = {}): string {
+  publish(type: string, data: JsonObject, options: PublishOptions = {}): string {
     const id = sink.newId();
     sink.push(`events.publish(${JSON.stringify(type)})`, rowOf(id, type, data, options));
     sink.afterCommit(FEED_SIGNAL);

@@ -1,3 +1,4 @@
+import type { JsonObject } from '#kernel/effects.ts';
 import { raiser } from '#kernel/errors.ts';
 import { isUuid } from '#kernel/ids.ts';
 import { errors } from './errors.ts';
@@ -24,7 +25,7 @@ export interface EventOptions {
   schemaVersion?: number | undefined;
   /** When it happened, if not now. */
   occurredAt?: Date | undefined;
-  metadata?: Record<string, unknown> | undefined;
+  metadata?: JsonObject | undefined;
 }
 
 export interface PublishOptions extends EventOptions {
@@ -61,10 +62,10 @@ export function expected(version: ExpectedVersion | undefined, stream: Stream | 
   return number;
 }
 
-const isObject = (data: unknown): data is Record<string, unknown> => typeof data === 'object' && data !== null && !Array.isArray(data);
+const isObject = (data: unknown): boolean => typeof data === 'object' && data !== null && !Array.isArray(data);
 
 /** The row of one event. */
-export function rowOf(id: string, type: string, data: Record<string, unknown>, options: PublishOptions): Record<string, unknown> {
+export function rowOf(id: string, type: string, data: JsonObject, options: PublishOptions): Record<string, unknown> {
   if (typeof type !== 'string' || !isEventType(type)) throw refuse('type', `${JSON.stringify(String(type).slice(0, 100))} is not an event type`);
   if (!isObject(data)) throw refuse('data', `The data of ${type} are not a JSON object`);
   if (options.causationId !== undefined && !isUuid(options.causationId)) throw refuse('causationId', 'The causation id is not a UUID');

@@ -39,7 +39,7 @@ export const streamsApi = {
         idempotency_key: name.optional(),
       }),
     )
-    .output(z.object({ events: z.array(z.object({ id: z.uuid(), version })), version, duplicate: z.boolean(), deprecated }))
+    .output(z.object({ events: z.array(z.object({ id: z.guid(), version })), version, duplicate: z.boolean(), deprecated }))
     .mutation(async ({ ctx, input }) => {
       const append = { stream: { type: input.type, id: input.id }, events: input.events.map(toEvent), expectedVersion: input.expected_version };
       const told = await deprecations(
@@ -67,7 +67,7 @@ export const streamsApi = {
         idempotency_key: name.optional(),
       }),
     )
-    .output(z.object({ events: z.array(z.object({ stream: z.object(stream), id: z.uuid(), version })), duplicate: z.boolean(), deprecated }))
+    .output(z.object({ events: z.array(z.object({ stream: z.object(stream), id: z.guid(), version })), duplicate: z.boolean(), deprecated }))
     .mutation(async ({ ctx, input }) => {
       const told = await deprecations(
         ctx.tx,

@@ -28,7 +28,7 @@ export const subjectsApi = {
       'In all events of the tenant. Writes the audit entry subject.erased and publishes events.subject_erased. A second time nothing is done and first is false.',
   })
     .input(z.object({ subject: z.string().min(1).max(500), reason: z.string().min(1).max(1000) }))
-    .output(z.object({ key_id: z.uuid(), erased_at: z.date(), first: z.boolean() }))
+    .output(z.object({ key_id: z.guid(), erased_at: z.date(), first: z.boolean() }))
     .mutation(async ({ ctx, input }) => {
       const { keyId, erasedAt, first } = await eraseSubject(ctx.tx, input);
       return { key_id: keyId, erased_at: erasedAt, first };

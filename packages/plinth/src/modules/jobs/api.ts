@@ -10,10 +10,10 @@ import { previewTicks } from './preview.ts';
 import { MOST_CATCH_UP, MOST_JITTER_MS, putSchedule } from './schedules.ts';
 
 const fail = raiser('jobs', errors);
-const id = z.object({ id: z.uuid() });
+const id = z.object({ id: z.guid() });
 
 const job = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   job_type: z.string(),
   job_name: z.string().nullable(),
   queue: z.string(),
@@ -33,12 +33,12 @@ const job = z.object({
   started_at: z.date().nullable(),
   finished_at: z.date().nullable(),
   created_at: z.date(),
-  correlation_id: z.uuid().nullable(),
-  causation_id: z.uuid().nullable(),
+  correlation_id: z.guid().nullable(),
+  causation_id: z.guid().nullable(),
 });
 
 const attempt = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   attempt: z.number(),
   outcome: z.enum(['completed', 'failed', 'cancelled', 'lost', 'snoozed']),
   error: z.string().nullable(),
@@ -66,7 +66,7 @@ export const api = {
 
   enqueue: procedure({ rest: 'POST /jobs', permission: 'jobs.write', summary: 'Enqueues a job' })
     .input(jobInput)
-    .output(z.object({ id: z.uuid(), duplicate: z.boolean() }))
+    .output(z.object({ id: z.guid(), duplicate: z.boolean() }))
     .mutation(async ({ ctx, input }) => {
       // Every procedure's transaction offers the effects of all modules; this one's are known to be among them.
       const tx = ctx.tx as JobsTransaction;
@@ -84,7 +84,7 @@ export const api = {
     description: 'A running job is told to stop; it becomes cancelled when it does.',
   })
     .input(id.extend({ reason: z.string().max(1000).optional() }))
-    .output(z.object({ id: z.uuid(), status: z.enum(['cancelled', 'processing']) }))
+    .output(z.object({ id: z.guid(), status: z.enum(['cancelled', 'processing']) }))
     .mutation(async ({ ctx, input }) => {
       const [row] = await ctx.tx.query<{ status: 'cancelled' | 'processing' }>('select plinth.cancel_job($1, $2) as status', [input.id, input.reason ?? null]);
       ctx.tx.signal(JOB_SIGNALS.cancelled);

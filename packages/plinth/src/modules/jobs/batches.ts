@@ -1,5 +1,5 @@
 /** Batches: jobs that end together, and what is enqueued then. Flows: jobs that wait for others. */
-import type { EffectSink } from '#kernel/effects.ts';
+import type { EffectSink, JsonObject } from '#kernel/effects.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { EnqueueOptions } from './options.ts';
 import { checkBatchName, checkJob } from './options.ts';
@@ -7,11 +7,11 @@ import { checkBatchName, checkJob } from './options.ts';
 /** A job that a batch enqueues when it finishes; its payload gets `batch: { id, name, total, completed, failed, cancelled }` besides. */
 export interface BatchCallback {
   kind: string;
-  payload?: Record<string, unknown>;
-  name?: string;
-  queue?: string;
-  priority?: number;
-  maxAttempts?: number;
+  payload?: JsonObject | undefined;
+  name?: string | undefined;
+  queue?: string | undefined;
+  priority?: number | undefined;
+  maxAttempts?: number | undefined;
 }
 
 export interface BatchOptions {
@@ -29,13 +29,13 @@ export interface BatchOptions {
 
 /** Adds a job to the batch and returns its id; `many` adds jobs of one kind. */
 export interface BatchAdd {
-  (kind: string, payload?: Record<string, unknown>, options?: EnqueueOptions): string;
-  many(kind: string, payloads: readonly Record<string, unknown>[], options?: Omit<EnqueueOptions, 'uniqueKey'>): string[];
+  (kind: string, payload?: JsonObject, options?: EnqueueOptions): string;
+  many(kind: string, payloads: readonly JsonObject[], options?: Omit<EnqueueOptions, 'uniqueKey'>): string[];
 }
 
 interface Enqueuer {
-  enqueue(kind: string, payload?: Record<string, unknown>, options?: EnqueueOptions): string;
-  enqueueMany(kind: string, payloads: readonly Record<string, unknown>[], options?: Omit<EnqueueOptions, 'uniqueKey'>): string[];
+  enqueue(kind: string, payload?: JsonObject, options?: EnqueueOptions): string;
+  enqueueMany(kind: string, payloads: readonly JsonObject[], options?: Omit<EnqueueOptions, 'uniqueKey'>): string[];
 }
 
 function callbackRow(callback: BatchCallback | undefined): Record<string, unknown> | undefined {
@@ -58,9 +58,9 @@ export const batchEffects = (sink: EffectSink, jobs: Enqueuer) => ({
     checkBatchName(options.name);
     const batchId = sink.newId();
     const add: BatchAdd = Object.assign(
-      (kind: string, payload: Record<string, unknown> = {}, more: EnqueueOptions = {}) => jobs.enqueue(kind, payload, { ...more, batchId }),
+      (kind: string, payload: JsonObject = {}, more: EnqueueOptions = {}) => jobs.enqueue(kind, payload, { ...more, batchId }),
       {
-        many: (kind: string, payloads: readonly Record<string, unknown>[], more: Omit<EnqueueOptions, 'uniqueKey'> = {}) =>
+        many: (kind: string, payloads: readonly JsonObject[], more: Omit<EnqueueOptions, 'uniqueKey'> = {}) =>
           jobs.enqueueMany(kind, payloads, { ...more, batchId }),
       },
     );

@@ -1,4 +1,4 @@
-import type { EffectSink, JsonText } from '#kernel/effects.ts';
+import type { EffectSink, JsonObject, JsonText } from '#kernel/effects.ts';
 import { raiser } from '#kernel/errors.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { batchEffects } from './batches.ts';
@@ -19,7 +19,7 @@ export const JOB_SIGNALS = { enqueued: 'jobs', cancelled: 'jobs_cancel', paused:
 /** A job of enqueueMany with options of its own. */
 export interface JobRow extends EnqueueOptions {
   kind: string;
-  payload?: Record<string, unknown> | undefined;
+  payload?: JsonObject | undefined;
 }
 
 /** Contexts of the transactions that add to a batch which exists. */
@@ -37,9 +37,9 @@ export function jobEffects(sink: EffectSink) {
     return id;
   };
 
-  function enqueueMany(kind: string, payloads: readonly Record<string, unknown>[], options?: Omit<EnqueueOptions, 'uniqueKey'>): string[];
+  function enqueueMany(kind: string, payloads: readonly JsonObject[], options?: Omit<EnqueueOptions, 'uniqueKey'>): string[];
   function enqueueMany(rows: readonly JobRow[]): string[];
-  function enqueueMany(first: string | readonly JobRow[], payloads: readonly Record<string, unknown>[] = [], options: EnqueueOptions = {}): string[] {
+  function enqueueMany(first: string | readonly JobRow[], payloads: readonly JsonObject[] = [], options: EnqueueOptions = {}): string[] {
     const count = typeof first === 'string' ? payloads.length : first.length;
     if (count > MOST_JOBS) throw fail('job_invalid', { message: `enqueueMany takes at most ${MOST_JOBS} jobs, not ${count}: call it again for the rest` });
     if (count === 0) return [];
@@ -66,7 +66,7 @@ export function jobEffects(sink: EffectSink) {
      * Enqueues one job and returns its id at once; the row is written before COMMIT and workers are woken after it.
      * Errors: jobs_job_invalid, jobs_payload_too_large, kernel_effect_invalid; when it is written jobs_duplicate, jobs_dependency_not_found, jobs_batch_finished.
      */
-    enqueue(kind: string, payload: Record<string, unknown> = {}, options: EnqueueOptions = {}): string {
+    enqueue(kind: string, payload: JsonObject = {}, options: EnqueueOptions = {}): string {
       const id = push(kind, checkJob(kind, payload, options), options);
       sink.afterCommit(JOB_SIGNALS.enqueued);
       return id;

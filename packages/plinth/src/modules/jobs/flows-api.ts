@@ -9,7 +9,7 @@ import { jobInput, json, kind, maxAttempts, moment, optionsOf, priority, queue }
 import { REDRIVE } from './redrive.ts';
 
 const fail = raiser('jobs', errors);
-const id = z.object({ id: z.uuid() });
+const id = z.object({ id: z.guid() });
 const callback = z.object({
   kind,
   payload: json.optional(),
@@ -29,7 +29,7 @@ const duplicates = z
   .array(z.int())
   .meta({ description: 'Which jobs, counted from 0, were left out because their unique key was taken; in their place stands the id of the job that holds it' });
 const batch = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   name: z.string().nullable(),
   status: z.enum(['running', 'completed', 'failed']),
   total: z.number(),
@@ -53,7 +53,7 @@ const callbackOf = (input: z.infer<typeof callback> | undefined) => {
 export const flowsApi = {
   enqueueMany: procedure({ rest: 'POST /jobs/bulk', permission: 'jobs.write', summary: 'Enqueues many jobs, all or none' })
     .input(z.object({ jobs: z.array(jobInput).min(1).max(5000) }))
-    .output(z.object({ ids: z.array(z.uuid()), duplicates }))
+    .output(z.object({ ids: z.array(z.guid()), duplicates }))
     .mutation(async ({ ctx, input }) => {
       const tx = ctx.tx as JobsTransaction;
       const ids = tx.jobs.enqueueMany(input.jobs.map((job) => ({ kind: job.kind, payload: job.payload, ...optionsOf(job) })));
@@ -80,7 +80,7 @@ export const flowsApi = {
       z.object({
         dependencies: z.array(
           z.object({
-            depends_on: z.uuid(),
+            depends_on: z.guid(),
             job_type: z.string().nullable(),
             status: z.enum(['waiting', 'completed', 'failed', 'cancelled']),
             result: z.unknown(),
@@ -105,7 +105,7 @@ export const flowsApi = {
           .default([]),
       }),
     )
-    .output(z.object({ id: z.uuid(), job_ids: z.array(z.uuid()), duplicates }))
+    .output(z.object({ id: z.guid(), job_ids: z.array(z.guid()), duplicates }))
     .mutation(async ({ ctx, input }) => {
       const tx = ctx.tx as JobsTransaction;
       const jobIds: string[] = [];
@@ -183,7 +183,7 @@ export const flowsApi = {
         cancel: z.boolean().default(false),
       }),
     )
-    .output(z.object({ job_id: z.uuid() }))
+    .output(z.object({ job_id: z.guid() }))
     .mutation(async ({ ctx, input }) => {
       const tx = ctx.tx as JobsTransaction;
       return { job_id: tx.jobs.enqueue(REDRIVE, input, { name: input.cancel ? 'Cancel dead letters' : 'Redrive dead letters' }) };

@@ -38,8 +38,8 @@ export const jobInput = z.object({
     .optional()
     .meta({ description: 'While the key is taken: keep the job that has it (default), answer 409, give it this content, or that and push its time back' }),
   max_wait_ms: ms.optional().meta({ description: 'Longest time that debounce pushes it back, from the first' }),
-  batch_id: z.uuid().optional().meta({ description: 'An open batch that it belongs to' }),
-  depends_on: z.array(z.uuid()).max(1000).optional().meta({ description: 'Jobs that have to end before it starts' }),
+  batch_id: z.guid().optional().meta({ description: 'An open batch that it belongs to' }),
+  depends_on: z.array(z.guid()).max(1000).optional().meta({ description: 'Jobs that have to end before it starts' }),
   on_dependency_failure: z
     .enum(['fail', 'ignore', 'run'])
     .optional()

@@ -6,12 +6,12 @@ import { errors } from './errors.ts';
 import { pauseJobs, removeJobLimit, resumeJobs, setJobLimit, setJobWeight } from './limits.ts';
 
 const fail = raiser('jobs', errors);
-const id = z.object({ id: z.uuid() });
+const id = z.object({ id: z.guid() });
 const queue = z.string().min(1).max(100);
 const key = z.string().min(1).max(200);
 const reason = z.string().min(1).max(1000);
 const count = z.int().min(1).max(1_000_000);
-const tenant = z.object({ tenant_id: z.uuid().optional().meta({ description: 'Default: every tenant' }) });
+const tenant = z.object({ tenant_id: z.guid().optional().meta({ description: 'Default: every tenant' }) });
 
 const limitInput = z.object({
   per: z.enum(['queue', 'tenant', 'key']),
@@ -32,7 +32,7 @@ const pauseInput = z.object({
 });
 
 const limit = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   per: z.enum(['queue', 'tenant', 'key']),
   queue: z.string().nullable(),
   concurrency_key: z.string().nullable(),
@@ -50,7 +50,7 @@ const LIMITS =
   'select id, per, queue, concurrency_key, max_running, running, rate, extract(epoch from rate_period)::float8 * 1000 as rate_period_ms, burst, source, reason, set_by, updated_at from plinth.job_limits';
 
 const pause = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   status: z.enum(['active', 'resumed', 'expired']),
   queue: z.string().nullable(),
   job_type: z.string().nullable(),
@@ -75,7 +75,7 @@ const depth = z.object({
 const DEPTHS = `select queue, priority, waiting, capped, oldest_at, greatest(0, extract(epoch from clock_timestamp() - oldest_at) * 1000)::float8 as oldest_wait_ms from plinth_jobs.queue_depths($1)`;
 
 const explanation = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   status: z.enum(['scheduled', 'pending', 'processing', 'completed', 'failed', 'cancelled']),
   sentence: z.string(),
   obstacles: z.array(
@@ -248,8 +248,8 @@ export const limitsApi = {
       operator: true,
       summary: 'Sets the share of a tenant beside others; without a weight it is 1 again',
     })
-      .input(z.object({ tenant_id: z.uuid(), weight: z.int().min(1).max(1000).optional(), queue: queue.optional(), reason: reason.optional() }))
-      .output(z.object({ tenant_id: z.uuid() }))
+      .input(z.object({ tenant_id: z.guid(), weight: z.int().min(1).max(1000).optional(), queue: queue.optional(), reason: reason.optional() }))
+      .output(z.object({ tenant_id: z.guid() }))
       .mutation(({ ctx, input }) =>
         inTenant(ctx.tx, input.tenant_id, async () => {
           await setJobWeight(ctx.tx, input.weight, { queue: input.queue, reason: input.reason });

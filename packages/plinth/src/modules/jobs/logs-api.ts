@@ -7,8 +7,8 @@ import { readJobState, readLogs } from './watch.ts';
 const fail = raiser('jobs', errors);
 
 const line = z.object({
-  id: z.uuid(),
-  run_id: z.uuid(),
+  id: z.guid(),
+  run_id: z.guid(),
   attempt: z.number(),
   message: z.string(),
   fields: z.record(z.string(), z.unknown()).nullable(),
@@ -26,12 +26,12 @@ export const logsApi = {
   })
     .input(
       z.object({
-        id: z.uuid(),
-        after: z.uuid().optional().meta({ description: 'Only lines after the one with this id: the next of the page before' }),
+        id: z.guid(),
+        after: z.guid().optional().meta({ description: 'Only lines after the one with this id: the next of the page before' }),
         limit: z.coerce.number().int().min(1).max(1000).default(200),
       }),
     )
-    .output(z.object({ lines: z.array(line), next: z.uuid().nullable() }))
+    .output(z.object({ lines: z.array(line), next: z.guid().nullable() }))
     .query(async ({ ctx, input }) => {
       const lines = await readLogs(ctx.tx, input.id, input.after, input.limit);
       if (lines.length === 0 && !(await readJobState(ctx.tx, input.id))) throw fail('job_not_found', { message: `There is no job ${input.id}` });

@@ -1,5 +1,5 @@
 import { cleanText } from '#kernel/clean-text.ts';
-import type { JsonText } from '#kernel/effects.ts';
+import type { JsonObject, JsonText } from '#kernel/effects.ts';
 import { jsonText } from '#kernel/effects.ts';
 import { raiser } from '#kernel/errors.ts';
 import { errors } from './errors.ts';
@@ -130,7 +130,7 @@ function faultOf(kind: string, options: EnqueueOptions): string | undefined {
 const invalid = (kind: string, message: string): Error => fail('job_invalid', { message, detail: { kind: cleanText(kind.slice(0, 200)) } });
 
 /** Returns the payload as it will be stored. `which` names the row of a bulk call. Errors: jobs_job_invalid, jobs_payload_too_large, kernel_effect_invalid. */
-export function checkJob(kind: string, payload: Record<string, unknown>, options: EnqueueOptions, which = ''): JsonText | undefined {
+export function checkJob(kind: string, payload: JsonObject, options: EnqueueOptions, which = ''): JsonText | undefined {
   const fault = faultOf(kind, options);
   if (fault) throw invalid(kind, `${fault}${which}`);
   return checkPayload(kind, payload, which);
@@ -142,7 +142,7 @@ export function checkBatchName(name: string | undefined): void {
   if (fault) throw fail('job_invalid', { message: fault });
 }
 
-export function checkPayload(kind: string, payload: Record<string, unknown>, which = ''): JsonText | undefined {
+export function checkPayload(kind: string, payload: JsonObject, which = ''): JsonText | undefined {
   const json = jsonText(`jobs.enqueue(${JSON.stringify(kind)})${which}`, 'payload', payload);
   const text = json?.text ?? '';
   const fault =

@@ -4,7 +4,7 @@ import { procedure } from '#kernel/rpc.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 
 const DAY_S = 86_400;
-const policy = z.object({ id: z.uuid(), queue: z.string(), keep_days: z.number(), reason: z.string().nullable(), set_by: z.string(), updated_at: z.date() });
+const policy = z.object({ id: z.guid(), queue: z.string(), keep_days: z.number(), reason: z.string().nullable(), set_by: z.string(), updated_at: z.date() });
 const input = z.object({
   queue: z.string().min(1).max(100),
   keep_days: z
@@ -15,7 +15,7 @@ const input = z.object({
     .meta({ description: 'Days after its end; null: as long as jobs of other queues' }),
   reason: z.string().min(1).max(1000).optional(),
 });
-const output = z.object({ id: z.uuid().nullable().meta({ description: 'Null when there was no policy to remove' }) });
+const output = z.object({ id: z.guid().nullable().meta({ description: 'Null when there was no policy to remove' }) });
 
 /** Keeps finished jobs of a queue for so many days, or again as long as others. Errors: jobs_retention_invalid. */
 async function setQueueRetention(tx: AnyTransaction, wish: z.infer<typeof input>): Promise<z.infer<typeof output>> {

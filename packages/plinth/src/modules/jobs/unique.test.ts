@@ -70,6 +70,14 @@ describe('enqueueMany', () => {
     const sql = (list: unknown[]) => jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth.schedule_jobs($1)', [JSON.stringify(list)]));
     await expect(sql([{ job_type: 'k' }, { job_type: 'k', payload: large }])).rejects.toMatchObject({ code: 'jobs_payload_too_large', detail: { row: 2 } });
     await expect(sql([{ job_type: 'k' }, { job_type: 'k' }, { job_type: '' }])).rejects.toMatchObject({ code: 'jobs_job_invalid', detail: { row: 3 } });
+    // Otherwise it would run at once, and as often as it is given.
+    for (const misspelt of [{ runAt: '2090-01-01' }, { uniqueKey: 'u' }, { kind: 'k' }])
+      await expect(sql([{ job_type: 'k' }, { job_type: 'k', ...misspelt }])).rejects.toMatchObject({
+        code: 'jobs_job_invalid',
+        detail: { row: 2 },
+        message: expect.stringContaining(`there is no field ${Object.keys(misspelt)[0]}`),
+      });
+    for (const none of [['k'], [['k']], [null]]) await expect(sql(none)).rejects.toMatchObject({ code: 'jobs_job_invalid' });
     await expect(sql([{ job_type: 'k', on_duplicate: 'keep' }])).rejects.toMatchObject({ code: 'jobs_job_invalid' });
     for (const backoff of [[-1], { base_s: 1, jitter: 1e300 }, { base_s: 1, most_s: 1e300 }, { most_s: 1 }, { base_s: '1' }])
       await expect(sql([{ job_type: 'k', backoff }])).rejects.toMatchObject({ code: 'jobs_job_invalid' });

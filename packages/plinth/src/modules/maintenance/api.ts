@@ -17,8 +17,8 @@ const keep = z
   .meta({ description: '`90 days`, `18 months`, `7 years` or `forever`', examples: ['90 days'] });
 
 const policy = z.object({
-  id: z.uuid(),
-  tenant_id: z.uuid(),
+  id: z.guid(),
+  tenant_id: z.guid(),
   kind: z.string(),
   method: z.enum(['forever', 'partition', 'delete']),
   keep: z.string(),
@@ -33,7 +33,7 @@ type Policy = z.infer<typeof policy>;
 const POLICY = `select id, tenant_id, kind, method, coalesce(keep::text, 'forever') as keep, retention_days, archive, source, reason, set_by, updated_at from plinth.retention_policies`;
 
 const hold = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   status: z.enum(['open', 'released']),
   kind: z.string().nullable(),
   entity: z.string().nullable(),
@@ -46,7 +46,7 @@ const hold = z.object({
 });
 
 const run = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   task: z.string(),
   status: z.enum(['running', 'completed', 'failed', 'interrupted']),
   kinds: z.array(z.string()).nullable(),
@@ -54,14 +54,14 @@ const run = z.object({
   ended_at: z.date().nullable(),
   report: z.record(z.string(), z.unknown()),
   error: z.string().nullable(),
-  correlation_id: z.uuid().nullable(),
+  correlation_id: z.guid().nullable(),
 });
 type Run = z.infer<typeof run>;
 const RUN = 'select id, task, status, kinds, started_at, ended_at, report, error, correlation_id from plinth_maintenance.runs';
 
 const step = z.object({
-  id: z.uuid(),
-  tenant_id: z.uuid(),
+  id: z.guid(),
+  tenant_id: z.guid(),
   kind: z.string(),
   action: z.string(),
   target: z.string(),
@@ -77,7 +77,7 @@ const planned = z.object({
   kind: z.string(),
   action: z.enum(['drop', 'keep', 'sweep', 'finish']),
   target: z.string(),
-  tenant_id: z.uuid().nullable(),
+  tenant_id: z.guid().nullable(),
   rows: z.number().nullable(),
   bytes: z.number().nullable(),
   lower_id: z.guid(),
@@ -126,7 +126,7 @@ const holdInput = z.object({
   entity: z.string().min(1).max(500).optional().meta({ description: 'LIKE pattern over entities: order:47%' }),
 });
 const policyInput = z.object({ kind, keep, reason: reason.optional() });
-const released = z.object({ id: z.uuid() });
+const released = z.object({ id: z.guid() });
 
 const policies = {
   list: procedure({ rest: 'GET /maintenance/policies', permission: 'maintenance.read', summary: 'How long each kind of record is kept for this tenant' })
@@ -165,7 +165,7 @@ const holds = {
     .output(released)
     .mutation(({ ctx, input }) => placeHold(ctx.tx, input)),
   release: procedure({ rest: 'POST /maintenance/holds/{id}/release', permission: 'maintenance.admin', summary: 'Ends a legal hold' })
-    .input(z.object({ id: z.uuid(), reason: reason.default('released in the console') }))
+    .input(z.object({ id: z.guid(), reason: reason.default('released in the console') }))
     .output(released)
     .mutation(async ({ ctx, input }) => {
       await ctx.tx.query('select plinth.release_legal_hold($1, $2)', [input.id, input.reason]);
@@ -217,7 +217,7 @@ const installation = {
     operator: true,
     summary: 'Ends a legal hold of every tenant',
   })
-    .input(z.object({ id: z.uuid(), reason }))
+    .input(z.object({ id: z.guid(), reason }))
     .output(released)
     .mutation(({ ctx, input }) =>
       inTenant(ctx.tx, INSTALLATION, 'plinth_app', async () => {
@@ -239,7 +239,7 @@ const runs = {
     .output(z.object({ runs: z.array(run) }))
     .query(async ({ ctx, input }) => ({ runs: await ctx.tx.query<Run>(`${RUN} order by id desc limit $1`, [input.limit]) })),
   get: procedure({ rest: 'GET /maintenance/runs/{id}', permission: 'maintenance.read', exactJson: true, operator: true, summary: 'One run with its steps' })
-    .input(z.object({ id: z.uuid() }))
+    .input(z.object({ id: z.guid() }))
     .output(z.object({ run, steps: z.array(step) }))
     .query(async ({ ctx, input }) => {
       const [found] = await ctx.tx.query<Run>(`${RUN} where id = $1`, [input.id]);
@@ -267,7 +267,7 @@ const runs = {
     }),
   start: procedure({ rest: 'POST /maintenance/runs', permission: 'maintenance.admin', operator: true, summary: 'Enqueues a task of maintenance' })
     .input(z.object({ task: z.enum(['daily', 'weekly', 'monthly', 'retention', 'premake']), kinds: z.array(kind).max(100).optional() }))
-    .output(z.object({ job_id: z.uuid() }))
+    .output(z.object({ job_id: z.guid() }))
     .mutation(async ({ ctx, input }) => {
       await assertKinds({ asWorker: (body) => body(ctx.tx) }, input.kinds);
       const [job] = await inTenant(ctx.tx, SYSTEM_TENANT, 'plinth_worker', () =>

@@ -24,7 +24,7 @@ const message = z.object({
 });
 
 const received = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   payload: z.unknown(),
   headers: json.nullable(),
   group_key: z.string().nullable(),
@@ -32,8 +32,8 @@ const received = z.object({
   receives: z.number(),
   visible_until: z.date(),
   sent_at: z.date(),
-  correlation_id: z.uuid().nullable(),
-  causation_id: z.uuid().nullable(),
+  correlation_id: z.guid().nullable(),
+  causation_id: z.guid().nullable(),
 });
 
 const depth = z.object({
@@ -79,7 +79,7 @@ export const api = {
         fifo: z.boolean().optional(),
       }),
     )
-    .output(z.object({ id: z.uuid() }))
+    .output(z.object({ id: z.guid() }))
     .mutation(async ({ ctx, input }) => {
       const { name: queue, ...settings } = input;
       const [row] = await ctx.tx.query<{ id: string }>(
@@ -100,7 +100,7 @@ export const api = {
 
   send: procedure({ rest: 'POST /queues/{name}/messages', permission: 'queue.send', summary: 'Sends one message or up to 1,000' })
     .input(named.extend({ messages: z.array(message).min(1).max(1000) }))
-    .output(z.object({ ids: z.array(z.uuid()) }))
+    .output(z.object({ ids: z.array(z.guid()) }))
     .mutation(async ({ ctx, input }) => {
       const tx = ctx.tx as QueueTransaction;
       const ids = tx.queue.sendMany(
@@ -184,8 +184,8 @@ export const api = {
     }),
 
   redrive: procedure({ rest: 'POST /queues/{name}/redrive', permission: 'queue.admin', summary: 'Puts dead letters back into their queue' })
-    .input(named.extend({ ids: z.array(z.uuid()).min(1).max(1000).optional(), limit: z.int().min(1).max(1000).default(1000) }))
-    .output(z.object({ ids: z.array(z.uuid()) }))
+    .input(named.extend({ ids: z.array(z.guid()).min(1).max(1000).optional(), limit: z.int().min(1).max(1000).default(1000) }))
+    .output(z.object({ ids: z.array(z.guid()) }))
     .mutation(async ({ ctx, input }) => {
       const rows = await ctx.tx.query<{ id: string }>('select redrive_messages as id from plinth.redrive_messages($1, $2, $3)', [
         input.name,
@@ -198,8 +198,8 @@ export const api = {
     }),
 
   redriveOne: procedure({ rest: 'POST /queues/dead-letters/{id}/redrive', permission: 'queue.admin', summary: 'Puts one dead letter back into its queue' })
-    .input(z.object({ id: z.uuid() }))
-    .output(z.object({ id: z.uuid() }))
+    .input(z.object({ id: z.guid() }))
+    .output(z.object({ id: z.guid() }))
     .mutation(async ({ ctx, input }) => {
       const [row] = await ctx.tx.query<{ queue: string | null }>('select plinth_queue.redrive_one($1) as queue', [input.id]);
       if (!row?.queue) throw fail('dead_letter_not_found', { message: `There is no dead letter ${input.id}` });

@@ -111,6 +111,8 @@ describe('sending', () => {
     [`select plinth.send_message('q', '{}', p_delay => '1 second', p_group_key => 'g')`, 'queue_message_invalid'],
     [`select plinth.send_message('q', '{}', p_group_key => '')`, 'queue_message_invalid'],
     [`select plinth.send_messages('q', '{}')`, 'queue_message_invalid'],
+    [`select plinth.send_messages('q', '[{"payload": 1, "dedup_key": "order-1"}]')`, 'queue_message_invalid'],
+    [`select plinth.send_messages('q', '[{"payload": 1, "queue": "other"}]')`, 'queue_message_invalid'],
     [`select plinth.send_message('q', to_jsonb(repeat('x', 300000)))`, 'queue_payload_too_large'],
     [`select * from plinth.receive_messages('q', 0)`, 'queue_receive_invalid'],
     [`select * from plinth.receive_messages('q', 1, '13 hours')`, 'queue_receive_invalid'],

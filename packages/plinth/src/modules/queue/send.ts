@@ -1,4 +1,4 @@
-import type { EffectSink, JsonText } from '#kernel/effects.ts';
+import type { EffectSink, JsonObject, JsonText } from '#kernel/effects.ts';
 import { jsonText } from '#kernel/effects.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { fail } from './errors.ts';
@@ -7,11 +7,11 @@ import { fail } from './errors.ts';
 export const MOST_PAYLOAD_BYTES = 1024 * 1024;
 
 /** Anything that JSON can hold, but not null alone. */
-export type Payload = Record<string, unknown> | readonly unknown[] | string | number | boolean;
+export type Payload = JsonObject | readonly unknown[] | string | number | boolean;
 
 export interface SendOptions {
   /** A JSON object beside the payload. */
-  headers?: Record<string, unknown> | undefined;
+  headers?: JsonObject | undefined;
   /** Messages of one group are received one after the other, in the order in which they were sent. */
   groupKey?: string | undefined;
   /** Of messages with one key only the first within the window of the queue (5 minutes) is written; the id that a later send returned belongs to no message. */

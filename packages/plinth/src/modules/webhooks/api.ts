@@ -17,7 +17,7 @@ import { checkUrl } from './subscription-url.ts';
 const READ = 'webhooks.read';
 const WRITE = 'webhooks.write';
 
-const id = z.object({ id: z.uuid() });
+const id = z.object({ id: z.guid() });
 const time = z.string().nullable();
 const name = z.string().min(1).max(200);
 const patterns = z.array(z.string().max(200)).min(1).max(50);
@@ -26,7 +26,7 @@ const description = z.string().max(2000);
 const secret = z.string().max(200);
 
 const subscription = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   name: z.string(),
   mode,
   format,
@@ -66,10 +66,10 @@ const subscription = z.object({
 });
 
 const attempt = z.object({
-  id: z.uuid(),
-  delivery_id: z.uuid(),
-  subscription_id: z.uuid(),
-  event_id: z.uuid().nullable(),
+  id: z.guid(),
+  delivery_id: z.guid(),
+  subscription_id: z.guid(),
+  event_id: z.guid().nullable(),
   event_type: z.string(),
   attempt_number: z.number().int(),
   status: z.enum(['delivered', 'failed']),
@@ -118,7 +118,7 @@ const subscribe = procedure({
       signing: signing.default('v1'),
     }),
   )
-  .output(z.object({ id: z.uuid(), secret: z.string().nullable() }))
+  .output(z.object({ id: z.guid(), secret: z.string().nullable() }))
   .mutation(async ({ ctx, input }) => {
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
     await guardReveal(ctx.tx, ctx.principal, input);
@@ -254,7 +254,7 @@ const resend = procedure({
   summary: 'Send a delivery again that was given up',
 })
   .input(id)
-  .output(z.object({ delivery_id: z.uuid() }))
+  .output(z.object({ delivery_id: z.guid() }))
   .mutation(async ({ ctx, input }) => {
     await ctx.tx.query('select plinth.resend_delivery($1)', [input.id]);
     ctx.tx.signal(DUE);

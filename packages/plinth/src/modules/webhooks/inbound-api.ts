@@ -6,7 +6,7 @@ import { fail } from './errors.ts';
 const READ = 'webhooks.read';
 const WRITE = 'webhooks.write';
 
-const id = z.object({ id: z.uuid() });
+const id = z.object({ id: z.guid() });
 const profile = z.enum(['standard', 'stripe', 'github', 'slack', 'generic']);
 const options = z.object({
   header: z.string().max(100).optional(),
@@ -16,7 +16,7 @@ const options = z.object({
 });
 const secret = z.string().min(8).max(500);
 const source = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   name: z.string(),
   profile,
   options,
@@ -57,7 +57,7 @@ const addSource = procedure({
       tolerance_seconds: z.number().int().min(10).max(3600).default(300),
     }),
   )
-  .output(z.object({ id: z.uuid(), secret: z.string().nullable() }))
+  .output(z.object({ id: z.guid(), secret: z.string().nullable() }))
   .mutation(async ({ ctx, input }) => {
     const sql = `select source_id as id, secret from plinth.add_inbound_source(p_name => $1, p_profile => $2, p_secret => $3, p_options => $4, p_tolerance => $5 * interval '1 second')`;
     const [made] = await ctx.tx.query<{ id: string; secret: string }>(sql, [

@@ -2,7 +2,7 @@
  * Ed25519 keys in the text forms of Standard Webhooks, `whsk_` (private) and `whpk_` (public), and as JWK. A private key is 32 bytes of
  * seed, as we keep it, or seed and public half together, as libsodium and Svix write it.
  */
-import type { JsonWebKey, KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { fail } from './errors.ts';
@@ -72,8 +72,11 @@ export function jwkOf(publicKey: string): WebhookJwk {
   return { kty: 'OKP', crv: 'Ed25519', x, kid, alg: 'EdDSA', use: 'sig' };
 }
 
+/** A key of a JWK set, of any kind. */
+export type AnyJwk = Readonly<Record<string, unknown>> | { kty?: string | undefined; crv?: string | undefined; x?: string | undefined };
+
 /** The keys of a JWK set that `verifyMessage` takes as secrets; keys of other kinds are passed over. */
-export const keysOfJwks = (set: { keys: readonly JsonWebKey[] }): string[] =>
+export const keysOfJwks = (set: { keys: readonly AnyJwk[] }): string[] =>
   set.keys.flatMap((key) => {
     const bytes = key.kty === 'OKP' && key.crv === 'Ed25519' && typeof key.x === 'string' ? Buffer.from(key.x, 'base64url') : undefined;
     return bytes?.length === 32 ? [PUBLIC + bytes.toString('base64')] : [];

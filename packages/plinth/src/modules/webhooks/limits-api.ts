@@ -54,7 +54,7 @@ const setCeiling = procedure({
   operator: true,
   summary: 'Limit what is sent for one tenant, or for every tenant that has no limit of the installation of its own',
 })
-  .input(limits.extend({ tenant_id: z.uuid().optional().meta({ description: 'Default: every tenant' }) }))
+  .input(limits.extend({ tenant_id: z.guid().optional().meta({ description: 'Default: every tenant' }) }))
   .output(limitsShown)
   .mutation(async ({ ctx, input }) => {
     // An operator's transaction stands outside every tenant.

@@ -9,7 +9,7 @@ const READ = 'webhooks.read';
 const WRITE = 'webhooks.write';
 const RETRY = 'webhooks.retry';
 
-const id = z.object({ id: z.uuid() });
+const id = z.object({ id: z.guid() });
 const retrySeconds = z.array(z.number().int().min(1).max(604_800)).min(1).max(50);
 const retrySchedule = z.enum(['standard', 'short', 'long', 'none', 'custom']);
 
@@ -73,7 +73,7 @@ const resume = procedure({
 
 const skip = procedure({ rest: 'POST /webhooks/deliveries/{id}/skip', permission: RETRY, summary: 'Give up the delivery that blocks an ordered lane' })
   .input(id)
-  .output(z.object({ delivery_id: z.uuid() }))
+  .output(z.object({ delivery_id: z.guid() }))
   .mutation(async ({ ctx, input }) => {
     await ctx.tx.query('select plinth.skip_delivery($1)', [input.id]);
     ctx.tx.signal(DUE);
@@ -100,7 +100,7 @@ const replay = procedure({
     'What was sent before has its webhook-id again. GET /lists/webhooks/replays shows how far it is: added, and left_out by a filter or because it waits anyway.',
 })
   .input(what.extend({ rate_per_second: replayRate }))
-  .output(z.object({ replay_id: z.uuid() }))
+  .output(z.object({ replay_id: z.guid() }))
   .mutation(({ ctx, input }) => startReplay(ctx.tx, input));
 
 const cancel = procedure({ rest: 'POST /webhooks/replays/{id}/cancel', permission: RETRY, summary: 'Stop a replay; what it has added goes out' })

@@ -9,7 +9,7 @@ import { inPortalWords, page, portalEndpointsApi } from './portal-endpoints-api.
 import { portalLinksApi } from './portal-links-api.ts';
 import { cancelReplay, pausedUntil, pauseOf, previewReplay, replayInput, replayRate, startReplay } from './subscription-acts.ts';
 
-const id = z.object({ id: z.uuid() });
+const id = z.object({ id: z.guid() });
 const time = z.string().nullable();
 
 const eventType = z.object({
@@ -45,10 +45,10 @@ const eventTypes = procedure({
   });
 
 const attempt = z.object({
-  id: z.uuid(),
-  delivery_id: z.uuid(),
-  subscription_id: z.uuid(),
-  event_id: z.uuid().nullable(),
+  id: z.guid(),
+  delivery_id: z.guid(),
+  subscription_id: z.guid(),
+  event_id: z.guid().nullable(),
   event_type: z.string(),
   attempt_number: z.number().int(),
   status: z.enum(['delivered', 'failed']),
@@ -68,8 +68,8 @@ const exchange = attempt.extend({
 });
 
 const attempts = procedure({ rest: 'GET /webhooks/portal/attempts', permission: PORTAL_READ, summary: 'Attempts to deliver to the customer, newest first' })
-  .input(page.extend({ endpoint_id: z.uuid().optional(), status: z.enum(['delivered', 'failed']).optional(), event_type: z.string().max(200).optional() }))
-  .output(z.object({ attempts: z.array(attempt), next_cursor: z.uuid().nullable() }))
+  .input(page.extend({ endpoint_id: z.guid().optional(), status: z.enum(['delivered', 'failed']).optional(), event_type: z.string().max(200).optional() }))
+  .output(z.object({ attempts: z.array(attempt), next_cursor: z.guid().nullable() }))
   .query(async ({ ctx, input }) => {
     const rows = await ctx.tx.query<{ row: z.infer<typeof attempt> }>(
       `select to_jsonb(a) as row from (select ${Object.keys(attempt.shape).join(', ')} from plinth.event_delivery_log
@@ -106,7 +106,7 @@ const resend = procedure({
   description: 'What was given up is tried again; what arrived is sent once more, as a replay of one event. 409 with the reason when nothing would be sent.',
 })
   .input(id)
-  .output(z.object({ delivery_id: z.uuid(), replay_id: z.uuid().nullable(), paused_until: pausedUntil }))
+  .output(z.object({ delivery_id: z.guid(), replay_id: z.guid().nullable(), paused_until: pausedUntil }))
   .mutation(async ({ ctx, input }) => {
     const [of] = await ctx.tx.query<Sent>(
       `select a.delivery_id, a.subscription_id, a.event_id, a.event_type, d.status, s.enabled,
@@ -173,11 +173,11 @@ const start = procedure({
   summary: 'Send again to an endpoint: a range of time, some ids, or only what was given up, narrowed by type',
 })
   .input(replayInput.extend({ rate_per_second: replayRate }))
-  .output(z.object({ replay_id: z.uuid() }))
+  .output(z.object({ replay_id: z.guid() }))
   .mutation(({ ctx, input }) => startReplay(ctx.tx, input));
 
 const replay = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   status: z.enum(['running', 'done', 'failed', 'cancelled']),
   only_failed: z.boolean(),
   since: time,
@@ -193,8 +193,8 @@ const replay = z.object({
 });
 
 const replays = procedure({ rest: 'GET /webhooks/portal/endpoints/{id}/replays', permission: PORTAL_READ, summary: 'Replays of an endpoint, newest first' })
-  .input(page.extend({ id: z.uuid() }))
-  .output(z.object({ replays: z.array(replay), next_cursor: z.uuid().nullable() }))
+  .input(page.extend({ id: z.guid() }))
+  .output(z.object({ replays: z.array(replay), next_cursor: z.guid().nullable() }))
   .query(async ({ ctx, input }) => {
     const rows = await ctx.tx.query<{ row: z.infer<typeof replay> }>(
       `select to_jsonb(r) as row from (select ${Object.keys(replay.shape).join(', ')} from plinth.webhook_replays

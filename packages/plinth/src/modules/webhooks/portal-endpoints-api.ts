@@ -12,12 +12,12 @@ import { mode, signing } from './preview-api.ts';
 import { overlapSeconds, resumed, resumeInput, resumeSubscription, rotateKey, rotateSecret, sendTestEvent, testInput, testSent } from './subscription-acts.ts';
 import { checkUrl } from './subscription-url.ts';
 
-const id = z.object({ id: z.uuid() });
+const id = z.object({ id: z.guid() });
 const time = z.string().nullable();
-export const page = z.object({ cursor: z.uuid().optional(), limit: z.coerce.number().int().min(1).max(100).default(25) });
+export const page = z.object({ cursor: z.guid().optional(), limit: z.coerce.number().int().min(1).max(100).default(25) });
 
 const endpoint = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   name: z.string(),
   mode,
   url: z.string().nullable(),
@@ -94,7 +94,7 @@ export function inPortalWords(error: unknown): never {
 
 const list = procedure({ rest: 'GET /webhooks/portal/endpoints', permission: PORTAL_READ, summary: 'Endpoints of the customer, newest first' })
   .input(page)
-  .output(z.object({ endpoints: z.array(endpoint), next_cursor: z.uuid().nullable() }))
+  .output(z.object({ endpoints: z.array(endpoint), next_cursor: z.guid().nullable() }))
   .query(async ({ ctx, input }) => {
     const rows = await ctx.tx.query<{ row: Endpoint }>(
       `select to_jsonb(s) as row from (select ${COLUMNS} from ${ENDPOINTS}
@@ -126,7 +126,7 @@ const create = procedure({
   secretFields: ['secret'],
 })
   .input(z.object({ ...fields, mode: mode.default('push') }))
-  .output(z.object({ id: z.uuid(), secret: z.string().nullable() }))
+  .output(z.object({ id: z.guid(), secret: z.string().nullable() }))
   .mutation(async ({ ctx, input }) => {
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
     await requirePublic(ctx.tx, input.event_types);
@@ -151,7 +151,7 @@ const update = procedure({
     'secret is the one that another way of signing needs, if it was made now; it is in this answer only.',
   secretFields: ['secret'],
 })
-  .input(z.object(fields).partial().extend({ id: z.uuid() }))
+  .input(z.object(fields).partial().extend({ id: z.guid() }))
   .output(endpoint.extend({ secret: z.string().nullable(), withheld: z.number().int() }))
   .mutation(async ({ ctx, input }) => {
     if (input.url !== undefined) checkUrl(ctx.adapters, input.url);
@@ -220,7 +220,7 @@ const newKey = procedure({
   summary: 'A new ed25519 signing key; the old one signs too for a while',
 })
   .input(id.extend({ overlap_seconds: overlapSeconds }))
-  .output(z.object({ key_id: z.uuid() }))
+  .output(z.object({ key_id: z.guid() }))
   .mutation(({ ctx, input }) => rotateKey(ctx.tx, input));
 
 const sendTest = procedure({

@@ -35,7 +35,7 @@ const createLink = procedure({
       theme: z.enum(PORTAL_THEMES).default('system'),
     }),
   )
-  .output(z.object({ id: z.uuid(), url: z.string().nullable(), token: z.string().nullable(), expires_at: z.string() }))
+  .output(z.object({ id: z.guid(), url: z.string().nullable(), token: z.string().nullable(), expires_at: z.string() }))
   .mutation(async ({ ctx, input }) => {
     const { tx } = ctx;
     const { tenantId = '' } = tx.context;

@@ -13,7 +13,7 @@ export const signing = z.enum(['v1', 'v1a', 'both', 'stripe', 'github', 'slack']
 /** Sent to a URL, or kept to be read at /durable/webhooks/{id}. */
 export const mode = z.enum(['push', 'pull']);
 
-const match = z.object({ event_id: z.uuid(), event_type: z.string(), occurred_at: z.string(), matches: z.boolean(), body: z.string().nullable() });
+const match = z.object({ event_id: z.guid(), event_type: z.string(), occurred_at: z.string(), matches: z.boolean(), body: z.string().nullable() });
 
 const preview = procedure({
   rest: 'POST /webhooks/preview',
@@ -27,7 +27,7 @@ const preview = procedure({
       filter: filter.nullish(),
       transform: transform.nullish(),
       limit: z.number().int().min(1).max(500).default(50),
-      event_id: z.uuid().optional(),
+      event_id: z.guid().optional(),
       format: format.default('standard'),
     }),
   )
@@ -48,11 +48,11 @@ const preview = procedure({
 
 const matching = procedure({ rest: 'GET /webhooks/matching/{type}', permission: READ, summary: 'Which enabled subscriptions hear of events of a type' })
   .input(z.object({ type: z.string().max(200) }))
-  .output(z.array(z.object({ subscription_id: z.uuid(), name: z.string(), url: z.string().nullable(), has_filter: z.boolean() })))
+  .output(z.array(z.object({ subscription_id: z.guid(), name: z.string(), url: z.string().nullable(), has_filter: z.boolean() })))
   .query(({ ctx, input }) => ctx.tx.query('select * from plinth.match_subscriptions($1) limit 1000', [input.type]));
 
 const version = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   version: z.number().int(),
   transform: z.record(z.string(), z.unknown()).nullable(),
   created_by: z.string(),
@@ -65,7 +65,7 @@ const transforms = procedure({
   exactJson: true,
   summary: 'Every version of the transform of a subscription, newest first',
 })
-  .input(z.object({ id: z.uuid() }))
+  .input(z.object({ id: z.guid() }))
   .output(z.array(version))
   .query(async ({ ctx, input }) => {
     const sql = `select to_jsonb(t) as row from (select id, version, transform, created_by, created_at from plinth.subscription_transforms
@@ -80,8 +80,8 @@ const rotate = procedure({
   summary: 'A new ed25519 signing key; the old one signs too for a while',
   description: 'The public half is in the JWK set of the tenant and in the subscription within seconds.',
 })
-  .input(z.object({ id: z.uuid(), overlap_seconds: overlapSeconds }))
-  .output(z.object({ key_id: z.uuid() }))
+  .input(z.object({ id: z.guid(), overlap_seconds: overlapSeconds }))
+  .output(z.object({ key_id: z.guid() }))
   .mutation(({ ctx, input }) => rotateKey(ctx.tx, input));
 
 export const previewApi = { preview, matching, transforms, rotateKey: rotate };

@@ -11,17 +11,17 @@ import { REPLAY } from './replays.ts';
 export const overlapSeconds = z.number().int().min(0).max(604_800).default(86_400);
 
 const time = z.iso.datetime({ offset: true });
-export const resumeInput = z.object({ id: z.uuid(), mode: z.enum(['continue', 'skip', 'replay']).default('continue'), since: time.optional() });
-export const resumed = z.object({ waiting: z.number().int(), dropped: z.number().int(), replay_id: z.uuid().nullable() });
+export const resumeInput = z.object({ id: z.guid(), mode: z.enum(['continue', 'skip', 'replay']).default('continue'), since: time.optional() });
+export const resumed = z.object({ waiting: z.number().int(), dropped: z.number().int(), replay_id: z.guid().nullable() });
 
 /** Which deliveries to send again, of the subscription `id`. */
 export const replayInput = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   since: time.optional(),
   until: time.optional(),
   only_failed: z.boolean().default(false),
   patterns: z.array(z.string().max(200)).min(1).max(50).optional().describe('Only of these types'),
-  ids: z.array(z.uuid()).min(1).max(1000).optional().describe('Only these: ids of events, or webhook-ids'),
+  ids: z.array(z.guid()).min(1).max(1000).optional().describe('Only these: ids of events, or webhook-ids'),
 });
 export const replayRate = z.number().min(0.1).max(100_000).optional().describe('Deliveries a second, at most');
 export interface ReplayWish {
@@ -62,11 +62,11 @@ export async function pauseOf(tx: AnyTransaction, id: string): Promise<string | 
 
 /** Which event: of its type the example of the catalogue is sent. */
 export const testInput = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   event_type: z.string().min(1).max(200).optional().describe('A registered type with an example; left out: webhooks.test'),
 });
 /** Sends a test event, before what waits. Errors: webhooks_subscription_not_found, webhooks_subscription_disabled, webhooks_test_type_invalid. */
-export const testSent = z.object({ delivery_id: z.uuid(), paused_until: pausedUntil });
+export const testSent = z.object({ delivery_id: z.guid(), paused_until: pausedUntil });
 export async function sendTestEvent(tx: AnyTransaction, { id, event_type }: z.infer<typeof testInput>): Promise<z.infer<typeof testSent>> {
   const [made] = await tx.query<{ id: string }>('select plinth.send_test_event($1, $2) as id', [id, event_type ?? null]);
   tx.signal(DUE);

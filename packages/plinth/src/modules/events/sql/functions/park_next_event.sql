@@ -1,4 +1,4 @@
-create or replace function plinth.park_next_event(p_consumer text, p_shard smallint, p_reason text) returns uuid
+create or replace function plinth.park_next_event(p_consumer text, p_shard integer, p_reason text) returns uuid
 language plpgsql volatile security definer set search_path = ''
 as $$
 declare
@@ -18,7 +18,7 @@ begin
     perform plinth.park_failing_event(_id, p_reason);
     return _id;
   end if;
-  _position := plinth_kernel.feed_skip('plinth_events.events', p_consumer, p_shard);
+  _position := plinth_kernel.feed_skip('plinth_events.events', p_consumer, p_shard::smallint);
   if _position is null then
     return null;
   end if;
@@ -31,5 +31,5 @@ begin
   return _id;
 end
 $$;
-comment on function plinth.park_next_event(text, smallint, text) is
+comment on function plinth.park_next_event(text, integer, text) is
   'Parks the event of a shard that a consumer fails on, so that its tenant goes on without it: the way out for a consumer that blocks. Where none fails, the next one that it has not read. Returns the id in plinth.parked_events, null when nothing is unread. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_forbidden.';

@@ -9,8 +9,10 @@ declare
   _append pg_catalog.jsonb;
   _nth bigint;
   _rows pg_catalog.jsonb := '[]';
+  -- A misspelt expected_version would be none.
+  _unknown pg_catalog.text;
 begin
-  if p_appends is null or pg_catalog.jsonb_typeof(p_appends) <> 'array' or p_appends @? '$[*] ? (@.type() != "object" || (exists (@.events) && @.events.type() != "array"))' then
+  if p_appends is null or pg_catalog.jsonb_typeof(p_appends) <> 'array' or p_appends @? 'strict $[*] ? (@.type() != "object" || (exists (@.events) && @.events.type() != "array"))' then
     raise exception 'the appends are not a JSON array of objects' using errcode = 'PL422', detail = '{"code":"events_event_invalid","field":"p_appends"}',
       hint = 'Give [{"aggregate_type": "order", "aggregate_id": "4711", "expected_version": 3, "events": [{"event_type": "order.paid", "payload": {}}]}].';
   end if;
@@ -18,6 +20,18 @@ begin
   if _events not between 1 and 10000 then
     raise exception 'an append has 1 to 10000 events, not %', _events using errcode = 'PL422', detail = '{"code":"events_event_invalid","field":"p_appends"}',
       hint = 'Give at least one event, and append many in several calls.';
+  end if;
+  select min(k) into _unknown
+  from pg_catalog.jsonb_array_elements(p_appends) as a (value)
+  cross join lateral (
+    select pg_catalog.jsonb_object_keys(a.value - '{aggregate_type, aggregate_id, expected_version, events}'::text[])
+    union all
+    select pg_catalog.jsonb_object_keys(e.value - '{event_type, payload, metadata, type_version, occurred_at, causation_id}'::text[])
+    from pg_catalog.jsonb_array_elements(a.value -> 'events') as e (value) where pg_catalog.jsonb_typeof(e.value) = 'object'
+  ) as u (k);
+  if _unknown is not null then
+    raise exception 'an append has no field %', left(_unknown, 100) using errcode = 'PL422', detail = pg_catalog.jsonb_build_object('code', 'events_event_invalid', 'field', left(_unknown, 100))::text,
+      hint = 'An append takes aggregate_type, aggregate_id, expected_version and events; each of these event_type, payload, metadata, type_version, occurred_at and causation_id.';
   end if;
   for _append, _nth in select a.value, a.nth from pg_catalog.jsonb_array_elements(p_appends) with ordinality as a (value, nth) loop
     if nullif(_append ->> 'aggregate_type', '') is null or nullif(_append ->> 'aggregate_id', '') is null then

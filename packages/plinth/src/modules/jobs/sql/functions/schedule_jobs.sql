@@ -5,12 +5,15 @@ declare
   _rows jsonb;
   _bad record;
   _ids uuid[];
+  -- A misspelt run_at would be a job that runs at once, a misspelt unique_key none.
+  _fields constant text[] := '{job_type, job_name, payload, priority, run_at, delay_ms, max_attempts, queue, unique_key, unique_until, unique_for_ms, on_duplicate, max_wait_ms, concurrency_key, deadline, depends_on, on_dependency_failure, batch_id, backoff, id, causation_id}';
 begin
-  if jsonb_typeof(p_jobs) is distinct from 'array' or jsonb_array_length(p_jobs) > 50000 then
-    raise exception 'Jobs are given as a JSON array of at most 50000 objects' using errcode = 'PL422', detail = '{"code":"jobs_job_invalid"}', hint = 'Call it again for the rest.';
+  if jsonb_typeof(p_jobs) is distinct from 'array' or jsonb_array_length(p_jobs) > 50000 or p_jobs @? 'strict $[*] ? (@.type() != "object")' then
+    raise exception 'Jobs are given as a JSON array of at most 50000 objects' using errcode = 'PL422', detail = '{"code":"jobs_job_invalid"}', hint = 'Give [{"job_type": "invoice.send", "payload": {}}, ...], and call it again for the rest.';
   end if;
   select e.n, e.reason into _bad from (
     select x.n, case
+      when x.job - _fields <> '{}' then format('there is no field %s; it takes %s', (select min(k) from jsonb_object_keys(x.job - _fields) k), array_to_string(_fields, ', '))
       when coalesce(length(r.job_type), 0) not between 1 and 200 then 'job_type has 1 to 200 characters'
       when coalesce(jsonb_typeof(r.payload), 'object') <> 'object' then 'payload is a JSON object'
       when r.priority not between 1 and 100 then 'priority is 1 to 100'
