@@ -78,7 +78,7 @@ const FORGET = `update plinth_kernel.tenants set name = 'erased', slug = 'erased
  * Errors: kernel_tenant_kept.
  */
 export async function eraseTenant(services: Services, options: EraseTenantOptions): Promise<ErasedTenant> {
-  z.object({ tenantId: z.uuid(), reason: z.string().trim().min(1).max(1000) }).parse(options);
+  z.object({ tenantId: z.guid(), reason: z.string().trim().min(1).max(1000) }).parse(options);
   let left = await tenantRows(services, options.tenantId, MOST_COUNTED);
   await services.asWorker(async (tx) => {
     await tx.query('select plinth_kernel.retention_refuse_tenant($1)', [options.tenantId]);
