@@ -121,8 +121,9 @@ describe('a batch', () => {
     expect(await errorCode(jobs.enqueue(jobs.b, 'k', {}, { batchId: id }))).toBe('jobs_batch_finished');
     const more = await jobs.enqueue(jobs.a, 'k', {}, { batchId: id });
     const close = (tenantId: string) => jobs.plinth.transaction({ tenantId }, async (tx) => tx.jobs.closeBatch(id));
-    await close(jobs.b);
-    expect(await batchOf(id)).toMatchObject({ adding: true });
+    expect(await errorCode(close(jobs.b))).toBe('jobs_batch_not_found');
+    expect(await errorCode(jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => tx.jobs.closeBatch(more)))).toBe('jobs_batch_not_found');
+    expect(await batchOf(id)).toMatchObject({ adding: true, completed: '1' });
     await close(jobs.a);
     await close(jobs.a);
     expect(await callbacks()).toEqual([]);

@@ -76,7 +76,7 @@ export const batchEffects = (sink: EffectSink, jobs: Enqueuer) => ({
     return batchId;
   },
 
-  /** Closes a batch that was made with `open: true`: it finishes when its jobs have ended. Closing it twice does nothing. */
+  /** Closes a batch that was made with `open: true`: it finishes when its jobs have ended. Closing it twice does nothing. Error: jobs_batch_not_found. */
   closeBatch(batchId: string): void {
     sink.push(`jobs.closeBatch(${JSON.stringify(batchId)})`, { more: { close_batch: batchId } });
   },

@@ -105,8 +105,8 @@ export async function holdersOf(
   if (jobs.every((job) => job.unique_key === undefined)) return { ids: [...ids], duplicates: [] };
   await tx.flush();
   const rows = await tx.query<{ id: string | null }>(
-    `select u.job_id as id from unnest($2::text[], $3::text[]) with ordinality as j (kind, key, n)
-     left join plinth_jobs.unique_keys u on u.tenant_id = $1 and u.kind = j.kind and u.key = j.key order by j.n`,
+    `select (select u.job_id from plinth_jobs.unique_keys u where u.tenant_id = $1 and u.kind = j.kind and u.key = j.key order by u.created_at desc limit 1) as id
+     from unnest($2::text[], $3::text[]) with ordinality as j (kind, key, n) order by j.n`,
     [tx.context.tenantId, jobs.map((job) => job.kind), jobs.map((job) => job.unique_key ?? null)],
   );
   const holders = ids.map((id, n) => rows[n]?.id ?? id);

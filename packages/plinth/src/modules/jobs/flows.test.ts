@@ -122,6 +122,26 @@ describe('a job that depends on others', () => {
     await jobs.checkGates();
     expect(await status(last)).toBe('pending');
   });
+
+  test.each(['repeatable read', 'serializable'] as const)('runs also when that one ended under a snapshot from before (%s)', async (isolation) => {
+    const [first, other] = [await jobs.enqueue(jobs.a, 'k'), await jobs.enqueue(jobs.a, 'other')];
+    // It has a dependent already, so that another one need not write to it.
+    await after([first, other]);
+    const run = await jobs.claimOne();
+    const late: string[] = [];
+    const end = (id: string, how: string, values: unknown[]) =>
+      jobs.plinth.transaction({ tenantId: jobs.a, isolation }, async (tx) => {
+        await tx.query('select 1 from plinth.background_jobs');
+        late.push(await after([id], { onDependencyFailure: 'ignore' }));
+        await tx.query(how, values);
+      });
+    await end(first, 'select plinth_jobs.complete_in($1, $2)', [first, run.run_id]);
+    await end(other, 'select plinth.cancel_job($1)', [other]);
+    expect(await Promise.all(late.map(status))).toEqual(['scheduled', 'scheduled']);
+    await jobs.checkGates();
+    expect(await Promise.all(late.map(status))).toEqual(['pending', 'pending']);
+    expect((await jobs.database.admin.query('select 1 from plinth_jobs.gate_parts where status is null')).rowCount).toBe(0);
+  });
 });
 
 type Plan = { after: number[]; policy: 'fail' | 'ignore' | 'run'; end: 'completed' | 'failed' | 'cancelled'; later: boolean };
@@ -173,6 +193,16 @@ describe('a dead letter of a flow that runs again', () => {
     await complete(second);
     await complete(third);
     expect(await waiting()).toBe(0);
+  });
+
+  test('runs at once where it was to run when one of them failed, though others still wait', async () => {
+    const [first, other] = [await jobs.enqueue(jobs.a, 'k'), await jobs.enqueue(jobs.a, 'other')];
+    const last = await after([first, other], { onDependencyFailure: 'run', maxAttempts: 1 });
+    await jobs.settle(await jobs.claimOne(), 'failed', { error: 'no', final: true });
+    await jobs.settle(await jobs.claimOne(), 'failed', { error: 'no' });
+    expect(await status(last)).toBe('failed');
+    await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth.retry_job($1)', [last]));
+    expect(await status(last)).toBe('pending');
   });
 
   test('is not run before a dependency that is still a dead letter, and says which', async () => {

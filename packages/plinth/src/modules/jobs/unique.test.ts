@@ -5,6 +5,7 @@ import { errorCode } from '#testing/error-code.ts';
 import { uniqueJob } from './enqueue.ts';
 import type { JobsFixture, Options } from './jobs.fixture.ts';
 import { jobsFixture } from './jobs.fixture.ts';
+import type { ClaimedJob } from './work.ts';
 
 let jobs: JobsFixture;
 beforeAll(async () => {
@@ -201,6 +202,47 @@ describe('a unique key', () => {
     await put({ n: 3 }, { onDuplicate: 'debounce', delayMs: 60_000, maxWaitMs: 90_000 });
     expect(await jobs.read(jobs.a, first)).toMatchObject({ status: 'pending', payload: { n: 3 } });
     expect(await errorCode(put({}, { onDuplicate: 'debounce' }))).toBe('jobs_job_invalid');
+  });
+
+  test('replace and debounce give a job that waits for others its time, and leave one alone whose time is over', async () => {
+    const first = await jobs.enqueue(jobs.a, 'other');
+    const waits = await put({ n: 1 }, { dependsOn: [first] });
+    await put({ n: 2 }, { onDuplicate: 'replace', delayMs: 60_000 });
+    await jobs.settle((await jobs.claim(1, ['other']))[0] as ClaimedJob, 'completed');
+    expect(await jobs.read(jobs.a, waits)).toMatchObject({ status: 'scheduled', payload: { n: 2 } });
+    await jobs.clear();
+    const over = await put({ n: 1 }, { uniqueForMs: 60_000 });
+    await jobs.database.admin.query('update plinth_jobs.unique_keys set expires_at = clock_timestamp()');
+    const next = await put({ n: 2 }, { onDuplicate: 'replace' });
+    expect(await jobs.read(jobs.a, over)).toMatchObject({ payload: { n: 1 } });
+    expect(await jobs.read(jobs.a, next)).toMatchObject({ payload: { n: 2 } });
+  });
+
+  test.each<[string, Options, number]>([
+    ['until done', {}, 1],
+    ['until started', { onDuplicate: 'debounce', delayMs: 0 }, 2],
+    ['for a time that is over', { uniqueForMs: 60_000 }, 2],
+  ])('a dead letter that held it %s runs again: what comes meanwhile is left out only if it would have been before', async (_until, options, count) => {
+    const first = await put({}, { maxAttempts: 1, ...options });
+    await jobs.settle(await jobs.claimOne(), 'failed', { error: 'no' });
+    await jobs.database.admin.query('update plinth_jobs.unique_keys set expires_at = clock_timestamp()');
+    await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth.retry_job($1)', [first]));
+    await jobs.claimOne();
+    await put({}, options);
+    expect((await live()).length).toBe(count);
+  });
+
+  test('a job may depend on one that the same call leaves out: it waits for the holder', async () => {
+    const first = await put({});
+    const second = await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => {
+      const same = tx.jobs.enqueue('k', {}, { uniqueKey: 'u' });
+      return tx.jobs.enqueue('k', {}, { dependsOn: [same] });
+    });
+    expect(await jobs.read(jobs.a, second)).toMatchObject({ status: 'scheduled' });
+    const run = await jobs.claimOne();
+    expect(run.id).toBe(first);
+    await jobs.settle(run, 'completed');
+    expect(await jobs.read(jobs.a, second)).toMatchObject({ status: 'pending' });
   });
 
   test('in one bulk call the first of a key is written and the others meet it', async () => {

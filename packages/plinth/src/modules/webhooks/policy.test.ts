@@ -128,6 +128,34 @@ describe('order', () => {
     expect((await waiting(id)).map((row) => [row.key, row.due])).toEqual(Array.from({ length: 4 }, () => [null, true]));
   });
 
+  test('can be changed while deliveries are under way: of a key the next goes out when these have ended, alone, however they ended', async () => {
+    for (const [outcome, after] of [
+      [{ outcome: 'delivered' }, [3, 4]],
+      [{ outcome: 'failed', response_code: 400 }, [1, 2, 3, 4]],
+      [{ outcome: 'returned' }, [1, 2, 3, 4]],
+    ] as [Answer, number[]][]) {
+      const id = await subscribe('p_max_in_flight => 2');
+      await happen(
+        a,
+        [1, 2, 3, 4].map((n) => ({ type: 'order.created', n })),
+      );
+      const under = await simulation().claim(10, HOLDER);
+      expect(under).toHaveLength(2);
+      await as(a, `select plinth.set_delivery_policy($1, p_ordering => 'fifo')`, [id]);
+      expect(await simulation().claim(10, HOLDER)).toEqual([]);
+      for (const one of under) await answer([one], outcome);
+      const sent: number[] = [];
+      for (const _ of after) {
+        const claimed = await simulation().claim(10, HOLDER);
+        expect(claimed, JSON.stringify(outcome)).toHaveLength(1);
+        sent.push((await waiting(id)).find((row) => row.id === claimed[0]?.id)?.n ?? 0);
+        await answer(claimed, { outcome: 'delivered' });
+      }
+      expect(sent).toEqual(after);
+      await as(a, 'select plinth.unsubscribe($1)', [id]);
+    }
+  });
+
   test('poison is skipped, or blocks until somebody sends it again or skips it', async () => {
     const skips = await subscribe(`p_ordering => 'fifo', p_retry_schedule => 'none'`);
     const blocks = await subscribe(`p_ordering => 'fifo', p_retry_schedule => 'none', p_poison => 'block'`);

@@ -6,6 +6,7 @@ declare
   _ended jsonb;
   _looked bigint := 0;
   _open boolean;
+  _late boolean;
   _constraint text;
   -- Whoever looks settles jobs of other tenants, and waits for a transaction of this one only once.
   _busy uuid[] := '{}';
@@ -22,6 +23,8 @@ begin
       insert into plinth_jobs.gate_checks (tenant_id, gate_id, due_at) values (_check.tenant_id, _check.gate_id, clock_timestamp() + interval '200 milliseconds');
       continue;
     end if;
+    -- Or it is a job that was ended under an old snapshot (settle_linked).
+    _late := exists (select from plinth_jobs.gate_parts p where p.tenant_id = _check.tenant_id and p.job_id = _check.gate_id and p.status is null);
     -- A part that is open and that nobody holds will be ended later; a lock tells, and is given back at once.
     begin
       perform from plinth_jobs.gate_parts p where p.tenant_id = _check.tenant_id and p.gate_id = _check.gate_id and p.status is null limit 1 for share skip locked;
@@ -30,9 +33,12 @@ begin
     exception when sqlstate 'UNDO1' then
       null;
     end;
-    continue when _open and not exists (select from plinth_jobs.gate_parts p join plinth_jobs.gates g on g.tenant_id = p.tenant_id and g.id = p.gate_id
+    continue when _open and not _late and not exists (select from plinth_jobs.gate_parts p join plinth_jobs.gates g on g.tenant_id = p.tenant_id and g.id = p.gate_id
       where p.tenant_id = _check.tenant_id and p.gate_id = _check.gate_id and p.status in ('failed', 'cancelled') and g.opens = 'job' and g.on_failure <> 'ignore');
     begin
+      if _late then
+        perform plinth_jobs.end_late(_check.tenant_id, _check.gate_id);
+      end if;
       _ended := plinth_jobs.open_gate(_check.tenant_id, _check.gate_id, interval '200 milliseconds');
       if _ended is not null then
         perform plinth_jobs.settle_linked(jsonb_build_array(_ended));

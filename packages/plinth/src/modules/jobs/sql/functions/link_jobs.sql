@@ -40,6 +40,11 @@ begin
   _gates := _gates || plinth_jobs.link_dependencies(_tenant, p_rows, p_dropped);
 
   for _batch in select (e.job -> 'more' ->> 'close_batch')::uuid from jsonb_array_elements(p_all) as e (job) where e.job -> 'more' ? 'close_batch' loop
+    -- Not whatever has this id: a job that others wait for would be taken for ended.
+    if not exists (select from plinth_jobs.gates g where g.tenant_id = _tenant and g.id = _batch and g.opens = 'batch') then
+      raise exception 'There is no batch %', _batch using errcode = 'PL404', detail = jsonb_build_object('code', 'jobs_batch_not_found', 'batch_id', _batch)::text,
+        hint = 'Check the id and the tenant; batches are kept for 30 days.';
+    end if;
     perform plinth_jobs.settle_linked(jsonb_build_array(jsonb_build_object('tenant_id', _tenant, 'id', _batch, 'status', 'completed')));
   end loop;
   -- A batch without jobs, and a job of which every dependency has ended.
@@ -52,4 +57,4 @@ begin
 end
 $$;
 comment on function plinth_jobs.link_jobs(jsonb, uuid[], jsonb) is
-  'Part of plinth_jobs.write_special: batches, dependencies and waits of p_rows, without those of p_dropped; p_all also has the rows that are no jobs. Errors: jobs_dependency_not_found, jobs_batch_finished.';
+  'Part of plinth_jobs.write_special: batches, dependencies and waits of p_rows, without those of p_dropped; p_all also has the rows that are no jobs. Errors: jobs_dependency_not_found, jobs_batch_finished, jobs_batch_not_found.';

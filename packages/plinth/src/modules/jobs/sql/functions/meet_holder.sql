@@ -13,6 +13,7 @@ declare
   _until text := plinth_jobs.unique_until(_more);
   _expires timestamptz := clock_timestamp() + (_more ->> 'unique_for_ms')::double precision * interval '1 millisecond';
   _held plinth_jobs.unique_keys;
+  _over boolean;
   _status text;
 begin
   -- A claim, an end or a promotion may move the holder between two statements; it settles within a round for each that competes.
@@ -23,11 +24,13 @@ begin
     if _held.job_id = _id then
       return true;
     end if;
-    if _action in ('replace', 'debounce') and plinth_jobs.replace_waiting(p_tenant_id, _held.job_id, p_row, case when _action = 'debounce' then _held.created_at end, _held.until = 'started') then
+    -- Its time is over, whatever has become of the holder.
+    _over := coalesce(_held.expires_at <= clock_timestamp(), false);
+    if not _over and _action in ('replace', 'debounce') and plinth_jobs.replace_waiting(p_tenant_id, _held.job_id, p_row, case when _action = 'debounce' then _held.created_at end, _held.until = 'started') then
       return false;
     end if;
     _status := 'held';
-    if _held.until = 'started' or _action in ('replace', 'debounce') then
+    if not _over and (_held.until = 'started' or _action in ('replace', 'debounce')) then
       -- Shared, so that duplicates do not wait for each other; who replaces takes the row for itself, and a share lock first would be a deadlock.
       if _action not in ('replace', 'debounce') then
         perform from plinth_jobs.jobs j
@@ -43,7 +46,7 @@ begin
         _status := case when _held.until = 'started' or (_held.until = 'done' and _status is null) then 'free' else 'held' end;
       end if;
     end if;
-    if _status = 'free' or _held.expires_at <= clock_timestamp() then
+    if _status = 'free' or _over then
       update plinth_jobs.unique_keys u set job_id = _id, until = _until, expires_at = _expires, created_at = clock_timestamp()
       where u.tenant_id = p_tenant_id and u.kind = _kind and u.key = _key and u.job_id = _held.job_id;
       if found then

@@ -12,6 +12,9 @@ begin
   end if;
   with gone as (
     delete from plinth_jobs.jobs j where j.status in ('scheduled', 'pending') and j.tenant_id = p_tenant_id and j.id = p_job_id and (j.attempts = 0 or not p_unstarted) returning j.*
+  ), later as (
+    -- One that waits for other jobs has its time at its gate.
+    update plinth_jobs.gates g set run_at = _at from gone o where o.run_at = 'infinity' and g.tenant_id = o.tenant_id and g.id = o.id
   )
   insert into plinth_jobs.jobs (tenant_id, id, seq, kind, name, queue, status, priority, slot, concurrency_key, payload, error, attempts, max_attempts, unique_key, linked, run_id,
     run_at, deadline, actor_type, actor_id, correlation_id, causation_id, xact, created_at)

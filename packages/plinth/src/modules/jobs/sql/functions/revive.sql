@@ -6,6 +6,7 @@ declare
   _job plinth_jobs.jobs;
   _gate record;
   _waits boolean := false;
+  _failed jsonb;
 begin
   delete from plinth_jobs.jobs j where j.status = 'failed' and j.tenant_id = p_tenant_id and j.id = p_id returning j.* into _job;
   if not found then
@@ -33,7 +34,11 @@ begin
     _job.concurrency_key, coalesce(plinth_jobs.checked_payload(p_payload), _job.payload), _job.error, _job.attempts, least(1000, _job.attempts + greatest(1, p_more_attempts)), _job.unique_key, _job.linked,
     _job.run_id, case when _waits then 'infinity' else coalesce(p_run_at, _now) end, null, _job.actor_type, _job.actor_id, _job.correlation_id, _job.causation_id, _job.xact, _job.created_at);
   if _waits then
-    perform plinth_jobs.open_gate(p_tenant_id, p_id);
+    -- What it waits for may have ended since, or it need not wait.
+    _failed := plinth_jobs.open_gate(p_tenant_id, p_id);
+    if _failed is not null then
+      perform plinth_jobs.settle_linked(jsonb_build_array(_failed));
+    end if;
   end if;
   return true;
 end

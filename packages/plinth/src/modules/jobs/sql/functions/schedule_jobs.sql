@@ -65,9 +65,10 @@ begin
   perform plinth_jobs.write_effects(_rows);
   if _rows @? '$[*].more.unique_key' then
     -- A holder may have ended between the two statements: then the id is that of a job that is not there any more.
-    select array_agg(coalesce(u.job_id, (r.job ->> 'id')::uuid) order by r.n) into _ids
-    from jsonb_array_elements(_rows) with ordinality as r (job, n)
-    left join plinth_jobs.unique_keys u on u.tenant_id = plinth_kernel.tenant_id() and u.kind = r.job ->> 'kind' and u.key = r.job -> 'more' ->> 'unique_key';
+    -- Under an old snapshot two rows of a key are seen: the one that was there, and the own.
+    select array_agg(coalesce((select u.job_id from plinth_jobs.unique_keys u where u.tenant_id = plinth_kernel.tenant_id() and u.kind = r.job ->> 'kind'
+      and u.key = r.job -> 'more' ->> 'unique_key' order by u.created_at desc limit 1), (r.job ->> 'id')::uuid) order by r.n) into _ids
+    from jsonb_array_elements(_rows) with ordinality as r (job, n);
   end if;
   return coalesce(_ids, '{}');
 end

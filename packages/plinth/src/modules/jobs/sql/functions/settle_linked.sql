@@ -31,6 +31,11 @@ begin
     update plinth_jobs.gates g set finished_at = clock_timestamp()
     from jsonb_to_recordset(_ended) as e (tenant_id uuid, id uuid, status text)
     where e.status is not null and g.tenant_id = e.tenant_id and g.id = e.id and g.opens = 'job' and g.finished_at is null and (_tenant is null or e.tenant_id = _tenant);
+    -- What was made to depend on them since this snapshot is not in it, and that transaction has found them running: a check sees both.
+    if current_setting('transaction_isolation') <> 'read committed' then
+      insert into plinth_jobs.gate_checks (tenant_id, gate_id)
+      select e.tenant_id, e.id from jsonb_to_recordset(_ended) as e (tenant_id uuid, id uuid, status text) where e.status is not null and (_tenant is null or e.tenant_id = _tenant);
+    end if;
     _next := null;
     for _gate in
       with ended as (

@@ -48,7 +48,8 @@ begin
   ), arrived as (
     insert into plinth_jobs.jobs (tenant_id, id, seq, kind, name, queue, priority, slot, concurrency_key, payload, max_attempts, unique_key, linked, run_at, deadline, actor_type, actor_id, correlation_id, causation_id,
       xact, created_at, attempts, run_id, worker, started_at, error, status, progress, cancel_requested_at, finished_at, progress_note)
-    select m.tenant_id, m.id, case when m.end_status is null and m.again_at is not null then nextval('plinth_jobs.job_seq') else m.seq end, m.kind, m.name, m.queue, m.priority, (select s.last_value from plinth_jobs.open_slot s), m.concurrency_key, m.payload, m.max_attempts, m.unique_key, m.linked, coalesce(m.again_at, m.run_at),
+    select m.tenant_id, m.id, case when m.end_status is null and m.again_at is not null then nextval('plinth_jobs.job_seq') else m.seq end, m.kind, m.name, m.queue, m.priority, (select s.last_value from plinth_jobs.open_slot s), m.concurrency_key, m.payload, m.max_attempts,
+      case when m.end_status = 'failed' then plinth_jobs.kept_key(m.tenant_id, m.kind, m.unique_key, m.id) else m.unique_key end, m.linked, coalesce(m.again_at, m.run_at),
       m.deadline, m.actor_type, m.actor_id, m.correlation_id, m.causation_id, m.xact, m.created_at,
       case when m.end_status is null then m.attempts - 1 + m.counted else m.attempts end, m.run_id, case when m.end_status = 'failed' then m.worker end,
       m.started_at, coalesce(m.new_error, m.error), coalesce(m.end_status, case when m.again_at is null then 'pending' else 'scheduled' end), m.progress, m.cancel_requested_at,

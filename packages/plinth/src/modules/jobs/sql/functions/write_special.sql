@@ -10,6 +10,8 @@ declare
   _waited_for uuid[];
   _met uuid[] := '{}';
   _dropped uuid[] := '{}';
+  -- By the id of each job that is left out: the job that holds its key.
+  _holders jsonb := '{}';
 begin
   if not p_rows @? '$[*].more ? (exists (@.unique_key) || exists (@.ids) || exists (@.depends_on) || exists (@.batch_id) || exists (@.backoff) || exists (@.batch) || exists (@.close_batch))' then
     perform plinth_jobs.insert_special(p_rows, '{}');
@@ -54,8 +56,16 @@ begin
         perform plinth_jobs.insert_special(jsonb_build_array(_row), _waited_for);
       else
         _dropped := _dropped || (_row ->> 'id')::uuid;
+        _holders := _holders || jsonb_build_object(_row ->> 'id', (
+          select u.job_id from plinth_jobs.unique_keys u where u.tenant_id = _tenant and u.kind = _row ->> 'kind' and u.key = _row -> 'more' ->> 'unique_key'
+          order by u.created_at desc limit 1));
       end if;
     end loop;
+  end if;
+  if _holders <> '{}' and _waited_for <> '{}' then
+    select jsonb_agg(case when e.job -> 'more' ? 'depends_on' then jsonb_set(e.job, '{more,depends_on}', (
+      select jsonb_agg(coalesce(_holders -> (d #>> '{}'), d)) from jsonb_array_elements(e.job -> 'more' -> 'depends_on') d)) else e.job end order by e.n)
+    into _rows from jsonb_array_elements(_rows) with ordinality as e (job, n);
   end if;
   if p_rows @? '$[*].more ? (exists (@.depends_on) || exists (@.batch_id) || exists (@.backoff) || exists (@.batch) || exists (@.close_batch))' then
     perform plinth_jobs.link_jobs(coalesce(_rows, '[]'), _dropped, p_rows);

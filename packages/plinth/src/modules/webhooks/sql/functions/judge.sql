@@ -9,7 +9,7 @@ declare
   _to_tell boolean;
 begin
   with given as materialized (
-    select g.*, random() as jitter from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, subscription_id uuid, lease_id uuid, outcome text, permanent boolean,
+    select g.*, random() as jitter from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, subscription_id uuid, lease_id uuid, outcome text, lane_key text, permanent boolean,
       retry_after_ms double precision, age_ms double precision, response_time_ms double precision, response_code integer, error_code text, error_message text)
   ), ended as materialized (
     select f.attempt, f.probe, g.* from given g cross join lateral (
@@ -17,7 +17,7 @@ begin
       where f.tenant_id = g.tenant_id and f.subscription_id = g.subscription_id and f.delivery_id = g.id and f.lease_id = g.lease_id limit 1 for update) f
     where g.id <> all (p_busy)
   ), held as materialized (
-    select d.subscription_id, d.lane_key, d.step, d.due_at, s.poison, l.attempt, l.probe, l.tenant_id, l.id, l.outcome, l.retry_after_ms, l.age_ms, l.response_time_ms, l.response_code,
+    select d.subscription_id, d.lane_key, d.lane_key is not null and d.lane_key is distinct from l.lane_key as reordered, d.step, d.due_at, s.poison, l.attempt, l.probe, l.tenant_id, l.id, l.outcome, l.retry_after_ms, l.age_ms, l.response_time_ms, l.response_code,
       l.error_code, l.error_message, r.refused, p.delay,
       case when l.outcome in ('failed', 'gone') then coalesce(d.give_up_at, clock_timestamp() + (1.2 * coalesce((select sum(x) from unnest(q.seconds) x), 0)) * interval '1 second') end as give_up_at,
       l.outcome = 'gone' or (l.outcome = 'failed' and (coalesce(l.permanent, false) or coalesce(d.give_up_at <= clock_timestamp() - case when r.refused then interval '1 day' else interval '0' end, false)
@@ -118,7 +118,8 @@ begin
       finished_at = case when h.dead and not (h.lane_key is not null and h.poison = 'block') then clock_timestamp() end,
       attempts = h.attempt, step = h.step + case when h.probe or h.refused then 0 else 1 end, give_up_at = h.give_up_at,
       due_at = case
-        when h.dead then 'infinity'
+        -- It may not be the first of where it is now: settle sees to it that the next claim looks.
+        when h.dead or h.reordered then 'infinity'
         -- The probe of a parallel lane goes behind the others, so that one bad delivery cannot fail every probe.
         when h.probe then case when h.lane_key is null then clock_timestamp() else h.due_at end
         else clock_timestamp() + greatest(case when h.refused then interval '1 second' else h.delay end, case when h.retry_after_ms > 0 then least(h.retry_after_ms, 86400000) * interval '1 millisecond' end) end,

@@ -22,6 +22,7 @@ declare
   _ids uuid[];
   _ends text[];
   _deleted uuid[];
+  _elsewhere jsonb;
   _flights tid[];
   _delivered tid[];
 begin
@@ -70,7 +71,7 @@ begin
 
   -- Looked up one by one and deleted by their place: a join would begin with the tables whenever they were last analyzed while nothing waited.
   with given as materialized (
-    select * from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, subscription_id uuid, lease_id uuid, outcome text,
+    select * from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, subscription_id uuid, lease_id uuid, outcome text, lane_key text,
       age_ms double precision, url text, response_code integer, response_time_ms integer, error_code text, error_message text, request_headers jsonb,
       response_headers jsonb, response_body text, timings jsonb)
   ), landed as materialized (
@@ -79,8 +80,8 @@ begin
       where f.tenant_id = g.tenant_id and f.subscription_id = g.subscription_id and f.delivery_id = g.id and f.lease_id = g.lease_id limit 1 for update) f
     where g.id <> all (_busy)
   ), ended as materialized (
-    select l.*, d.place as queued_at, d.status as now, d.event_id, d.event_type, d.body, d.format, d.correlation_id from landed l cross join lateral (
-      select d.ctid as place, d.status, d.event_id, d.event_type, d.body, d.format, d.correlation_id from plinth_webhooks.deliveries d
+    select l.*, d.place as queued_at, d.status as now, d.lane_key as key_now, d.event_id, d.event_type, d.body, d.format, d.correlation_id from landed l cross join lateral (
+      select d.ctid as place, d.status, d.lane_key, d.event_id, d.event_type, d.body, d.format, d.correlation_id from plinth_webhooks.deliveries d
       where d.tenant_id = l.tenant_id and d.id = l.id limit 1 for update skip locked) d
   ), missed as materialized (
     -- Locked by somebody else, or gone.
@@ -96,10 +97,16 @@ begin
   )
   select array_agg(e.id), array_agg(case when e.outcome = 'delivered' then 'delivered' else e.now end),
     array_agg(e.place) || (select array_agg(m.place) from missed m where not m.locked), array_agg(e.queued_at) filter (where e.outcome = 'delivered'),
-    (select array_agg(m.id) from missed m where not m.locked), (select array_agg(m.id) from missed m where m.locked)
-  into _ids, _ends, _flights, _delivered, _deleted, _locked from ended e;
+    (select array_agg(m.id) from missed m where not m.locked), (select array_agg(m.id) from missed m where m.locked),
+    jsonb_agg(jsonb_build_object('tenant_id', e.tenant_id, 'subscription_id', e.subscription_id, 'lane_key', e.key_now)) filter (where e.key_now is not null and e.key_now is distinct from e.lane_key)
+  into _ids, _ends, _flights, _delivered, _deleted, _locked, _elsewhere from ended e;
 
   perform plinth_webhooks.remove_settled(_flights, _delivered);
+  if _elsewhere is not null then
+    -- Put in another order while they were under way: the next claim finds the first of where they are now.
+    insert into plinth_webhooks.held_back (tenant_id, subscription_id, lane_key)
+    select distinct k.tenant_id, k.subscription_id, k.lane_key from jsonb_to_recordset(_elsewhere) as k (tenant_id uuid, subscription_id uuid, lane_key text);
+  end if;
   return query
   select e.id, e.now, null::boolean from unnest(_ids, _ends) as e (id, now)
   union all
