@@ -10,7 +10,7 @@ import { limitsSteps } from './limits.fixture.ts';
 import type { ClaimedJob } from './work.ts';
 import { settleJobs } from './work.ts';
 
-const RUNS = Number(process.env.PLINTH_RUNS ?? 4);
+const RUNS = Number(process.env.PLINTH_RUNS ?? 2);
 const HOUR_MS = 3_600_000;
 
 let jobs: JobsFixture;
