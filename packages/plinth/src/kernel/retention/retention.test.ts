@@ -417,7 +417,7 @@ test('a module whose tables were dropped by hand keeps no other from its partiti
     const kinds = await plinth.asWorker({}, (tx) => tx.query<{ kind: string }>(`select kind from plinth_kernel.${call}`));
     expect(kinds.map(({ kind }) => kind)).toContain('audit.entries');
   }
-  expect(await planRetention(services(), {}, true)).toEqual([]);
+  expect((await planRetention(services(), {}, true)).filter(({ kind }) => kind === 'gone.rows')).toEqual([]);
   await admin.query(`delete from plinth_kernel.retention_kinds where kind = 'gone.rows'`);
 });
 
