@@ -84,3 +84,18 @@ test('while they cannot be stored, no more jobs begin than what memory is set as
   stored.resolve();
   await expect.poll(() => worker.stats.completed, { timeout: 30_000 }).toBe(400);
 });
+
+test('that they cannot be stored is told, not with each try, and they are stored when they can be', async () => {
+  const told: unknown[] = [];
+  const log = { info: () => {}, warn: (facts: object, message: string) => void told.push({ ...facts, message }), error: () => {} };
+  const before = sent.length;
+  gate = Promise.reject(new Error('not now'));
+  gate.catch(() => {});
+  const worker = start(async () => 'done', { services: { log, enabled: (module) => module === 'jobs' } });
+  await enqueue(1);
+  await expect.poll(() => sent.length - before).toBeGreaterThan(3);
+  gate = Promise.resolve();
+  await expect.poll(() => worker.stats.completed).toBe(1);
+  expect(told.length).toBeLessThan(sent.length - before - 1);
+  expect(told[0]).toMatchObject({ jobs: 1, err: { message: 'not now' }, message: 'worker: outcomes could not be stored and are tried again' });
+});

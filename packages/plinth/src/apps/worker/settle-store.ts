@@ -10,6 +10,9 @@ export const MOST_AT_ONCE = 1_000;
 /** Longest wait for a lock that a transaction of a tenant holds; whose it is is found by shorter waits. */
 const LOCK_MS = { together: 100, apart: 25 };
 
+/** Of outcomes that cannot be stored the log hears so often, not with each try. */
+const TELL_MS = 5_000;
+
 export interface SettleStore {
   /** Stores outcomes, and closes claims: theirs and others. Those with outcomes that wait aside are closed after these. */
   together(entries: readonly Ended[], closes: readonly string[]): Promise<void>;
@@ -38,17 +41,33 @@ function byTenant(entries: readonly Ended[]): (readonly Ended[])[] {
   return [...tenants.values()];
 }
 
+/** Tells what keeps outcomes from being stored, but for what is told where it is dealt with, and throws it on. */
+function teller(log: SettleQueueOptions['log']): (jobs: number, error: unknown) => never {
+  let toldMs = Number.NEGATIVE_INFINITY;
+  return (jobs, error) => {
+    const now = performance.now();
+    if (!isApart(error) && now - toldMs > TELL_MS) {
+      toldMs = now;
+      log.warn({ jobs, err: error }, 'worker: outcomes could not be stored and are tried again');
+    }
+    throw error;
+  };
+}
+
 export function createSettleStore(
   { plinth, log, durable, onStored, onFailed }: SettleQueueOptions,
   aside: () => Pick<Aside, 'size' | 'holds' | 'closeAfter' | 'put'>,
 ): SettleStore {
+  const tell = teller(log);
   const store = async (entries: readonly Ended[], closes: readonly string[] = [], lockMs = LOCK_MS.apart): Promise<void> => {
     const startedMs = performance.now();
     const settlements = entries.map((entry) => entry.settlement);
     const ended = [...claimsOf(entries), ...closes];
     const later = new Set(aside().size > 0 ? ended.filter(aside().holds) : []);
     const now = later.size > 0 ? ended.filter((claim) => !later.has(claim)) : ended;
-    const { statuses, failed } = await plinth.asWorker({ durable, lockMs }, (tx) => settleJobs(tx, settlements, now));
+    const { statuses, failed } = await plinth
+      .asWorker({ durable, lockMs }, (tx) => settleJobs(tx, settlements, now))
+      .catch((error: unknown) => tell(entries.length, error));
     onStored(entries.length, performance.now() - startedMs);
     for (const entry of entries) entry.stored(statuses.get(entry.settlement.run_id));
     if (failed.length > 0) onFailed(failed);
