@@ -121,6 +121,10 @@ const inputSentence = (error: TRPCError): string => {
 /** True when one of the scopes grants the permission. */
 export const allows = (scopes: readonly string[], permission: string): boolean => scopes.some((scope) => matches(scope, permission));
 
+/** kernel_forbidden for a credential without the permission. */
+export const lacking = (permission: string): PlinthError =>
+  fail('forbidden', { message: `The credential lacks the permission ${permission}`, detail: { permission } });
+
 const matches = (scope: string, permission: string): boolean =>
   scope === '*' ||
   scope === permission ||
@@ -188,9 +192,7 @@ const guarded = (options: RouteOptions) =>
 /** Refuses what the credential does not allow. Errors: kernel_forbidden, kernel_operator_required, kernel_tenant_required. */
 function refuse(principal: Principal, options: RouteOptions): void {
   if (options.operator && !principal.operator) throw toRpcError(fail('operator_required'));
-  if (options.permission && !allows(principal.scopes, options.permission)) {
-    throw toRpcError(fail('forbidden', { message: `The credential lacks the permission ${options.permission}`, detail: { permission: options.permission } }));
-  }
+  if (options.permission && !allows(principal.scopes, options.permission)) throw toRpcError(lacking(options.permission));
   if ((options.tenant ?? !options.operator) && !principal.tenantId) throw toRpcError(fail('tenant_required'));
 }
 

@@ -4,6 +4,7 @@ import { fail } from '#kernel/errors.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Call, CallContext, Principal, Waiting } from '#kernel/rpc.ts';
+import { allows, lacking } from '#kernel/rpc.ts';
 import type { AnyTransaction, TransactionInput } from '#kernel/transaction.ts';
 import type { AccessTransaction } from '#modules/access';
 import { NO_TENANT, noteOperatorAccess } from '#modules/access';
@@ -42,6 +43,14 @@ export interface CallFacts {
   /** The answer is to say from where /realtime goes on (header Plinth-Offset). */
   wantsOffset?: boolean | undefined;
   signal: AbortSignal;
+}
+
+/** Who calls, if they have the permission. Errors: kernel_unauthenticated, kernel_forbidden. */
+export function principalWith({ credential }: Pick<CallFacts, 'credential'>, permission: string): Principal {
+  const { principal } = credential;
+  if (!principal) throw fail('unauthenticated');
+  if (!allows(principal.scopes, permission)) throw lacking(permission);
+  return principal;
 }
 
 /** Of two snapshots that transactions took which write nothing. With the same end, the earlier one has more transactions open. */

@@ -2,8 +2,8 @@ import { metrics } from '@opentelemetry/api';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
+import { createReadings } from './readings.ts';
 
-/** Several scrapers, or an eager one, cost no more than one that comes so often. */
 const FRESH_MS = 1_000;
 const LONGEST_MS = 2_000;
 
@@ -33,22 +33,13 @@ export function observeConsumers(plinth: Plinth<ModuleMap>, log: WorkServices['l
       description: 'Events of a consumer that were put aside and wait for somebody; at most 1,000',
     }),
   };
-  let readMs = Number.NEGATIVE_INFINITY;
-  let lags: readonly Lag[] = [];
-  const read = async (): Promise<void> => {
-    if (performance.now() - readMs < FRESH_MS) return;
-    try {
-      lags = await plinth.asReader({ timeoutMs: LONGEST_MS }, (tx) => tx.query<Lag>(LAGS));
-    } catch (error) {
-      // No answer is better than an old one: an alert on absence fires.
-      lags = [];
-      log.warn({ error }, 'the lag of the consumers could not be read');
-    }
-    readMs = performance.now();
-  };
+  const lags = createReadings<Lag>({
+    read: () => plinth.asReader({ timeoutMs: LONGEST_MS }, (tx) => tx.query<Lag>(LAGS)),
+    freshMs: FRESH_MS,
+    onFailure: (error) => log.warn({ error }, 'the lag of the consumers could not be read'),
+  });
   meter.addBatchObservableCallback(async (result) => {
-    await read();
-    for (const { consumer, ...values } of lags)
+    for (const { consumer, ...values } of await lags())
       for (const [name, gauge] of Object.entries(gauges)) result.observe(gauge, values[name as keyof typeof values], { consumer });
   }, Object.values(gauges));
 }

@@ -1,9 +1,7 @@
-import { fail } from '#kernel/errors.ts';
 import type { Row } from '#kernel/records.ts';
-import { allows } from '#kernel/rpc.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { CallFacts } from './call.ts';
-import { callContext } from './call.ts';
+import { callContext, principalWith } from './call.ts';
 import type { Host } from './host.ts';
 
 export type ExportFormat = 'csv' | 'ndjson';
@@ -49,10 +47,7 @@ const read = <T>(host: Host, facts: CallFacts, body: (tx: AnyTransaction) => Pro
 /** The caller, who may read the lists of the module. Errors: access_*, kernel_unauthenticated, kernel_forbidden. */
 async function allowed(look: () => Promise<CallFacts>, module: string): Promise<CallFacts> {
   const facts = await look();
-  const { principal } = facts.credential;
-  const permission = `${module.slice(0, 60)}.read`;
-  if (!principal) throw fail('unauthenticated');
-  if (!allows(principal.scopes, permission)) throw fail('forbidden', { message: `The credential lacks the permission ${permission}`, detail: { permission } });
+  principalWith(facts, `${module.slice(0, 60)}.read`);
   return facts;
 }
 

@@ -6,6 +6,7 @@ import type { WorkServices } from '#kernel/work.ts';
 import { schedulerHealth } from '#modules/jobs';
 import { maintenanceHealth } from '#modules/maintenance';
 import { failingLanes } from '#modules/webhooks';
+import { createReadings } from './readings.ts';
 
 /** What it tells of changes slowly, and lanes of all tenants are counted. */
 const FRESH_MS = 10_000;
@@ -50,26 +51,18 @@ export function observeHealth(plinth: Plinth<ModuleMap>, log: WorkServices['log'
   const meter = metrics.getMeter('plinth.server');
   const gauges = Object.fromEntries(Object.entries(GAUGES).map(([name, options]) => [name, meter.createObservableGauge(name, options)]));
   const reads = Object.entries(READS).filter(([module]) => plinth.modules[module]);
-  let readMs = Number.NEGATIVE_INFINITY;
-  let seen: readonly Seen[] = [];
-  const read = async (): Promise<void> => {
-    if (performance.now() - readMs < FRESH_MS) return;
-    try {
-      seen = await plinth.asReader({ timeoutMs: LONGEST_MS }, async (tx) => {
+  const seen = createReadings<Seen>({
+    read: () =>
+      plinth.asReader({ timeoutMs: LONGEST_MS }, async (tx) => {
         const found: Seen[] = [];
         for (const [, of] of reads) found.push(...(await of(tx)));
         return found;
-      });
-    } catch (error) {
-      // No answer is better than an old one: an alert on absence fires.
-      seen = [];
-      log.warn({ error }, 'the state of the installation could not be read for metrics');
-    }
-    readMs = performance.now();
-  };
+      }),
+    freshMs: FRESH_MS,
+    onFailure: (error) => log.warn({ error }, 'the state of the installation could not be read for metrics'),
+  });
   meter.addBatchObservableCallback(async (result) => {
-    await read();
-    for (const { gauge, value, labels } of seen) {
+    for (const { gauge, value, labels } of await seen()) {
       const instrument = gauges[gauge];
       if (instrument) result.observe(instrument, value, labels);
     }

@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { fail, raiser } from '#kernel/errors.ts';
-import { allows } from '#kernel/rpc.ts';
 import type { JobSight } from '#modules/jobs';
 import { isOver, jobsErrors, readJobState } from '#modules/jobs';
-import { callContext } from './call.ts';
+import { callContext, principalWith } from './call.ts';
 import type { StreamEvent } from './event-stream.ts';
 import type { Exchange, Host, Server } from './host.ts';
 import { only } from './host.ts';
@@ -26,10 +25,7 @@ const END = 'end/';
  */
 async function allowed(host: Host, request: Request, exchange: Exchange, jobId: string): Promise<string> {
   const facts = { ...(await callFacts(host, request, exchange)), signal: AbortSignal.timeout(host.requestMs) };
-  const { principal } = facts.credential;
-  if (!principal) throw fail('unauthenticated');
-  if (!allows(principal.scopes, 'jobs.read'))
-    throw fail('forbidden', { message: 'The credential lacks the permission jobs.read', detail: { permission: 'jobs.read' } });
+  const principal = principalWith(facts, 'jobs.read');
   if (!principal.tenantId) throw fail('tenant_required');
   const call = { type: 'query', path: 'system.jobs.watch', input: { id: jobId }, secretFields: [], operator: false, records: true, exactJson: false } as const;
   const state = await callContext(host.calls, facts).run(call, (tx) => readJobState(tx, jobId));

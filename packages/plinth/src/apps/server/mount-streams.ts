@@ -1,11 +1,10 @@
 import { fail, PlinthError, raiser } from '#kernel/errors.ts';
 import { isUuid } from '#kernel/ids.ts';
-import { allows } from '#kernel/rpc.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { appendStream, createStream, deleteStream } from '#modules/streams';
 import { webhooksErrors } from '#modules/webhooks';
 import { problem } from './answer.ts';
-import { callContext } from './call.ts';
+import { callContext, principalWith } from './call.ts';
 import { offsetText, readQueryOf } from './durable-offset.ts';
 import type { Reading, Source } from './durable-read.ts';
 import { needsBase64, readOnce, told } from './durable-read.ts';
@@ -34,10 +33,7 @@ interface Caller {
  */
 async function caller(host: Host, request: Request, exchange: Exchange, permission: string): Promise<Caller> {
   const facts = { ...(await callFacts(host, request, exchange)), idempotencyKey: undefined, signal: AbortSignal.timeout(host.requestMs) };
-  const { principal } = facts.credential;
-  if (!principal) throw fail('unauthenticated');
-  if (!allows(principal.scopes, permission)) throw fail('forbidden', { message: `The credential lacks the permission ${permission}`, detail: { permission } });
-  const { tenantId } = principal;
+  const { tenantId, scopes } = principalWith(facts, permission);
   if (!tenantId) throw fail('tenant_required');
   const call = {
     type: 'mutation',
@@ -51,7 +47,7 @@ async function caller(host: Host, request: Request, exchange: Exchange, permissi
   return {
     tenantId,
     run: async <T>(body: (tx: AnyTransaction, scopes: readonly string[]) => Promise<T>) =>
-      (await callContext(host.calls, facts).run(call, (tx) => body(tx, principal.scopes))) as T,
+      (await callContext(host.calls, facts).run(call, (tx) => body(tx, scopes))) as T,
   };
 }
 

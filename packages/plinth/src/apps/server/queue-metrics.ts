@@ -5,10 +5,10 @@ import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import { queueDepths } from '#modules/jobs';
 import { messageDepths } from '#modules/queue';
+import { createReadings } from './readings.ts';
 
 /** Names of queues are made by callers; a metric has at most so many series. */
 const MOST_QUEUES = 100;
-/** Several scrapers, or an eager one, cost no more than one that comes so often. */
 const FRESH_MS = 1_000;
 const LONGEST_MS = 2_000;
 
@@ -50,23 +50,14 @@ function observe(plinth: Plinth<ModuleMap>, log: WorkServices['log'], observed: 
   const meter = metrics.getMeter('plinth.server');
   const depth = meter.createObservableGauge(`${observed.name}_depth`, { description: observed.depth });
   const wait = meter.createObservableGauge(`${observed.name}_oldest_wait`, { description: observed.wait, unit: 's' });
-  let readMs = Number.NEGATIVE_INFINITY;
-  let depths: readonly Depth[] = [];
-  const read = async (): Promise<void> => {
-    if (performance.now() - readMs < FRESH_MS) return;
-    try {
-      depths = await plinth.asWorker({ readOnly: true, timeoutMs: LONGEST_MS }, (tx) => observed.read(tx, MOST_QUEUES));
-    } catch (error) {
-      // No answer is better than an old one: an alert on absence fires.
-      depths = [];
-      log.warn({ error, metrics: observed.name }, 'the depths of the queues could not be read');
-    }
-    readMs = performance.now();
-  };
+  const depths = createReadings<Depth>({
+    read: () => plinth.asWorker({ readOnly: true, timeoutMs: LONGEST_MS }, (tx) => observed.read(tx, MOST_QUEUES)),
+    freshMs: FRESH_MS,
+    onFailure: (error) => log.warn({ error, metrics: observed.name }, 'the depths of the queues could not be read'),
+  });
   meter.addBatchObservableCallback(
     async (result) => {
-      await read();
-      for (const { queue, waiting, oldest_wait_ms } of depths) {
+      for (const { queue, waiting, oldest_wait_ms } of await depths()) {
         result.observe(depth, waiting, { queue });
         result.observe(wait, oldest_wait_ms / 1000, { queue });
       }

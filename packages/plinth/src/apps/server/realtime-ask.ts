@@ -1,6 +1,5 @@
 import { fail } from '#kernel/errors.ts';
-import { allows } from '#kernel/rpc.ts';
-import { noteAccess } from './call.ts';
+import { noteAccess, principalWith } from './call.ts';
 import type { Exchange, Host } from './host.ts';
 import { callFacts } from './mount-api.ts';
 import type { Ask } from './realtime-hub.ts';
@@ -17,10 +16,7 @@ export const PERMISSION = 'events.read';
  */
 async function allowed(host: Host, request: Request, exchange: Exchange): Promise<string> {
   const facts = { ...(await callFacts(host, request, exchange)), signal: AbortSignal.timeout(host.requestMs) };
-  const { principal } = facts.credential;
-  if (!principal) throw fail('unauthenticated');
-  if (!allows(principal.scopes, PERMISSION))
-    throw fail('forbidden', { message: `The credential lacks the permission ${PERMISSION}`, detail: { permission: PERMISSION } });
+  const principal = principalWith(facts, PERMISSION);
   if (!principal.tenantId) throw fail('tenant_required');
   if (principal.operator) await noteAccess(host.calls, facts, principal);
   return principal.tenantId;

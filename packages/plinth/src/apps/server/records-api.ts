@@ -3,7 +3,7 @@ import { fail } from '#kernel/errors.ts';
 import type { ApiRecord } from '#kernel/module.ts';
 import type { Hit, Page, Records } from '#kernel/records.ts';
 import type { Principal } from '#kernel/rpc.ts';
-import { allows, procedure } from '#kernel/rpc.ts';
+import { allows, lacking, procedure } from '#kernel/rpc.ts';
 import { readCorrelationId } from './traffic.ts';
 
 const name = z.string().min(1).max(63);
@@ -77,11 +77,7 @@ const reader =
 
 /** Errors: kernel_forbidden. */
 export function mustRead(principal: Principal, module: string): void {
-  if (!reader(principal)(module))
-    throw fail('forbidden', {
-      message: `The credential lacks the permission ${module.slice(0, 60)}.read`,
-      detail: { permission: `${module.slice(0, 60)}.read` },
-    });
+  if (!reader(principal)(module)) throw lacking(`${module.slice(0, 60)}.read`);
 }
 
 export const FILTER_HELP =
