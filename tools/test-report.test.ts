@@ -1,9 +1,12 @@
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { TestModule } from 'vitest/node';
+import FailedFiles from './failed-files.ts';
 import { root } from './repo.ts';
-import { reportFunctions, reportNotRun } from './test-report.ts';
+import { failedFiles, reportFunctions, reportNotRun, reportSecondTry } from './test-report.ts';
 
 let folder: string;
 let printed: string;
@@ -61,5 +64,35 @@ describe('not run', () => {
   test('is silent when everything was run', () => {
     expect(reportNotRun(join(folder, 'no-such-file'))).toBe(true);
     expect(printed).toBe('');
+  });
+});
+
+describe('a second try', () => {
+  test('is for the files that failed', async () => {
+    const path = join(folder, 'failed.json');
+    await writeFile(path, JSON.stringify([join(root, 'test/b.test.ts'), join(root, 'bench/a.test.ts')]));
+    expect(failedFiles(path)).toEqual(['bench/a.test.ts', 'test/b.test.ts']);
+    expect(failedFiles(join(folder, 'no-such-file'))).toEqual([]);
+  });
+
+  test('is told of', () => {
+    reportSecondTry(['test/b.test.ts']);
+    expect(printed).toContain('Passed only when tried again');
+    expect(printed).toContain('  test/b.test.ts\n');
+  });
+
+  test.each([
+    ['of files that failed, when nothing else did', [], ['/a.test.ts']],
+    ['of nothing, when something failed outside of every file', [new Error('late')], []],
+  ])('the reporter writes the names %s', (_what, errors, names) => {
+    const path = join(folder, 'failed.json');
+    vi.stubEnv('PLINTH_FAILED_FILES_FILE', path);
+    const files = [
+      { moduleId: '/a.test.ts', state: () => 'failed' },
+      { moduleId: '/b.test.ts', state: () => 'passed' },
+    ];
+    new FailedFiles().onTestRunEnd(files as unknown as TestModule[], errors);
+    vi.unstubAllEnvs();
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(names);
   });
 });

@@ -1,4 +1,4 @@
-/** What a test run says about itself at the end: functions that nothing called, tests that were not run. */
+/** What a test run says about itself at the end: functions that nothing called, tests that were not run, files that passed only when they were tried again. */
 import { existsSync, readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { root } from './repo.ts';
@@ -47,4 +47,15 @@ export function reportNotRun(file: string): boolean {
     for (const path of files) console.log(`  ${path}`);
   }
   return byNeed.size === 0;
+}
+
+/** The test files that failed, from the root of the repository; none when something failed that is no test. */
+export function failedFiles(file: string): string[] {
+  if (!existsSync(file)) return [];
+  return (JSON.parse(readFileSync(file, 'utf8')) as string[]).map((path) => relative(root, path)).sort();
+}
+
+export function reportSecondTry(files: readonly string[]): void {
+  console.log('\nPassed only when tried again, by itself; why it failed at first is above, and wants to be mended:');
+  for (const path of files) console.log(`  ${path}`);
 }
