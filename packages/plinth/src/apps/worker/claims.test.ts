@@ -1,5 +1,5 @@
 /** When a worker claims again, and what a backlog must not hold up. */
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
 import { workersOf } from './started.fixture.ts';
@@ -99,4 +99,59 @@ test('what had to be given back is not fetched ahead again', { timeout: 90_000 }
   const { claimed, returned } = stats;
   await beats(2);
   expect(stats).toMatchObject({ claimed, returned, running: 10, waiting: 0 });
+});
+
+describe('two claims of a process at the same time', () => {
+  const BACKLOG = 10_000;
+  /** Lets `claiming` look at each claim from a ring of lanes, and make it wait. */
+  const watched = (plinth: TestDatabase['plinth'], claiming: () => Promise<void>): TestDatabase['plinth'] => ({
+    ...plinth,
+    asWorker: (input, body) =>
+      plinth.asWorker(input, (tx) => {
+        const query: typeof tx.query = async (text, values) => {
+          if (!text.includes('claim_lanes')) return tx.query(text, values);
+          await claiming();
+          return tx.query(text, values);
+        };
+        return body(Object.assign(Object.create(tx), { query }));
+      }),
+  });
+  /** Runs a backlog of two tenants that is larger than what is fetched ahead; resolves with how often each job ran. */
+  async function runBacklog(claiming: () => Promise<void>): Promise<Map<string, number>> {
+    const { plinth, tenantA, tenantB } = database;
+    await database.admin.query(
+      `insert into plinth_jobs.jobs_ready (tenant_id, kind) select (array[$1, $2]::uuid[])[n % 2 + 1], 'k' from generate_series(1, ${BACKLOG}) n`,
+      [tenantA, tenantB],
+    );
+    const ran = new Map<string, number>();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const handler = async ({ id }: { id: string }): Promise<void> => {
+      ran.set(id, (ran.get(id) ?? 0) + 1);
+      if (ran.size === BACKLOG) resolve();
+    };
+    start(handler, { plinth: watched(plinth, claiming), concurrency: 64 });
+    await promise;
+    return ran;
+  }
+
+  test('are made while jobs are quick, never more, and none of a backlog runs twice', async () => {
+    let now = 0;
+    let most = 0;
+    const ran = await runBacklog(async () => {
+      most = Math.max(most, ++now);
+      await database.plinth.wake.next([], 20);
+      now -= 1;
+    });
+    expect(most).toBe(2);
+    expect(Math.max(...ran.values())).toBe(1);
+  });
+
+  test('fail alone: what the others brought runs, and the backlog goes on', async () => {
+    let claims = 0;
+    const ran = await runBacklog(async () => {
+      if (++claims % 5 === 3 && claims < 20) throw new Error('a claim that fails');
+    });
+    expect(claims).toBeGreaterThan(3);
+    expect(Math.max(...ran.values())).toBe(1);
+  });
 });

@@ -9,6 +9,8 @@ import { createLaneRing, idOfLane } from './lane-ring.ts';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
 import type { Member } from './member.ts';
+import type { UnderWay } from './under-way.ts';
+import { claimsUnderWay } from './under-way.ts';
 
 export interface ClaimsOptions {
   plinth: Plinth<ModuleMap>;
@@ -55,6 +57,10 @@ const AHEAD_MS = 250;
 /** A job that committed after others with higher numbers is found at the latest after this. */
 const FORGET_MS = 1_000;
 const DISOWN_MS = 5_000;
+/** Claims of one process at the same time: with one alone, a fifth of two processors waited for answers and for COMMIT. */
+const AT_ONCE = 2;
+/** A second claim at the same time is worth it from so many jobs on, and so is asking before half of what is held ahead is used up. */
+const WORTH_TWO = 250;
 /** Lanes that are known at a time; where there are more, those that follow come with the next look. */
 const MOST_LANES = 4_096;
 /** An idle claim makes scheduled jobs ready whose time has come; while lanes are served in turn it is done so often, and again at once after so many. */
@@ -62,10 +68,10 @@ const PROMOTE = { everyMs: 250, most: 1_000 };
 
 /**
  * Claims while there is room. Idle, one call finds the lanes and takes from them; once that fills the room, the lanes are
- * remembered and served in turn.
+ * remembered and served in turn, by two claims at a time where jobs are quick: the second passes over what the first has locked.
  */
 export function createClaims(options: ClaimsOptions): Claims {
-  const { plinth, member, pollMs, durable } = options;
+  const { plinth, member, pollMs } = options;
   const kinds = Object.keys(options.definitions);
   const ring = createLaneRing();
   const lanes = laneFinder(options, ring);
@@ -75,19 +81,15 @@ export function createClaims(options: ClaimsOptions): Claims {
   let missed = false;
   let announced = false;
 
-  const { refill, room } = appetite(options);
+  const { refill, room: roomFor } = appetite(options);
+  const underWay = claimsUnderWay(AT_ONCE, () => loop.nudge());
+  const room = (): number => roomFor() - underWay.asked;
   const disown = disowner(options);
-  const promote = promoter(options);
+  const claimFromRing = ringClaims(options, ring, underWay, lanes.refreshIfOld);
 
-  const claimFromRing = async (limit: number): Promise<number> => {
-    await promote();
-    await lanes.refreshIfOld();
-    const turns = ring.next(limit);
-    if (turns.length === 0) return 0;
-    const jobs = await plinth.asWorker({ durable }, (tx) => claimLanes(tx, { worker: member.id, limit, kinds, turns }));
-    ring.taken(turns, jobs);
-    options.onClaimed(jobs);
-    return 0;
+  const isWorthIt = (limit: number): boolean => {
+    if (underWay.asked > 0) return limit >= Math.max(refill(), WORTH_TWO);
+    return limit >= Math.max(1, refill()) || options.held() < options.concurrency;
   };
 
   const claimIdle = async (limit: number): Promise<number> => {
@@ -104,13 +106,15 @@ export function createClaims(options: ClaimsOptions): Claims {
     async turn() {
       if (!announced) return pollMs;
       await member.ready();
+      if (ring.size === 0) await underWay.none();
+      underWay.check();
       const limit = room();
       // In batches: a claim for every slot that becomes free would cost more than the jobs.
-      if (kinds.length === 0 || limit < 1 || (options.held() >= options.concurrency && limit < refill())) return pollMs;
+      if (kinds.length === 0 || limit < 1 || !isWorthIt(limit)) return pollMs;
       claiming = true;
       missed = false;
       try {
-        await disown();
+        await disown(underWay.none);
         return await (ring.size === 0 ? claimIdle(limit) : claimFromRing(limit));
       } finally {
         claiming = false;
@@ -130,13 +134,34 @@ export function createClaims(options: ClaimsOptions): Claims {
       if (ring.size === 0) {
         if (idle.hinted && room() > 0) loop.nudge();
         else idle.lookAgain();
-      } else if (room() >= Math.max(1, refill()) || options.held() < options.concurrency) loop.nudge();
+      } else if (isWorthIt(room())) loop.nudge();
     },
     async stop() {
       stopHearing();
       await loop.stop();
+      await underWay.none();
       idle.stop();
     },
+  };
+}
+
+/** Claims from the lanes that are known. */
+function ringClaims(options: ClaimsOptions, ring: LaneRing, underWay: UnderWay, refreshIfOld: () => Promise<void>): (limit: number) => Promise<number> {
+  const { plinth, member, durable } = options;
+  const kinds = Object.keys(options.definitions);
+  const promote = promoter(options);
+  const claim = async (limit: number): Promise<void> => {
+    const turns = ring.next(limit);
+    if (turns.length === 0) return;
+    const jobs = await plinth.asWorker({ durable }, (tx) => claimLanes(tx, { worker: member.id, limit, kinds, turns }));
+    ring.taken(turns, jobs);
+    options.onClaimed(jobs);
+  };
+  return async (limit) => {
+    await promote();
+    await refreshIfOld();
+    await underWay.begin(limit, () => claim(limit));
+    return 0;
   };
 }
 
@@ -241,13 +266,14 @@ async function lanesAfter(tx: Queryable, queues: ClaimsOptions['queues'], after:
 }
 
 /**
- * A claim may commit when the connection that waits for its answer is gone. Called between two claims, so that none is under way here;
+ * A claim may commit when the connection that waits for its answer is gone. Asked for when none is under way here;
  * one that the server still works on is found by a later look.
  */
-function disowner({ plinth, member, log, known }: ClaimsOptions): () => Promise<void> {
+function disowner({ plinth, member, log, known }: ClaimsOptions): (none: () => Promise<void>) => Promise<void> {
   let lookedMs = performance.now();
-  return async () => {
+  return async (none) => {
     if (performance.now() - lookedMs < DISOWN_MS) return;
+    await none();
     const given = await plinth.asWorker({}, (tx) => disownClaims(tx, member.id, known()));
     lookedMs = performance.now();
     if (given > 0) log.warn({ jobs: given }, 'worker: jobs whose claim got lost on the way were given back');
@@ -259,8 +285,8 @@ function appetite(options: ClaimsOptions): { refill: () => number; room: () => n
   const pace = paceOf(options.ended);
   const ahead = (): number => Math.min(options.prefetch, pace());
   return {
-    // Half of what is held ahead lasts until the claim has come; smaller claims cost more a job.
-    refill: () => ahead() / 2,
+    // Half of what is held ahead lasts until the claim has come, a quarter until the second of two has; smaller claims cost more a job.
+    refill: () => Math.min(ahead() / 2, Math.max(ahead() / 4, WORTH_TWO)),
     room: () => options.concurrency + ahead() - options.held() - Math.max(0, options.unsettled() - options.prefetch),
   };
 }
