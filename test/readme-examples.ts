@@ -49,7 +49,7 @@ async function runProgram(text: string, database: TestDatabase): Promise<void> {
     cwd: join(import.meta.dirname, '../packages/plinth'),
     env: { ...process.env, PLINTH_DATABASE_URL: database.serverUrl, PLINTH_TENANT_ID: database.tenantA, PLINTH_MAINTENANCE_URL: database.url },
     stdio: ['pipe', 'pipe', 'pipe'],
-    timeout: 20_000,
+    timeout: 50_000,
   });
   let printed = '';
   child.stdout.on('data', (chunk: Buffer) => {

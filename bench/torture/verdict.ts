@@ -40,8 +40,8 @@ interface Wait extends Span {
  * Events of younger transactions were committed while this one was open, and none of them was handled before it ended. By transaction ids and not
  * by time: an older transaction may commit at any time, and every cursor reads it. The last long one of a run may have had no company.
  */
-function heldUp(open: LongTransaction, waits: readonly Wait[]): boolean {
-  const younger = waits.filter(({ xact, from }) => xact > open.xact && from < open.to - READ_MS);
+function heldUp(run: Run, open: LongTransaction, waits: readonly Wait[]): boolean {
+  const younger = waits.filter(({ xact, from }) => xact > open.xact && open.to - from - silentWithin(run, from, open.to) > READ_MS);
   return younger.length > 0 && !younger.some(({ to }) => to < open.to);
 }
 
@@ -82,7 +82,7 @@ export async function judge(run: Run, admin: pg.Client, tookMs: number): Promise
     duplicated: rows[0]?.duplicated ?? -1,
     inverted: rows[0]?.inverted ?? -1,
     stalled: waits.filter(({ from, to }) => to - from > STALL_MS && to - from - silentWithin(run, from, to) > STALL_MS).length,
-    blockades: run.long.filter((open) => heldUp(open, waits)).length,
+    blockades: run.long.filter((open) => heldUp(run, open, waits)).length,
     worstSilenceMs: run.silences.reduce((worst, { from, to }) => Math.max(worst, to - from), 0),
     worstLagMs: Math.round(lags.at(-1) ?? 0),
     medianLagMs: Math.round(lags[Math.floor(lags.length / 2)] ?? 0),
