@@ -248,13 +248,33 @@ async function refusal(text: string): Promise<pg.DatabaseError | undefined> {
   }
 }
 
+const publicFunctions = async (): Promise<SqlFunction[]> =>
+  (
+    await database.admin.query<SqlFunction>(
+      `select p.proname as name, p.oid::regprocedure::text as signature, p.pronargs - p.pronargdefaults as required, coalesce(p.proargnames[1:p.pronargs], '{}') as names,
+         array(select format_type(t, null) from unnest(p.proargtypes::oid[]) t) as types
+       from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'plinth' and p.prokind = 'f' order by md5(p.proname || $1), 2`,
+      [String(seed)],
+    )
+  ).rows;
+
+test('a limit below 0 is refused in words of ours, or taken for the least', async () => {
+  own = await things(database.tenantA, 'limits');
+  const limited = (await publicFunctions()).filter(({ names }) => names.includes('p_limit'));
+  expect(limited.length).toBeGreaterThan(5);
+  for (const { name, names, types, required } of limited) {
+    const given = names.flatMap((parameter, index) => {
+      if (parameter === 'p_limit') return ['p_limit => -1'];
+      const value = own[parameter]?.[0] ?? PLAIN[types[index] ?? ''] ?? '';
+      return index < required ? [`${identifier(parameter)} => ${literal(value)}::${types[index]}`] : [];
+    });
+    const error = await refusal(`select * from plinth.${identifier(name)}(${given.join(', ')})`);
+    expect(error?.code ?? 'PL', `${name}: ${error?.message}`).toMatch(/^PL/);
+  }
+});
+
 test('whatever tenant A stores, the work of tenant B goes on, maintenance runs to its end, and A hears what was wrong', async () => {
-  const { rows: functions } = await database.admin.query<SqlFunction>(
-    `select p.proname as name, p.oid::regprocedure::text as signature, p.pronargs - p.pronargdefaults as required, coalesce(p.proargnames[1:p.pronargs], '{}') as names,
-       array(select format_type(t, null) from unnest(p.proargtypes::oid[]) t) as types
-     from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'plinth' and p.prokind = 'f' order by md5(p.proname || $1), 2`,
-    [String(seed)],
-  );
+  const functions = await publicFunctions();
   expect(functions.length).toBeGreaterThan(80);
   const unexplained = new Map<string, string>();
   let accepted: string[] = [];

@@ -8,6 +8,7 @@ test('what runs is counted with its outcome, and a span carries its ids', async 
   const scrape = prometheusMetrics();
   const spans: { name: string; attributes: Attributes; status: unknown; ended: boolean }[] = [];
   let watching = true;
+  let throws = false;
   // A tracer that was handed out goes on with what it was once given: after this test, and for the other tracers of this process, it does nothing.
   const nothing = new ProxyTracerProvider();
   const tracer = {
@@ -18,7 +19,10 @@ test('what runs is counted with its outcome, and a span carries its ids', async 
       const span = {
         setAttributes: (more: Attributes) => void Object.assign(seen.attributes, more),
         setStatus: (status: unknown) => void (seen.status = status),
-        end: () => void (seen.ended = true),
+        end: () => {
+          seen.ended = true;
+          if (throws) throw new Error('no end');
+        },
       };
       return body(span as unknown as Span);
     },
@@ -32,6 +36,10 @@ test('what runs is counted with its outcome, and a span carries its ids', async 
     }),
   ).toBe(7);
   await expect(measured({ kind: 'delivery', labels: { 'http.response.status_code': '200' } }, () => Promise.reject(new TypeError('no')))).rejects.toThrow('no');
+  throws = true;
+  expect(await measured({ kind: 'delivery', labels: {} }, async () => 8), 'what was done is told, whatever telemetry throws').toBe(8);
+  await expect(measured({ kind: 'delivery', labels: {} }, () => Promise.reject(new TypeError('no, too')))).rejects.toThrow('no, too');
+  spans.splice(2);
   trace.disable();
   watching = false;
   expect(spans).toMatchObject([

@@ -1,5 +1,5 @@
 import type { Attributes, Counter, Histogram, MeterProvider, Span } from '@opentelemetry/api';
-import { metrics, SpanStatusCode, trace } from '@opentelemetry/api';
+import { diag, metrics, SpanStatusCode, trace } from '@opentelemetry/api';
 
 /**
  * Spans and metrics through @opentelemetry/api: with no SDK registered they cost next to nothing.
@@ -55,6 +55,15 @@ export interface Measured {
   facts?: Attributes;
 }
 
+/** What a processor or an exporter of the application throws is told to the diagnostics of OpenTelemetry: nothing that was done fails, hangs or is done again for it. */
+export function harmless(tell: () => void): void {
+  try {
+    tell();
+  } catch (error) {
+    diag.error('plinth: telemetry threw', error);
+  }
+}
+
 /** Runs `body` in a span and counts it. `labels` that are only known at the end are set through `note`. */
 export async function measured<T>(what: Measured, body: (note: (labels: Attributes) => void) => Promise<T>): Promise<T> {
   const started = performance.now();
@@ -70,11 +79,13 @@ export async function measured<T>(what: Measured, body: (note: (labels: Attribut
   return trace.getTracer(NAME).startActiveSpan(`plinth.${what.kind}`, { attributes: { ...what.labels, ...what.facts } }, async (span) => {
     try {
       const result = await body((more) => void Object.assign(labels, more));
-      end(span, 'ok');
+      harmless(() => end(span, 'ok'));
       return result;
     } catch (error) {
-      span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.name : 'error' });
-      end(span, 'failed');
+      harmless(() => {
+        span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.name : 'error' });
+        end(span, 'failed');
+      });
       throw error;
     }
   });

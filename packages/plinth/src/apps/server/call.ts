@@ -26,8 +26,10 @@ export interface CallHost {
   offsetOf: (snapshot: string) => Promise<string>;
 }
 
-/** Given after keys, members or roles were changed by the API: open connections look at their credentials again. */
+/** Given after keys, members or roles were changed by the API: what was found about credentials is forgotten. */
 export const ACCESS_SIGNAL = 'access.changed';
+/** Given behind it: open connections of the tenant, or of all tenants, look at their credentials again. */
+export const accessSignal = (tenantId: string | undefined): string => `${ACCESS_SIGNAL}:${tenantId ?? 'all'}`;
 
 const NOTE_AGAIN_MS = 10 * 60_000;
 
@@ -91,7 +93,7 @@ export function callContext(host: CallHost, facts: CallFacts): CallContext {
       // What was cached about keys, members and links may just have changed.
       if (call.type === 'mutation' && (call.path.startsWith('system.access.') || call.path === 'system.webhooks.portal.revokeLinks')) {
         host.authenticator.forget();
-        host.plinth.wake.signal([ACCESS_SIGNAL]);
+        host.plinth.wake.signal([ACCESS_SIGNAL, accessSignal(isOutside(principal, call) ? undefined : principal.tenantId)]);
       }
       return answer;
     },
@@ -134,10 +136,12 @@ const inputOf = (host: CallHost, facts: CallFacts, principal: Principal, readOnl
   readOnly,
 });
 
+const isOutside = (principal: Principal, call: Call): boolean => principal.operator && (call.operator || !principal.tenantId);
+
 /** In a tenant as plinth_app; an operator outside every tenant reads as plinth_reader and changes as plinth_worker. */
 function open(host: CallHost, facts: CallFacts, principal: Principal, call: Call) {
   const input = { ...inputOf(host, facts, principal, call.type === 'query'), exactJson: call.exactJson };
-  const outside = principal.operator && (call.operator || !principal.tenantId);
+  const outside = isOutside(principal, call);
   return <T>(body: (tx: AnyTransaction) => Promise<T>): Promise<T> => {
     if (!outside) return host.plinth.transaction({ ...input, tenantId: principal.tenantId }, body);
     return call.type === 'query' ? host.plinth.asReader(input, body) : host.plinth.asWorker(input, body);

@@ -45,10 +45,7 @@ function eventStream(place: Place): Response {
 /** GET /realtime: events of the tenant as they are committed, from an offset on. The same address takes WebSockets (realtime-upgrade.ts). */
 export function mountRealtime(app: Server, host: Host): void {
   if (!host.plinth.modules.events) return;
-  host.plinth.wake.on(ACCESS_SIGNAL, () => {
-    host.calls.authenticator.forget();
-    host.realtime.recheck();
-  });
+  host.plinth.wake.on(ACCESS_SIGNAL, host.calls.authenticator.forget);
   only(app, 'GET', '/realtime', async (c) => {
     const ask = await askOf(host, c.req.raw, c.env);
     if (c.req.raw.method === 'HEAD') return new Response(null, { headers: { 'content-type': 'text/event-stream; charset=utf-8' } });

@@ -3,6 +3,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Backplane } from '#kernel/wake.ts';
 import type { WorkServices } from '#kernel/work.ts';
+import { accessSignal } from './call.ts';
 import { catchUp } from './realtime-catch-up.ts';
 import { createChannels } from './realtime-channels.ts';
 import type { Connection } from './realtime-connection.ts';
@@ -59,8 +60,6 @@ export interface Realtime {
   offsetOf(snapshot: string): Promise<string>;
   /** Hints of other processes are heard for the next while. */
   hear(): void;
-  /** Looks at the credentials of all connections soon: rights have changed. */
-  recheck(): void;
   /** From now on; what was told before the change is not told again. */
   setTopics(connection: Connection, topics: readonly Topic[]): void;
   /** Ends all of them; readers come back to another process. */
@@ -84,8 +83,8 @@ class Hub implements Realtime {
   readonly #log: WorkServices['log'];
   readonly #options: Required<RealtimeOptions>;
   readonly #connections = new Set<Connection>();
-  /** Places that are taken, by tenant. */
-  readonly #tenants = new Map<string, number>();
+  /** Places that are taken by a tenant, and the way to hear no more of its rights. */
+  readonly #tenants = new Map<string, { places: number; deaf: () => void }>();
   readonly #channels = createChannels();
   readonly #past: Past;
   readonly #tail: Tail;
@@ -104,6 +103,7 @@ class Hub implements Realtime {
       onBatch: (batch) => this.#channels.tell(framesOf(batch, this.#tail.log)),
       onBreak: () => this.#break(),
     });
+    plinth.wake.on(accessSignal(undefined), () => this.#recheck());
   }
 
   get size(): number {
@@ -141,8 +141,9 @@ class Hub implements Realtime {
     return writeOffset({ ...this.#tail.log, atS: Math.floor(this.#plinth.clock.now() / 1000), window: { s1: snapshot, last: '0' } });
   }
 
-  recheck(): void {
-    for (const one of this.#connections) one.checkedMs = Number.NEGATIVE_INFINITY;
+  /** Looks at the credentials of all connections, or of those of a tenant, soon: rights have changed. */
+  #recheck(tenantId?: string): void {
+    for (const one of this.#connections) if (tenantId === undefined || one.tenantId === tenantId) one.checkedMs = Number.NEGATIVE_INFINITY;
   }
 
   setTopics(connection: Connection, topics: readonly Topic[]): void {
@@ -162,17 +163,19 @@ class Hub implements Realtime {
   #reserve(tenantId: string): void {
     const { most, mostPerTenant } = this.#options;
     if (this.#places >= most) throw fail('streams_full', { detail: { most } });
-    const taken = this.#tenants.get(tenantId) ?? 0;
-    if (taken >= mostPerTenant) throw fail('streams_of_tenant', { detail: { most: mostPerTenant, retry_after: 5 } });
+    const tenant = this.#tenants.get(tenantId);
+    if ((tenant?.places ?? 0) >= mostPerTenant) throw fail('streams_of_tenant', { detail: { most: mostPerTenant, retry_after: 5 } });
     this.#places++;
-    this.#tenants.set(tenantId, taken + 1);
+    if (tenant) tenant.places++;
+    else this.#tenants.set(tenantId, { places: 1, deaf: this.#plinth.wake.on(accessSignal(tenantId), () => this.#recheck(tenantId)) });
   }
 
   #release(tenantId: string): void {
     this.#places--;
-    const taken = (this.#tenants.get(tenantId) ?? 1) - 1;
-    if (taken === 0) this.#tenants.delete(tenantId);
-    else this.#tenants.set(tenantId, taken);
+    const tenant = this.#tenants.get(tenantId);
+    if (!tenant || --tenant.places > 0) return;
+    tenant.deaf();
+    this.#tenants.delete(tenantId);
   }
 
   #open(ask: Ask, format: Format, sink: Sink, leave: () => void): Connection {

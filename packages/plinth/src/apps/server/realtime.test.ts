@@ -1,9 +1,12 @@
 /** /realtime over Server-Sent Events, against the real server and database. */
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { ModuleMap } from '#kernel/module.ts';
+import type { Plinth } from '#kernel/plinth.ts';
 import { readSnapshot, readTenantPage } from '#modules/events';
 import type { Listening, Reader } from './realtime.fixture.ts';
 import { eventually, listening, read } from './realtime.fixture.ts';
+import { createRealtime } from './realtime-hub.ts';
 import { readOffset, writeOffset } from './realtime-offset.ts';
 import type { TestServer } from './server.fixture.ts';
 import { testServer } from './server.fixture.ts';
@@ -283,6 +286,24 @@ describe('who may hear', () => {
     expect(reader.told.at(-1)).toMatchObject({ event: 'failure', data: { code: 'access_key_revoked', status: 401 } });
     expect(stays.ended).toBeUndefined();
     stays.close();
+  });
+
+  test('who may do what in one tenant is changed: connections of others are not looked at', async () => {
+    const { plinth, tenantA, tenantB } = server.database;
+    const silent = { info() {}, warn() {}, error() {} };
+    const realtime = createRealtime(plinth as unknown as Plinth<ModuleMap>, silent, { checkMs: 3_600_000 });
+    const looks = { a: 0, b: 0 };
+    const sink = { waiting: 0, write() {}, end() {}, destroy() {}, drained: async () => true };
+    const take = (tenantId: string, tenant: 'a' | 'b') => realtime.take({ tenantId, topics: [], offset: undefined, check: async () => void looks[tenant]++ });
+    const places = [await take(tenantA, 'a'), await take(tenantB, 'b')];
+    for (const place of places) place.attach('sse', sink);
+    await server.makeKey(tenantA, ['events.read']);
+    await expect.poll(() => looks).toEqual({ a: 1, b: 0 });
+    // Of all tenants: one is made.
+    await server.call('/api/v1/tenants', { method: 'POST', key: server.operator, body: { slug: 'looked-at', name: 'L' } });
+    await expect.poll(() => looks).toEqual({ a: 2, b: 1 });
+    for (const place of places) place.leave();
+    realtime.end();
   });
 });
 

@@ -134,6 +134,21 @@ describe('an inbound source', () => {
     expect((await send(id, body, headers)).status).toBe(202);
   });
 
+  test('of a tenant that is suspended takes nothing, and so long', async () => {
+    const { tenantB } = server.database;
+    const { id, name } = await source('github', {}, server.keyB);
+    const body = '{"action":"opened"}';
+    const status = (to: string) => server.call(`/api/v1/tenants/${tenantB}`, { method: 'PATCH', key: server.operator, body: { status: to } });
+    expect((await status('suspended')).status).toBe(200);
+    const refused = await send(id, body, signAs('github', [SECRET], message(body)));
+    expect([refused.status, code(refused)]).toEqual([409, 'webhooks_source_disabled']);
+    expect(await events(tenantB, name)).toEqual([]);
+    await status('active');
+    expect((await send(id, body, signAs('github', [SECRET], message(body)))).status).toBe(202);
+    expect(await events(tenantB, name)).toHaveLength(1);
+    await server.call(`/api/v1/webhooks/sources/${id}`, { method: 'DELETE', key: server.keyB });
+  });
+
   test("answers Slack's question whether the address is ours, if it is signed", async () => {
     const { id } = await source('slack');
     const body = '{"type":"url_verification","challenge":"3eZbrw1a"}';

@@ -1,28 +1,40 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { Attributes, MetricOptions } from '@opentelemetry/api';
 import { metrics } from '@opentelemetry/api';
+import { harmless } from '#kernel/telemetry.ts';
+
+/** What the worker tells its instruments never throws: a job would hold its slot for ever, or run again. */
+const counted = (instrument: { add(value: number, attributes?: Attributes): void }) => ({
+  add: (value: number, attributes?: Attributes): void => harmless(() => instrument.add(value, attributes)),
+});
+const recorded = (instrument: { record(value: number, attributes?: Attributes): void }) => ({
+  record: (value: number, attributes?: Attributes): void => harmless(() => instrument.record(value, attributes)),
+});
 
 /** The worker's instruments; without an SDK in the process they cost nothing and go nowhere. */
 export function workerMetrics() {
   const meter = metrics.getMeter('plinth.worker');
+  const counter = (name: string, options: MetricOptions) => counted(meter.createCounter(name, options));
+  const histogram = (name: string, options: MetricOptions) => recorded(meter.createHistogram(name, options));
   return {
-    attempts: meter.createCounter('plinth.jobs.attempts', { description: 'Attempts at jobs that ended, by kind and outcome.' }),
-    duration: meter.createHistogram('plinth.jobs.duration', { unit: 's', description: 'How long attempts ran, by kind and outcome.' }),
-    wait: meter.createHistogram('plinth.jobs.wait', { unit: 's', description: 'From the moment a job could run to its start, by queue.' }),
-    running: meter.createUpDownCounter('plinth.jobs.running', { description: 'Jobs that run in this process now.' }),
-    claims: meter.createHistogram('plinth.jobs.claim_batch', { description: 'Jobs taken by one claim; its count is that of the claims.' }),
-    claimDuration: meter.createHistogram('plinth.jobs.claim_duration', {
+    attempts: counter('plinth.jobs.attempts', { description: 'Attempts at jobs that ended, by kind and outcome.' }),
+    duration: histogram('plinth.jobs.duration', { unit: 's', description: 'How long attempts ran, by kind and outcome.' }),
+    wait: histogram('plinth.jobs.wait', { unit: 's', description: 'From the moment a job could run to its start, by queue.' }),
+    running: counted(meter.createUpDownCounter('plinth.jobs.running', { description: 'Jobs that run in this process now.' })),
+    claims: histogram('plinth.jobs.claim_batch', { description: 'Jobs taken by one claim; its count is that of the claims.' }),
+    claimDuration: histogram('plinth.jobs.claim_duration', {
       unit: 's',
       description: 'How long one claim took, the wait for a connection included.',
     }),
-    settled: meter.createHistogram('plinth.jobs.settle_batch', { description: 'Outcomes stored by one statement.' }),
-    settleDuration: meter.createHistogram('plinth.jobs.settle_duration', {
+    settled: histogram('plinth.jobs.settle_batch', { description: 'Outcomes stored by one statement.' }),
+    settleDuration: histogram('plinth.jobs.settle_duration', {
       unit: 's',
       description: 'How long storing outcomes took, the wait for a connection included.',
     }),
-    scaled: meter.createCounter('plinth.jobs.scaled', { description: 'Changes of the number of slots, by reason: grow, overload, idle.' }),
-    recovered: meter.createCounter('plinth.jobs.recovered', { description: 'Jobs taken back because their lease had expired.' }),
-    scheduled: meter.createCounter('plinth.jobs.scheduled', { description: 'Jobs enqueued by schedules.' }),
-    consumed: meter.createCounter('plinth.events.consumed', { description: 'Events handled by consumers of the feed, by consumer.' }),
+    scaled: counter('plinth.jobs.scaled', { description: 'Changes of the number of slots, by reason: grow, overload, idle.' }),
+    recovered: counter('plinth.jobs.recovered', { description: 'Jobs taken back because their lease had expired.' }),
+    scheduled: counter('plinth.jobs.scheduled', { description: 'Jobs enqueued by schedules.' }),
+    consumed: counter('plinth.events.consumed', { description: 'Events handled by consumers of the feed, by consumer.' }),
   };
 }
 

@@ -1,9 +1,11 @@
-import { SpanStatusCode, trace } from '@opentelemetry/api';
+import type { Span } from '@opentelemetry/api';
+import { INVALID_SPAN_CONTEXT, SpanStatusCode, trace } from '@opentelemetry/api';
 import { cleanText } from '#kernel/clean-text.ts';
 import type { Context } from '#kernel/context.ts';
 import { runInContext } from '#kernel/context.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
+import { harmless } from '#kernel/telemetry.ts';
 import { describeError } from '#kernel/thrown.ts';
 import type { JobDefinition, JobRun, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
@@ -90,14 +92,7 @@ export function runJob(deps: RunDeps, running: RunningJob, definition: JobDefini
   const { job } = running;
   const context = contextOf(job);
   const run = new AttemptRun(deps, running, context);
-  const span = tracer.startSpan(`job ${job.kind}`, {
-    attributes: {
-      'plinth.job.id': job.id,
-      'plinth.tenant.id': job.tenant_id,
-      'plinth.job.attempt': job.attempt,
-      'plinth.correlation_id': context.correlationId,
-    },
-  });
+  const span = spanOf(job, context.correlationId);
   // One promise for all of it, because most jobs are over in less time than a few more would take.
   return new Promise((resolve) => {
     let stopped: StopReason | undefined;
@@ -106,7 +101,7 @@ export function runJob(deps: RunDeps, running: RunningJob, definition: JobDefini
     const end = (outcome: Outcome | undefined): void => {
       over = true;
       clearTimeout(timer);
-      span.end();
+      harmless(() => span.end());
       const journal = AttemptRun.journal(run);
       running.watched = journal !== undefined;
       if (journal) void journal.close().then(() => resolve(outcome));
@@ -114,8 +109,10 @@ export function runJob(deps: RunDeps, running: RunningJob, definition: JobDefini
     };
     const fail = (error: unknown): void => {
       if (over) return;
-      span.recordException(error instanceof Error ? error : describeError(error));
-      span.setStatus({ code: SpanStatusCode.ERROR });
+      harmless(() => {
+        span.recordException(error instanceof Error ? error : describeError(error));
+        span.setStatus({ code: SpanStatusCode.ERROR });
+      });
       // A handler that throws after its completion was committed has completed.
       end(running.settled ? undefined : failureOf(error, stopped));
     };
@@ -127,6 +124,21 @@ export function runJob(deps: RunDeps, running: RunningJob, definition: JobDefini
       if (!over) end(running.settled ? undefined : (AttemptRun.asked(run) ?? completed(result)));
     }, fail);
   });
+}
+
+function spanOf(job: ClaimedJob, correlationId: string | undefined): Span {
+  let span = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
+  harmless(() => {
+    span = tracer.startSpan(`job ${job.kind}`, {
+      attributes: {
+        'plinth.job.id': job.id,
+        'plinth.tenant.id': job.tenant_id,
+        'plinth.job.attempt': job.attempt,
+        'plinth.correlation_id': correlationId,
+      },
+    });
+  });
+  return span;
 }
 
 /** Of a run that a handler was given: see RunningJob. */

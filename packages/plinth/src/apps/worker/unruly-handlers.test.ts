@@ -1,4 +1,6 @@
 /** Handlers that throw what nobody expects, or do not wait for what they began: their own job ends, the process and its other jobs go on. */
+import type { Tracer, TracerProvider } from '@opentelemetry/api';
+import { ProxyTracerProvider, trace } from '@opentelemetry/api';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { describeError } from '#kernel/thrown.ts';
 import type { JobRun } from '#kernel/work.ts';
@@ -55,6 +57,38 @@ test('whatever is thrown, the job fails with it and the worker goes on', async (
   expect(await ended(await enqueue({ bad: 2 }))).toMatchObject({ status: 'failed', error: 'what was thrown cannot be read' });
   expect(await ended(await enqueue({}, database.tenantB))).toMatchObject({ status: 'completed' });
   await expect.poll(() => worker.stats).toMatchObject({ running: 0, completed: 1, deadLetters: 2 });
+});
+
+test('a tracer that throws keeps no slot and ends no attempt', async () => {
+  const faults = new Set(['start', 'end']);
+  // A tracer that was handed out goes on with what it was once given: after this test it does nothing.
+  const nothing = new ProxyTracerProvider();
+  const tracer = {
+    startSpan(name: string) {
+      if (faults.has('start')) throw new Error('no span');
+      const span = nothing.getTracer(name).startSpan(name);
+      if (faults.has('end'))
+        span.end = () => {
+          throw new Error('no end');
+        };
+      return span;
+    },
+  } as unknown as Tracer;
+  trace.setGlobalTracerProvider({ getTracer: (name) => (name === 'plinth.worker' ? tracer : nothing.getTracer(name)) } as TracerProvider);
+  try {
+    const worker = start(async (run) => {
+      if (run.payload.bad) throw new Error('bad');
+    });
+    expect(await ended(await enqueue())).toMatchObject({ status: 'completed' });
+    expect(await ended(await enqueue({ bad: 1 }))).toMatchObject({ status: 'failed', error: 'bad' });
+    faults.delete('start');
+    expect(await ended(await enqueue())).toMatchObject({ status: 'completed' });
+    expect(await ended(await enqueue({ bad: 1 }))).toMatchObject({ status: 'failed', error: 'bad' });
+    await expect.poll(() => worker.stats).toMatchObject({ running: 0, completed: 2, deadLetters: 2 });
+  } finally {
+    faults.clear();
+    trace.disable();
+  }
 });
 
 // Vitest fails a run for a rejection that nobody handles, as Node.js ends a process for it.

@@ -73,6 +73,28 @@ describe('a batch', () => {
     expect(await batchOf(id)).toMatchObject({ status: 'failed', completed: '1', failed: '1', cancelled: '1' });
   });
 
+  test('that lives longer than its jobs are kept forgets none of them', async () => {
+    const id = await make(3, { open: true });
+    const [failed, ...others] = await jobs.claim(10);
+    if (failed) await jobs.settle(failed, 'failed', { error: 'no', final: true });
+    const age = () => jobs.database.admin.query(`update plinth_jobs.gate_parts set ended_at = ended_at - interval '40 days'`);
+    const sweep = async (kind: string): Promise<number | undefined> =>
+      (await jobs.plinth.asWorker({}, (tx) => tx.query<{ n: number }>('select plinth_kernel.retention_sweep($1) as n', [kind])))[0]?.n;
+    await age();
+    expect(await sweep('jobs.gate_parts')).toBe(0);
+    for (const job of others) await jobs.settle(job, 'completed');
+    await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => tx.jobs.closeBatch(id));
+    const counts = { total: 3, completed: 2, failed: 1, cancelled: 0 };
+    expect(await callbacks()).toMatchObject([
+      { kind: 'on.complete', batch: counts },
+      { kind: 'on.failure', batch: counts },
+    ]);
+    await age();
+    expect(await sweep('jobs.gate_parts')).toBe(0);
+    await jobs.database.admin.query(`update plinth_jobs.gates set finished_at = finished_at - interval '31 days'`);
+    expect([await sweep('jobs.gates'), await sweep('jobs.gate_parts')]).toEqual([1, 4]);
+  });
+
   test('ends with jobs that are cancelled while they wait, and at once without jobs', async () => {
     const id = await make(2);
     const { rows } = await jobs.database.admin.query<{ id: string }>(`select id from plinth_jobs.jobs where kind = 'k'`);

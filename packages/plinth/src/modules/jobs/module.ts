@@ -64,7 +64,17 @@ export default defineModule({
     unique_keys: { tenancy: 'tenant', keep: { for: '1 days', by: 'delete', column: 'expires_at', where: `until = 'window'` }, worker: true },
     retry_policies: { tenancy: 'tenant', keep: { for: '90 days', by: 'delete', column: 'created_at' }, worker: true },
     gates: { tenancy: 'tenant', keep: { for: '30 days', by: 'delete', column: 'finished_at' }, worker: true },
-    gate_parts: { tenancy: 'tenant', keep: { for: '30 days', by: 'delete', column: 'ended_at' }, worker: true },
+    // Not before what they are parts of: the callbacks of a batch tell how all of them ended, however long it was open.
+    gate_parts: {
+      tenancy: 'tenant',
+      keep: {
+        for: '30 days',
+        by: 'delete',
+        column: 'ended_at',
+        where: 'not exists (select from plinth_jobs.gates g where g.tenant_id = r.tenant_id and g.id = r.gate_id)',
+      },
+      worker: true,
+    },
     gate_checks: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select', 'insert'] } },
     logs: {
       tenancy: 'tenant',

@@ -38,6 +38,22 @@ function caller(tenantId: string | undefined) {
   return createCaller(router(limitsApi))(context);
 }
 
+test('a clock that was set back stops no throttle', async () => {
+  const claims = async (): Promise<number> => (await database.plinth.asWorker({}, (tx) => tx.query('select from plinth_webhooks.claim(100)'))).length;
+  const id = await subscribe(b);
+  await backlog(database.admin, id, 3);
+  await as(b, 'select plinth.set_delivery_policy($1, p_rate_per_second => 0.001)', [id]);
+  await caller(b).setLimits({ rate_per_second: 0.001, max_in_flight: null });
+  expect([await claims(), await claims()]).toEqual([1, 0]);
+  const used = (table: string) =>
+    database.admin.query(`update plinth_webhooks.${table} set tokens = 0, refilled_at = clock_timestamp() + interval '1 hour' where tenant_id = $1`, [b]);
+  expect([(await used('lanes')).rowCount, (await used('tenant_buckets')).rowCount]).toEqual([1, 1]);
+  expect([await claims(), await claims()]).toEqual([1, 0]);
+  await caller(b).setLimits({ rate_per_second: null, max_in_flight: null });
+  await as(b, 'select plinth.unsubscribe($1)', [id]);
+  await database.admin.query('truncate plinth_webhooks.flights, plinth_webhooks.tenant_buckets');
+});
+
 test('what an operator limits, a tenant reads and cannot lift; the least of all holds', async () => {
   const flying = async (tenantId: string): Promise<number> => {
     const claimed = await database.plinth.asWorker({}, (tx) => tx.query<{ tenant_id: string }>('select * from plinth_webhooks.claim(100)'));

@@ -5,4 +5,4 @@ language sql stable security invoker
 as $$
   select * from plinth_events.read_stream(p_aggregate_type, p_aggregate_id, p_from_version, 9223372036854775807, p_limit)
 $$;
-comment on function plinth.get_aggregate_events(text, text, bigint, integer) is 'Events of one aggregate, oldest first, from a version on (default 1); all of them unless p_limit is given.';
+comment on function plinth.get_aggregate_events(text, text, bigint, integer) is 'Events of one aggregate, oldest first, from a version on (default 1); all of them unless p_limit is given. Errors: kernel_invalid_input (p_limit below 0).';

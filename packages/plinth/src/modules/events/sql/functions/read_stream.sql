@@ -10,6 +10,7 @@ declare
   _tenant_id pg_catalog.uuid := plinth_kernel.tenant_id();
   _floor pg_catalog.uuid;
 begin
+  perform plinth_kernel.checked_limit(p_limit);
   select (pg_catalog.lpad(pg_catalog.to_hex((extract(epoch from greatest(s.created_at, p_since) - interval '62 days') * 1000)::bigint), 12, '0') || '00000000000000000000')::uuid
   into _floor from plinth_events.streams as s
   where s.tenant_id = _tenant_id and s.aggregate_type = p_aggregate_type and s.aggregate_id = p_aggregate_id;

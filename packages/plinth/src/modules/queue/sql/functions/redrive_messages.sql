@@ -5,7 +5,7 @@ as $$
   with picked as materialized (
     select d.id from plinth_queue.dead d
     where d.tenant_id = plinth_kernel.require_tenant() and d.queue = p_queue and (p_ids is null or d.id = any (p_ids)) and d.id >= (select s.gone from plinth_queue.settings_of(plinth_kernel.require_tenant(), p_queue) s)
-    order by d.id limit p_limit for update skip locked
+    order by d.id limit plinth_kernel.checked_limit(p_limit, 1000) for update skip locked
   ), gone as (
     delete from plinth_queue.dead d using picked p where d.tenant_id = plinth_kernel.require_tenant() and d.id = p.id returning d.*
   ), sorted as materialized (
@@ -20,4 +20,4 @@ as $$
   select id from in_groups union all select id from again
 $$;
 comment on function plinth.redrive_messages(text, uuid[], integer) is
-  'Puts dead letters of a queue (those with p_ids, or the p_limit oldest) back to its end, to be received as often again; their retention counts from now. Returns their ids; a message that was sent 30 days ago is not there any more. Errors: kernel_tenant_required.';
+  'Puts dead letters of a queue (those with p_ids, or the p_limit oldest) back to its end, to be received as often again; their retention counts from now. Returns their ids; a message that was sent 30 days ago is not there any more. Errors: kernel_tenant_required, kernel_invalid_input (p_limit below 0).';

@@ -5,7 +5,9 @@ declare
   _scan constant integer := 1000;
   -- A rate counts what is sent. What a turn leaves over counts for the next: a second's worth, and at least one.
   _saved constant interval := greatest(1, 1 / p_replay.rate_per_second) * interval '1 second';
-  _from constant timestamptz := greatest(coalesce(p_replay.worked_at, p_replay.created_at - _saved), clock_timestamp() - _saved);
+  _since constant timestamptz := coalesce(p_replay.worked_at, p_replay.created_at - _saved);
+  -- A time of the future was written before the clock was set back.
+  _from constant timestamptz := case when _since between clock_timestamp() - _saved and clock_timestamp() then _since else clock_timestamp() - _saved end;
   _most integer := least(500, floor(p_replay.rate_per_second * extract(epoch from clock_timestamp() - _from) + 0.001))::integer;
   _rows jsonb;
   _last uuid;
