@@ -31,6 +31,20 @@ test.each([
   expect((await admin.query('select from plinth_events.events where aggregate_id = $1', [how])).rowCount).toBe(0);
 });
 
+test('a failure inside of a savepoint is told, though the transaction holds what its effects need since before', { timeout: 20_000 }, async () => {
+  const stream = { type: 'order', id: 'savepoint' };
+  await plinth.transaction({ tenantId: tenantA }, async (tx) => {
+    tx.events.append(stream, [{ type: 'order.placed' }]);
+    await tx.flush();
+    await tx.query('savepoint one');
+    tx.events.append(stream, [{ type: 'order.paid' }]);
+    tx.events.append(stream, [{ type: 'order.sent' }], { expectedVersion: 7 });
+    await expect(tx.flush()).rejects.toMatchObject({ code: 'events_version_conflict' });
+    await tx.query('rollback to savepoint one');
+  });
+  expect((await admin.query(`select from plinth_events.events where aggregate_id = 'savepoint'`)).rowCount).toBe(1);
+});
+
 test('what a transaction may not write because it is read only is told as that', async () => {
   const failing = plinth.transaction({ tenantId: tenantA, readOnly: true }, async (tx) => void tx.audit.record({ action: 'read.only' }));
   await expect(failing).rejects.toMatchObject({ code: 'kernel_read_only', wayOut: expect.stringContaining('readOnly') });

@@ -3,7 +3,7 @@ import { beginText } from './begin.ts';
 import type { Context } from './context.ts';
 import type { Effect } from './effects.ts';
 import { effectsDocument } from './effects.ts';
-import { kernelErrors, PlinthError, toPlinthError } from './errors.ts';
+import { isLockTimeout, kernelErrors, PlinthError, toPlinthError } from './errors.ts';
 
 /**
  * Finds which effect made the set-based write fail, by writing them one by one in a transaction that is rolled back.
@@ -32,6 +32,8 @@ export async function explain(pool: pg.Pool, context: Context, effects: readonly
 
 /** A transaction that fails with more effects than this is not searched to its end. */
 const MOST_TRIED = 1000;
+/** Nor where one waits for a lock for so long: it may be the failed transaction itself that holds it, since before a savepoint, until it hears of the failure. */
+const LOCK_MS = 200;
 
 /**
  * The first effect that fails in the words of the failure, else the first that fails with its code. Others may fail here that did not there, because what they
@@ -45,7 +47,7 @@ async function firstFailing(pool: pg.Pool, context: Context, effects: readonly E
   let alike: { index: number; effect: Effect } | undefined;
   try {
     await client.query('rollback');
-    await client.query(beginText({}, context));
+    await client.query(beginText({ lockMs: LOCK_MS }, context));
     for (const [index, effect] of effects.slice(0, MOST_TRIED).entries()) {
       await client.query('savepoint tried');
       const error = await client.query('call plinth.write_effects($1::text::jsonb)', [effectsDocument([effect])]).then(
@@ -54,6 +56,7 @@ async function firstFailing(pool: pg.Pool, context: Context, effects: readonly E
       );
       if (!error) continue;
       if (error.code === base.code && error.message === base.message) return { index, effect };
+      if (isLockTimeout(error)) return alike;
       if (error.code === base.code) alike ??= { index, effect };
       await client.query('rollback to savepoint tried');
     }

@@ -8,10 +8,14 @@ declare
   _tenant uuid := plinth_kernel.require_tenant();
   _ids uuid[];
   _receives integer[];
+  _held integer := 0;
+  _gone integer;
 begin
   select array_agg(r.id order by r.id), array_agg(r.receives order by r.id) into _ids, _receives
   from (select distinct g from unnest(p_receipts) g) as u (receipt) cross join lateral plinth_queue.receipt_of(u.receipt) as r;
-  return query
+  -- Twice, if some are missing: one that was extended while the first look waited for it is found at its old place no more.
+  for _look in 1 .. 2 loop
+    return query
     with locked as materialized (
       select k.place from unnest(_ids, _receives) as g (id, receives) cross join lateral (
         select h.ctid as place from plinth_queue.hidden h where h.tenant_id = _tenant and h.id = g.id and h.receives = g.receives and h.held limit 1 for update) k
@@ -20,6 +24,10 @@ begin
     )
     insert into plinth_queue.done as d (tenant_id, id, outcome, receives) select g.tenant_id, g.id, 'completed', g.receives from gone g
     returning d.id || '.' || d.receives;
+    get diagnostics _gone = row_count;
+    _held := _held + _gone;
+    exit when _held = cardinality(_ids);
+  end loop;
 end
 $$;
 comment on function plinth.acknowledge_messages(text[]) is

@@ -14,6 +14,8 @@ declare
   _receives integer[] := '{}';
   _until timestamptz[] := '{}';
   _more record;
+  _over bigint := 0;
+  _before bigint;
   _least uuid;
   _most uuid;
 begin
@@ -21,33 +23,37 @@ begin
   _visibility := coalesce(p_visibility, _settings.visibility_ms * interval '1 millisecond');
   select c.position, c.due_at, c.moved_at into _cursor from plinth_queue.cursors c where c.tenant_id = p_tenant and c.queue = p_queue;
 
-  select array_agg(t.id) as ids, array_agg(t.receives) as receives, array_agg(t.visible_at) as until into _more
-  from plinth_queue.take_late(p_tenant, p_queue, coalesce(_cursor.due_at, '-infinity'), p_limit, _visibility, _settings.max_receives, _settings.oldest, _settings.gone) t;
-  if _more.ids is not null then
-    _ids := _more.ids; _receives := _more.receives; _until := _more.until;
-  end if;
+  -- Again where all that was found has expired or become a dead letter: others may wait behind it.
+  loop
+    _before := _over;
+    select array_agg(t.id) filter (where t.visible_at is not null) as ids, array_agg(t.receives) filter (where t.visible_at is not null) as receives,
+      array_agg(t.visible_at) filter (where t.visible_at is not null) as until, count(*) filter (where t.visible_at is null) as over into _more
+    from plinth_queue.take_late(p_tenant, p_queue, coalesce(_cursor.due_at, '-infinity'), p_limit, _visibility, _settings.max_receives, _settings.oldest, _settings.gone) t;
+    _ids := _ids || _more.ids; _receives := _receives || _more.receives; _until := _until || _more.until; _over := _over + _more.over;
 
-  if cardinality(_ids) < p_limit and exists (select from plinth_queue.grouped g where g.tenant_id = p_tenant and g.queue = p_queue) then
-    -- From a random group on and round, so that no group is always the last.
-    _start := hashtextextended(random()::text, 0);
-    for _more in
-      select array_agg(t.id) as ids, array_agg(t.receives) as receives, array_agg(t.visible_at) as until
-      from plinth_queue.take_groups(p_tenant, p_queue, _start, 9223372036854775807, p_limit - cardinality(_ids), _visibility, _settings.oldest, _settings.gone) t
-    loop
-      _ids := _ids || _more.ids; _receives := _receives || _more.receives; _until := _until || _more.until;
-    end loop;
-    if cardinality(_ids) < p_limit then
-      select array_agg(t.id) as ids, array_agg(t.receives) as receives, array_agg(t.visible_at) as until into _more
-      from plinth_queue.take_groups(p_tenant, p_queue, (-9223372036854775808)::bigint, _start, p_limit - cardinality(_ids), _visibility, _settings.oldest, _settings.gone) t;
-      _ids := _ids || _more.ids; _receives := _receives || _more.receives; _until := _until || _more.until;
+    if cardinality(_ids) < p_limit and exists (select from plinth_queue.grouped g where g.tenant_id = p_tenant and g.queue = p_queue) then
+      -- From a random group on and round, so that no group is always the last.
+      _start := hashtextextended(random()::text, 0);
+      select array_agg(t.id) filter (where t.visible_at is not null) as ids, array_agg(t.receives) filter (where t.visible_at is not null) as receives,
+        array_agg(t.visible_at) filter (where t.visible_at is not null) as until, count(*) filter (where t.visible_at is null) as over into _more
+      from plinth_queue.take_groups(p_tenant, p_queue, _start, 9223372036854775807, p_limit - cardinality(_ids), _visibility, _settings.oldest, _settings.gone) t;
+      _ids := _ids || _more.ids; _receives := _receives || _more.receives; _until := _until || _more.until; _over := _over + _more.over;
+      if cardinality(_ids) < p_limit then
+        select array_agg(t.id) filter (where t.visible_at is not null) as ids, array_agg(t.receives) filter (where t.visible_at is not null) as receives,
+          array_agg(t.visible_at) filter (where t.visible_at is not null) as until, count(*) filter (where t.visible_at is null) as over into _more
+        from plinth_queue.take_groups(p_tenant, p_queue, (-9223372036854775808)::bigint, _start, p_limit - cardinality(_ids), _visibility, _settings.oldest, _settings.gone) t;
+        _ids := _ids || _more.ids; _receives := _receives || _more.receives; _until := _until || _more.until; _over := _over + _more.over;
+      end if;
     end if;
-  end if;
 
-  if cardinality(_ids) < p_limit then
-    select array_agg(t.id) as ids, array_agg(t.receives) as receives, array_agg(t.visible_at) as until into _more
-    from plinth_queue.take_ready(p_tenant, p_queue, coalesce(_cursor.position, 0), p_limit - cardinality(_ids), _visibility, _settings.oldest, _settings.gone) t;
-    _ids := _ids || _more.ids; _receives := _receives || _more.receives; _until := _until || _more.until;
-  end if;
+    if cardinality(_ids) < p_limit then
+      select array_agg(t.id) filter (where t.visible_at is not null) as ids, array_agg(t.receives) filter (where t.visible_at is not null) as receives,
+        array_agg(t.visible_at) filter (where t.visible_at is not null) as until, count(*) filter (where t.visible_at is null) as over into _more
+      from plinth_queue.take_ready(p_tenant, p_queue, coalesce(_cursor.position, 0), p_limit - cardinality(_ids), _visibility, _settings.oldest, _settings.gone) t;
+      _ids := _ids || _more.ids; _receives := _receives || _more.receives; _until := _until || _more.until; _over := _over + _more.over;
+    end if;
+    exit when cardinality(_ids) > 0 or _over = _before or _over >= 1000;
+  end loop;
 
   if cardinality(_ids) = 0 then
     return;

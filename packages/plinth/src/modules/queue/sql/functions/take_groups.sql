@@ -21,19 +21,26 @@ as $$
     left join lateral (select true as is from plinth_queue.hidden h where h.tenant_id = p_tenant and h.queue = p_queue and h.group_no = w.group_no limit 1) busy on true
     where busy.is is null limit p_limit
   ), locked as materialized (
-    select k.place from heads d cross join lateral (
-      select g.ctid as place from plinth_queue.grouped g where g.tenant_id = p_tenant and g.queue = p_queue and g.group_no = d.group_no and g.position = d.position
+    select k.* from heads d cross join lateral (
+      select g.*, g.ctid as place from plinth_queue.grouped g where g.tenant_id = p_tenant and g.queue = p_queue and g.group_no = d.group_no and g.position = d.position
       limit 1 for update skip locked) k
+  ), received as (
+    -- The index lets one message of a group be hidden. One that was sent before the head that this statement sees, and committed since, may have been received already.
+    insert into plinth_queue.hidden (tenant_id, id, queue, visible_at, receives, forgiven, held, group_no, since)
+    select l.tenant_id, l.id, l.queue, clock_timestamp() + p_visibility, l.receives + 1, l.forgiven, true, l.group_no, l.since from locked l
+    where coalesce(l.since, l.id) >= p_oldest and l.id >= p_gone
+    on conflict (tenant_id, queue, group_no) where group_no is not null do nothing
+    returning id, receives, visible_at
   ), taken as (
     delete from plinth_queue.grouped g using locked l
-    where g.ctid = l.place
+    where g.ctid = l.place and (coalesce(l.since, l.id) < p_oldest or l.id < p_gone or l.id in (select r.id from received r))
     returning g.*
   ), expired as (
     insert into plinth_queue.done (tenant_id, id, outcome, receives) select t.tenant_id, t.id, 'expired', t.receives from taken t where coalesce(t.since, t.id) < p_oldest and t.id >= p_gone
   )
-  insert into plinth_queue.hidden (tenant_id, id, queue, visible_at, receives, forgiven, held, group_no, since)
-  select t.tenant_id, t.id, t.queue, clock_timestamp() + p_visibility, t.receives + 1, t.forgiven, true, t.group_no, t.since from taken t where coalesce(t.since, t.id) >= p_oldest and t.id >= p_gone
-  returning id, receives, visible_at
+  select r.id, r.receives, r.visible_at from received r
+  union all
+  select t.id, null, null from taken t where coalesce(t.since, t.id) < p_oldest or t.id < p_gone
 $$;
 comment on function plinth_queue.take_groups(uuid, text, bigint, bigint, integer, interval, uuid, uuid) is
-  'Receives the first message of groups between two group numbers that have no message in flight.';
+  'Receives the first message of groups between two group numbers that have no message in flight. visible_at null: it is over instead.';

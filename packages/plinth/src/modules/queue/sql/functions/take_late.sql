@@ -18,11 +18,15 @@ as $$
   ), dead as (
     insert into plinth_queue.dead (tenant_id, id, queue, group_no, receives, error)
     select g.tenant_id, g.id, g.queue, g.group_no, g.receives, coalesce(g.error, 'not acknowledged in time') from gone g where coalesce(g.since, g.id) >= p_oldest and g.id >= p_gone
+  ), received as (
+    update plinth_queue.hidden h
+    set receives = h.receives + 1, held = true, visible_at = clock_timestamp() + p_visibility
+    from late l
+    where h.ctid = l.place and l.receives - l.forgiven < p_max_receives and coalesce(l.since, l.id) >= p_oldest and l.id >= p_gone
+    returning h.id, h.receives, h.visible_at
   )
-  update plinth_queue.hidden h
-  set receives = h.receives + 1, held = true, visible_at = clock_timestamp() + p_visibility
-  from late l
-  where h.ctid = l.place and l.receives - l.forgiven < p_max_receives and coalesce(l.since, l.id) >= p_oldest and l.id >= p_gone
-  returning h.id, h.receives, h.visible_at
+  select r.id, r.receives, r.visible_at from received r
+  union all
+  select g.id, null, null from gone g
 $$;
-comment on function plinth_queue.take_late(uuid, text, timestamptz, integer, interval, integer, uuid, uuid) is 'Receives messages of a queue that were hidden and are due.';
+comment on function plinth_queue.take_late(uuid, text, timestamptz, integer, interval, integer, uuid, uuid) is 'Receives messages of a queue that were hidden and are due. visible_at null: it is over instead.';

@@ -15,9 +15,13 @@ as $$
     returning r.*
   ), expired as (
     insert into plinth_queue.done (tenant_id, id, outcome, receives) select t.tenant_id, t.id, 'expired', t.receives from taken t where coalesce(t.since, t.id) < p_oldest and t.id >= p_gone
+  ), received as (
+    insert into plinth_queue.hidden (tenant_id, id, queue, visible_at, receives, forgiven, held, since)
+    select t.tenant_id, t.id, t.queue, clock_timestamp() + p_visibility, t.receives + 1, t.forgiven, true, t.since from taken t where coalesce(t.since, t.id) >= p_oldest and t.id >= p_gone
+    returning id, receives, visible_at
   )
-  insert into plinth_queue.hidden (tenant_id, id, queue, visible_at, receives, forgiven, held, since)
-  select t.tenant_id, t.id, t.queue, clock_timestamp() + p_visibility, t.receives + 1, t.forgiven, true, t.since from taken t where coalesce(t.since, t.id) >= p_oldest and t.id >= p_gone
-  returning id, receives, visible_at
+  select r.id, r.receives, r.visible_at from received r
+  union all
+  select t.id, null, null from taken t where coalesce(t.since, t.id) < p_oldest or t.id < p_gone
 $$;
-comment on function plinth_queue.take_ready(uuid, text, bigint, integer, interval, uuid, uuid) is 'Receives ready messages of a queue, the longest waiting first.';
+comment on function plinth_queue.take_ready(uuid, text, bigint, integer, interval, uuid, uuid) is 'Receives ready messages of a queue, the longest waiting first. visible_at null: it is over instead.';

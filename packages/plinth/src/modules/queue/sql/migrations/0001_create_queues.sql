@@ -101,7 +101,8 @@ create table plinth_queue.hidden (
   since uuid
 );
 create index hidden_by_time on plinth_queue.hidden (tenant_id, queue, visible_at);
-create index hidden_by_group on plinth_queue.hidden (tenant_id, queue, group_no) where group_no is not null;
+-- Unique: while a message of a group is in flight or released, the group gives no other.
+create unique index hidden_by_group on plinth_queue.hidden (tenant_id, queue, group_no) where group_no is not null;
 alter table plinth_queue.hidden add primary key (tenant_id, id);
 comment on table plinth_queue.hidden is 'Messages that nobody may receive before visible_at: in flight, delayed or released.';
 
