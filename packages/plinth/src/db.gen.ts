@@ -1929,7 +1929,8 @@ export interface WebhooksHeldBackTable {
   tenant_id: string;
   id: Generated<string>;
   subscription_id: string;
-  lane_key: string;
+  lane_key: string | null;
+  until: string | null;
 }
 
 /** Ids of messages that were taken, so that a repetition is known for one. Written in the transaction of what the message caused. */

@@ -179,6 +179,12 @@ export interface ModuleCard<Name extends string = string, Effects = unknown, Api
 
 export type { Effect, EffectSink };
 
+/** Permissions that a module asks for. */
+export const permissionsOfCard = ({ name, permissions, lists }: AnyModule): string[] => [
+  ...Object.keys(permissions ?? { [`${name}.read`]: '', [`${name}.write`]: '' }),
+  ...(lists ? [`${name}.read`] : []),
+];
+
 /** Declares a module. The card is data: the kernel asks it for properties and never asks which module it is. */
 export const defineModule = <const Name extends string, Effects = undefined, Api = undefined>(
   card: ModuleCard<Name, Effects, Api>,

@@ -31,6 +31,8 @@ export interface CallContext {
   wait?(waiting: Waiting): Promise<void>;
   /** Adapters of the process, by name. */
   adapters: Record<string, unknown>;
+  /** Every permission that something in this process asks for; undefined: nobody knows. */
+  permissions?: readonly string[] | undefined;
 }
 
 /** What a call waits for before its transaction is opened. */
@@ -156,7 +158,7 @@ export function toRpcError(error: unknown): TRPCError {
 /** Checks the permission, then runs the procedure in one transaction, which any error rolls back. */
 const guarded = (options: RouteOptions) =>
   t.procedure.use(async ({ ctx, type, path, getRawInput, next }) => {
-    const { principal, adapters } = ctx;
+    const { principal, adapters, permissions } = ctx;
     if (!principal) throw toRpcError(fail('unauthenticated'));
     refuse(principal, options);
     const call: Call = {
@@ -169,7 +171,7 @@ const guarded = (options: RouteOptions) =>
       exactJson: options.exactJson ?? false,
     };
     const inside = async (tx: AnyTransaction) => {
-      const result = await next({ ctx: { tx, principal, adapters } });
+      const result = await next({ ctx: { tx, principal, adapters, permissions } });
       // tRPC returns errors instead of throwing them; the transaction must see one to roll back.
       if (!result.ok) throw result.error;
       return result;

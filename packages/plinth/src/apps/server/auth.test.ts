@@ -54,6 +54,21 @@ describe('API keys', () => {
     expect((await whoAmI(newSecret('login'))).status).toBe(401);
   });
 
+  test('cannot be made for what nothing asks for, and neither can a role', async () => {
+    const make = (scopes: string[]) => server.call('/api/v1/keys', { method: 'POST', key: server.keyA, body: { name: 'typo', scopes } });
+    const refused = await make(['audit.read', 'audit.raed', 'invoices.*']);
+    expect(refused.body).toMatchObject({
+      status: 422,
+      code: 'access_permission_unknown',
+      unknown: ['audit.raed', 'invoices.*'],
+      known: expect.arrayContaining(['audit.read']),
+    });
+    expect((await make(['*.raed'])).body).toMatchObject({ code: 'access_permission_unknown', known: expect.arrayContaining(['audit.read', 'jobs.retry']) });
+    expect((await make(['audit.read', 'audit.*', '*.read', 'webhooks.portal.read', 'streams.write'])).status).toBe(200);
+    const role = await server.call('/api/v1/roles/typo', { method: 'PUT', key: server.keyA, body: { permissions: ['audit.raed'] } });
+    expect(role.body).toMatchObject({ code: 'access_permission_unknown' });
+  });
+
   test('an expired and a revoked key are refused', async () => {
     const { id, secret } = await server.makeKey(server.database.tenantA, ['*']);
     expect((await whoAmI(secret)).status).toBe(200);

@@ -19,6 +19,8 @@ export interface CallHost {
   plinth: Plinth<ModuleMap>;
   authenticator: Authenticator;
   adapters: Record<string, unknown>;
+  /** See CallContext. */
+  permissions: readonly string[];
   requestMs: number;
   /** Accesses of operators that were written down a moment ago. */
   noted: LRUCache<string, true>;
@@ -68,6 +70,7 @@ export function callContext(host: CallHost, facts: CallFacts): CallContext {
     principal: facts.credential.principal,
     correlationId: facts.traffic.correlationId,
     adapters: host.adapters,
+    permissions: host.permissions,
     async run(call, body) {
       const { principal } = facts.credential;
       if (!principal) throw fail('unauthenticated');

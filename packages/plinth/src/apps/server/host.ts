@@ -4,9 +4,11 @@ import { createEgress } from '#adapters/http/egress.ts';
 import { fail } from '#kernel/errors.ts';
 import { limited } from '#kernel/limited.ts';
 import type { ModuleMap } from '#kernel/module.ts';
+import { permissionsOfCard } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { Records } from '#kernel/records.ts';
 import { createRecords } from '#kernel/records.ts';
+import type { CallMeta } from '#kernel/rpc.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import { createAuthenticator } from './authenticate.ts';
 import type { CallHost } from './call.ts';
@@ -63,6 +65,13 @@ function guardedAuth({ auth, services }: ServerOptions): AuthOptions {
   return auth?.jwt && !auth.jwt.fetch && egress ? { ...auth, jwt: { ...auth.jwt, fetch: guardedFetch(egress) } } : (auth ?? {});
 }
 
+/** What cards say, and what procedures ask for, those that the application adds to the API among them. */
+function permissionsIn(modules: ModuleMap, router: AnyRouter): string[] {
+  const procedures = Object.values(router._def.procedures as Record<string, { _def: { meta?: CallMeta } }>);
+  const asked = procedures.flatMap(({ _def }) => _def.meta?.permission ?? []);
+  return [...new Set([...Object.values(modules).flatMap(permissionsOfCard), ...asked])].sort();
+}
+
 export function createHost(options: ServerOptions): Host {
   const { services } = options;
   const plinth = limited(options.plinth);
@@ -80,6 +89,7 @@ export function createHost(options: ServerOptions): Host {
       authenticator,
       // As the worker has one by default: a URL that it would not call is refused when it is subscribed. Nothing is sent by it.
       adapters: { egress: createEgress(), ...services.adapters, portal: { publicUrl: options.portal?.publicUrl } },
+      permissions: permissionsIn(plinth.modules, router),
       requestMs,
       offsetOf: (snapshot) => realtime.offsetOf(snapshot),
     }),

@@ -8,6 +8,7 @@ import { errorPage, errorsPage, referencePage, STYLE } from './docs-page.ts';
 import type { Host, Server } from './host.ts';
 import { only } from './host.ts';
 import { openApiDocument } from './openapi.ts';
+import { tagsOf, withNames } from './openapi-names.ts';
 
 /** No script runs on these pages, so none is allowed. */
 const DOCS_POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -39,7 +40,11 @@ export function mountDocs(app: Server, host: Host): void {
   const document = kept(() => openApiDocument(host.router, lists));
   const reference = kept(() => referencePage(document() as unknown as Document));
   const lines = kept(() => errorLines(host.plinth.modules));
-  only(app, 'GET', '/openapi.json', () => json(document(), 200, { 'cache-control': 'no-cache' }));
+  const described = kept(() => {
+    const summaries = Object.fromEntries(Object.entries(host.plinth.modules).map(([name, card]) => [name, card.summary]));
+    return withNames({ ...document(), tags: tagsOf(document().paths as Parameters<typeof tagsOf>[0], summaries) });
+  });
+  only(app, 'GET', '/openapi.json', () => json(described(), 200, { 'cache-control': 'no-cache' }));
   only(app, 'GET', '/docs', () => pageOf(reference()));
   only(app, 'GET', '/docs/style.css', () => pageOf(STYLE, 'text/css'));
   only(app, 'GET', '/docs/errors', () => pageOf(errorsPage(lines())));

@@ -9,66 +9,74 @@ import { readCorrelationId } from './traffic.ts';
 const name = z.string().min(1).max(63);
 const row = z.record(z.string(), z.unknown());
 
-const fieldMeta = z.object({
-  name: z.string(),
-  label: z.string(),
-  type: z.enum(['text', 'number', 'time', 'list', 'json', 'flag', 'choice']),
-  hint: z.string().nullable(),
-  options: z.array(z.object({ value: z.string(), label: z.string() })),
-  required: z.boolean(),
-  from: z.string().nullable().meta({ description: 'Column of the row whose value it begins with' }),
-  when: z.object({ field: z.string(), in: z.array(z.string()) }).nullable(),
-});
+const fieldMeta = z
+  .object({
+    name: z.string(),
+    label: z.string(),
+    type: z.enum(['text', 'number', 'time', 'list', 'json', 'flag', 'choice']),
+    hint: z.string().nullable(),
+    options: z.array(z.object({ value: z.string(), label: z.string() })),
+    required: z.boolean(),
+    from: z.string().nullable().meta({ description: 'Column of the row whose value it begins with' }),
+    when: z.object({ field: z.string(), in: z.array(z.string()) }).nullable(),
+  })
+  .meta({ title: 'ListField' });
 
-const listMeta = z.object({
-  module: z.string(),
-  list: z.string(),
-  title: z.string(),
-  columns: z.array(z.object({ name: z.string(), type: z.string().meta({ description: 'Type as PostgreSQL names it' }) })),
-  filters: z.array(z.string()),
-  empty: z.string(),
-  correlation: z.string().nullable(),
-  actions: z.array(
-    z.object({
-      procedure: z.string(),
-      label: z.string(),
-      when: z.object({ column: z.string(), in: z.array(z.string()) }).nullable(),
-      danger: z.boolean(),
-      fields: z.array(fieldMeta),
-    }),
-  ),
-});
+const listMeta = z
+  .object({
+    module: z.string(),
+    list: z.string(),
+    title: z.string(),
+    columns: z.array(z.object({ name: z.string(), type: z.string().meta({ description: 'Type as PostgreSQL names it' }) })),
+    filters: z.array(z.string()),
+    empty: z.string(),
+    correlation: z.string().nullable(),
+    actions: z.array(
+      z.object({
+        procedure: z.string(),
+        label: z.string(),
+        when: z.object({ column: z.string(), in: z.array(z.string()) }).nullable(),
+        danger: z.boolean(),
+        fields: z.array(fieldMeta),
+      }),
+    ),
+  })
+  .meta({ title: 'List' });
 
-const hit = z.object({
-  module: z.string(),
-  list: z.string(),
-  id: z.string(),
-  tenant_id: z.string(),
-  title: z.string(),
-  correlation_id: z.string().nullable(),
-  at: z.string().nullable(),
-  status: z.string().nullable(),
-});
+const hit = z
+  .object({
+    module: z.string(),
+    list: z.string(),
+    id: z.string(),
+    tenant_id: z.string(),
+    title: z.string(),
+    correlation_id: z.string().nullable(),
+    at: z.string().nullable(),
+    status: z.string().nullable(),
+  })
+  .meta({ title: 'SearchHit' });
 
 const hitOf = ({ tenantId, correlationId, ...found }: Hit): z.infer<typeof hit> => ({ ...found, tenant_id: tenantId, correlation_id: correlationId });
 
 const pageOf = ({ nextCursor, ...page }: Page) => ({ ...page, next_cursor: nextCursor });
 
-const traceRow = z.object({
-  kind: z.string(),
-  id: z.string(),
-  tenant_id: z.guid(),
-  at: z.date(),
-  ended_at: z.date().nullable(),
-  status: z.string().nullable(),
-  title: z.string().nullable(),
-  entity: z.string().nullable(),
-  parent_id: z.string().nullable(),
-  xact: z.string().nullable(),
-  attempt: z.number().nullable(),
-  data: z.unknown(),
-  module: z.string(),
-});
+const traceRow = z
+  .object({
+    kind: z.string(),
+    id: z.string(),
+    tenant_id: z.guid(),
+    at: z.date(),
+    ended_at: z.date().nullable(),
+    status: z.string().nullable(),
+    title: z.string().nullable(),
+    entity: z.string().nullable(),
+    parent_id: z.string().nullable(),
+    xact: z.string().nullable(),
+    attempt: z.number().nullable(),
+    data: z.unknown(),
+    module: z.string(),
+  })
+  .meta({ title: 'TraceRow' });
 
 const reader =
   ({ scopes }: Principal) =>

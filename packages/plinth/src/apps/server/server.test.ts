@@ -159,6 +159,29 @@ describe('the description of the API', () => {
     expect(Object.keys(paths)).toEqual(expect.arrayContaining(['/realtime', '/streams/{path}', '/durable/events/{type}/{id}']));
   });
 
+  test('/openapi.json has a name for each kind of record, which its answers refer to, and tags that say what they are', async () => {
+    const { body } = await server.call('/openapi.json');
+    const { paths, components, tags } = body as {
+      paths: Record<string, Record<string, { tags: string[]; responses: Record<string, unknown> }>>;
+      components: { schemas: Record<string, object> };
+      tags: { name: string; description?: string }[];
+    };
+    const operations = Object.values(paths).flatMap((methods) => Object.values(methods));
+    expect(Object.keys(components.schemas)).toEqual(
+      expect.arrayContaining(['ApiKey', 'AuditEntry', 'Event', 'Job', 'JobBatch', 'Problem', 'WebhookSubscription']),
+    );
+    const refs = [...JSON.stringify([paths, components]).matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map(([, name = '']) => name);
+    for (const name of refs) expect(components.schemas).toHaveProperty([name]);
+    expect(paths['/jobs/{id}']?.get?.responses).toMatchObject({
+      '200': { content: { 'application/json': { schema: { properties: { job: { $ref: '#/components/schemas/Job' } } } } } },
+    });
+    // None is called like another one of a different shape, nor has nobody who uses it.
+    expect(JSON.stringify(operations.map(({ responses }) => responses))).not.toContain('"title":"');
+    expect(Object.keys(components.schemas).filter((name) => !refs.includes(name) && name !== 'Problem')).toEqual([]);
+    expect(new Set(operations.flatMap((operation) => operation.tags))).toEqual(new Set(tags.map(({ name }) => name)));
+    expect(tags.find(({ name }) => name === 'jobs')?.description).toMatch(/^Work to be done/);
+  });
+
   test('no two addresses differ in the names of their parameters alone, which OpenAPI calls the same address', async () => {
     const { paths } = (await server.call('/openapi.json')).body as { paths: object };
     const shapes = Object.keys(paths).map((path) => path.replaceAll(/\{\w+\}/g, '{}'));
@@ -169,7 +192,7 @@ describe('the description of the API', () => {
     const { paths } = (await server.call('/openapi.json')).body as {
       paths: Record<string, Record<string, { security: Record<string, string[]>[]; description?: string }>>;
     };
-    const { secret } = await server.makeKey(server.database.tenantA, ['nothing.at_all']);
+    const { secret } = await server.makeKey(server.database.tenantA, ['tenants.read']);
     const told = Object.entries(paths).flatMap(([path, operations]) =>
       Object.entries(operations).map(([method, { security, description = '' }]) => ({
         method,
@@ -197,8 +220,9 @@ describe('the description of the API', () => {
   });
 
   test('fields are written in one way, in what is sent and in what is answered', async () => {
-    const { paths } = (await server.call('/openapi.json')).body as {
+    const { paths, components } = (await server.call('/openapi.json')).body as {
       paths: Record<string, Record<string, { operationId: string; requestBody?: unknown; responses: unknown }>>;
+      components: { schemas: object };
     };
     const fieldsOf = (value: unknown): string[] => {
       if (typeof value !== 'object' || value === null) return [];
@@ -209,7 +233,8 @@ describe('the description of the API', () => {
     const fields = Object.values(paths)
       .flatMap((operations) => Object.values(operations))
       .filter(({ operationId }) => operationId !== 'system-idempotency-check')
-      .flatMap(({ operationId, requestBody, responses }) => fieldsOf([requestBody, responses]).map((field) => `${operationId} ${field}`));
+      .flatMap(({ operationId, requestBody, responses }) => fieldsOf([requestBody, responses]).map((field) => `${operationId} ${field}`))
+      .concat(fieldsOf(components.schemas).map((field) => `schemas ${field}`));
     expect(fields.length).toBeGreaterThan(500);
     expect(fields.filter((field) => !/ [a-z][a-z0-9_]*$/.test(field))).toEqual([]);
   });

@@ -1,12 +1,28 @@
 /** When a worker claims again, and what a backlog must not hold up. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
 import { workersOf } from './started.fixture.ts';
 
 let database: TestDatabase;
+/** Statements of workers. */
+const heard: string[] = [];
+
+function overheard(real: TestDatabase): TestDatabase {
+  const listen = <Tx extends AnyTransaction>(tx: Tx): Tx =>
+    Object.assign(Object.create(tx) as Tx, {
+      query(text: string, values?: readonly unknown[]) {
+        heard.push(text);
+        return tx.query(text, values);
+      },
+    });
+  const { plinth } = real;
+  return { ...real, plinth: { ...plinth, asWorker: (input, body) => plinth.asWorker(input, (tx) => body(listen(tx))) } };
+}
+
 beforeAll(async () => {
-  database = await testDatabase('claims');
+  database = overheard(await testDatabase('claims'));
 });
 afterAll(() => database.drop());
 const start = workersOf(() => database);
@@ -72,6 +88,23 @@ test('more lanes with work than a worker looks at do not hide an urgent job of a
     others: { last: { summary: 'test', handler: async () => last.resolve() } },
   });
   await last.promise;
+});
+
+test('jobs that no handler here takes keep no worker from going through its backlog lane by lane', async () => {
+  const { tenantA, tenantB, admin } = database;
+  await admin.query(`insert into plinth_jobs.jobs_ready (tenant_id, kind) select $1, 'k' from generate_series(1, 6000)`, [tenantA]);
+  await admin.query(`insert into plinth_jobs.jobs_ready (tenant_id, kind) values ($1, 'of others')`, [tenantB]);
+  const all = Promise.withResolvers<void>();
+  let ran = 0;
+  heard.length = 0;
+  start(
+    async () => {
+      if (++ran === 6_000) all.resolve();
+    },
+    { concurrency: 50 },
+  );
+  await all.promise;
+  expect(heard.some((text) => text.includes('plinth_jobs.claim_lanes('))).toBe(true);
 });
 
 test('what had to be given back is not fetched ahead again', { timeout: 90_000 }, async () => {

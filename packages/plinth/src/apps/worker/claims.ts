@@ -200,7 +200,7 @@ function idleClaims(options: ClaimsOptions, kinds: readonly string[], nudge: () 
       );
       brought = jobs.length > 0;
       options.onClaimed(jobs);
-      return jobs.length < limit ? Math.min(PEEK_MS, pollMs) * (0.75 + Math.random() / 2) : undefined;
+      return jobs.length < limit && !wentRound(jobs) ? Math.min(PEEK_MS, pollMs) * (0.75 + Math.random() / 2) : undefined;
     },
     hint,
     get hinted() {
@@ -221,6 +221,12 @@ function idleClaims(options: ClaimsOptions, kinds: readonly string[], nudge: () 
     },
   };
 }
+
+/**
+ * plinth_jobs.claim makes a claim each time that it goes round the lanes: as long as they give what they are asked for. Less than was wanted may come of that
+ * all the same, where others have jobs that nobody here handles: they get a share, too.
+ */
+const wentRound = (jobs: readonly ClaimedJob[]): boolean => jobs[0]?.claim_id !== jobs.at(-1)?.claim_id;
 
 /** What is due must not wait until a backlog of other lanes is done. */
 function promoter({ promote }: ClaimsOptions): () => Promise<void> {

@@ -26,6 +26,11 @@ export const errors = {
   key_not_found: { status: 404, title: 'There is no such API key', wayOut: 'Check the id; GET /api/v1/keys lists them.' },
   key_inactive: { status: 409, title: 'The API key is revoked or expired', wayOut: 'Make a new key instead of rotating this one.' },
   escalation: { status: 403, title: 'This would grant more than you have', wayOut: 'Grant only permissions that your own credential has.' },
+  permission_unknown: {
+    status: 422,
+    title: 'Nothing here asks for such a permission',
+    wayOut: 'Correct it to one that the detail lists, or to a pattern such as audit.*, *.read or *.',
+  },
   link_invalid: {
     status: 401,
     title: 'The login link is unknown, used or expired',

@@ -3,25 +3,27 @@ import { raiser } from '#kernel/errors.ts';
 import { procedure } from '#kernel/rpc.ts';
 import { newSecret, secretHash, secretLabel } from '#kernel/secret-text.ts';
 import { errors } from './errors.ts';
-import { beyond, PERMISSION } from './permissions.ts';
+import { beyond, PERMISSION, refuseUnknown } from './permissions.ts';
 import type { AccessTransaction } from './transaction.ts';
 
 const fail = raiser('access', errors);
 
-export const apiKey = z.object({
-  id: z.guid(),
-  name: z.string(),
-  prefix: z.string(),
-  last4: z.string(),
-  scopes: z.array(z.string()),
-  status: z.enum(['active', 'expired', 'revoked']),
-  expires_at: z.date().nullable(),
-  rotated_from: z.guid().nullable(),
-  revoked_at: z.date().nullable(),
-  last_used_at: z.date().nullable(),
-  created_by: z.string(),
-  created_at: z.date(),
-});
+export const apiKey = z
+  .object({
+    id: z.guid(),
+    name: z.string(),
+    prefix: z.string(),
+    last4: z.string(),
+    scopes: z.array(z.string()),
+    status: z.enum(['active', 'expired', 'revoked']),
+    expires_at: z.date().nullable(),
+    rotated_from: z.guid().nullable(),
+    revoked_at: z.date().nullable(),
+    last_used_at: z.date().nullable(),
+    created_by: z.string(),
+    created_at: z.date(),
+  })
+  .meta({ title: 'ApiKey' });
 type ApiKey = z.infer<typeof apiKey>;
 
 export const scopes = z.array(z.string().max(100).regex(PERMISSION, 'a permission such as audit.read, audit.*, *.read or *')).min(1).max(200);
@@ -80,6 +82,7 @@ const create = procedure({
   .output(withSecret)
   .mutation(async ({ ctx, input }) => {
     const tx = ctx.tx as AccessTransaction;
+    refuseUnknown(input.scopes, ctx.permissions);
     const more = beyond(input.scopes, ctx.principal.scopes);
     if (more.length > 0) throw fail('escalation', { detail: { permissions: more } });
     const made = await insert(tx, { name: input.name, scopes: input.scopes, expiresAt: input.expires_at ?? null, life: null, rotatedFrom: null });

@@ -5,7 +5,7 @@ import { newSecret, secretHash, secretKind, secretLabel } from '#kernel/secret-t
 import type { AuditEntry } from '#modules/audit';
 import { errors } from './errors.ts';
 import { apiKey, scopes } from './keys.ts';
-import { beyond } from './permissions.ts';
+import { beyond, refuseUnknown } from './permissions.ts';
 import type { AccessTransaction } from './transaction.ts';
 import { NO_TENANT, recordIn } from './transaction.ts';
 
@@ -73,6 +73,7 @@ const create = procedure({
   .input(z.object({ name: z.string().min(1).max(200), scopes, expires_at: z.iso.datetime({ offset: true }).optional() }))
   .output(withSecret)
   .mutation(async ({ ctx, input }) => {
+    refuseUnknown(input.scopes, ctx.permissions);
     const more = beyond(input.scopes, ctx.principal.scopes);
     if (more.length > 0) throw fail('escalation', { detail: { permissions: more } });
     const secret = newSecret('operator');

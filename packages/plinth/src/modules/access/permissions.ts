@@ -1,4 +1,8 @@
+import { raiser } from '#kernel/errors.ts';
 import { allows } from '#kernel/rpc.ts';
+import { errors } from './errors.ts';
+
+const fail = raiser('access', errors);
 
 /** Built-in roles. Permissions are matched by name: `*.read` is every module's reading, `audit.*` all of one module, `*` everything. */
 export const BUILT_IN_ROLES: Readonly<Record<string, { description: string; permissions: readonly string[] }>> = {
@@ -17,6 +21,18 @@ export const PERMISSION = /^(\*|[a-z][a-z0-9_]*\.(\*|[a-z][a-z0-9_.]*)|\*\.[a-z]
  * what modules will add later is not known now.
  */
 export const beyond = (wanted: readonly string[], own: readonly string[]): string[] => wanted.filter((permission) => !allows(own, permission));
+
+/** Refuses what would grant nothing: a word that is misspelt would be found out by whoever is refused later. Error: access_permission_unknown. */
+export function refuseUnknown(wanted: readonly string[], known: readonly string[] | undefined): void {
+  const unknown = wanted.filter((permission) => known?.some((one) => allows([permission], one)) === false);
+  if (unknown.length === 0) return;
+  const modules = unknown.map((permission) => permission.split('.')[0]);
+  const near = known?.filter((permission) => modules.includes(permission.split('.')[0])) ?? [];
+  throw fail('permission_unknown', {
+    message: `Nothing here asks for the permission ${unknown.join(', ')}`,
+    detail: { unknown, known: near.length > 0 ? near : known },
+  });
+}
 
 /** Permissions of roles: built-in ones, then those the tenant defined. Unknown names give nothing. */
 export const permissionsOf = (roles: readonly string[], custom: ReadonlyMap<string, readonly string[]>): string[] => [

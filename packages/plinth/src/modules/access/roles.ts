@@ -3,12 +3,12 @@ import type { Queryable } from '#kernel/database.ts';
 import { raiser } from '#kernel/errors.ts';
 import { procedure } from '#kernel/rpc.ts';
 import { errors } from './errors.ts';
-import { BUILT_IN_ROLES, beyond, PERMISSION } from './permissions.ts';
+import { BUILT_IN_ROLES, beyond, PERMISSION, refuseUnknown } from './permissions.ts';
 import type { AccessTransaction } from './transaction.ts';
 
 const fail = raiser('access', errors);
 
-const role = z.object({ name: z.string(), description: z.string(), permissions: z.array(z.string()), built_in: z.boolean() });
+const role = z.object({ name: z.string(), description: z.string(), permissions: z.array(z.string()), built_in: z.boolean() }).meta({ title: 'Role' });
 const roleName = z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/, 'lower-case letters, digits, _ and -');
 
 /** Roles that the tenant of the transaction defined itself: name -> permissions. At most 1,000. */
@@ -41,6 +41,7 @@ const put = procedure({ rest: 'PUT /roles/{name}', permission: 'access.admin', s
   .mutation(async ({ ctx, input }) => {
     const tx = ctx.tx as AccessTransaction;
     if (Object.hasOwn(BUILT_IN_ROLES, input.name)) throw fail('role_built_in', { message: `${input.name} is a built-in role` });
+    refuseUnknown(input.permissions, ctx.permissions);
     const before = (await customRoles(tx)).get(input.name);
     const more = beyond([...input.permissions, ...(before ?? [])], ctx.principal.scopes);
     if (more.length > 0) throw fail('escalation', { detail: { permissions: more } });

@@ -7,15 +7,17 @@ import { NO_TENANT, recordIn } from './transaction.ts';
 
 const fail = raiser('access', errors);
 
-const tenant = z.object({
-  id: z.guid(),
-  slug: z.string(),
-  name: z.string(),
-  status: z.enum(['active', 'suspended', 'closed']),
-  attributes: z.record(z.string(), z.unknown()),
-  created_at: z.date(),
-  updated_at: z.date(),
-});
+const tenant = z
+  .object({
+    id: z.guid(),
+    slug: z.string(),
+    name: z.string(),
+    status: z.enum(['active', 'suspended', 'closed']),
+    attributes: z.record(z.string(), z.unknown()),
+    created_at: z.date(),
+    updated_at: z.date(),
+  })
+  .meta({ title: 'Tenant' });
 type Tenant = z.infer<typeof tenant>;
 
 const COLUMNS = 'id, slug, name, status, attributes, created_at, updated_at';

@@ -9,18 +9,20 @@ import type { AccessTransaction } from './transaction.ts';
 
 const fail = raiser('access', errors);
 
-export const user = z.object({
-  id: z.string(),
-  email: z.string().nullable(),
-  name: z.string().nullable(),
-  roles: z.array(z.string()),
-  locale: z.string().nullable(),
-  time_zone: z.string().nullable(),
-  attributes: z.record(z.string(), z.unknown()),
-  status: z.enum(['active', 'invited', 'suspended']),
-  created_at: z.date(),
-  updated_at: z.date(),
-});
+export const user = z
+  .object({
+    id: z.string(),
+    email: z.string().nullable(),
+    name: z.string().nullable(),
+    roles: z.array(z.string()),
+    locale: z.string().nullable(),
+    time_zone: z.string().nullable(),
+    attributes: z.record(z.string(), z.unknown()),
+    status: z.enum(['active', 'invited', 'suspended']),
+    created_at: z.date(),
+    updated_at: z.date(),
+  })
+  .meta({ title: 'User' });
 export type User = z.infer<typeof user>;
 
 const understood = (ask: () => unknown): boolean => {

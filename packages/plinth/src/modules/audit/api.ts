@@ -33,7 +33,7 @@ const entry = z
     causation_id: z.guid().nullable(),
     request_id: z.string().nullable(),
   })
-  .meta({ id: 'AuditEntry' });
+  .meta({ title: 'AuditEntry' });
 type Entry = z.infer<typeof entry>;
 
 const COLUMNS = Object.keys(entry.shape).join(', ');

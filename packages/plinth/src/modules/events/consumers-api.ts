@@ -7,29 +7,31 @@ const id = z.string().min(1).max(200);
 const reason = z.string().min(1).max(1000);
 const count = z.coerce.number().int().min(0);
 
-const consumer = z.object({
-  consumer: z.string(),
-  status: z.enum(['paused', 'failing', 'behind', 'current']),
-  waiting: count.meta({ description: 'Unread events; at most 1,000 of each of 8 shards are counted' }),
-  waiting_capped: z.boolean().meta({ description: 'There are more than `waiting`' }),
-  oldest_waiting_at: z.date().nullable(),
-  lag_s: z.number().meta({ description: 'Age of the oldest unread event; 0 when there is none' }),
-  handled: count,
-  failures: z.number().meta({ description: 'Tries in a row that failed, of the shard with the most' }),
-  failing_since: z
-    .date()
-    .nullable()
-    .meta({ description: 'When the first of its tries in a row failed; without failures nobody is to blame: what it needs cannot be reached' }),
-  failing_shards: z.array(z.number()),
-  last_error: z.string().nullable(),
-  retry_at: z.date().nullable(),
-  parked: count.meta({ description: 'Open parked events; at most 1,000 are counted' }),
-  paused_at: z.date().nullable(),
-  paused_until: z.date().nullable(),
-  pause_reason: z.string().nullable(),
-  paused_by: z.string().nullable(),
-  rewound_at: z.date().nullable(),
-});
+const consumer = z
+  .object({
+    consumer: z.string(),
+    status: z.enum(['paused', 'failing', 'behind', 'current']),
+    waiting: count.meta({ description: 'Unread events; at most 1,000 of each of 8 shards are counted' }),
+    waiting_capped: z.boolean().meta({ description: 'There are more than `waiting`' }),
+    oldest_waiting_at: z.date().nullable(),
+    lag_s: z.number().meta({ description: 'Age of the oldest unread event; 0 when there is none' }),
+    handled: count,
+    failures: z.number().meta({ description: 'Tries in a row that failed, of the shard with the most' }),
+    failing_since: z
+      .date()
+      .nullable()
+      .meta({ description: 'When the first of its tries in a row failed; without failures nobody is to blame: what it needs cannot be reached' }),
+    failing_shards: z.array(z.number()),
+    last_error: z.string().nullable(),
+    retry_at: z.date().nullable(),
+    parked: count.meta({ description: 'Open parked events; at most 1,000 are counted' }),
+    paused_at: z.date().nullable(),
+    paused_until: z.date().nullable(),
+    pause_reason: z.string().nullable(),
+    paused_by: z.string().nullable(),
+    rewound_at: z.date().nullable(),
+  })
+  .meta({ title: 'Consumer' });
 type Consumer = z.infer<typeof consumer>;
 const CONSUMERS = `select consumer, status, waiting, waiting_capped, oldest_waiting_at, lag_s, handled, failures, failing_since, failing_shards, last_error, retry_at, parked, paused_at, paused_until,
   pause_reason, paused_by, rewound_at from plinth.consumers`;

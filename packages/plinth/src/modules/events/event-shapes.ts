@@ -22,23 +22,25 @@ export const newEvent = z.object({
   metadata: json.optional(),
 });
 
-export const event = z.object({
-  id: z.guid(),
-  event_type: z.string(),
-  event_version: z.number().nullable(),
-  aggregate_type: z.string().nullable(),
-  aggregate_id: z.string().nullable(),
-  version: version.nullable(),
-  payload: json,
-  metadata: json,
-  actor_type: z.string(),
-  actor_id: z.string(),
-  correlation_id: z.guid().nullable(),
-  causation_id: z.guid().nullable(),
-  idempotency_key: z.string().nullable(),
-  occurred_at: z.date(),
-  created_at: z.date(),
-});
+export const event = z
+  .object({
+    id: z.guid(),
+    event_type: z.string(),
+    event_version: z.number().nullable(),
+    aggregate_type: z.string().nullable(),
+    aggregate_id: z.string().nullable(),
+    version: version.nullable(),
+    payload: json,
+    metadata: json,
+    actor_type: z.string(),
+    actor_id: z.string(),
+    correlation_id: z.guid().nullable(),
+    causation_id: z.guid().nullable(),
+    idempotency_key: z.string().nullable(),
+    occurred_at: z.date(),
+    created_at: z.date(),
+  })
+  .meta({ title: 'Event' });
 
 /** Columns of plinth.event_store that make an `event`. */
 export const COLUMNS =

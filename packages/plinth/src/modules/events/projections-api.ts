@@ -4,22 +4,24 @@ import { procedure } from '#kernel/rpc.ts';
 
 const count = z.coerce.number().int().min(0);
 
-const projection = z.object({
-  name: z.string(),
-  kind: z.enum(['async', 'inline']),
-  status: z.enum(['live', 'stale', 'replaying', 'swapping']),
-  revision: z.string().nullable(),
-  declared_revision: z.string(),
-  rebuild_revision: z.string().nullable(),
-  rebuild_handled: count.nullable(),
-  live_handled: count.nullable(),
-  rebuild_waiting: count.nullable().meta({ description: 'At most 1,000 of each of 8 shards are counted' }),
-  error: z.string().nullable(),
-  comparison: z.unknown(),
-  rebuild_started_at: z.date().nullable(),
-  rebuilt_at: z.date().nullable(),
-  erasures: count.meta({ description: 'Data subjects that were erased since and whose personal fields the tables may hold' }),
-});
+const projection = z
+  .object({
+    name: z.string(),
+    kind: z.enum(['async', 'inline']),
+    status: z.enum(['live', 'stale', 'replaying', 'swapping']),
+    revision: z.string().nullable(),
+    declared_revision: z.string(),
+    rebuild_revision: z.string().nullable(),
+    rebuild_handled: count.nullable(),
+    live_handled: count.nullable(),
+    rebuild_waiting: count.nullable().meta({ description: 'At most 1,000 of each of 8 shards are counted' }),
+    error: z.string().nullable(),
+    comparison: z.unknown(),
+    rebuild_started_at: z.date().nullable(),
+    rebuilt_at: z.date().nullable(),
+    erasures: count.meta({ description: 'Data subjects that were erased since and whose personal fields the tables may hold' }),
+  })
+  .meta({ title: 'Projection' });
 type Projection = z.infer<typeof projection>;
 const PROJECTIONS = `select name, kind, status, revision, declared_revision, rebuild_revision, rebuild_handled, live_handled, rebuild_waiting, error, comparison, rebuild_started_at, rebuilt_at, erasures
   from plinth.projections`;

@@ -18,24 +18,26 @@ const mode = z.enum(['off', 'warn', 'reject']);
 const compatibility = z.enum(['none', 'backward', 'forward', 'full']);
 const visibility = z.enum(['public', 'internal']);
 const version = z.coerce.number().int().min(1).optional();
-const eventType = z.object({
-  name: z.string(),
-  version: z.number(),
-  schema: json.nullable(),
-  mode,
-  compatibility,
-  visibility,
-  description: z.string().nullable(),
-  example: z.unknown(),
-  examples: z.array(z.unknown()),
-  deprecated_at: z.date().nullable(),
-  deprecation: z.string().nullable(),
-  successor: z.string().nullable(),
-  common: z.boolean(),
-  personal: z.boolean().meta({ description: 'It marks fields that are encrypted in payloads of every version' }),
-  created_at: z.date(),
-  updated_at: z.date(),
-});
+const eventType = z
+  .object({
+    name: z.string(),
+    version: z.number(),
+    schema: json.nullable(),
+    mode,
+    compatibility,
+    visibility,
+    description: z.string().nullable(),
+    example: z.unknown(),
+    examples: z.array(z.unknown()),
+    deprecated_at: z.date().nullable(),
+    deprecation: z.string().nullable(),
+    successor: z.string().nullable(),
+    common: z.boolean(),
+    personal: z.boolean().meta({ description: 'It marks fields that are encrypted in payloads of every version' }),
+    created_at: z.date(),
+    updated_at: z.date(),
+  })
+  .meta({ title: 'EventType' });
 type EventType = z.infer<typeof eventType>;
 const TYPE_COLUMNS =
   'name, version, schema, mode, compatibility, visibility, description, example, examples, deprecated_at, deprecation, successor, tenant_id is null as common, personal, created_at, updated_at';

@@ -12,40 +12,44 @@ import { MOST_CATCH_UP, MOST_JITTER_MS, putSchedule } from './schedules.ts';
 const fail = raiser('jobs', errors);
 const id = z.object({ id: z.guid() });
 
-const job = z.object({
-  id: z.guid(),
-  job_type: z.string(),
-  job_name: z.string().nullable(),
-  queue: z.string(),
-  status: z.enum(['scheduled', 'pending', 'processing', 'completed', 'failed', 'cancelled']),
-  priority: z.number(),
-  payload: json,
-  result: z.unknown(),
-  error: z.string().nullable(),
-  attempts: z.number(),
-  max_attempts: z.number(),
-  progress: z.number(),
-  progress_note: z.string().nullable(),
-  concurrency_key: z.string(),
-  deadline: z.date().nullable(),
-  unique_key: z.string().nullable(),
-  run_at: z.date().nullable().meta({ description: 'Null: it waits for other jobs' }),
-  started_at: z.date().nullable(),
-  finished_at: z.date().nullable(),
-  created_at: z.date(),
-  correlation_id: z.guid().nullable(),
-  causation_id: z.guid().nullable(),
-});
+const job = z
+  .object({
+    id: z.guid(),
+    job_type: z.string(),
+    job_name: z.string().nullable(),
+    queue: z.string(),
+    status: z.enum(['scheduled', 'pending', 'processing', 'completed', 'failed', 'cancelled']),
+    priority: z.number(),
+    payload: json,
+    result: z.unknown(),
+    error: z.string().nullable(),
+    attempts: z.number(),
+    max_attempts: z.number(),
+    progress: z.number(),
+    progress_note: z.string().nullable(),
+    concurrency_key: z.string(),
+    deadline: z.date().nullable(),
+    unique_key: z.string().nullable(),
+    run_at: z.date().nullable().meta({ description: 'Null: it waits for other jobs' }),
+    started_at: z.date().nullable(),
+    finished_at: z.date().nullable(),
+    created_at: z.date(),
+    correlation_id: z.guid().nullable(),
+    causation_id: z.guid().nullable(),
+  })
+  .meta({ title: 'Job' });
 
-const attempt = z.object({
-  id: z.guid(),
-  attempt: z.number(),
-  outcome: z.enum(['completed', 'failed', 'cancelled', 'lost', 'snoozed']),
-  error: z.string().nullable(),
-  worker: z.string().nullable(),
-  started_at: z.date().nullable(),
-  finished_at: z.date(),
-});
+const attempt = z
+  .object({
+    id: z.guid(),
+    attempt: z.number(),
+    outcome: z.enum(['completed', 'failed', 'cancelled', 'lost', 'snoozed']),
+    error: z.string().nullable(),
+    worker: z.string().nullable(),
+    started_at: z.date().nullable(),
+    finished_at: z.date(),
+  })
+  .meta({ title: 'JobAttempt' });
 
 export const api = {
   get: procedure({ rest: 'GET /jobs/{id}', permission: 'jobs.read', exactJson: true, summary: 'One job with its attempts' })

@@ -28,19 +28,21 @@ const filter = z.object({
 const duplicates = z
   .array(z.int())
   .meta({ description: 'Which jobs, counted from 0, were left out because their unique key was taken; in their place stands the id of the job that holds it' });
-const batch = z.object({
-  id: z.guid(),
-  name: z.string().nullable(),
-  status: z.enum(['running', 'completed', 'failed']),
-  total: z.number(),
-  completed: z.number(),
-  failed: z.number(),
-  cancelled: z.number(),
-  adding: z.boolean(),
-  created_at: z.date(),
-  finished_at: z.date().nullable(),
-  error: z.string().nullable().meta({ description: 'What was refused when it finished, such as a callback' }),
-});
+const batch = z
+  .object({
+    id: z.guid(),
+    name: z.string().nullable(),
+    status: z.enum(['running', 'completed', 'failed']),
+    total: z.number(),
+    completed: z.number(),
+    failed: z.number(),
+    cancelled: z.number(),
+    adding: z.boolean(),
+    created_at: z.date(),
+    finished_at: z.date().nullable(),
+    error: z.string().nullable().meta({ description: 'What was refused when it finished, such as a callback' }),
+  })
+  .meta({ title: 'JobBatch' });
 
 const callbackOf = (input: z.infer<typeof callback> | undefined) => {
   if (!input) return undefined;

@@ -31,76 +31,84 @@ const pauseInput = z.object({
   for_ms: z.int().min(1).max(31_536_000_000).optional(),
 });
 
-const limit = z.object({
-  id: z.guid(),
-  per: z.enum(['queue', 'tenant', 'key']),
-  queue: z.string().nullable(),
-  concurrency_key: z.string().nullable(),
-  max_running: z.number().nullable(),
-  running: z.number().nullable(),
-  rate: z.number().nullable(),
-  rate_period_ms: z.number().nullable(),
-  burst: z.number().nullable(),
-  source: z.enum(['installation', 'tenant']),
-  reason: z.string().nullable(),
-  set_by: z.string(),
-  updated_at: z.date(),
-});
+const limit = z
+  .object({
+    id: z.guid(),
+    per: z.enum(['queue', 'tenant', 'key']),
+    queue: z.string().nullable(),
+    concurrency_key: z.string().nullable(),
+    max_running: z.number().nullable(),
+    running: z.number().nullable(),
+    rate: z.number().nullable(),
+    rate_period_ms: z.number().nullable(),
+    burst: z.number().nullable(),
+    source: z.enum(['installation', 'tenant']),
+    reason: z.string().nullable(),
+    set_by: z.string(),
+    updated_at: z.date(),
+  })
+  .meta({ title: 'JobLimit' });
 const LIMITS =
   'select id, per, queue, concurrency_key, max_running, running, rate, extract(epoch from rate_period)::float8 * 1000 as rate_period_ms, burst, source, reason, set_by, updated_at from plinth.job_limits';
 
-const pause = z.object({
-  id: z.guid(),
-  status: z.enum(['active', 'resumed', 'expired']),
-  queue: z.string().nullable(),
-  job_type: z.string().nullable(),
-  concurrency_key: z.string().nullable(),
-  reason: z.string(),
-  source: z.enum(['installation', 'tenant']),
-  paused_by: z.string(),
-  paused_at: z.date(),
-  ends_at: z.date().nullable(),
-  resumed_by: z.string().nullable(),
-});
+const pause = z
+  .object({
+    id: z.guid(),
+    status: z.enum(['active', 'resumed', 'expired']),
+    queue: z.string().nullable(),
+    job_type: z.string().nullable(),
+    concurrency_key: z.string().nullable(),
+    reason: z.string(),
+    source: z.enum(['installation', 'tenant']),
+    paused_by: z.string(),
+    paused_at: z.date(),
+    ends_at: z.date().nullable(),
+    resumed_by: z.string().nullable(),
+  })
+  .meta({ title: 'JobPause' });
 const PAUSES = 'select id, status, queue, job_type, concurrency_key, reason, source, paused_by, paused_at, ends_at, resumed_by from plinth.job_pauses';
 
-const depth = z.object({
-  queue: z.string(),
-  priority: z.number(),
-  waiting: z.number(),
-  capped: z.boolean().meta({ description: 'There are more than `waiting`' }),
-  oldest_at: z.date().nullable(),
-  oldest_wait_ms: z.number().nullable(),
-});
+const depth = z
+  .object({
+    queue: z.string(),
+    priority: z.number(),
+    waiting: z.number(),
+    capped: z.boolean().meta({ description: 'There are more than `waiting`' }),
+    oldest_at: z.date().nullable(),
+    oldest_wait_ms: z.number().nullable(),
+  })
+  .meta({ title: 'JobQueueDepth' });
 const DEPTHS = `select queue, priority, waiting, capped, oldest_at, greatest(0, extract(epoch from clock_timestamp() - oldest_at) * 1000)::float8 as oldest_wait_ms from plinth_jobs.queue_depths($1)`;
 
-const explanation = z.object({
-  id: z.guid(),
-  status: z.enum(['scheduled', 'pending', 'processing', 'completed', 'failed', 'cancelled']),
-  sentence: z.string(),
-  obstacles: z.array(
-    z.object({
-      cause: z.enum(['deadline', 'dependency', 'scheduled', 'backoff', 'paused', 'cap', 'rate', 'no_worker']),
-      sentence: z.string(),
-      until: z.string().optional(),
-      detail: z.record(z.string(), z.unknown()).optional(),
-    }),
-  ),
-  ahead: z.number().optional().meta({ description: 'Jobs before it in its lane, counted to 1,000' }),
-  ahead_capped: z.boolean().optional(),
-  expected_at: z
-    .string()
-    .optional()
-    .meta({ description: 'The earliest moment at which it can start, where that is known; jobs of other lanes under the same limit may come first' }),
-  attempts: z.number(),
-  run_at: z.string().optional(),
-  deadline: z.string().optional(),
-  unique_key: z.string().optional(),
-  error: z.string().optional(),
-  started_at: z.string().optional(),
-  finished_at: z.string().optional(),
-  worker: z.object({ name: z.string().optional(), beat_at: z.string().optional(), lease_ends_at: z.string().optional() }).optional(),
-});
+const explanation = z
+  .object({
+    id: z.guid(),
+    status: z.enum(['scheduled', 'pending', 'processing', 'completed', 'failed', 'cancelled']),
+    sentence: z.string(),
+    obstacles: z.array(
+      z.object({
+        cause: z.enum(['deadline', 'dependency', 'scheduled', 'backoff', 'paused', 'cap', 'rate', 'no_worker']),
+        sentence: z.string(),
+        until: z.string().optional(),
+        detail: z.record(z.string(), z.unknown()).optional(),
+      }),
+    ),
+    ahead: z.number().optional().meta({ description: 'Jobs before it in its lane, counted to 1,000' }),
+    ahead_capped: z.boolean().optional(),
+    expected_at: z
+      .string()
+      .optional()
+      .meta({ description: 'The earliest moment at which it can start, where that is known; jobs of other lanes under the same limit may come first' }),
+    attempts: z.number(),
+    run_at: z.string().optional(),
+    deadline: z.string().optional(),
+    unique_key: z.string().optional(),
+    error: z.string().optional(),
+    started_at: z.string().optional(),
+    finished_at: z.string().optional(),
+    worker: z.object({ name: z.string().optional(), beat_at: z.string().optional(), lease_ends_at: z.string().optional() }).optional(),
+  })
+  .meta({ title: 'JobExplanation' });
 
 const limitOf = (input: z.infer<typeof limitInput>) => ({
   per: input.per,

@@ -6,14 +6,16 @@ import { readJobState, readLogs } from './watch.ts';
 
 const fail = raiser('jobs', errors);
 
-const line = z.object({
-  id: z.guid(),
-  run_id: z.guid(),
-  attempt: z.number(),
-  message: z.string(),
-  fields: z.record(z.string(), z.unknown()).nullable(),
-  logged_at: z.date(),
-});
+const line = z
+  .object({
+    id: z.guid(),
+    run_id: z.guid(),
+    attempt: z.number(),
+    message: z.string(),
+    fields: z.record(z.string(), z.unknown()).nullable(),
+    logged_at: z.date(),
+  })
+  .meta({ title: 'JobLogLine' });
 
 /** Procedures for what jobs tell while they run. GET /jobs/{id}/watch, a stream, is the server's own. */
 export const logsApi = {

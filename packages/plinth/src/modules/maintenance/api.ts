@@ -16,46 +16,52 @@ const keep = z
   .regex(/^(?:forever|[1-9]\d{0,5} (?:day|month|year)s?)$/)
   .meta({ description: '`90 days`, `18 months`, `7 years` or `forever`', examples: ['90 days'] });
 
-const policy = z.object({
-  id: z.guid(),
-  tenant_id: z.guid(),
-  kind: z.string(),
-  method: z.enum(['forever', 'partition', 'delete']),
-  keep: z.string(),
-  retention_days: z.number().nullable(),
-  archive: z.boolean(),
-  source: z.enum(['module', 'installation', 'tenant']),
-  reason: z.string().nullable(),
-  set_by: z.string().nullable(),
-  updated_at: z.date().nullable(),
-});
+const policy = z
+  .object({
+    id: z.guid(),
+    tenant_id: z.guid(),
+    kind: z.string(),
+    method: z.enum(['forever', 'partition', 'delete']),
+    keep: z.string(),
+    retention_days: z.number().nullable(),
+    archive: z.boolean(),
+    source: z.enum(['module', 'installation', 'tenant']),
+    reason: z.string().nullable(),
+    set_by: z.string().nullable(),
+    updated_at: z.date().nullable(),
+  })
+  .meta({ title: 'RetentionPolicy' });
 type Policy = z.infer<typeof policy>;
 const POLICY = `select id, tenant_id, kind, method, coalesce(keep::text, 'forever') as keep, retention_days, archive, source, reason, set_by, updated_at from plinth.retention_policies`;
 
-const hold = z.object({
-  id: z.guid(),
-  status: z.enum(['open', 'released']),
-  kind: z.string().nullable(),
-  entity: z.string().nullable(),
-  reason: z.string(),
-  placed_by: z.string(),
-  placed_at: z.date(),
-  released_at: z.date().nullable(),
-  released_by: z.string().nullable(),
-  release_reason: z.string().nullable(),
-});
+const hold = z
+  .object({
+    id: z.guid(),
+    status: z.enum(['open', 'released']),
+    kind: z.string().nullable(),
+    entity: z.string().nullable(),
+    reason: z.string(),
+    placed_by: z.string(),
+    placed_at: z.date(),
+    released_at: z.date().nullable(),
+    released_by: z.string().nullable(),
+    release_reason: z.string().nullable(),
+  })
+  .meta({ title: 'LegalHold' });
 
-const run = z.object({
-  id: z.guid(),
-  task: z.string(),
-  status: z.enum(['running', 'completed', 'failed', 'interrupted']),
-  kinds: z.array(z.string()).nullable(),
-  started_at: z.date(),
-  ended_at: z.date().nullable(),
-  report: z.record(z.string(), z.unknown()),
-  error: z.string().nullable(),
-  correlation_id: z.guid().nullable(),
-});
+const run = z
+  .object({
+    id: z.guid(),
+    task: z.string(),
+    status: z.enum(['running', 'completed', 'failed', 'interrupted']),
+    kinds: z.array(z.string()).nullable(),
+    started_at: z.date(),
+    ended_at: z.date().nullable(),
+    report: z.record(z.string(), z.unknown()),
+    error: z.string().nullable(),
+    correlation_id: z.guid().nullable(),
+  })
+  .meta({ title: 'MaintenanceRun' });
 type Run = z.infer<typeof run>;
 const RUN = 'select id, task, status, kinds, started_at, ended_at, report, error, correlation_id from plinth_maintenance.runs';
 
@@ -73,17 +79,19 @@ const step = z.object({
   ended_at: z.date().nullable(),
 });
 
-const planned = z.object({
-  kind: z.string(),
-  action: z.enum(['drop', 'keep', 'sweep', 'finish']),
-  target: z.string(),
-  tenant_id: z.guid().nullable(),
-  rows: z.number().nullable(),
-  bytes: z.number().nullable(),
-  lower_id: z.guid(),
-  upper_id: z.guid(),
-  reason: z.string().nullable(),
-});
+const planned = z
+  .object({
+    kind: z.string(),
+    action: z.enum(['drop', 'keep', 'sweep', 'finish']),
+    target: z.string(),
+    tenant_id: z.guid().nullable(),
+    rows: z.number().nullable(),
+    bytes: z.number().nullable(),
+    lower_id: z.guid(),
+    upper_id: z.guid(),
+    reason: z.string().nullable(),
+  })
+  .meta({ title: 'PlannedRemoval' });
 
 /** Runs `body` in another tenant and role, those of the installation, and puts the operator's transaction back as it was. */
 async function inTenant<T>(tx: AnyTransaction, tenantId: string, role: 'plinth_app' | 'plinth_worker', body: () => Promise<T>): Promise<T> {

@@ -23,28 +23,32 @@ const message = z.object({
   delay_ms: delayMs.optional(),
 });
 
-const received = z.object({
-  id: z.guid(),
-  payload: z.unknown(),
-  headers: json.nullable(),
-  group_key: z.string().nullable(),
-  receipt: z.string(),
-  receives: z.number(),
-  visible_until: z.date(),
-  sent_at: z.date(),
-  correlation_id: z.guid().nullable(),
-  causation_id: z.guid().nullable(),
-});
+const received = z
+  .object({
+    id: z.guid(),
+    payload: z.unknown(),
+    headers: json.nullable(),
+    group_key: z.string().nullable(),
+    receipt: z.string(),
+    receives: z.number(),
+    visible_until: z.date(),
+    sent_at: z.date(),
+    correlation_id: z.guid().nullable(),
+    causation_id: z.guid().nullable(),
+  })
+  .meta({ title: 'ReceivedMessage' });
 
-const depth = z.object({
-  queue: z.string(),
-  pending: z.number(),
-  processing: z.number(),
-  scheduled: z.number(),
-  failed: z.number(),
-  capped: z.boolean(),
-  oldest_seconds: z.number().nullable(),
-});
+const depth = z
+  .object({
+    queue: z.string(),
+    pending: z.number(),
+    processing: z.number(),
+    scheduled: z.number(),
+    failed: z.number(),
+    capped: z.boolean(),
+    oldest_seconds: z.number().nullable(),
+  })
+  .meta({ title: 'MessageQueueDepth' });
 
 const receiveInput = named.extend({
   limit: z.int().min(1).max(1000).default(1),

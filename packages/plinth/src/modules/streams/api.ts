@@ -1,15 +1,17 @@
 import { z } from 'zod';
 import { procedure } from '#kernel/rpc.ts';
 
-const stream = z.object({
-  path: z.string(),
-  content_type: z.string(),
-  tail: z.string(),
-  closed: z.boolean(),
-  ends_at: z.date().nullable(),
-  forked_from: z.string().nullable(),
-  created_at: z.date(),
-});
+const stream = z
+  .object({
+    path: z.string(),
+    content_type: z.string(),
+    tail: z.string(),
+    closed: z.boolean(),
+    ends_at: z.date().nullable(),
+    forked_from: z.string().nullable(),
+    created_at: z.date(),
+  })
+  .meta({ title: 'DurableStream' });
 
 /** What the protocol has no words for; reading and writing is apps/server/mount-streams.ts. */
 export const api = {

@@ -15,17 +15,19 @@ const options = z.object({
   id_header: z.string().max(100).optional(),
 });
 const secret = z.string().min(8).max(500);
-const source = z.object({
-  id: z.guid(),
-  name: z.string(),
-  profile,
-  options,
-  tolerance_seconds: z.number().int(),
-  enabled: z.boolean(),
-  created_by: z.string(),
-  created_at: z.string(),
-  updated_at: z.string(),
-});
+const source = z
+  .object({
+    id: z.guid(),
+    name: z.string(),
+    profile,
+    options,
+    tolerance_seconds: z.number().int(),
+    enabled: z.boolean(),
+    created_by: z.string(),
+    created_at: z.string(),
+    updated_at: z.string(),
+  })
+  .meta({ title: 'InboundSource' });
 
 const COLUMNS = Object.keys(source.shape).join(', ');
 

@@ -201,7 +201,7 @@ test('an ordered lane with many keys, somebody held one of them: a claim looks a
     expect((await due()).length, `after ${nth + 1}`).toBeGreaterThanOrEqual(looked);
     expect((await due()).length, `after ${nth + 1}`).toBeLessThanOrEqual(looked + 1);
   }
-  expect((await database.admin.query('select from plinth_webhooks.held_back')).rowCount).toBe(0);
+  expect((await database.admin.query('select from plinth_webhooks.held_back where lane_key is not null')).rowCount).toBe(0);
 });
 
 test('a tenant with many pulled subscriptions that are never empty keeps no messages from the others', async () => {

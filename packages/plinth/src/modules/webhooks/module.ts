@@ -110,7 +110,7 @@ export default defineModule({
       sample: { after: 'plinth_kernel.uuid_v7()' },
     },
     // A claim deletes from it for all tenants: none of them may hold a row of it.
-    held_back: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['insert'], worker: ['select', 'insert', 'delete'] } },
+    held_back: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['insert'], worker: ['select', 'insert', 'update', 'delete'] } },
     portal_access: { tenancy: 'tenant', keep: 'forever', worker: true, grants: { app: ['select', 'insert', 'update'], worker: ['select'] } },
     replays: {
       tenancy: 'tenant',

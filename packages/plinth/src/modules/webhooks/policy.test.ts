@@ -128,6 +128,36 @@ describe('order', () => {
     expect((await waiting(id)).map((row) => [row.key, row.due])).toEqual(Array.from({ length: 4 }, () => [null, true]));
   });
 
+  test('can be given while events are being fanned out that do not know of it: they come in it, too', async () => {
+    const id = await subscribe();
+    const [made, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    await as(a, `select plinth.publish_event('order.created', jsonb_build_object('n', n, 'customer', '{"id": "c"}'::jsonb)) from generate_series(1, 3) n`);
+    const fanning = consumeOnce(database.plinth, 'webhooks.fan-out', {
+      ...fanOut,
+      async handle(tx, events) {
+        await fanOut.handle(tx, events);
+        made.resolve();
+        await go.promise;
+      },
+    });
+    await made.promise;
+    await as(a, `select plinth.set_delivery_policy($1, p_ordering => 'fifo_by_key', p_order_key => '$.customer.id')`, [id]);
+    expect(await simulation().claim(10, HOLDER)).toEqual([]);
+    go.resolve();
+    await fanning;
+    for (const left of [[2, 3], [3], []]) {
+      const claimed = await simulation().claim(10, HOLDER);
+      expect(claimed).toHaveLength(1);
+      await answer(claimed, { outcome: 'delivered' });
+      expect((await waiting(id)).map(({ n }) => n)).toEqual(left);
+    }
+    const notes = () => database.admin.query('select until from plinth_webhooks.held_back where subscription_id = $1', [id]);
+    // The transactions of then are over.
+    await database.admin.query(`update plinth_webhooks.held_back set until = '3'`);
+    await simulation().claim(10, HOLDER);
+    expect((await notes()).rows).toEqual([]);
+  });
+
   test('can be changed while deliveries are under way: of a key the next goes out when these have ended, alone, however they ended', async () => {
     for (const [outcome, after] of [
       [{ outcome: 'delivered' }, [3, 4]],

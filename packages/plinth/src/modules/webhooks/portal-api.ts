@@ -12,16 +12,18 @@ import { cancelReplay, pausedUntil, pauseOf, previewReplay, replayInput, replayR
 const id = z.object({ id: z.guid() });
 const time = z.string().nullable();
 
-const eventType = z.object({
-  name: z.string(),
-  version: z.number().int(),
-  description: z.string().nullable(),
-  schema: z.unknown(),
-  example: z.unknown(),
-  deprecated_at: time,
-  deprecation: z.string().nullable(),
-  successor: z.string().nullable(),
-});
+const eventType = z
+  .object({
+    name: z.string(),
+    version: z.number().int(),
+    description: z.string().nullable(),
+    schema: z.unknown(),
+    example: z.unknown(),
+    deprecated_at: time,
+    deprecation: z.string().nullable(),
+    successor: z.string().nullable(),
+  })
+  .meta({ title: 'PortalEventType' });
 
 const eventTypes = procedure({
   rest: 'GET /webhooks/portal/event-types',
@@ -44,21 +46,23 @@ const eventTypes = procedure({
     return { types, next_cursor: rows.length > input.limit ? (types.at(-1)?.name ?? null) : null };
   });
 
-const attempt = z.object({
-  id: z.guid(),
-  delivery_id: z.guid(),
-  subscription_id: z.guid(),
-  event_id: z.guid().nullable(),
-  event_type: z.string(),
-  attempt_number: z.number().int(),
-  status: z.enum(['delivered', 'failed']),
-  attempted_at: z.string(),
-  url: z.string(),
-  response_code: z.number().int().nullable(),
-  response_time_ms: z.number().int().nullable(),
-  error_code: z.string().nullable(),
-  error_message: z.string().nullable(),
-});
+const attempt = z
+  .object({
+    id: z.guid(),
+    delivery_id: z.guid(),
+    subscription_id: z.guid(),
+    event_id: z.guid().nullable(),
+    event_type: z.string(),
+    attempt_number: z.number().int(),
+    status: z.enum(['delivered', 'failed']),
+    attempted_at: z.string(),
+    url: z.string(),
+    response_code: z.number().int().nullable(),
+    response_time_ms: z.number().int().nullable(),
+    error_code: z.string().nullable(),
+    error_message: z.string().nullable(),
+  })
+  .meta({ title: 'PortalAttempt' });
 const exchange = attempt.extend({
   timings: z.record(z.string(), z.number()).nullable(),
   request_headers: z.record(z.string(), z.unknown()).nullable(),
@@ -176,21 +180,23 @@ const start = procedure({
   .output(z.object({ replay_id: z.guid() }))
   .mutation(({ ctx, input }) => startReplay(ctx.tx, input));
 
-const replay = z.object({
-  id: z.guid(),
-  status: z.enum(['running', 'done', 'failed', 'cancelled']),
-  only_failed: z.boolean(),
-  since: time,
-  until: time,
-  patterns: z.array(z.string()).nullable(),
-  asked_ids: z.number().int().nullable(),
-  rate_per_second: z.number().nullable(),
-  total: z.number().int(),
-  added: z.number().int(),
-  left_out: z.number().int(),
-  created_at: z.string(),
-  finished_at: time,
-});
+const replay = z
+  .object({
+    id: z.guid(),
+    status: z.enum(['running', 'done', 'failed', 'cancelled']),
+    only_failed: z.boolean(),
+    since: time,
+    until: time,
+    patterns: z.array(z.string()).nullable(),
+    asked_ids: z.number().int().nullable(),
+    rate_per_second: z.number().nullable(),
+    total: z.number().int(),
+    added: z.number().int(),
+    left_out: z.number().int(),
+    created_at: z.string(),
+    finished_at: time,
+  })
+  .meta({ title: 'WebhookReplay' });
 
 const replays = procedure({ rest: 'GET /webhooks/portal/endpoints/{id}/replays', permission: PORTAL_READ, summary: 'Replays of an endpoint, newest first' })
   .input(page.extend({ id: z.guid() }))

@@ -16,29 +16,31 @@ const id = z.object({ id: z.guid() });
 const time = z.string().nullable();
 export const page = z.object({ cursor: z.guid().optional(), limit: z.coerce.number().int().min(1).max(100).default(25) });
 
-const endpoint = z.object({
-  id: z.guid(),
-  name: z.string(),
-  mode,
-  url: z.string().nullable(),
-  patterns: z.array(z.string()),
-  enabled: z.boolean(),
-  description: z.string().nullable(),
-  failure_count: z.number().int(),
-  failing_since: time,
-  disabled_at: time,
-  disabled_reason: z.string().nullable(),
-  created_at: z.string(),
-  updated_at: z.string(),
-  signing,
-  public_keys: z.array(z.string()),
-  breaker: z.enum(['closed', 'open', 'half_open']),
-  paused_until: time,
-  public_only: z.boolean().describe('Gets public types only; so does every endpoint that is made here, or given another URL or other types'),
-  waiting: z.number().int().describe('Deliveries that wait, counted to 1,001'),
-  waiting_internal: z.number().int().describe('How many of them are not sent when it becomes public_only'),
-  next_attempt_at: time.describe('Of what waits; null when nothing will be sent'),
-});
+const endpoint = z
+  .object({
+    id: z.guid(),
+    name: z.string(),
+    mode,
+    url: z.string().nullable(),
+    patterns: z.array(z.string()),
+    enabled: z.boolean(),
+    description: z.string().nullable(),
+    failure_count: z.number().int(),
+    failing_since: time,
+    disabled_at: time,
+    disabled_reason: z.string().nullable(),
+    created_at: z.string(),
+    updated_at: z.string(),
+    signing,
+    public_keys: z.array(z.string()),
+    breaker: z.enum(['closed', 'open', 'half_open']),
+    paused_until: time,
+    public_only: z.boolean().describe('Gets public types only; so does every endpoint that is made here, or given another URL or other types'),
+    waiting: z.number().int().describe('Deliveries that wait, counted to 1,001'),
+    waiting_internal: z.number().int().describe('How many of them are not sent when it becomes public_only'),
+    next_attempt_at: time.describe('Of what waits; null when nothing will be sent'),
+  })
+  .meta({ title: 'PortalEndpoint' });
 type Endpoint = z.infer<typeof endpoint>;
 const COLUMNS = Object.keys(endpoint.shape).join(', ');
 const ENDPOINTS = `plinth.event_subscriptions v cross join lateral plinth_webhooks.queue_of(v.tenant_id, v.id)`;

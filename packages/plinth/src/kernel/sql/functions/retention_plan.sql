@@ -38,7 +38,7 @@ begin
         -- time but kept for somebody else. An archived kind waits, so that its archive has all the rows.
         return query select * from plinth_kernel.retention_plan_sweeps(_kind.kind,
           case when _part.due and not plinth_kernel.retention_archives(_kind.kind) then array(select plinth_kernel.retention_tenants(_part.relation))
-          else array(select p.tenant_id from plinth_kernel.retention_policies as p where p.kind = _kind.kind and p.tenant_id <> _nil and p.keep is not null) end,
+          else plinth_kernel.retention_early(_kind.kind, _part.relation) end,
           _part.lower_id, _part.upper_id, p_exact);
       end if;
     end loop;

@@ -19,14 +19,19 @@ begin
     ), shuffled as materialized (
       select w.tenant_id, w.subscription_id from noted w order by random()
     )
-    select n.tenant_id, n.subscription_id from shuffled w cross join lateral (
+    select n.tenant_id, n.subscription_id, exists (
+      select from plinth_webhooks.held_back h where h.tenant_id = w.tenant_id and h.subscription_id = w.subscription_id and h.lane_key is null) as late
+    from shuffled w cross join lateral (
       select n.tenant_id, n.subscription_id from plinth_webhooks.lanes n where n.tenant_id = w.tenant_id and n.subscription_id = w.subscription_id limit 1 for no key update skip locked) n
     limit 100
   loop
+    if _lane.late then
+      perform plinth_webhooks.order_late(_lane.tenant_id, _lane.subscription_id);
+    end if;
     -- First the notes, then the look: what is noted after this statement is for the next claim.
     with gone as (
       delete from plinth_webhooks.held_back h where h.ctid = any (array(
-        select x.ctid from plinth_webhooks.held_back x where x.tenant_id = _lane.tenant_id and x.subscription_id = _lane.subscription_id order by x.id limit _left))
+        select x.ctid from plinth_webhooks.held_back x where x.tenant_id = _lane.tenant_id and x.subscription_id = _lane.subscription_id and x.lane_key is not null order by x.id limit _left))
       returning h.lane_key
     )
     select array_agg(distinct g.lane_key), _left - count(*) into _keys, _left from gone g;

@@ -14,6 +14,9 @@ begin
     where w.tenant_id = p_tenant_id and w.subscription_id = p_subscription_id) k
   where d.tenant_id = p_tenant_id and d.id = k.id;
   perform plinth_webhooks.promote_all(p_tenant_id, p_subscription_id);
+  -- What is being fanned out now comes later, in no order.
+  insert into plinth_webhooks.held_back (tenant_id, subscription_id)
+  select s.tenant_id, s.id from plinth_webhooks.subscriptions s where s.tenant_id = p_tenant_id and s.id = p_subscription_id and s.ordering <> 'parallel';
 end
 $$;
 comment on function plinth_webhooks.reorder(uuid, uuid) is 'Puts what waits for a subscription in the order that it asks for now, and what was given up, which may be sent again. Costs a write for each.';

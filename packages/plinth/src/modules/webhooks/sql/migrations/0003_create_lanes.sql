@@ -92,7 +92,11 @@ create table plinth_webhooks.held_back (
   tenant_id uuid not null,
   id uuid not null default plinth_kernel.uuid_v7(),
   subscription_id uuid not null,
-  lane_key text not null,
+  -- Null: all of them, because their order was changed (order_late).
+  lane_key text,
+  -- Transactions from there on have seen that change; null: nobody has looked yet.
+  until xid8,
   primary key (tenant_id, subscription_id, id)
 );
+create index held_back_late on plinth_webhooks.held_back (tenant_id, subscription_id) where lane_key is null;
 comment on table plinth_webhooks.held_back is 'Keys of ordered lanes at which one of the next claims has to look for a first delivery that nobody made due.';
