@@ -145,11 +145,14 @@ async function startOf<State>(tx: AnyTransaction, stream: Stream, fold: Fold<Sta
   return start;
 }
 
-/** Versions were written in the order of the clock of the server, but for its corrections. */
+/**
+ * Versions were written in the order of the clock of the server, but for its corrections. A Date has no microseconds: all that was written in its millisecond was written
+ * by then, so that the state at `createdAt` of an event has that event in it.
+ */
 async function versionAt(tx: AnyTransaction, stream: Stream, at: Date, most: number | undefined): Promise<number> {
   const [row] = await tx.query<{ version: string }>(
-    `select version from plinth.event_store where tenant_id = $1 and aggregate_type = $2 and aggregate_id = $3 and version <= $4 and created_at <= $5
-     order by version desc limit 1`,
+    `select version from plinth.event_store where tenant_id = $1 and aggregate_type = $2 and aggregate_id = $3 and version <= $4
+       and created_at < $5::timestamptz + interval '1 ms' order by version desc limit 1`,
     [tx.context.tenantId, stream.type, stream.id, most ?? Number.MAX_SAFE_INTEGER, at],
   );
   return Number(row?.version ?? 0);

@@ -60,6 +60,16 @@ describe('a pause', () => {
     expect(names(await jobs.claim(50))).toEqual(['a default k ', 'a default k x', 'a other k ', 'b default k ']);
   });
 
+  test('of a key that more tenants have than a look sees hides no job behind them', async () => {
+    await jobs.database.admin.query(
+      `insert into plinth_jobs.jobs_ready (tenant_id, kind, queue, concurrency_key) select gen_random_uuid(), 'k', 'bulk', 'x' from generate_series(1, 1200)`,
+    );
+    await limits.fill(jobs.a, 1, { queue: 'mail' });
+    await jobs.plinth.asWorker({}, (tx) => pauseJobs(tx, { reason: 'the provider is down', key: 'x' }));
+    expect(await limits.lanes()).toMatchObject([{ queue: 'mail' }]);
+    expect(names(await jobs.claim(5))).toEqual(['a mail k ']);
+  });
+
   test('with an end ends by itself, and workers can ask when', async () => {
     await limits.fill(jobs.a, 1);
     await pause(jobs.a, { forMs: 3_600_000 });

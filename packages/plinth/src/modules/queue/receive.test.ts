@@ -14,7 +14,9 @@ beforeAll(async () => {
   a = database.tenantA;
 });
 afterAll(() => database.drop());
-beforeEach(() => database.admin.query('truncate plinth_queue.ready, plinth_queue.grouped, plinth_queue.hidden, plinth_queue.dead'));
+beforeEach(() =>
+  database.admin.query('truncate plinth_queue.messages, plinth_queue.ready, plinth_queue.grouped, plinth_queue.hidden, plinth_queue.dead, plinth_queue.done'),
+);
 
 const as = <T>(body: (tx: Tx) => Promise<T>, tenantId = a): Promise<T> => database.plinth.transaction({ tenantId }, body);
 const send = (n: number, groupKey?: string): Promise<string> => as(async (tx) => tx.queue.send('q', { n }, { groupKey }));
