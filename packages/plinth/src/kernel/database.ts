@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { COLUMN_TYPES } from './column-types.ts';
 
 /** The least that Plinth needs of a database connection: one statement, its rows. Every driver and ORM can give it. */
 export interface Queryable {
@@ -40,8 +41,13 @@ interface Starting {
  */
 const SILENT_MS = 10_000;
 
-/** A connection in which texts and times mean the same in every database. */
+/** A connection in which texts and times mean the same in every database, and columns are read alike in every process. */
 export class Client extends pg.Client {
+  constructor(config?: pg.ClientConfig) {
+    super(config);
+    for (const [oid, read] of COLUMN_TYPES) this.setTypeParser(oid, read);
+  }
+
   getStartupConf(): Record<string, string> {
     return { ...(pg.Client.prototype as unknown as Starting).getStartupConf.call(this), ...SESSION };
   }

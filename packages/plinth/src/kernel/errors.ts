@@ -89,6 +89,7 @@ export const kernelErrors = {
   not_found: { status: 404, title: 'There is no such thing', wayOut: 'Check the id and the tenant.' },
   conflict: { status: 409, title: 'It conflicts with what is stored', wayOut: 'Read the current state and try again.' },
   serialization: { status: 409, title: 'Another transaction got there first', wayOut: 'Run the whole transaction again.' },
+  caller_gone: { status: 499, title: 'The caller hung up before there was an answer', wayOut: 'Ask again, and wait for as long as was asked for.' },
   timeout: { status: 504, title: 'It took too long and was stopped', wayOut: 'Try again, with a smaller page or a longer limit.' },
   unavailable: { status: 503, title: 'The database cannot be reached', wayOut: 'Try again; plinth doctor tells what is wrong.' },
   read_only: {

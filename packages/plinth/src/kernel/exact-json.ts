@@ -1,3 +1,5 @@
+import type { Parsers } from './column-types.ts';
+
 /** What JavaScript can do with JSON since Node 21; the type library does not have it yet. */
 const { rawJSON, isRawJSON } = JSON as typeof JSON & { rawJSON(text: string): object; isRawJSON(value: unknown): value is { rawJSON: string } };
 
@@ -22,10 +24,6 @@ export const exactDigits = (value: unknown): string | undefined => (isRawJSON(va
 
 /** OIDs of json and jsonb. */
 const isJson = (oid: number): boolean => oid === 114 || oid === 3802;
-
-interface Parsers {
-  getTypeParser(oid: number, format?: 'text' | 'binary'): (value: string) => unknown;
-}
 
 /** The driver's parsers of column types, with exact JSON among them. */
 export const exactTypes = (client: Parsers): Parsers => ({

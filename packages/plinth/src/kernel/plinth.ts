@@ -28,7 +28,8 @@ export interface KernelOptions<Modules extends ModuleMap> {
   modules: Modules;
   /**
    * Connection of a login role that is a member of plinth_app, plinth_worker and plinth_reader and does not inherit the last two, whose rows are those of all tenants
-   * (`plinth migrate up --server-role` makes one). A pool of yours reads times only where DateStyle is ISO, the default of PostgreSQL.
+   * (`plinth migrate up --server-role` makes one). A pool of yours reads times only where DateStyle is ISO, the default of PostgreSQL. In Plinth's transactions bigint and numeric are texts, timestamptz
+   * a Date and JSON is read, whatever parsers the process has set.
    */
   database: PoolOptions | pg.Pool;
   clock?: Clock | undefined;
@@ -58,7 +59,7 @@ export interface Plinth<Modules extends ModuleMap> {
   asReader<T>(input: TransactionInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T>;
   /** Joins a transaction that the caller opened; COMMIT stays the caller's. */
   joinQueryable<T>(joined: Queryable, input: ContextInput, body: (tx: Transaction<Modules>) => Promise<T>): Promise<T>;
-  /** Waits for what runs. With `graceMs` what runs longer than that is cut off, and rolled back; a pool that was given to createPlinth is left alone. */
+  /** Waits for what runs; called twice it does nothing more. With `graceMs` what runs longer than that is cut off, and rolled back; a pool that was given to createPlinth is left alone. */
   close(options?: { graceMs?: number }): Promise<void>;
 }
 
@@ -93,6 +94,7 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
   const newId = options.newId ?? uuidV7Source(clock);
   const deps: TransactionDeps = {
     pool,
+    owned,
     keys: options.keys,
     offer: offerOf(options.modules),
     clock,
@@ -114,6 +116,11 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
       },
       () => runTransaction<Modules, T>(deps, { role, ...input }, body),
     );
+  let ended: Promise<void> | undefined;
+  const end = async (): Promise<void> => {
+    await wake.close();
+    if (owned) await pool.end();
+  };
   return {
     modules: options.modules,
     pool,
@@ -128,8 +135,7 @@ export function createKernel<Modules extends ModuleMap>(options: KernelOptions<M
     joinQueryable: (joined, input, body) => joinTransaction(deps, joined, input, body),
     async close({ graceMs } = {}) {
       const stop = owned && graceMs !== undefined ? cutConnections(pool, graceMs) : undefined;
-      await wake.close();
-      if (owned) await pool.end();
+      await (ended ??= end());
       stop?.();
     },
   };

@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { answerWithin } from './answer.ts';
 import { Beginning, COMMIT, streamOf } from './begin.ts';
 import type { Clock } from './clock.ts';
+import { columnTypes } from './column-types.ts';
 import type { Context, ContextInput } from './context.ts';
 import { contextSettings, contextStatements, makeContext, oneStatement, runInContext, SURROUNDING_STATEMENTS } from './context.ts';
 import type { Queryable } from './database.ts';
@@ -69,6 +70,8 @@ export interface TransactionInput extends ContextInput {
 
 export interface TransactionDeps {
   pool: pg.Pool;
+  /** Its connections are Plinth's own. */
+  owned: boolean;
   keys: KeyRing | undefined;
   /** Makes what a transaction offers of the modules' effects. */
   offer: Offer;
@@ -197,7 +200,7 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   };
   input.signal?.addEventListener('abort', abort, { once: true });
   const loss = input.idleMs ? lossOf(client) : undefined;
-  const types = input.exactJson ? { types: exactTypes(client) } : undefined;
+  const types = typesOf(deps, input, client);
   const send = async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> =>
     (await answer(beginning.before(() => client.query(types ? { text, ...types } : text, values as unknown[] | undefined)))).rows as Row[];
   const sendPrepared = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> =>
@@ -229,6 +232,13 @@ async function connected(pool: pg.Pool, signal: AbortSignal | undefined): Promis
   if (!signal?.aborted) return client;
   client.release();
   throw signal.reason;
+}
+
+/** How columns are read, where that is not what the connection has by itself. */
+function typesOf({ owned }: TransactionDeps, { exactJson }: TransactionInput, client: pg.PoolClient): { types: pg.CustomTypesConfig } | undefined {
+  if (owned && !exactJson) return undefined;
+  const plain = owned ? client : columnTypes(client);
+  return { types: (exactJson ? exactTypes(plain) : plain) as pg.CustomTypesConfig };
 }
 
 /** Rejects when the connection is ended between two statements. */

@@ -32,6 +32,7 @@ export function useTopic<Payload = Record<string, unknown>>(topic: string | read
   const key = JSON.stringify([place, credential, reason]);
   useEffect(() => {
     if (!enabled) return undefined;
+    let listening = true;
     const ask = async (): Promise<string> => {
       const given = latest.current.token;
       return (typeof given === 'function' ? await given() : given) ?? '';
@@ -43,11 +44,14 @@ export function useTopic<Payload = Record<string, unknown>>(topic: string | read
       onReset: (reset) => latest.current.onReset?.(reset),
       onRefused: (problem) => latest.current.onRefused?.(problem),
       onError: (error) => (latest.current.onError ?? console.error)(error),
-      onState: (state) => setTold({ key, state }),
+      onState: (state) => listening && setTold({ key, state }),
     });
     return () => {
       stood.current = { place, offset: client.offset };
+      // What this one was says nothing of the next: in strict mode, or enabled again.
+      listening = false;
       client.close();
+      setTold(undefined);
     };
   }, [key, place, topics, url, credential, tenantId, reason, offset, enabled]);
   if (!enabled) return 'closed';

@@ -1,12 +1,12 @@
 import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { drizzle as drizzleJs } from 'drizzle-orm/postgres-js';
-import { Kysely, PostgresDialect } from 'kysely';
+import { CamelCasePlugin, Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { testDatabase } from '#testing/database.ts';
-import type { Tx } from '../../index.ts';
+import { appendNow, readStream, type Tx } from '../../index.ts';
 import type { Joinable } from './joined.ts';
 import { toQueryable } from './joined.ts';
 
@@ -236,6 +236,22 @@ test('a rollback to a savepoint from before a join that failed brings the contex
   } finally {
     await client.end();
   }
+});
+
+test('plugins of Kysely do not change what is read, nor times as texts of Drizzle', async () => {
+  const pool = new pg.Pool({ connectionString: url });
+  const stream = { type: 'order', id: 'plugged' };
+  const place = async (tx: Tx) => {
+    const { events } = await appendNow(tx, [{ stream, events: [{ type: 'order.placed', data: { order_id: 7 } }] }]);
+    const read = await Array.fromAsync(readStream(tx, stream, { direction: 'backward', limit: 1 }));
+    return [events[0]?.stream, ...read.map(({ type, data, occurredAt }) => ({ type, data, dated: occurredAt instanceof Date }))];
+  };
+  const input = { tenantId: tenantA };
+  const plugged = new Kysely<object>({ dialect: new PostgresDialect({ pool }), plugins: [new CamelCasePlugin()] });
+  const expected = [stream, { type: 'order.placed', data: { order_id: 7 }, dated: true }];
+  expect(await plugged.transaction().execute((trx) => plinth.join(trx as unknown as Joinable, input, place))).toEqual(expected);
+  expect(await drizzle(pool).transaction((trx) => plinth.join(trx as unknown as Joinable, input, place))).toEqual(expected);
+  await pool.end();
 });
 
 test('a join within a transaction of Plinth leaves that its own context', async () => {

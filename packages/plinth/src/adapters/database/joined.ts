@@ -1,3 +1,5 @@
+import type { Parsers } from '#kernel/column-types.ts';
+import { columnTypes } from '#kernel/column-types.ts';
 import type { Queryable } from '#kernel/database.ts';
 
 /**
@@ -19,6 +21,7 @@ export interface PostgresJsTransaction {
 /** Kysely: the `trx` of `db.transaction().execute(...)`. */
 export interface KyselyTransaction {
   readonly isTransaction: boolean;
+  withoutPlugins(): KyselyTransaction;
   executeQuery(query: { sql: string; parameters: readonly unknown[]; query: unknown; queryId: unknown }): Promise<{ rows: unknown[] }>;
 }
 
@@ -42,12 +45,14 @@ const has = (handle: object, ...names: string[]): boolean => names.every((name) 
 const RETURNS_ROWS = /^\s*(select|with|insert|update|delete|values|table|merge|show|explain)\b/i;
 
 /** Also any object with `query` that answers with the rows themselves, such as a transaction of Plinth. */
-const fromPg =
-  (handle: PgTransaction): Queryable['query'] =>
-  async <Row>(text: string, values?: readonly unknown[]) => {
-    const result = (await handle.query(text, values as unknown[] | undefined)) as { rows: Row[] } | Row[];
-    return Array.isArray(result) ? result : result.rows;
+const fromPg = (handle: PgTransaction | Parsers): Queryable['query'] => {
+  const types = 'getTypeParser' in handle ? columnTypes(handle) : undefined;
+  const send = (handle as { query(asked: string | object, values?: readonly unknown[]): Promise<{ rows: unknown[] } | unknown[]> }).query.bind(handle);
+  return async <Row>(text: string, values?: readonly unknown[]) => {
+    const result = await send(types ? { text, types } : text, values);
+    return (Array.isArray(result) ? result : result.rows) as Row[];
   };
+};
 
 const fromPostgresJs =
   (handle: PostgresJsTransaction): Queryable['query'] =>
@@ -62,7 +67,9 @@ const fromKysely = (handle: KyselyTransaction): Queryable['query'] => {
     query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] },
     queryId: { queryId: 'plinth' },
   });
-  return async <Row>(text: string, values: readonly unknown[] = []) => (await handle.executeQuery(raw(text, values))).rows as Row[];
+  // Plugins change results: CamelCasePlugin the names of columns, and the keys of the JSON in them.
+  const plain = handle.withoutPlugins();
+  return async <Row>(text: string, values: readonly unknown[] = []) => (await plain.executeQuery(raw(text, values))).rows as Row[];
 };
 
 /** Drizzle has no raw text with parameters; an object with `getSQL` that builds itself is what its `sql` template makes. */

@@ -249,3 +249,15 @@ describe('without a credential nothing of a body is read', () => {
     expect([response.status, asked]).toEqual([401, 0]);
   });
 });
+
+test('a body that something before Plinth has read is told as that, and not as one without fields', async () => {
+  const headers = { authorization: `Bearer ${server.keyA}`, 'content-type': 'application/json' };
+  const taken = new Request('http://plinth.test/api/v1/users', { method: 'POST', headers, body: user({}) });
+  await taken.text();
+  // As a bridge from node:http gives it: the stream is over, and the length says that there was something.
+  const drained = new Request('http://plinth.test/api/v1/users', { method: 'POST', headers: { ...headers, 'content-length': '16' }, body: '' });
+  for (const request of [taken, drained]) {
+    const answer = await server.handler(request);
+    expect([answer.status, await answer.json()]).toMatchObject([400, { code: 'kernel_malformed_body', way_out: expect.stringContaining('express.json()') }]);
+  }
+});

@@ -59,7 +59,7 @@ export async function readText(request: Request, mostBytes: number): Promise<str
 }
 
 /** The body byte for byte, as signatures need it. Errors: kernel_body_too_large, kernel_malformed_body (ended early). */
-export async function readBytes(request: Request, mostBytes: number): Promise<Uint8Array> {
+export async function readBytes(request: Request, mostBytes: number): Promise<Buffer> {
   try {
     return Buffer.concat(await Array.fromAsync(chunks(request, mostBytes)));
   } catch (error) {
@@ -70,14 +70,24 @@ export async function readBytes(request: Request, mostBytes: number): Promise<Ui
 
 async function* chunks(request: Request, mostBytes: number): AsyncGenerator<Uint8Array, void> {
   const tooLarge = () => fail('body_too_large', { detail: { limit_bytes: mostBytes } });
-  if (Number(request.headers.get('content-length') ?? 0) > mostBytes) throw tooLarge();
+  const length = Number(request.headers.get('content-length') ?? 0);
+  if (length > mostBytes) throw tooLarge();
   let size = 0;
+  if (request.bodyUsed) throw takenBefore();
   for await (const chunk of request.body ?? []) {
     size += chunk.byteLength;
     if (size > mostBytes) throw tooLarge();
     yield chunk;
   }
+  if (size === 0 && length > 0) throw takenBefore();
 }
+
+/** Not the caller's fault, who sent all of it. */
+const takenBefore = () =>
+  fail('malformed_body', {
+    message: 'The body was read before it came to Plinth',
+    wayOut: 'Mount Plinth before whatever reads bodies, such as express.json(): docs/your-application.md.',
+  });
 
 const JSON_TYPE = /^application\/(json|[\w.+-]+\+json)\s*(;|$)/i;
 

@@ -47,6 +47,8 @@ export interface CallFacts {
   /** The answer is to say from where /realtime goes on (header Plinth-Offset). */
   wantsOffset?: boolean | undefined;
   signal: AbortSignal;
+  /** Aborted when the caller hangs up. Asked for by those who wait, because servers make it when it is. */
+  gone: () => AbortSignal;
 }
 
 /** Who calls, if they have the permission. Errors: kernel_unauthenticated, kernel_forbidden. */
@@ -107,22 +109,27 @@ export function callContext(host: CallHost, facts: CallFacts): CallContext {
 /** Longest time between two looks: what a lost hint, a message sent by SQL and a time-out that ran off may cost. */
 const LOOK_AGAIN_MS = 1_000;
 
-/** Looks first often, then once a second, or when a hint comes; every look is a read-only transaction of its own. */
+/**
+ * Looks first often, then once a second, or when a hint comes; every look is a read-only transaction of its own. Errors: kernel_caller_gone, so that what comes
+ * later is not given to nobody.
+ */
 async function wait(host: CallHost, facts: CallFacts, { signals, timeoutMs, ready }: Waiting): Promise<void> {
   const { principal } = facts.credential;
   if (!principal?.tenantId) return;
   const input = { ...inputOf(host, facts, principal, true), tenantId: principal.tenantId };
   const { clock } = host.plinth;
   const end = clock.now() + timeoutMs;
+  const gone = facts.gone();
   for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, LOOK_AGAIN_MS)) {
     // Asked to be woken before it looks: a hint in between is not missed.
     const looked = new AbortController();
-    const hinted = host.plinth.wake.next(signals, Math.max(0, Math.min(pauseMs, end - clock.now())), AbortSignal.any([looked.signal, facts.signal]));
+    const hinted = host.plinth.wake.next(signals, Math.max(0, Math.min(pauseMs, end - clock.now())), AbortSignal.any([looked.signal, facts.signal, gone]));
     if (clock.now() >= end || facts.signal.aborted || (await host.plinth.transaction(input, ready))) {
       looked.abort();
       return;
     }
     await hinted;
+    if (gone.aborted) throw fail('caller_gone');
   }
 }
 

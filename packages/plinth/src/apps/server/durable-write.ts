@@ -1,20 +1,7 @@
-import { fail } from '#kernel/errors.ts';
 import type { AppendStream, CreateStream } from '#modules/streams';
 import { failStreams, positionOf, refuse } from './durable-offset.ts';
 
 /** What requests that write to a durable stream say, in headers and body. */
-
-/** The body as it comes, given up as soon as it is longer than `mostBytes`. Errors: kernel_body_too_large. */
-export async function readBytes(request: Request, mostBytes: number): Promise<Buffer> {
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const part of request.body ?? []) {
-    size += part.byteLength;
-    if (size > mostBytes) throw fail('body_too_large', { detail: { limit_bytes: mostBytes } });
-    parts.push(part);
-  }
-  return Buffer.concat(parts);
-}
 
 export const mediaType = (contentType: string): string => (contentType.split(';')[0] ?? '').trim().toLowerCase();
 

@@ -34,6 +34,9 @@ export interface EventStreamOptions {
   onFailure?: (error: unknown) => void;
 }
 
+/** `no-transform`: middleware that compresses would keep what is told until there is enough of it. */
+export const EVENT_STREAM = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' };
+
 /** How long a reader waits before it comes back, ms. */
 const RETRY_MS = 2_000;
 const encoder = new TextEncoder();
@@ -99,7 +102,7 @@ export function createEventStreams(options: EventStreamOptions = {}): EventStrea
       if (open.size >= most) throw fail('streams_full', { detail: { most } });
       if ([...open.values()].filter((one) => one === tenantId).length >= mostPerTenant)
         throw fail('streams_of_tenant', { detail: { most: mostPerTenant, retry_after: 5 } });
-      return new Response(bodyOf(tenantId, source), { headers: { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no', ...headers } });
+      return new Response(bodyOf(tenantId, source), { headers: { ...EVENT_STREAM, ...headers } });
     },
     end() {
       for (const one of open.keys()) one.abort();

@@ -1,4 +1,5 @@
 import type { Hono } from 'hono';
+import { directBodyOf } from '#adapters/http/direct-body.ts';
 import { runInContext } from '#kernel/context.ts';
 import type { PlinthError } from '#kernel/errors.ts';
 import { fail, toPlinthError } from '#kernel/errors.ts';
@@ -44,14 +45,23 @@ const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIO
 /** A caller may invent methods; a metric must not have as many series. */
 const methodLabel = (method: string): string => (METHODS.has(method) ? method : 'other');
 
+/** An answer that nobody gets any more: a stream in it holds a place. */
+function forgo(response: Response): void {
+  directBodyOf(response)?.cancel();
+  response.body?.cancel().catch(() => {});
+}
+
 /** The answer, or 504 when there is none in time: a body that never ends must not hold its place for ever. */
 async function inTime(host: Answering, exchange: Exchange, run: () => Promise<Response>): Promise<Response> {
   const { promise, resolve } = Promise.withResolvers<Response>();
-  const late = (): void =>
+  const running = run();
+  const late = (): void => {
+    running.then(forgo, () => {});
     resolve(problem(told(host, fail('timeout', { message: `The request took longer than ${host.requestMs} ms` })), exchange.traffic.correlationId));
+  };
   exchange.signal.addEventListener('abort', late, { once: true });
   try {
-    return await Promise.race([run(), promise]);
+    return await Promise.race([running, promise]);
   } finally {
     exchange.signal.removeEventListener('abort', late);
   }

@@ -146,6 +146,14 @@ describe('GET /jobs/{id}/watch', () => {
     await Promise.all([...open.slice(1), again].map((reader) => reader.ended));
   });
 
+  test('takes no place when only its head is asked for, and is not to be changed on the way', async () => {
+    const path = `/api/v1/jobs/${await enqueue(server.database.tenantB)}/watch`;
+    for (let n = 0; n < 8; n++) expect((await server.call(path, { method: 'HEAD', key: server.keyB })).status).toBe(200);
+    const response = await server.handler(new Request(`http://plinth.test${path}`, { headers: { authorization: `Bearer ${server.keyB}` } }));
+    expect([response.status, response.headers.get('cache-control')]).toEqual([200, 'no-store, no-transform']);
+    await response.body?.cancel();
+  });
+
   test('over a socket arrives event by event, and a reader that hangs up makes room', async () => {
     const serving = await serve({ fetch: server.handler, port: 0, graceMs: 0 });
     const id = await enqueue(server.database.tenantA);

@@ -41,7 +41,7 @@ function wantsOffset(request: Request): boolean {
 export async function callFacts(host: Host, request: Request, exchange: Exchange): Promise<CallFacts> {
   const key = idempotencyKey(request);
   const credential = await host.calls.authenticator.authenticate(request);
-  return { credential, traffic: exchange.traffic, idempotencyKey: key, wantsOffset: wantsOffset(request), signal: exchange.signal };
+  return { credential, traffic: exchange.traffic, idempotencyKey: key, wantsOffset: wantsOffset(request), signal: exchange.signal, gone: () => request.signal };
 }
 
 const exportInput = z.object({ format: z.enum(['csv', 'ndjson']).default('csv'), q: z.string().max(2000).default('') });

@@ -4,6 +4,7 @@ import type { JobSight } from '#modules/jobs';
 import { isOver, jobsErrors, readJobState } from '#modules/jobs';
 import { callContext, principalWith } from './call.ts';
 import type { StreamEvent } from './event-stream.ts';
+import { EVENT_STREAM } from './event-stream.ts';
 import type { Exchange, Host, Server } from './host.ts';
 import { only } from './host.ts';
 import type { JobWatch } from './job-watch.ts';
@@ -101,6 +102,8 @@ export function mountJobWatch(app: Server, host: Host): void {
     const tenantId = await check();
     // A browser that comes back after the end would do so for ever; this is how the standard says stop.
     if (ended) return new Response(null, { status: 204 });
+    // Nobody reads the body of an answer to HEAD, nor ends it.
+    if (request.method === 'HEAD') return new Response(null, { headers: EVENT_STREAM });
     return host.streams.open(tenantId, (signal) => watched(watch, { tenantId, jobId, after, check }, signal));
   });
 }

@@ -1,5 +1,6 @@
 import { withDirectBody } from '#adapters/http/direct-body.ts';
 import { ACCESS_SIGNAL } from './call.ts';
+import { EVENT_STREAM } from './event-stream.ts';
 import type { Host, Server } from './host.ts';
 import { only } from './host.ts';
 import { askOf } from './realtime-ask.ts';
@@ -27,10 +28,7 @@ function eventStream(place: Place): Response {
     byBytes,
   );
   let begun = false;
-  const response = new Response(body, {
-    headers: { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no', 'cache-control': 'no-store, no-transform' },
-  });
-  return withDirectBody(response, {
+  return withDirectBody(new Response(body, { headers: EVENT_STREAM }), {
     write(socket) {
       socket.on('close', place.leave);
       socket.on('error', place.leave);
@@ -48,7 +46,7 @@ export function mountRealtime(app: Server, host: Host): void {
   host.plinth.wake.on(ACCESS_SIGNAL, host.calls.authenticator.forget);
   only(app, 'GET', '/realtime', async (c) => {
     const ask = await askOf(host, c.req.raw, c.env);
-    if (c.req.raw.method === 'HEAD') return new Response(null, { headers: { 'content-type': 'text/event-stream; charset=utf-8' } });
+    if (c.req.raw.method === 'HEAD') return new Response(null, { headers: EVENT_STREAM });
     return eventStream(await host.realtime.take(ask));
   });
 }

@@ -4,12 +4,13 @@ import type { AnyTransaction } from '#kernel/transaction.ts';
 import { appendStream, createStream, deleteStream } from '#modules/streams';
 import { webhooksErrors } from '#modules/webhooks';
 import { problem } from './answer.ts';
+import { readBytes } from './body.ts';
 import { callContext, principalWith } from './call.ts';
 import { offsetText, readQueryOf } from './durable-offset.ts';
 import type { Reading, Source } from './durable-read.ts';
 import { needsBase64, readOnce, told } from './durable-read.ts';
 import { eventSource, ownSource, pulledSource } from './durable-sources.ts';
-import { appendOf, createOf, readBytes } from './durable-write.ts';
+import { appendOf, createOf } from './durable-write.ts';
 import type { Exchange, Host, Server } from './host.ts';
 import { callFacts } from './mount-api.ts';
 import { PORTAL_API } from './portal-sessions.ts';
@@ -150,7 +151,11 @@ async function read(host: Host, request: Request, exchange: Exchange, source: So
   const { tenantId } = await caller(host, request, exchange, permission);
   const { contentType } = await run((tx) => source.head(tx));
   const encoding = needsBase64(contentType) ? { 'stream-sse-data-encoding': 'base64' } : undefined;
-  return host.streams.open(tenantId, (signal) => told(reading, signal), { 'content-type': 'text/event-stream', 'cache-control': 'no-cache', ...encoding });
+  return host.streams.open(tenantId, (signal) => told(reading, signal), {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-cache, no-transform',
+    ...encoding,
+  });
 }
 
 /** What a webhook subscription that is pulled is to get, for the tenant's programs and for its customers. */

@@ -1,9 +1,10 @@
 /** /realtime as a WebSocket: the same frames, the same rights. */
-import { createServer } from 'node:http';
+import { Agent, createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { WebSocket } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
 import type { Listening, Told } from './realtime.fixture.ts';
 import { addressOf, eventually, listening } from './realtime.fixture.ts';
 import type { TestServer } from './server.fixture.ts';
@@ -194,4 +195,56 @@ test('a handshake whose connection ends while its credential is looked at takes 
     return opened.every(({ status }) => status === 'fulfilled');
   }, '15 places of 20 are free');
   await new Promise((resolve) => cutter.close(resolve));
+});
+
+/** As Java's HttpClient and Apache's ask over a plain connection: for this protocol, or the answer. */
+async function offering(agent: Agent, path: string, body?: string): Promise<{ status: number | undefined; body: unknown }> {
+  const headers = {
+    authorization: `Bearer ${server.keyA}`,
+    connection: 'Upgrade, HTTP2-Settings',
+    upgrade: 'h2c',
+    'http2-settings': 'AAMAAABkAAQAoAAAAAIAAAAA',
+  };
+  const asked = request(`${http.origin}${path}`, {
+    agent,
+    method: body ? 'POST' : 'GET',
+    headers: { ...headers, ...(body ? { 'content-type': 'application/json' } : {}) },
+  });
+  const answered = new Promise<Parameters<typeof text>[0] & { statusCode?: number }>((resolve, reject) => asked.on('response', resolve).on('error', reject));
+  asked.end(body);
+  const response = await answered;
+  return { status: response.statusCode, body: JSON.parse(await text(response)) as unknown };
+}
+
+test('a request that offers another protocol than WebSocket is answered as any other, also the next one of its connection', async () => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const payload = 'x'.repeat(100_000);
+  expect(await offering(agent, '/livez')).toEqual({ status: 200, body: { alive: true } });
+  const sent = JSON.stringify({ messages: [{ payload }] });
+  expect(await offering(agent, '/api/v1/queues/offered/messages', sent)).toMatchObject({ status: 200, body: { ids: [expect.any(String)] } });
+  expect(await offering(agent, '/api/v1/queues/offered/receive', '{}')).toMatchObject({ status: 200, body: { messages: [{ payload }] } });
+  agent.destroy();
+});
+
+test('a WebSocket of another address is left to whoever else listens to the server, and refused where nobody does', async () => {
+  const chat = new WebSocketServer({ noServer: true }).on('connection', (socket) => socket.send('"hello"'));
+  const shared = createServer().on('upgrade', server.handler.upgrade);
+  await new Promise<void>((resolve) => shared.listen(0, '127.0.0.1', resolve));
+  const origin = `ws://127.0.0.1:${(shared.address() as AddressInfo).port}`;
+  const firstOf = (path: string) =>
+    new Promise<unknown>((resolve, reject) => {
+      const socket = new WebSocket(`${origin}${path}`, ['plinth.realtime'], { headers: { authorization: `Bearer ${server.keyA}` } });
+      socket.on('error', reject).on('message', (data) => {
+        socket.close();
+        resolve(JSON.parse(String(data)));
+      });
+    });
+  await expect(firstOf('/chat')).rejects.toThrow('404');
+  // Later than Plinth's, and slower.
+  shared.on('upgrade', (incoming, socket, head) => {
+    if (incoming.url === '/chat') setImmediate(() => chat.handleUpgrade(incoming, socket, head, (opened) => chat.emit('connection', opened)));
+  });
+  expect(await firstOf('/chat')).toBe('hello');
+  expect(await firstOf('/realtime?topic=events/%23')).toMatchObject({ event: 'ready' });
+  await new Promise((resolve) => shared.close(resolve));
 });

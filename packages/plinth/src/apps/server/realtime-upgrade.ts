@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
@@ -16,13 +16,17 @@ import { socketSink } from './realtime-sinks.ts';
 import { parseTopics } from './realtime-topics.ts';
 import { readTraffic } from './traffic.ts';
 
-/** Takes a connection that asks to become a WebSocket. */
+/**
+ * Takes a connection that asks to become a WebSocket. What does not is answered like any other request; one for another address is left to who else listens
+ * to `upgrade`, and refused where nobody does.
+ */
 export type Upgrade = (incoming: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 const failAccess = raiser('access', accessErrors);
 /** Protocols of the handshake: ours, and beside it `plinth.bearer.<token>` for browsers, which cannot send headers there. */
 const PROTOCOL = 'plinth.realtime';
 const BEARER = 'plinth.bearer.';
+const REALTIME = /^\/realtime(\?|$)/;
 const LONGEST_MESSAGE = 16_384;
 const ALIVE_MS = 30_000;
 /** RFC 6455, 7.4.1. */
@@ -54,6 +58,20 @@ function checkOrigin(request: Request): void {
   if (request.headers.has('authorization') || !request.headers.has('cookie')) return;
   const origin = request.headers.get('origin') ?? '';
   if (!URL.canParse(origin) || new URL(origin).host !== request.headers.get('host')) throw failAccess('cross_site');
+}
+
+const isWebSocket = (incoming: IncomingMessage): boolean => incoming.headers.upgrade?.toLowerCase() === 'websocket';
+const serverOf = (socket: Duplex): HttpServer | undefined => (socket as Duplex & { server?: HttpServer }).server;
+
+/**
+ * Java's HttpClient offers HTTP/2 (`Upgrade: h2c`) with its requests, Apache's TLS; a server that takes no notice answers as ever. Node hands all of them to whoever
+ * listens to `upgrade`: such a request is read once more, without its offer.
+ */
+function readAnew(incoming: IncomingMessage, socket: Duplex, head: Buffer): void {
+  const { method, url, httpVersion, rawHeaders } = incoming;
+  const lines = rawHeaders.flatMap((name, at) => (at % 2 === 1 || name.toLowerCase() === 'upgrade' ? [] : [`${name}: ${rawHeaders[at + 1]}`]));
+  socket.unshift(Buffer.concat([Buffer.from(`${[`${method} ${url} HTTP/${httpVersion}`, ...lines].join('\r\n')}\r\n\r\n`, 'latin1'), head]));
+  serverOf(socket)?.emit('encrypted' in socket ? 'secureConnection' : 'connection', socket);
 }
 
 /** Answers in plain HTTP what did not become a WebSocket. */
@@ -134,6 +152,8 @@ export function createUpgrade(host: Host): Upgrade {
     }
   };
   return (incoming, socket, head) => {
+    if (!isWebSocket(incoming)) return readAnew(incoming, socket, head);
+    if (!REALTIME.test(incoming.url ?? '') && (serverOf(socket)?.listenerCount('upgrade') ?? 0) > 1) return;
     socket.on('error', () => socket.destroy());
     begin(incoming, socket, head).catch((error: unknown) => {
       host.log.warn({ err: error }, 'a WebSocket could not be opened');

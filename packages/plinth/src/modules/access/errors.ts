@@ -41,7 +41,11 @@ export const errors = {
     title: 'The console session is not valid any more',
     wayOut: 'Open a new login link (plinth login prints one), or sign in with a key.',
   },
-  cross_site: { status: 403, title: 'A console session was used from another site', wayOut: 'Call from the console itself, or use an API key.' },
+  cross_site: {
+    status: 403,
+    title: 'A console session was used from another site',
+    wayOut: 'Call from the console itself, or use an API key; a proxy in between has to pass on the Host that the browser sent.',
+  },
   admin_key_malformed: {
     status: 400,
     title: 'PLINTH_ADMIN_KEY is not a Plinth key',

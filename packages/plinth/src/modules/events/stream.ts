@@ -1,3 +1,4 @@
+import { readTime } from '#kernel/column-types.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import { isSealed, reveal } from './personal.ts';
 import { name, refuse, type Stream } from './row.ts';
@@ -50,9 +51,12 @@ interface Row {
   actor_id: string;
   correlation_id: string | null;
   causation_id: string | null;
-  occurred_at: Date;
-  created_at: Date;
+  occurred_at: Date | string;
+  created_at: Date | string;
 }
+
+/** In a joined transaction times are what the driver makes of them; Drizzle leaves them as texts. */
+const timeOf = (at: Date | string): Date => (typeof at === 'string' ? new Date(readTime(at) ?? Number.NaN) : at);
 
 const eventOf = (row: Row): StreamEvent => ({
   id: row.id,
@@ -64,8 +68,8 @@ const eventOf = (row: Row): StreamEvent => ({
   actor: { type: row.actor_type, id: row.actor_id },
   correlationId: row.correlation_id,
   causationId: row.causation_id,
-  occurredAt: row.occurred_at,
-  createdAt: row.created_at,
+  occurredAt: timeOf(row.occurred_at),
+  createdAt: timeOf(row.created_at),
 });
 
 const LAST = Number.MAX_SAFE_INTEGER;

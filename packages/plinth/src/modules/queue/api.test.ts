@@ -96,6 +96,18 @@ describe('waiting', () => {
     expect(await waiting).toMatchObject([{ payload: { n: 1 } }]);
   });
 
+  test('is over when the caller hangs up: what comes then is for others', async () => {
+    const hangUp = new AbortController();
+    const headers = { authorization: `Bearer ${server.keyA}`, 'content-type': 'application/json' };
+    const asked = new Request('http://plinth.test/api/v1/queues/gone/receive', { method: 'POST', headers, body: '{"wait_ms":20000}', signal: hangUp.signal });
+    const waiting = server.handler(asked);
+    await expect.poll(() => asked.bodyUsed).toBe(true);
+    hangUp.abort();
+    expect((await waiting).status).toBe(499);
+    await post('gone/messages', { messages: [{ payload: 1 }] });
+    expect((await post('gone/receive', {})).body).toMatchObject({ messages: [{ payload: 1, receives: 1 }] });
+  });
+
   test('notices a message that was sent by SQL alone, and ends with nothing when its time is over', async () => {
     const waiting = receive({ wait_ms: 20_000 });
     await server.database.plinth.transaction({ tenantId: server.database.tenantA }, (tx) => tx.query(`select plinth.send_message('q', '1')`));
