@@ -318,6 +318,9 @@ const BY_STATE: Record<string, KernelErrorName> = {
   '57P03': 'unavailable',
   '57P05': 'unavailable',
   '25006': 'read_only',
+  // What runs into temp_file_limit does so each time.
+  '53400': 'timeout',
+  '58030': 'unavailable',
   ECONNREFUSED: 'unavailable',
   ECONNRESET: 'unavailable',
   ENOENT: 'unavailable',
@@ -331,6 +334,14 @@ const BY_CLASS: Record<string, KernelErrorName> = {
   '54': 'invalid_input',
   '08': 'unavailable',
   '53': 'unavailable',
+};
+/** What a database that was reached is short of: the titles would say something else. */
+const SHORT_OF: Record<string, string> = {
+  '53100': 'The disk of the database is full',
+  '53200': 'The database is out of memory',
+  '53300': 'Every connection of the database is taken',
+  '53400': 'It needs more than a limit of the database allows, such as temp_file_limit',
+  '58030': 'The database could not read or write a file',
 };
 
 /** A prepared statement is not there, or is there already. */
@@ -391,7 +402,8 @@ export function toPlinthError(error: unknown): PlinthError {
   if (isOurs(error)) return notInstalled(error);
   const name = BY_STATE[error.code] ?? BY_CLASS[error.code.slice(0, 2)];
   if (!name) return fail('internal', { cause: error });
-  return fail(name, { cause: error, detail: error.constraint ? { constraint: error.constraint } : {} });
+  const message = SHORT_OF[error.code];
+  return fail(name, { ...(message ? { message } : {}), cause: error, detail: error.constraint ? { constraint: error.constraint } : {} });
 }
 
 /** RFC 9457 problem details. */

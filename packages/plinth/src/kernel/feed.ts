@@ -22,16 +22,37 @@ const MOST_TRIES_ASIDE = 10_000;
 /** A process that hangs or stands still must not keep its shards: the server ends its transaction, and others take over. */
 const limitsOf = (consumer: Consumer) => ({ timeoutMs: LONGEST_STATEMENT_MS, idleMs: consumer.idleMs ?? LONGEST_IDLE_MS });
 
-/** What this process knows of the consumers it runs: that they are registered, and whether the last claim found nothing. */
-const running = new WeakMap<object, Map<string, { quiet: boolean }>>();
+interface Running {
+  /** The last claim found nothing. */
+  quiet: boolean;
+  /** Epoch of the log when it was last asked for, and when that was, by performance.now(). */
+  epoch: number;
+  askedMs: number;
+}
 
-async function start<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: Feed, name: string, from: 'beginning' | 'now'): Promise<{ quiet: boolean }> {
-  const known = running.get(plinth) ?? new Map<string, { quiet: boolean }>();
+/** What this process knows of the consumers it runs; those that are in it are registered. */
+const running = new WeakMap<object, Map<string, Running>>();
+
+/** A pooler may hand connections on to another server without a word. */
+const EPOCH_MS = 60_000;
+
+/**
+ * Registers a consumer, once a process and again when a turn had failed: a database that was away may come back as another, restored from a dump, in which cursors mean nothing
+ * before a new epoch has begun.
+ */
+async function start<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: Feed, name: string, from: 'beginning' | 'now'): Promise<Running> {
+  const known = running.get(plinth) ?? new Map<string, Running>();
   running.set(plinth, known);
   const state = known.get(name);
-  if (state) return state;
-  await plinth.asWorker({}, (tx) => tx.query('select plinth_kernel.feed_start($1, $2, $3)', [feed.name, name, from]));
-  const fresh = { quiet: false };
+  const askedMs = performance.now();
+  if (state && askedMs - state.askedMs < EPOCH_MS) return state;
+  const epoch = await plinth.asWorker({}, async (tx) => {
+    // One that was forgotten while it runs stays so.
+    if (!state) await tx.query('select plinth_kernel.feed_start($1, $2, $3)', [feed.name, name, from]);
+    const [row] = await tx.query<{ epoch: number }>('select plinth_kernel.feed_epoch($1) as epoch', [feed.name]);
+    return row?.epoch ?? 0;
+  });
+  const fresh = { quiet: state?.quiet === true && state.epoch === epoch, epoch, askedMs };
   known.set(name, fresh);
   return fresh;
 }
@@ -55,6 +76,15 @@ export interface Turn {
  * kernel_unavailable and kernel_serialization of a handler, which are noted too and count as nobody's failure; those of the database.
  */
 export async function consumeTurn<Modules extends ModuleMap>(plinth: Plinth<Modules>, name: string, consumer: Consumer): Promise<Turn> {
+  try {
+    return await turn(plinth, name, consumer);
+  } catch (error) {
+    running.get(plinth)?.delete(name);
+    throw error;
+  }
+}
+
+async function turn<Modules extends ModuleMap>(plinth: Plinth<Modules>, name: string, consumer: Consumer): Promise<Turn> {
   const feed = feedOf(plinth.modules, consumer);
   const state = await start(plinth, feed, name, consumer.from ?? 'beginning');
   if (state.quiet && (await plinth.lookAsWorker(peek(feed, name))).length === 0) return { handled: 0 };

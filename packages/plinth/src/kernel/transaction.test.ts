@@ -382,12 +382,15 @@ describe('errors', () => {
     ['22P02', 'kernel_invalid_input', 400],
     ['40001', 'kernel_serialization', 409],
     ['08006', 'kernel_unavailable', 503],
-    ['53100', 'kernel_unavailable', 503],
+    ['53100', 'kernel_unavailable', 503, 'The disk of the database is full'],
+    ['53300', 'kernel_unavailable', 503, 'Every connection of the database is taken'],
+    ['53400', 'kernel_timeout', 504, expect.stringContaining('temp_file_limit')],
+    ['58030', 'kernel_unavailable', 503, 'The database could not read or write a file'],
     ['54000', 'kernel_invalid_input', 400],
     ['25006', 'kernel_read_only', 503],
     ['57014', 'kernel_timeout', 504],
     ['XX000', 'kernel_internal', 500],
-  ])('SQLSTATE %s is %s', (code, expected, status) => {
-    expect(toPlinthError(Object.assign(new Error('x'), { code }))).toMatchObject({ code: expected, status });
+  ])('SQLSTATE %s is %s', (code, expected, status, message = expect.any(String)) => {
+    expect(toPlinthError(Object.assign(new Error('x'), { code }))).toMatchObject({ code: expected, status, message });
   });
 });

@@ -54,5 +54,6 @@ test('a server that was reached and takes nobody is told by why', async () => {
   const stranger = new pg.Client({ connectionString: url.href });
   expect(refusalWayOut(await stranger.connect().catch((error: unknown) => error))).toMatch(/^Correct the password|^Name a database that exists/);
   expect(refusalWayOut(Object.assign(new Error('too many clients'), { code: '53300' }))).toMatch(/^Every connection is taken/);
+  expect(refusalWayOut(Object.assign(new Error('could not write init file'), { code: '53100' }))).toMatch(/^The disk of the server is full/);
   expect(refusalWayOut(new Error('connect ECONNREFUSED'))).toBeUndefined();
 });

@@ -58,6 +58,7 @@ export async function incidentFindings(client: pg.Client): Promise<Finding[]> {
 }
 
 const REFUSALS: Readonly<Record<string, string>> = {
+  '53100': 'The disk of the server is full: see what fills it (slots that nobody reads, WAL that is not archived, old partitions), and free space first.',
   '53300':
     'Every connection is taken: see who holds them in pg_stat_activity (as a superuser, for whom some are reserved), have fewer, or raise max_connections.',
   '57P03': 'The server starts, recovers or shuts down: wait, and read its log.',

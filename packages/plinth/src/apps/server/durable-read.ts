@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { ReadQuery } from './durable-offset.ts';
-import { cursorText, offsetText } from './durable-offset.ts';
+import { cursorText, failStreams, offsetText } from './durable-offset.ts';
 import { mediaType } from './durable-write.ts';
 import type { StreamEvent } from './event-stream.ts';
 
@@ -52,26 +52,38 @@ function bodyOf(look: Look): Buffer {
 }
 
 /** Position of a reader after a look. */
-function nextOf(look: Look, after: ReadQuery['after']): string {
-  const last = look.messages.at(-1)?.position;
-  if (last !== undefined) return last;
-  // A reader that is ahead of the stream stays where it said that it is.
-  return after === undefined || after === 'now' || BigInt(after) < BigInt(look.tail) ? look.tail : after;
+function nextOf(look: Look): string {
+  return look.messages.at(-1)?.position ?? look.tail;
+}
+
+/**
+ * Nobody has read more than there was. Who has is told, and does not wait until the stream has grown past what he would miss: it was made anew, or the database was
+ * restored to an earlier time. Errors: streams_offset_gone.
+ */
+export function refuseAhead(after: ReadQuery['after'], tail: string): void {
+  if (after !== undefined && after !== 'now' && BigInt(after) > BigInt(tail))
+    throw failStreams('offset_gone', { message: `The stream ends at ${offsetText(tail)}, before the offset`, detail: { tail } });
+}
+
+/** Errors: streams_offset_gone. */
+async function lookAt({ source, run }: Reading, after: ReadQuery['after']): Promise<Look> {
+  const look = await run((tx, scopes) => source.look(tx, after, scopes));
+  refuseAhead(after, look.tail);
+  return look;
 }
 
 const atEnd = (look: Look, next: string): boolean => BigInt(next) >= BigInt(look.tail);
 
 /** Looks again until there is something, the stream is closed, or the time is over. */
 async function lookLong(reading: Reading, until: AbortSignal): Promise<{ look: Look; after: ReadQuery['after'] }> {
-  const { source, run, wait, query } = reading;
+  const { wait, query } = reading;
   const end = performance.now() + reading.longPollMs;
   let { after } = query;
   for (;;) {
-    const position = after;
-    const look = await run((tx, scopes) => source.look(tx, position, scopes));
+    const look = await lookAt(reading, after);
     if (after === 'now') after = look.tail;
     const left = end - performance.now();
-    if (look.messages.length > 0 || look.closed || left <= 0 || until.aborted || !atEnd(look, nextOf(look, after))) return { look, after };
+    if (look.messages.length > 0 || look.closed || left <= 0 || until.aborted || !atEnd(look, nextOf(look))) return { look, after };
     await wait(look.signal, Math.min(left, POLL_MS), until);
   }
 }
@@ -86,10 +98,10 @@ const digestOf = (body: Buffer): string => createHash('sha256').update(body).dig
 
 /** Answers a GET without live=sse. */
 export async function readOnce(reading: Reading, request: Request, until: AbortSignal): Promise<Response> {
-  const { query, source, run } = reading;
+  const { query } = reading;
   const long = query.live === 'long-poll';
-  const { look, after } = long ? await lookLong(reading, until) : { look: await run((tx, scopes) => source.look(tx, query.after, scopes)), after: query.after };
-  const next = nextOf(look, after);
+  const { look, after } = long ? await lookLong(reading, until) : { look: await lookAt(reading, query.after), after: query.after };
+  const next = nextOf(look);
   const whole = atEnd(look, next);
   const headers: Record<string, string> = {
     'content-type': look.contentType,
@@ -125,19 +137,18 @@ function control(reading: Reading, look: Look, position: string): StreamEvent {
 
 /** What a reader with live=sse is told; ends when the stream is closed. */
 export async function* told(reading: Reading, signal: AbortSignal): AsyncGenerator<StreamEvent, void> {
-  const { source, run, wait } = reading;
+  const { wait } = reading;
   let { after } = reading.query;
   let last: string | undefined;
   let saidMs = 0;
   while (!signal.aborted) {
-    const position = after;
-    const look = await run((tx, scopes) => source.look(tx, position, scopes));
+    const look = await lookAt(reading, after);
     // A control event follows every data event, so that a reader may stop anywhere.
     for (const message of look.messages) {
       yield { event: 'data', text: lineOf(look, message.data) };
       yield control(reading, look, message.position);
     }
-    const next = nextOf(look, after);
+    const next = nextOf(look);
     const whole = atEnd(look, next);
     const over = whole && look.closed;
     if (look.messages.length === 0 && (next !== last || over || performance.now() - saidMs > reading.longPollMs)) yield control(reading, look, next);

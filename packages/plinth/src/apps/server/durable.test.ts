@@ -44,6 +44,22 @@ test('a stream that says it is HTML is shown in a sandbox: no script, no form an
   expect(policy).toEqual(expect.arrayContaining(["default-src 'none'", "form-action 'none'", "base-uri 'none'", "frame-ancestors 'none'", 'sandbox']));
 });
 
+test('a reader that is ahead of the stream, because it was made anew or restored, is told instead of waiting until what it misses has passed', async () => {
+  await put('restored');
+  const lost = (await server.call('/api/v1/streams/restored', { method: 'POST', key: server.keyA, body: 'lost', headers: { 'content-type': 'text/plain' } }))
+    .headers;
+  const offset = lost.get('stream-next-offset') ?? '';
+  const asked = (live: string) => server.call(`/api/v1/streams/restored?offset=${offset}${live}`, { key: server.keyA });
+  expect((await asked('')).status).toBe(200);
+  await server.call('/api/v1/streams/restored', { method: 'DELETE', key: server.keyA });
+  await put('restored');
+  for (const live of ['', '&live=long-poll', '&live=sse'])
+    expect(await asked(live)).toMatchObject({ status: 410, body: { code: 'streams_offset_gone', tail: '5' } });
+  await append('restored', 1);
+  const events = await server.call('/api/v1/durable/events/order/restored?offset=0000000000000000_0000000000000002', { key: server.keyA });
+  expect(events).toMatchObject({ status: 410, body: { code: 'streams_offset_gone' } });
+});
+
 test('what a browser kept for one tenant is not taken for what another one has under the same address', async () => {
   const { plinth, tenantA, tenantB } = server.database;
   for (const [tenantId, owner] of [

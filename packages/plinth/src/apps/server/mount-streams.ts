@@ -8,7 +8,7 @@ import { readBytes } from './body.ts';
 import { callContext, principalWith } from './call.ts';
 import { offsetText, readQueryOf } from './durable-offset.ts';
 import type { Reading, Source } from './durable-read.ts';
-import { needsBase64, readOnce, told } from './durable-read.ts';
+import { needsBase64, readOnce, refuseAhead, told } from './durable-read.ts';
 import { eventSource, ownSource, pulledSource } from './durable-sources.ts';
 import { appendOf, createOf } from './durable-write.ts';
 import type { Exchange, Host, Server } from './host.ts';
@@ -149,7 +149,8 @@ async function read(host: Host, request: Request, exchange: Exchange, source: So
   const reading: Reading = { source, query, run, wait, longPollMs, now: () => host.plinth.clock.now() };
   if (query.live !== 'sse') return readOnce(reading, request, AbortSignal.any([exchange.signal, request.signal]));
   const { tenantId } = await caller(host, request, exchange, permission);
-  const { contentType } = await run((tx) => source.head(tx));
+  const { contentType, tail } = await run((tx) => source.head(tx));
+  refuseAhead(query.after, tail);
   const encoding = needsBase64(contentType) ? { 'stream-sse-data-encoding': 'base64' } : undefined;
   return host.streams.open(tenantId, (signal) => told(reading, signal), {
     'content-type': 'text/event-stream',

@@ -21,7 +21,7 @@ const TAKE_MS = 30_000;
 /** Why what followed an offset cannot be told any more; undefined: it can. */
 export function breakOf(offset: Offset, log: LogState, nowAt: string): 'log_changed' | 'retention' | 'unknown_offset' | undefined {
   if (offset.epoch !== log.epoch || offset.timeline !== log.timeline) return 'log_changed';
-  if (offset.atS * 1000 < log.keptFromMs) return 'retention';
+  if (offset.atMs < log.keptFromMs) return 'retention';
   const seen = parseSnapshot(offset.window.s2 ?? offset.window.s1);
   return seen.xmax > parseSnapshot(nowAt).xmax ? 'unknown_offset' : undefined;
 }
@@ -35,9 +35,9 @@ const windowsTo = ({ s1, s2, last }: LiveWindow, target: string): (LiveWindow & 
         { s1: s2, s2: target, last: '0' },
       ];
 
-async function tellWindow({ connection, tail, past, bufferBytes }: CatchUp, fromS: number, window: LiveWindow & { s2: string }): Promise<void> {
+async function tellWindow({ connection, tail, past, bufferBytes }: CatchUp, fromMs: number, window: LiveWindow & { s2: string }): Promise<void> {
   for (let last: string | undefined = window.last; last !== undefined && connection.open; ) {
-    const { frames, next } = await past.page(connection.tenantId, { ...window, last }, fromS, tail.log);
+    const { frames, next } = await past.page(connection.tenantId, { ...window, last }, fromMs, tail.log);
     const indexes = [...frames.events.keys()].filter((index) => connection.matches(frames.events[index] as (typeof frames.events)[number]));
     if (indexes.length > 0) connection.send(frames.bytes(connection.format, indexes));
     last = next;
@@ -58,9 +58,10 @@ export async function catchUp(given: CatchUp): Promise<void> {
   hold();
   // A look that began after the reader came: whatever it has seen elsewhere, this process has seen as well.
   await tail.refresh();
-  const stateOf = (window: LiveWindow): Offset => ({ epoch: tail.log.epoch, timeline: tail.log.timeline, atS: tail.atS, window });
+  const stateOf = (window: LiveWindow): Offset => ({ epoch: tail.log.epoch, timeline: tail.log.timeline, atMs: tail.atMs, window });
   let from = given.offset ?? stateOf(tail.at);
-  const fault = breakOf(from, tail.log, tail.at.s2 ?? tail.at.s1);
+  const nowAt = tail.at.s2 ?? tail.at.s1;
+  const fault = breakOf(from, tail.log, nowAt) ?? (given.offset && (await given.past.lost(connection.tenantId, from, tail.log)) ? 'log_changed' : undefined);
   if (fault) {
     from = stateOf(tail.at);
     connection.reset(fault, writeOffset(from));
@@ -76,7 +77,7 @@ export async function catchUp(given: CatchUp): Promise<void> {
       continue;
     }
     if (from.window.s2 !== undefined || from.window.s1 !== target)
-      for (const window of windowsTo(from.window, target)) await tellWindow(given, from.atS, window);
+      for (const window of windowsTo(from.window, target)) await tellWindow(given, from.atMs, window);
     const { held } = connection;
     if (held && !held.overflowed) {
       connection.held = undefined;

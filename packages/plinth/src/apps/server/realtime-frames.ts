@@ -64,11 +64,11 @@ export interface Frames {
 }
 
 export function framesOf(batch: LiveBatch, log: Pick<Offset, 'epoch' | 'timeline'>): Frames {
-  const { events, s1, s2, full, fromS, untilS } = batch;
-  const inside = offsetWriter({ ...log, atS: fromS }, s1, s2);
+  const { events, s1, s2, full, fromMs, untilMs } = batch;
+  const inside = offsetWriter({ ...log, atMs: fromMs }, s1, s2);
   const made: Record<Format, Buffer[]> = { sse: [], socket: [] };
   const idOf = (index: number, position: string): string =>
-    index === events.length - 1 && !full ? offsetWriter({ ...log, atS: untilS }, s2)('0') : inside(position);
+    index === events.length - 1 && !full ? offsetWriter({ ...log, atMs: untilMs }, s2)('0') : inside(position);
   const one = (format: Format, index: number): Buffer => {
     const event = events[index];
     if (!event) throw new RangeError(`the batch has no event ${index}`);

@@ -98,7 +98,7 @@ class Hub implements Realtime {
     this.#plinth = plinth;
     this.#log = log;
     this.#options = { most: 20_000, mostPerTenant: 5_000, heartbeatMs: 15_000, checkMs: 30_000, bufferBytes: 1_048_576, backplane: false, ...options };
-    this.#past = createPast(plinth);
+    this.#past = createPast(plinth, () => this.#tail.nowMs());
     this.#tail = createTail(plinth, log, {
       onBatch: (batch) => this.#channels.tell(framesOf(batch, this.#tail.log)),
       onBreak: () => this.#break(),
@@ -138,7 +138,7 @@ class Hub implements Realtime {
 
   async offsetOf(snapshot: string): Promise<string> {
     await this.#wakeUp();
-    return writeOffset({ ...this.#tail.log, atS: Math.floor(this.#plinth.clock.now() / 1000), window: { s1: snapshot, last: '0' } });
+    return writeOffset({ ...this.#tail.log, atMs: this.#tail.nowMs(), window: { s1: snapshot, last: '0' } });
   }
 
   /** Looks at the credentials of all connections, or of those of a tenant, soon: rights have changed. */
@@ -157,7 +157,7 @@ class Hub implements Realtime {
   }
 
   #offsetNow(): string {
-    return writeOffset({ ...this.#tail.log, atS: this.#tail.atS, window: this.#tail.at });
+    return writeOffset({ ...this.#tail.log, atMs: this.#tail.atMs, window: this.#tail.at });
   }
 
   #reserve(tenantId: string): void {

@@ -8,8 +8,8 @@ export interface Offset {
   epoch: number;
   /** Of the write-ahead log: another one after a failover or a restore to a point in time. */
   timeline: number;
-  /** When it was made, seconds since 1970. */
-  atS: number;
+  /** When `s1` was seen, by the clock of the database or later, ms since 1970. */
+  atMs: number;
   window: LiveWindow;
 }
 
@@ -49,9 +49,9 @@ const putSnapshot = (bytes: number[], text: string): void => {
 };
 
 /** What all offsets of one window have in common, so that each costs only its position. */
-export function offsetWriter(state: Pick<Offset, 'epoch' | 'timeline' | 'atS'>, s1: string, s2?: string): (last: string) => string {
+export function offsetWriter(state: Pick<Offset, 'epoch' | 'timeline' | 'atMs'>, s1: string, s2?: string): (last: string) => string {
   const head: number[] = [FORM];
-  for (const value of [state.epoch, state.timeline, state.atS]) put(head, BigInt(value));
+  for (const value of [state.epoch, state.timeline, state.atMs]) put(head, BigInt(value));
   putSnapshot(head, s1);
   if (s2 !== undefined) putSnapshot(head, s2);
   return (last) => {
@@ -95,13 +95,13 @@ export function readOffset(text: string): Offset | undefined {
   };
   try {
     if (next() !== BigInt(FORM)) return undefined;
-    const [epoch, timeline, atS] = [Number(next()), Number(next()), Number(next())];
+    const [epoch, timeline, atMs] = [Number(next()), Number(next()), Number(next())];
     const s1 = snapshot();
-    if (at === bytes.length) return { epoch, timeline, atS, window: { s1, last: '0' } };
+    if (at === bytes.length) return { epoch, timeline, atMs, window: { s1, last: '0' } };
     const s2 = snapshot();
     const last = next();
     if (at !== bytes.length || last >= 2n ** 63n) return undefined;
-    return { epoch, timeline, atS, window: { s1, s2, last: String(last) } };
+    return { epoch, timeline, atMs, window: { s1, s2, last: String(last) } };
   } catch {
     return undefined;
   }

@@ -3,7 +3,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import type { LiveEvent, LiveWindow, LogState } from '#modules/events';
-import { readLivePage, readLogState } from '#modules/events';
+import { areGivenAgain, readLivePage, readLogState } from '#modules/events';
 import { parseSnapshot } from './realtime-offset.ts';
 
 /** What one look at the log brought: its events, and where whoever has seen them stands. */
@@ -14,18 +14,20 @@ export interface LiveBatch {
   s2: string;
   /** The window goes on after the last event. */
   full: boolean;
-  /** When `s1` was seen and when `s2` was, seconds since 1970. */
-  fromS: number;
-  untilS: number;
+  /** When `s1` was seen and when `s2` was, as in Offset. */
+  fromMs: number;
+  untilMs: number;
 }
 
 /** The log as one process reads it for everybody in it, however many listen. */
 export interface Tail {
   /** Where the log stands for those who have seen every batch so far: a window whose end is `s1`, or one that is half read. */
   readonly at: LiveWindow;
-  /** When `at.s1` was seen, seconds since 1970. */
-  readonly atS: number;
+  /** When `at.s1` was seen, as in Offset. */
+  readonly atMs: number;
   readonly log: LogState;
+  /** The clock of the database or a moment later, ms since 1970: that of this machine may be hours off. */
+  nowMs(): number;
   /** Begins to read; resolves when `at` and `log` are known. Errors: kernel_unavailable. */
   start(): Promise<void>;
   /** Looks at the log now; resolves after a look that began after the call. Errors: what the look threw. */
@@ -64,12 +66,14 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 class LogTail implements Tail {
   at: LiveWindow = { s1: '', last: '0' };
-  atS = 0;
+  atMs = 0;
   readonly #plinth: Plinth<ModuleMap>;
   readonly #log: WorkServices['log'];
   readonly #listener: TailListener;
   #state: LogState | undefined;
   #stateMs = Number.NEGATIVE_INFINITY;
+  /** How much later the clock of the database is than this process has run, ms. */
+  #aheadMs = 0;
   #running: AbortController | undefined;
   #started: Promise<void> = Promise.resolve();
   #asked: Asked[] = [];
@@ -124,20 +128,22 @@ class LogTail implements Tail {
 
   #moveTo(window: LiveWindow): void {
     this.at = window;
-    if (window.s2 === undefined) this.atS = this.#nowS();
+    if (window.s2 === undefined) this.atMs = this.nowMs();
   }
 
-  #nowS(): number {
-    return Math.floor(this.#plinth.clock.now() / 1000);
+  nowMs(): number {
+    return Math.ceil(performance.now() + this.#aheadMs);
   }
 
   async #readState(): Promise<LogState> {
     const before = this.#state;
+    const askedMs = performance.now();
     const found = await this.#plinth.asWorker({ timeoutMs: 10_000 }, readLogState);
+    const broken = before !== undefined && (await isBroken(this.#plinth, before, found, this));
     this.#stateMs = performance.now();
+    this.#aheadMs = found.nowMs - askedMs;
     this.#state = found;
-    // Transaction ids of another epoch mean nothing: whoever listens begins anew.
-    if (before && (before.epoch !== found.epoch || before.timeline !== found.timeline || isBehind(found.snapshot, this.at))) {
+    if (broken) {
       this.#moveTo({ s1: found.snapshot, last: '0' });
       this.#listener.onBreak();
     }
@@ -150,14 +156,14 @@ class LogTail implements Tail {
     let toldMs = 0;
     const lookedMs = performance.now();
     for (let full = true; full && !stop.aborted; ) {
-      const { at: before, atS: fromS } = this;
+      const { at: before, atMs: fromMs } = this;
       const page = await readLivePage(this.#plinth, before, above, PAGE);
       full = page.full;
       const last = page.events.at(-1)?.position ?? before.last;
       this.#moveTo(full ? { s1: before.s1, s2: page.s2, last } : { s1: page.s2, last: '0' });
       if (page.events.length === 0) continue;
       const beganMs = performance.now();
-      this.#listener.onBatch({ events: page.events, s1: before.s1, s2: page.s2, full, fromS, untilS: this.#nowS() });
+      this.#listener.onBatch({ events: page.events, s1: before.s1, s2: page.s2, full, fromMs, untilMs: this.nowMs() });
       toldMs += performance.now() - beganMs;
       told += page.events.length;
     }
@@ -190,5 +196,12 @@ class LogTail implements Tail {
   }
 }
 
-/** The server has seen less than this reader: it lost transactions (a failover, a restore). */
-const isBehind = (snapshot: string, { s1, s2 }: LiveWindow): boolean => parseSnapshot(snapshot).xmax < parseSnapshot(s2 ?? s1).xmax;
+/**
+ * Transaction ids of another epoch mean nothing, and neither do those that the server has lost (a failover, a restore, a crash): it has seen less than this
+ * reader, or given them again. Whoever listens begins anew.
+ */
+const isBroken = async (plinth: Plinth<ModuleMap>, before: LogState, found: LogState, { at, atMs }: Pick<Tail, 'at' | 'atMs'>): Promise<boolean> =>
+  before.epoch !== found.epoch ||
+  before.timeline !== found.timeline ||
+  parseSnapshot(found.snapshot).xmax < parseSnapshot(at.s2 ?? at.s1).xmax ||
+  areGivenAgain(plinth, { snapshot: at.s1, atMs, above: found.above });

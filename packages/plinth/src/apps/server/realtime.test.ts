@@ -225,7 +225,7 @@ describe('continuity that cannot be given', () => {
   test.each([
     ['log_changed', (offset: { epoch: number }) => void (offset.epoch += 1)],
     ['log_changed', (offset: { timeline: number }) => void (offset.timeline += 1)],
-    ['retention', (offset: { atS: number }) => void (offset.atS = 1)],
+    ['retention', (offset: { atMs: number }) => void (offset.atMs = 1)],
     ['unknown_offset', (offset: { window: { s1: string } }) => void (offset.window.s1 = '900000000000:900000000000:')],
   ])('is told as a reset (%s), and the stream goes on from where the log stands', async (reason, change) => {
     const reader = await http.listen({ key: server.keyA, topics: ['events/after.reset'], offset: await offsetOf(change as never) });

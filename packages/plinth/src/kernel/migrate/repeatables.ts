@@ -8,8 +8,8 @@ import type { Repeatable } from './files.ts';
 /** Missing function, table, column or type: the file needs one that is applied after it. */
 const NEEDS_ANOTHER = new Set(['42883', '42P01', '42704', '42703']);
 
-/** The columns of a view changed so that it cannot be replaced, or its file only creates it. */
-const MUST_BE_DROPPED = new Set(['42P16', '42P07']);
+/** The columns of a view, or what a function returns or calls its parameters, changed so that it cannot be replaced; or its file only creates it. */
+const MUST_BE_DROPPED = new Set(['42P16', '42P07', '42P13', '42723']);
 
 const CREATES = /\bcreate\s+(?:or\s+replace\s+)?(?:view|function|procedure)\s+([a-z0-9_.]+)/i;
 
@@ -33,9 +33,27 @@ async function applyFile(client: pg.ClientBase, file: Repeatable): Promise<{ cod
   }
 }
 
+/** In schema public others may have functions of the same name. */
+const OVERLOADS = `select p.oid::pg_catalog.regprocedure::text as signature from pg_catalog.pg_proc as p
+  join pg_catalog.pg_namespace as n on n.oid = p.pronamespace where pg_catalog.format('%I.%I', n.nspname, p.proname) = $1
+    and (n.nspname <> 'public' or pg_catalog.obj_description(p.oid, 'pg_proc') like 'Plinth:%')`;
+
+/** Functions of the name that a file makes, with their parameters: `plinth.retry_job(uuid,integer)`. */
+const overloadsOf = async (client: pg.ClientBase, file: Repeatable): Promise<string[]> =>
+  file.kind === 'function' ? (await client.query<{ signature: string }>(OVERLOADS, [createdBy(file)])).rows.map(({ signature }) => signature) : [];
+
+/**
+ * What has to go for a file to make its one object: what it could not replace, or the function as it was with other parameters, beside which calls would be ambiguous. In the
+ * transaction that makes it anew, so that nobody finds neither.
+ */
+async function inTheWay(client: pg.ClientBase, file: Repeatable, before: readonly string[], code: string | undefined): Promise<readonly string[]> {
+  if (code !== undefined) return file.kind === 'view' ? [createdBy(file)] : before;
+  return before.length > 0 && (await overloadsOf(client, file)).length > before.length ? before : [];
+}
+
 /**
  * Applies every function and view. They may stand in any order: what fails for want of another is tried again until a round brings nothing
- * new. A view whose columns changed is dropped, with the views of ours that stand on it, and made again. Returns the privileges that were
+ * new. A view whose columns changed, or a function whose parameters did, is dropped, with what of ours stands on it, and made again. Returns the privileges that were
  * lost with what was dropped. What no file makes any more stays until a migration drops it. Errors: kernel_object_in_use.
  */
 export async function applyRepeatables(client: pg.ClientBase, files: readonly Repeatable[]): Promise<Grant[]> {
@@ -46,14 +64,21 @@ export async function applyRepeatables(client: pg.ClientBase, files: readonly Re
     const failed: { file: Repeatable; error: Error }[] = [];
     const gone = new Set<string>();
     for (const file of waiting) {
+      const before = await overloadsOf(client, file);
       const fault = await applyFile(client, file);
-      if (fault && NEEDS_ANOTHER.has(fault.code)) failed.push({ file, error: fault.error });
-      else if (fault) {
-        const dropped = MUST_BE_DROPPED.has(fault.code) && file.kind === 'view' ? await dropOurs(client, createdBy(file), ours) : undefined;
-        if (!dropped || dropped.names.length === 0) throw fault.error;
-        grants.push(...dropped.grants);
-        for (const name of dropped.names) gone.add(bare(name));
+      if (fault && NEEDS_ANOTHER.has(fault.code)) {
+        failed.push({ file, error: fault.error });
+        continue;
       }
+      const old = !fault || MUST_BE_DROPPED.has(fault.code) ? await inTheWay(client, file, before, fault?.code) : [];
+      const names: string[] = [];
+      for (const one of old) {
+        const dropped = await dropOurs(client, one, ours);
+        grants.push(...dropped.grants);
+        names.push(...dropped.names);
+      }
+      if (fault && names.length === 0) throw fault.error;
+      for (const name of names) gone.add(bare(name));
     }
     if (gone.size === 0 && failed.length === waiting.length) throw failed[0]?.error ?? new Error('no repeatable could be applied');
     const again = new Set(failed.map(({ file }) => file));

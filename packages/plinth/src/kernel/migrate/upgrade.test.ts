@@ -131,6 +131,39 @@ test('a view whose columns change is made again with the views of ours that stan
   expect(rows).toEqual([{ bi: true, app: true, first: 'name' }]);
 });
 
+test('a function with other parameters, or another result, takes the place of the one before, with those of ours that call it', async () => {
+  const database = await empty('other parameters');
+  const { modules, write } = scratch();
+  const half = (parameters: string, type: string) =>
+    write(
+      'functions/half_of.sql',
+      `create or replace function plinth_scratch.half_of(${parameters}) returns ${type} language sql begin atomic select p_of / 2; end;`,
+    );
+  const quarter = (type: string) =>
+    write(
+      'functions/a_quarter_of.sql',
+      `create or replace function plinth.a_quarter_of(p_of ${type}) returns ${type} language sql begin atomic select plinth_scratch.half_of(plinth_scratch.half_of(p_of)); end;`,
+    );
+  const answers = async () => {
+    await migrateUp({ url: database.url, modules });
+    const { rows } = await database.admin.query(`select plinth.a_quarter_of(8)::text as quarter,
+      (select string_agg(oid::regprocedure::text, ' ') from pg_proc where proname = 'half_of') as half`);
+    return rows[0] as unknown;
+  };
+  half('p_of integer', 'integer');
+  quarter('integer');
+  expect(await answers()).toEqual({ quarter: '2', half: 'plinth_scratch.half_of(integer)' });
+  half('p_of integer, p_why text default null', 'integer');
+  expect(await answers()).toEqual({ quarter: '2', half: 'plinth_scratch.half_of(integer,text)' });
+  half('p_of bigint', 'bigint');
+  quarter('bigint');
+  expect(await answers()).toEqual({ quarter: '2', half: 'plinth_scratch.half_of(bigint)' });
+  await database.admin.query('create schema report; create view report.halves as select plinth_scratch.half_of(4)');
+  half('p_of bigint, p_why text default null', 'bigint');
+  await expect(answers()).rejects.toMatchObject({ code: 'kernel_object_in_use', message: expect.stringContaining('report.halves') });
+  expect((await database.admin.query('select * from report.halves')).rows).toEqual([{ half_of: '2' }]);
+});
+
 describe('a module that is installed and unknown here', () => {
   const writer = (name: string) => {
     const table = THINGS.replaceAll('plinth_scratch', `plinth_${name}`).replace(

@@ -14,7 +14,7 @@ export type { CloudEventMessage } from './cloud-events-http.ts';
 export { cloudEventBatch, cloudEventMessage, cloudEventMode, readCloudEvents } from './cloud-events-http.ts';
 export type { JsonChange } from './json-changes.ts';
 export type { LiveEvent, LivePage, LiveWindow, LogState } from './live.ts';
-export { readLivePage, readLogState, readSnapshot, readStreamPage, readTenantPage, realtimeOffset } from './live.ts';
+export { areGivenAgain, readLivePage, readLogState, readSnapshot, readStreamPage, readTenantPage, realtimeOffset } from './live.ts';
 export type { Sealed } from './personal.ts';
 export { isSealed, reveal, revealText } from './personal.ts';
 export type { EventsTransaction } from './publish.ts';

@@ -57,6 +57,8 @@ export interface LogState {
   snapshot: string;
   /** Events before this moment are gone, ms since 1970. */
   keptFromMs: number;
+  /** The clock of the database. */
+  nowMs: number;
 }
 
 const FEED = 'plinth_events.events';
@@ -80,14 +82,14 @@ const cutBySize = (page: string): string =>
 /** The log as plinth_worker sees it; begins a new epoch where a dump was restored into another cluster. */
 export async function readLogState(tx: AnyTransaction): Promise<LogState> {
   await tx.query('select plinth_kernel.feed_epoch($1)', [FEED]);
-  const [row] = await tx.query<{ epoch: number; above: string; timeline: number; snapshot: string; from: Date | null }>(
-    `select e.epoch, e.after_position as above, plinth_events.timeline() as timeline, pg_catalog.pg_current_snapshot()::text as snapshot,
+  const [row] = await tx.query<{ epoch: number; above: string; timeline: number; snapshot: string; from: Date | null; now: Date }>(
+    `select e.epoch, e.after_position as above, plinth_events.timeline() as timeline, pg_catalog.pg_current_snapshot()::text as snapshot, pg_catalog.clock_timestamp() as now,
        (select plinth_kernel.v7_time(min(p.lower_id::text)::uuid) from plinth_kernel.partition_list($1::text::regclass) as p) as "from"
      from plinth_kernel.feed_epochs as e where e.feed = $1 order by e.epoch desc limit 1`,
     [FEED],
   );
   if (!row) throw new Error(`the log ${FEED} has no epoch`);
-  return { epoch: row.epoch, above: row.above, timeline: row.timeline, snapshot: row.snapshot, keptFromMs: row.from?.getTime() ?? 0 };
+  return { epoch: row.epoch, above: row.above, timeline: row.timeline, snapshot: row.snapshot, keptFromMs: row.from?.getTime() ?? 0, nowMs: row.now.getTime() };
 }
 
 /** What a transaction has seen when it reads from now on: take it before the data. */
@@ -146,6 +148,27 @@ function pageOf(rows: readonly Row[], window: LiveWindow, limit: number): LivePa
 
 const TIMEOUT_MS = 10_000;
 const newOf = (text: string, values: readonly (string | null)[]): Look => ({ text, values, settings: BY_INDEX });
+
+/** Clocks of two machines drift apart a little between two looks; a server takes longer than this to start again. */
+const APART_MS = 100;
+
+const GIVEN_AGAIN = `select from pg_catalog.unnest(case when $4::uuid is null then '{${SHARDS.join(',')}}'::smallint[] else array[plinth_kernel.shard_of($4::uuid)] end) as s (shard)
+  cross join lateral (select e.position, e.created_at from ${FEED} as e
+    where e.shard = s.shard and e.xact < pg_catalog.pg_snapshot_xmax($1::pg_snapshot) and pg_catalog.pg_visible_in_snapshot(e.xact, $1::pg_snapshot) order by e.xact desc limit 1) as o
+  where o.position > $3::bigint and o.created_at > pg_catalog.to_timestamp(($2::double precision + ${APART_MS}) / 1000)`;
+
+/**
+ * Whether ids of transactions that had ended when a reader saw `snapshot`, at `atMs`, were given to others later, whose events it would pass over. A crash gives those again that had not
+ * reached the disk (of what was rolled back, and of commits that do not wait for it); a disk that was set back, or a base backup that was started as it is, gives all since then
+ * again; neither begins a timeline. Ids are given in order: the newest event in the snapshot tells. Of all tenants, or only those that share a shard with one.
+ */
+export async function areGivenAgain(
+  plinth: Pick<Plinth<ModuleMap>, 'lookAsWorker'>,
+  { snapshot, atMs, above, tenantId }: { snapshot: string; atMs: number; above: string; tenantId?: string },
+): Promise<boolean> {
+  const rows = await plinth.lookAsWorker({ ...newOf(GIVEN_AGAIN, [snapshot, String(atMs), above, tenantId ?? null]), timeoutMs: TIMEOUT_MS });
+  return rows.length > 0;
+}
 
 /** One page of every tenant's events. `above`: LogState.above. */
 export async function readLivePage(

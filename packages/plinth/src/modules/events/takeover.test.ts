@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { unavailable } from '#kernel/errors.ts';
 import { consumeAside, consumeOnce, consumeParked } from '#kernel/feed.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
@@ -193,3 +194,33 @@ test.each(['park', 'block'] as const)(
     expect(await state()).toEqual([]);
   },
 );
+
+test('a database that was away and comes back as another, restored from a dump, is read on by a process that went on running', async () => {
+  const { plinth, tenantA, admin } = database;
+  const handled: string[] = [];
+  let away = false;
+  const consume = () =>
+    consumeOnce(plinth, 'test.restored', {
+      summary: 'notes',
+      async handle(_tx, events) {
+        if (away) throw unavailable('away');
+        handled.push(...events.filter(({ type }) => type === 'restored.tested').map(({ data }) => String(data.note)));
+      },
+    });
+  const publish = (note: string) => plinth.transaction({ tenantId: tenantA }, async (tx) => void tx.events.publish('restored.tested', { note }));
+  const caughtUp = async () => {
+    while ((await consume()) > 0);
+  };
+  await publish('before');
+  await caughtUp();
+  away = true;
+  await publish('in the dump');
+  await expect(consume()).rejects.toMatchObject({ code: 'kernel_unavailable' });
+  away = false;
+  // The ids of another server, which had given more of them, and had read everything.
+  await admin.query(`update plinth_kernel.feed_epochs set system_identifier = 1`);
+  await admin.query(`update plinth_kernel.feed_cursors set s1 = '900000000:900000000:' where consumer = 'test.restored'`);
+  await publish('after');
+  await caughtUp();
+  expect(handled).toEqual(['before', 'after']);
+});

@@ -17,6 +17,11 @@ export const errors = {
   producer_stale: { status: 403, title: 'Another instance of the producer took over', wayOut: 'Stop, or begin a higher epoch with sequence number 0.' },
   epoch_begins_at_zero: { status: 400, title: 'A new epoch of a producer begins with sequence number 0', wayOut: 'Send Producer-Seq: 0.' },
   producer_gap: { status: 409, title: 'Appends of the producer are missing', wayOut: 'Send the append that is expected first.' },
+  offset_gone: {
+    status: 410,
+    title: 'The stream does not reach as far as the offset',
+    wayOut: 'It was made anew, or restored to an earlier time: read it again from an offset before that, or from -1.',
+  },
   body_empty: { status: 400, title: 'There is nothing to append', wayOut: 'Send a body, or Stream-Closed: true to close the stream.' },
   json_invalid: { status: 400, title: 'The body is not JSON that can be appended', wayOut: 'Send a JSON value, or an array with the values to append.' },
   request_invalid: { status: 400, title: 'A header or parameter of the stream is not valid', wayOut: 'Correct the one that is named.' },

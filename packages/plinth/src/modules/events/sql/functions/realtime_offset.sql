@@ -19,9 +19,9 @@ begin
   end if;
   return translate(encode((
     select string_agg(plinth_events.varint(v.value), ''::bytea order by v.place) from (
-      -- The form, where the log stands, when it was (before the snapshot, whatever the isolation), and the snapshot by differences.
+      -- The form, where the log stands, when it was (not before the snapshot, whatever the isolation), and the snapshot by differences.
       select h.value, h.place from unnest(array[1, plinth_kernel.feed_newest_epoch('plinth_events.events'), plinth_events.timeline(),
-        floor(extract(epoch from now()))::bigint, _xmin, _xmax - _xmin, cardinality(_open)]) with ordinality as h (value, place)
+        ceil(extract(epoch from clock_timestamp()) * 1000)::bigint, _xmin, _xmax - _xmin, cardinality(_open)]) with ordinality as h (value, place)
       union all
       select o.value - lag(o.value, 1, _xmin) over (order by o.place), 7 + o.place from unnest(_open) with ordinality as o (value, place)) as v), 'base64'), E'+/=\n', '-_');
 end
