@@ -32,6 +32,8 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     ((await world.call(tenant, 'POST', '/webhooks/portal-links', options)) as { url: string }).url;
   const heading = (page: Page, name: string) => page.getByRole('heading', { name, exact: true });
   const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
+  /** What kind of thing the keyboard is at. */
+  const focused = (page: Page): Promise<string> => page.evaluate<string>('document.activeElement.tagName');
   const found: string[] = [];
   const look = async (page: Page, name: string): Promise<void> => {
     found.push(...(await axeFaults(page)).map((fault) => `${name}: ${fault}`));
@@ -183,6 +185,79 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     }
     expect(found).toEqual([]);
     expect(faults).toEqual([]);
+  });
+
+  test('a late answer does not stand under another filter, and neither do rows of the one before', async () => {
+    const { page } = await world.open(await link());
+    await page.getByRole('navigation').getByRole('button', { name: 'Attempts' }).click();
+    await page.getByRole('rowheader').first().waitFor();
+    const late = Promise.withResolvers<void>();
+    await page.route(/\/attempts\?/, async (route) => {
+      const failed = route.request().url().includes('status=failed');
+      if (!failed) await late.promise;
+      await route.continue().catch(() => undefined);
+    });
+    await button(page, 'Refresh').click();
+    await page.getByLabel('Outcome').selectOption('failed');
+    await page.getByText('No attempt with this outcome.').waitFor();
+    late.resolve();
+    await page.getByLabel('Outcome').selectOption('delivered');
+    await page.getByRole('rowheader').first().waitFor();
+    await page.unroute(/\/attempts\?/);
+    await page.route(/\/attempts\?.*failed/, (route) => route.abort());
+    await page.getByLabel('Outcome').selectOption('failed');
+    await page.getByRole('alert').waitFor();
+    expect(await page.getByRole('rowheader').count()).toBe(0);
+  });
+
+  test('by keyboard alone: nothing that was done sends one back to the beginning of the page', async () => {
+    const { page } = await world.open(await link());
+    await heading(page, 'Endpoints').waitFor();
+    expect(await focused(page), 'a page around it keeps its focus').toBe('BODY');
+    await button(page, 'billing').press('Enter');
+    await expect.poll(() => focused(page)).toBe('H2');
+    await button(page, 'Disable').press('Enter');
+    await button(page, 'Disable').waitFor({ state: 'detached' });
+    await expect.poll(() => focused(page)).toBe('SELECT');
+    await button(page, 'Resume…').press('Enter');
+    await page.getByRole('dialog').getByRole('button', { name: 'Resume' }).press('Enter');
+    await button(page, 'Resume…').waitFor({ state: 'detached' });
+    await expect.poll(() => focused(page)).toBe('SELECT');
+    await button(page, 'Send again…').press('Enter');
+    await page.getByLabel('Types').fill('order.refunded');
+    await page.getByLabel('Types').press('Enter');
+    await page.getByText('There is nothing to send.').waitFor();
+  });
+
+  test('a secret without a clipboard, a pattern that was unticked, and names without a blank', async () => {
+    const { id } = (await world.call(world.tenantA, 'POST', '/webhooks/subscriptions', {
+      name: 'N'.repeat(200),
+      description: 'D'.repeat(500),
+      patterns: ['order.*'],
+      url: `https://example.com/${'u'.repeat(300)}`,
+    })) as { id: string };
+    const { page } = await world.open(await link(), { viewport: { width: 360, height: 700 } });
+    await page.getByRole('button', { name: /^NNN/ }).click();
+    await page.getByRole('heading', { name: /^NNN/ }).waitFor();
+    const wider = () => page.evaluate<number>('document.documentElement.scrollWidth - document.documentElement.clientWidth');
+    const dialogWider = () => page.getByRole('dialog').evaluate((dialog) => dialog.scrollWidth - dialog.clientWidth);
+    expect(await wider()).toBe(0);
+    await button(page, 'Change').click();
+    await page.getByLabel('order.*').click();
+    await page.getByText('Choose at least one.').waitFor();
+    await page.getByLabel('order.*').check();
+    expect(await dialogWider()).toBe(0);
+    await close(page);
+    await page.evaluate(`Object.defineProperty(navigator, 'clipboard', { value: undefined })`);
+    await button(page, 'Rotate the secret…').click();
+    await button(page, 'Rotate').click();
+    await button(page, 'Copy').click();
+    await page.getByText('Select it and copy it by hand').waitFor();
+    await button(page, 'I have stored it').click();
+    await button(page, 'Delete…').click();
+    expect(await dialogWider()).toBe(0);
+    await close(page);
+    await world.call(world.tenantA, 'DELETE', `/webhooks/subscriptions/${id}`);
   });
 
   test('a failure is told with its way out', async () => {

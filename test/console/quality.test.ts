@@ -180,6 +180,15 @@ describe.runIf(browserAt.available)('every page', { timeout: 600_000 }, () => {
     expect(unseen).toEqual([]);
   });
 
+  test('a step by the menu of a narrow window ends on the page, with the menu closed', async () => {
+    const { page } = await world.visit('/', { viewport: { width: 375, height: 800 } });
+    await page.getByRole('button', { name: 'Menu' }).click();
+    await page.getByRole('dialog').getByRole('link', { name: 'Audit log' }).press('Enter');
+    await page.getByRole('heading', { name: 'Audit log' }).waitFor();
+    await expect.poll(() => page.evaluate<string>('document.activeElement.id')).toBe('main');
+    expect(await page.getByRole('dialog').count()).toBe(0);
+  });
+
   test('single keys can be switched off; Ctrl K stays', async () => {
     const { page } = await world.visit('/');
     await page.keyboard.press('?');

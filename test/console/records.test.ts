@@ -1,6 +1,7 @@
 /** Lists, details, filters, pages and actions of a module that the console's code has never heard of. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { modules } from '../../packages/plinth/src/registry.gen.ts';
 import { needs } from '../../packages/plinth/src/testing/needs.ts';
@@ -22,6 +23,10 @@ async function makeParcels(world: World, tenantId: string, name: string, count: 
     );
   });
 }
+
+/** What the keyboard is at, by name or text. */
+const focused = (page: Page): Promise<string> =>
+  page.evaluate<string>(`(document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent).slice(0, 40)`);
 
 const told = async (world: World, label: string): Promise<string[]> => {
   const [row] = await world.plinth.transaction({ tenantId: world.tenantA }, (tx) =>
@@ -145,6 +150,8 @@ describe.runIf(browserAt.available)('records', { timeout: 180_000 }, () => {
     await page.getByText('Deliver: done').waitFor();
     await row.getByText('delivered').waitFor();
     expect(await row.getByRole('button', { name: 'Deliver' }).count()).toBe(0);
+    // Its button is gone: the keyboard is at the row, and not at the beginning of the page.
+    await eventually(() => row.locator(':focus').count()).toBe(1);
     await row.getByRole('button', { name: 'Recall' }).click();
     await dialog.getByText('The parcel is lost').waitFor();
     expect(await dialog.textContent()).toContain('Look under the counter.');
@@ -175,10 +182,17 @@ describe.runIf(browserAt.available)('records', { timeout: 180_000 }, () => {
     await dialog.getByLabel('Weight').focus();
     await page.keyboard.press('Enter');
     await dialog.getByRole('alert').waitFor();
+    const weight = dialog.getByRole('spinbutton', { name: 'Weight' });
+    expect(await weight.getAttribute('aria-invalid')).toBe('true');
+    const said = (await weight.getAttribute('aria-describedby')) ?? '';
+    expect(await page.locator(`[id="${said.split(' ').at(-1)}"]`).textContent()).toMatch(/^Too big/);
     expect(await axeFaults(page)).toEqual([]);
+    await page.mouse.click(5, 5);
+    expect(await dialog.count(), 'a click beside it loses nothing').toBe(1);
     await dialog.getByLabel('Weight').fill('1.5');
     await page.keyboard.press('Enter');
     await page.getByText('Send: done').waitFor();
+    await eventually(() => focused(page)).toBe('Send');
     const at = await page.evaluate<string>(`new Date('2026-01-02T03:04').toISOString()`);
     const [sent = ''] = await told(world, 'box 10');
     expect(JSON.parse(sent)).toEqual({ how: 'fast', at, weight: 1.5, to: ['ana', 'bob', 'cy'], note: { fragile: true }, insured: true });
@@ -188,6 +202,73 @@ describe.runIf(browserAt.available)('records', { timeout: 180_000 }, () => {
     await page.getByText('Send: done').last().waitFor();
     await expect.poll(async () => JSON.parse((await told(world, 'box 10'))[0] ?? '')).toEqual({ how: 'slow', insured: false });
     expect(faults).toEqual([]);
+  });
+
+  test('the keyboard stays in the filter, and what is typed on after Enter is text', async () => {
+    const { page } = await world.visit(list);
+    await page.keyboard.press('f');
+    await page.keyboard.type('status:failed');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/q=status:failed/);
+    await eventually(() => page.locator('tbody tr').count()).toBe(24);
+    await page.keyboard.type(' h');
+    expect(await page.getByRole('textbox', { name: 'Filter Parcels' }).inputValue()).toBe('status:failed h');
+    await page.getByRole('button', { name: 'Remove status:failed' }).press('Enter');
+    await eventually(() => page.locator('tbody tr').count()).toBe(50);
+    await eventually(() => focused(page)).toBe('Filter Parcels');
+    expect(await page.getByRole('textbox', { name: 'Filter Parcels' }).inputValue()).toBe('');
+  });
+
+  test('an action whose answer got lost and that is tried again is done once', async () => {
+    const { page } = await world.visit(`${list}?q=label:"box 15"`);
+    const replayed: (string | undefined)[] = [];
+    await page.route(/\/api\/trpc\//, async (route) => {
+      const answer = await route.fetch();
+      replayed.push(answer.headers()['idempotency-replayed']);
+      return replayed.length === 1 ? route.abort() : route.fulfill({ response: answer });
+    });
+    await page.locator('tbody').getByRole('button', { name: 'Send' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button', { name: 'Send' }).click();
+    await dialog.getByRole('button', { name: 'Try again' }).click();
+    await page.getByText('Send: done').waitFor();
+    expect(replayed).toEqual([undefined, 'true']);
+  });
+
+  test('rows do not move under the pointer: what is new comes when it leaves, and a row that went has no buttons', async () => {
+    await makeParcels(world, world.tenantA, 'still ', 3);
+    const { page } = await world.visit(`${list}?q=label:still* status:pending`);
+    const names = () => page.locator('tbody [data-row-link]').allTextContents();
+    const before = await names();
+    expect(before.toSorted()).toEqual(['still 2', 'still 3']);
+    await page.locator('tbody tr').first().hover();
+    await world.plinth.transaction({ tenantId: world.tenantA }, (tx) =>
+      tx.query(`update plinth_parcels.parcels set status = 'delivered' where label = $1`, [before[0]]),
+    );
+    await makeParcels(world, world.tenantA, 'still', 2);
+    await page.getByText('1 more when the pointer leaves the rows').waitFor();
+    expect(await names()).toEqual(before);
+    expect(await page.locator('tbody tr').first().getByRole('button', { name: 'Deliver' }).count()).toBe(0);
+    await page.mouse.move(0, 0);
+    await eventually(names).toEqual(['still2', before[1]]);
+  });
+
+  test('names of 500 signs without a blank fit a telephone', async () => {
+    await makeParcels(world, world.tenantA, 'W'.repeat(500), 1);
+    const { rows } = (await world.call(world.tenantA, 'GET', `/lists/parcels/parcels?q=label:WWW*`)) as { rows: { id: string }[] };
+    const paths = [
+      `${list}?q=label:WWW*`,
+      `${list}/${rows[0]?.id}`,
+      `${list}?q=label:${'z'.repeat(300)}`,
+      `${list}?q=${'y'.repeat(300)}:1`,
+      `/lists/access/users/${'n'.repeat(180)}`,
+    ];
+    const { page } = await world.visit('/', { viewport: { width: 320, height: 700 } });
+    for (const path of paths) {
+      await page.goto(`${world.origin}/console${path}${path.includes('?') ? '&' : '?'}tenant=${world.tenantA}`);
+      await settled(page);
+      expect(await page.evaluate<number>('document.documentElement.scrollWidth - document.documentElement.clientWidth'), path.slice(0, 60)).toBe(0);
+    }
   });
 
   test('an export has the filter of the list', async () => {

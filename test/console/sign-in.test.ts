@@ -34,9 +34,13 @@ describe.runIf(browserAt.available)('signing in', { timeout: 180_000 }, () => {
     const { page } = await world.open((await world.link()).slice(world.origin.length));
     await page.getByRole('heading', { name: 'Overview' }).waitFor();
     const oldest = await world.plinth.asWorker({}, (tx) =>
-      tx.query<{ name: string }>(`select name from plinth_kernel.tenants where slug <> 'plinth-system' order by id limit 1`),
+      tx.query<{ id: string; name: string }>(`select id, name from plinth_kernel.tenants where slug <> 'plinth-system' order by id limit 1`),
     );
     expect(await page.getByRole('button', { name: /^Tenant: / }).textContent()).toBe(`Tenant: ${oldest[0]?.name}`);
+    // Whoever is sent an address from here sees the same.
+    await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Parcels' }).click();
+    await page.getByRole('heading', { name: 'Parcels' }).waitFor();
+    expect(new URL(page.url()).searchParams.get('tenant')).toBe(oldest[0]?.id);
   });
 
   test('a key signs in on the page that was asked for, and signing out ends it', async () => {
@@ -77,6 +81,63 @@ describe.runIf(browserAt.available)('signing in', { timeout: 180_000 }, () => {
     await page.keyboard.press('Enter');
     await page.getByText('Nothing matches this filter').waitFor();
     expect(new URL(page.url()).searchParams.get('q')).toBe('status:failed');
+  });
+
+  test('a form that is half filled when the session ends is still there after signing in again', async () => {
+    await world.plinth.transaction({ tenantId: world.tenantA }, (tx) =>
+      tx.query(`insert into plinth_parcels.parcels (tenant_id, label, status) values ($1, 'half', 'failed')`, [world.tenantA]),
+    );
+    const { page, context } = await world.visit('/lists/parcels/parcels?q=label:half');
+    await page.locator('tbody').getByRole('button', { name: 'Send' }).click();
+    await page.getByLabel('Note').fill('a long note');
+    await context.clearCookies();
+    await page.getByText('Your session has ended').waitFor();
+    expect(await page.getByLabel('Note').isVisible()).toBe(false);
+    expect(await axeFaults(page)).toEqual([]);
+    await page.getByLabel('API key').fill(world.adminKey);
+    await page.keyboard.press('Enter');
+    await page.getByText('Your session has ended').waitFor({ state: 'detached' });
+    expect(await page.getByLabel('Note').inputValue()).toBe('a long note');
+    await page.getByRole('dialog').getByRole('button', { name: 'Send' }).click();
+    await page.getByText('Send: done').waitFor();
+  });
+
+  test("a tab that is open is another tenant's when another tab signs in with its key, and shows nothing of the one as the other's", async () => {
+    for (const [tenant, label] of [
+      [world.tenantA, 'mine-a'],
+      [world.tenantB, 'mine-b'],
+    ] as const)
+      await world.plinth.transaction({ tenantId: tenant }, (tx) =>
+        tx.query(`insert into plinth_parcels.parcels (tenant_id, label) values ($1, $2)`, [tenant, label]),
+      );
+    const keyOf = async (tenant: string, scopes: string[]) =>
+      ((await world.call(tenant, 'POST', '/keys', { name: 'tab', scopes })) as { secret: string }).secret;
+    const { page, context } = await world.open('/console/lists/parcels/parcels');
+    await page.getByLabel('API key').fill(await keyOf(world.tenantA, ['parcels.*']));
+    await page.keyboard.press('Enter');
+    await page.getByRole('link', { name: 'mine-a' }).waitFor();
+    expect(await page.getByRole('button', { name: 'Recall' }).count()).toBeGreaterThan(0);
+    const mixed: string[] = [];
+    await page.exposeFunction('note', (text: string) => mixed.push(text));
+    await page.evaluate(`new MutationObserver(() => {
+      const text = document.body.textContent;
+      if (text.includes('Tenant A') && text.includes('mine-b') || text.includes('Tenant B') && text.includes('mine-a')) note(text);
+    }).observe(document.body, { childList: true, subtree: true, characterData: true })`);
+    const data = { key: await keyOf(world.tenantB, ['parcels.read']) };
+    await context.request.post(`${world.origin}/api/v1/console/login`, { headers: { origin: world.origin }, data });
+    await page.getByRole('link', { name: 'mine-b' }).waitFor();
+    await page.getByRole('banner').getByText('Tenant B').waitFor();
+    expect(await page.getByRole('button', { name: 'Recall' }).count(), 'of the other key').toBe(0);
+    expect(mixed).toEqual([]);
+  });
+
+  test('a database that is away is told as such, and not as a server that does not answer', async () => {
+    const { page } = await world.visit('/lists/parcels/parcels');
+    const problem = { title: 'The database cannot be reached', status: 503, code: 'kernel_unavailable', way_out: 'Try again.' };
+    await page.route(/\/api\/v1\/lists\/parcels/, (route) =>
+      route.fulfill({ status: 503, contentType: 'application/problem+json', body: JSON.stringify(problem) }),
+    );
+    await page.getByText('The database cannot be reached.').waitFor();
   });
 
   test('while the server is away every page says so and since when, and goes on by itself', async () => {

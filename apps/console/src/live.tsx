@@ -6,8 +6,8 @@ import { store, stored } from './storage.ts';
 
 const LiveContext = createContext<{ live: boolean; toggle: () => void }>({ live: true, toggle: () => {} });
 
-/** Whether pages ask again by themselves. A tab that nobody looks at never does. */
-export function LiveProvider({ children }: { children: ReactNode }): ReactNode {
+/** Whether pages ask again by themselves. A tab that nobody looks at never does, nor one that is not `on`. */
+export function LiveProvider({ on, children }: { on: boolean; children: ReactNode }): ReactNode {
   const [live, setLive] = useState(() => stored('live') !== 'off');
   const toggle = useCallback(() => {
     setLive((before) => {
@@ -16,7 +16,7 @@ export function LiveProvider({ children }: { children: ReactNode }): ReactNode {
     });
   }, []);
   useShortcut('l', toggle);
-  const value = useMemo(() => ({ live, toggle }), [live, toggle]);
+  const value = useMemo(() => ({ live: live && on, toggle }), [live, on, toggle]);
   return <LiveContext value={value}>{children}</LiveContext>;
 }
 

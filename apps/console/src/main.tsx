@@ -10,10 +10,14 @@ import { router } from './router.tsx';
 import { meQuery } from './session.tsx';
 import { ReadyMark } from './shell/ReadyMark.tsx';
 
-/** A session may end at any time, by its age or because its key was revoked: then who is signed in is asked again, and the gate shows the way back in. */
+/**
+ * A session may end at any time, by its age or because its key was revoked, and another tab may begin one with another key: then who is signed in is asked
+ * again, and the gate shows the way back in.
+ */
 const noticeEnd = (error: unknown, key?: readonly unknown[]): void => {
   const { queryKey } = meQuery;
-  if (isSignedOut(error) && key?.[0] !== queryKey[0] && client.getQueryData(queryKey)) void client.invalidateQueries({ queryKey });
+  const doubtful = isSignedOut(error) || asProblem(error).status === 403;
+  if (doubtful && key?.[0] !== queryKey[0] && client.getQueryData(queryKey)) void client.invalidateQueries({ queryKey });
 };
 
 const client = new QueryClient({
@@ -24,8 +28,10 @@ const client = new QueryClient({
     mutations: { networkMode: 'always' },
     queries: {
       networkMode: 'always',
-      // What the server refused stays refused; a server that is away may come back.
-      retry: (count, error) => count < 2 && [0, 502, 503, 504].includes(asProblem(error).status),
+      // What the server refused stays refused; a server that is away may come back. What took too long would take so long again before a word is said.
+      retry: (count, error) => count < 2 && [0, 502, 503, 504].includes(asProblem(error).status) && asProblem(error).code !== 'timeout',
+      // An answer that is the same is the same object; one that differs is taken whole, because parts of it may be raw JSON, which cannot be copied.
+      structuralSharing: (before, next) => (JSON.stringify(before) === JSON.stringify(next) ? before : next),
       retryDelay: (count) => 300 * 2 ** count,
       staleTime: 1000,
       refetchIntervalInBackground: false,

@@ -28,9 +28,20 @@ export function useSession(): Session {
 
 const nobody: Access = { tenant: undefined, reason: undefined };
 
+/** Forgets everything that was fetched, but for who is signed in. */
+export const forget = (client: QueryClient): void => client.removeQueries({ predicate: (query) => query.queryKey[0] !== 'me' });
+
+const sameCaller = (one: Me, other: Me): boolean => JSON.stringify(one.principal) === JSON.stringify(other.principal);
+
 export const meQuery = queryOptions({
   queryKey: ['me'],
-  queryFn: ({ signal }) => api<Me>(nobody, '/me', { signal }),
+  queryFn: async ({ client, signal }) => {
+    const me = await api<Me>(nobody, '/me', { signal });
+    const before = client.getQueryData<Me>(['me']);
+    // Another tab signed in with another key: the cookie is that of the browser.
+    if (before && !sameCaller(before, me)) forget(client);
+    return me;
+  },
   retry: false,
   staleTime: 60_000,
 });
@@ -47,7 +58,7 @@ export const tenantsQuery = (q: string) =>
 export const allTenants = 'all';
 
 /** Records of the installation stand under it: no tenant that could be looked into. */
-const noTenant = '00000000-0000-0000-0000-000000000000';
+export const noTenant = '00000000-0000-0000-0000-000000000000';
 
 /**
  * The tenant that a link to one record names, for those who look at all of them: ids that an application gives may be the same in two tenants. Nothing
@@ -93,7 +104,10 @@ export function SessionProvider({ principal, tenants, asked, children }: Session
   const beyond = useQuery({ ...tenantsQuery(asked ?? ''), enabled: principal.operator && unlisted }).data?.find(({ id }) => id === asked);
   const value = useMemo<Session>(() => {
     const tenant = principal.operator ? chooseTenant(tenants, asked, beyond) : tenants[0];
-    const access = principal.operator ? { tenant: tenant?.id, reason: reason === '' ? undefined : reason } : nobody;
+    // A tenant's own key names it too: should the browser have got the session of another tenant meanwhile, that is refused and not shown as this one's.
+    const access = principal.operator
+      ? { tenant: tenant?.id, reason: reason === '' ? undefined : reason }
+      : { tenant: principal.tenant_id ?? undefined, reason: undefined };
     return { principal, tenants, tenant, reason, setReason, access };
   }, [principal, tenants, asked, beyond, reason, setReason]);
   return <SessionContext value={value}>{children}</SessionContext>;
@@ -110,9 +124,10 @@ export function useLists() {
 }
 
 /** What is known of one list; undefined while it loads or when there is no such list. */
-export function useList(module: string, list: string): { meta: ListMeta | undefined; pending: boolean; error: Error | null } {
-  const lists = useLists();
-  return { meta: lists.data?.find((meta) => meta.module === module && meta.list === list), pending: lists.isPending, error: lists.error };
+export function useList(module: string, list: string): { meta: ListMeta | undefined; pending: boolean; error: Error | null; retry: () => void } {
+  const { data, isPending, error, refetch } = useLists();
+  const meta = data?.find((each) => each.module === module && each.list === list);
+  return { meta, pending: isPending, error, retry: () => void refetch() };
 }
 
 export interface PageAsk {

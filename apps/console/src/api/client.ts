@@ -1,4 +1,5 @@
-import { parseJson } from './json.ts';
+import { parseJson } from '../../../../packages/plinth/src/react/portal/json.ts';
+import { withRepeatKey } from '../../../../packages/plinth/src/react/portal/repeat-key.ts';
 import { Problem, problemOf } from './problem.ts';
 
 /** Under which tenant, and why, a call is made. */
@@ -10,6 +11,8 @@ export interface Access {
 export interface Call {
   method?: 'GET' | 'POST';
   body?: unknown;
+  /** Makes it safe to send again. */
+  idempotencyKey?: string;
   signal?: AbortSignal | undefined;
 }
 
@@ -18,20 +21,24 @@ const timeLimitMs = 15_000;
 const headersOf = (access: Access, call: Call): Headers => {
   const headers = new Headers({ accept: 'application/json' });
   if (call.body !== undefined) headers.set('content-type', 'application/json');
+  if (call.idempotencyKey) headers.set('idempotency-key', call.idempotencyKey);
   if (access.tenant) headers.set('x-plinth-tenant', access.tenant);
   // Header values are Latin-1; a reason may be in any script.
   if (access.reason) headers.set('x-plinth-reason', encodeURIComponent(access.reason).replaceAll('%20', ' '));
   return headers;
 };
 
-async function send(access: Access, path: string, call: Call, limit = AbortSignal.timeout(timeLimitMs)): Promise<Response> {
-  const response = await fetch(path, {
+const ask = (access: Access, path: string, call: Call, limit = AbortSignal.timeout(timeLimitMs)): Promise<Response> =>
+  fetch(path, {
     method: call.method ?? 'GET',
     headers: headersOf(access, call),
     credentials: 'same-origin',
     signal: call.signal ? AbortSignal.any([call.signal, limit]) : limit,
     ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
   });
+
+/** The answer when it is 2xx; else throws the Problem that it tells. */
+async function answered(response: Response): Promise<Response> {
   if (response.ok) return response;
   const told = await response.text();
   let body: unknown;
@@ -45,14 +52,16 @@ async function send(access: Access, path: string, call: Call, limit = AbortSigna
 
 /** Calls the REST API. Throws a Problem for every answer that is not 2xx. */
 export async function api<T>(access: Access, path: string, call: Call = {}): Promise<T> {
-  const response = await send(access, `/api/v1${path}`, call);
+  const response = await answered(await ask(access, `/api/v1${path}`, call));
   const text = await response.text();
   return (text === '' ? undefined : parseJson(text)) as T;
 }
 
-/** Runs a mutation of a module's api by its tRPC name. */
+/** Runs a mutation of a module's api by its tRPC name. Sent again because its answer got lost, it is done once. */
 export async function act(access: Access, path: string, input: unknown): Promise<unknown> {
-  const response = await send(access, `/api/trpc/system.${path}`, { method: 'POST', body: input });
+  const response = await withRepeatKey(JSON.stringify([access.tenant, path, input]), (idempotencyKey) =>
+    ask(access, `/api/trpc/system.${path}`, { method: 'POST', body: input, idempotencyKey }),
+  ).then(answered);
   const answer = parseJson(await response.text()) as { result?: { data?: unknown } };
   return answer.result?.data;
 }
@@ -64,7 +73,9 @@ export async function act(access: Access, path: string, input: unknown): Promise
 export async function download(access: Access, path: string, fileName: string): Promise<void> {
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(new DOMException('', 'TimeoutError')), timeLimitMs);
-  const response = await send(access, `/api/v1${path}`, {}, late.signal).finally(() => clearTimeout(timer));
+  const response = await ask(access, `/api/v1${path}`, {}, late.signal)
+    .then(answered)
+    .finally(() => clearTimeout(timer));
   const url = URL.createObjectURL(await response.blob());
   const link = document.createElement('a');
   link.href = url;

@@ -1,19 +1,33 @@
+export interface Issue {
+  /** Name of the field of the input. */
+  field: string;
+  message: string;
+}
+
 /** A failure as the API tells it (RFC 9457): a sentence, a way out and the correlation id of the failed call. */
 export class Problem extends Error {
   readonly status: number;
   readonly code: string;
   readonly wayOut: string;
   readonly correlationId: string | undefined;
+  /** What is wrong with single fields of the input. */
+  readonly issues: readonly Issue[];
 
-  constructor(told: { title: string; status: number; code: string; wayOut: string; correlationId?: string | undefined }) {
+  constructor(told: { title: string; status: number; code: string; wayOut: string; correlationId?: string | undefined; issues?: readonly Issue[] }) {
     super(told.title);
     this.name = 'Problem';
     this.status = told.status;
     this.code = told.code;
     this.wayOut = told.wayOut;
     this.correlationId = told.correlationId;
+    this.issues = told.issues ?? [];
   }
 }
+
+const isIssue = (value: unknown): value is Issue => {
+  const { field, message } = (value ?? {}) as Record<string, unknown>;
+  return typeof field === 'string' && typeof message === 'string';
+};
 
 const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
 
@@ -27,6 +41,7 @@ export function problemOf(status: number, body: unknown, headerId: string | null
     code: text(told.code) ?? 'unknown',
     wayOut: text(told.way_out) ?? 'Try again; if it persists, look at the log of the server.',
     correlationId: text(told.correlation_id) ?? headerId ?? undefined,
+    issues: Array.isArray(told.issues) ? told.issues.filter(isIssue) : [],
   });
 }
 

@@ -31,11 +31,18 @@ function Chips({ q, apply }: { q: string; apply: (q: string) => void }): ReactNo
 /** The filter as text: `column:value`, `column:begin*`. The columns that can be asked for stand below it and write themselves. */
 export function FilterBox({ meta, q, apply }: { meta: ListMeta; q: string; apply: (q: string) => void }): ReactNode {
   const [typed, setTyped] = useState(q);
+  // The address may change from elsewhere: a chip, a link, the way back. What is typed on after Enter stays.
+  const [seen, setSeen] = useState({ q, own: q });
+  if (seen.q !== q) {
+    setSeen({ q, own: q });
+    if (seen.own !== q) setTyped(q);
+  }
   const field = useRef<HTMLInputElement>(null);
   const hintId = useId();
   useShortcut('f', () => field.current?.focus());
   const submit = (event: FormEvent): void => {
     event.preventDefault();
+    setSeen({ ...seen, own: typed.trim() });
     apply(typed.trim());
   };
   const insert = (column: string): void => {

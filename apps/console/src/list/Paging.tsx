@@ -13,7 +13,7 @@ declare module '@tanstack/react-router' {
 }
 
 /** Newer and older pages by cursor: rows that arrive meanwhile move nothing. */
-export function Paging({ rows, nextCursor }: { rows: number; nextCursor: string | null }): ReactNode {
+export function Paging({ rows, heldBack, nextCursor }: { rows: number; heldBack: number; nextCursor: string | null }): ReactNode {
   const { cursor, limit = usualLimit } = useSearch({ from: '/lists/$module/$list' });
   const trail = useRouterState({ select: (state) => state.location.state.trail }) ?? [];
   const navigate = useNavigate({ from: '/lists/$module/$list' });
@@ -32,10 +32,11 @@ export function Paging({ rows, nextCursor }: { rows: number; nextCursor: string 
   useShortcut('p', newer);
   return (
     <nav aria-label="Pages" className="flex flex-wrap items-center gap-2 border-t border-line bg-ground px-4 py-2">
-      <span className="text-soft">
+      <output className="text-soft">
         {plural(rows, 'row')}
         {cursor ? ', older page' : ''}
-      </span>
+      </output>
+      {heldBack > 0 ? <span className="text-run">{heldBack} more when the pointer leaves the rows</span> : null}
       <label className="ml-auto flex items-center gap-1.5 text-soft">
         Rows
         <select className="rounded border border-line-strong bg-panel px-1 py-0.5 text-text" value={limit} onChange={(event) => choose(event.target.value)}>

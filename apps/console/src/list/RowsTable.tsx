@@ -7,6 +7,7 @@ import { Icon } from '../parts/icons.tsx';
 import { Value } from '../parts/Value.tsx';
 import { useSession, useTenantOf } from '../session.tsx';
 import { useShortcut } from '../shortcuts.ts';
+import type { useSteadyRows } from './steady.ts';
 
 const rightAligned = /^(?:integer|bigint|smallint|numeric|double precision|real)/;
 
@@ -82,7 +83,8 @@ function TenantCell({ row }: { row: Row }): ReactNode {
 }
 
 /** Rows of any list: columns in the order of the card; actions and, when the card's columns leave it out, the trace stay in sight at the end. */
-export function RowsTable({ meta, rows }: { meta: ListMeta; rows: readonly Row[] }): ReactNode {
+export function RowsTable({ meta, steady }: { meta: ListMeta; steady: ReturnType<typeof useSteadyRows> }): ReactNode {
+  const { rows, gone, hold } = steady;
   const body = useRef<HTMLTableSectionElement>(null);
   useRowKeys(body);
   const { correlation } = meta;
@@ -115,9 +117,12 @@ export function RowsTable({ meta, rows }: { meta: ListMeta; rows: readonly Row[]
             ) : null}
           </tr>
         </thead>
-        <tbody ref={body}>
+        <tbody ref={body} {...hold}>
           {rows.map((row) => (
-            <tr key={`${row.tenant_id} ${row.id}`} className="relative border-b border-line last:border-b-0 hover:bg-sunken">
+            <tr
+              key={`${row.tenant_id} ${row.id}`}
+              className={`relative border-b border-line last:border-b-0 hover:bg-sunken ${gone.has(row) ? 'opacity-60' : ''}`}
+            >
               {meta.columns.map((column, index) => (
                 <Cell key={column.name} meta={meta} row={row} column={column} first={index === firstLink} />
               ))}
@@ -125,7 +130,7 @@ export function RowsTable({ meta, rows }: { meta: ListMeta; rows: readonly Row[]
               {withEnd ? (
                 <td className="bg-panel py-1 pr-4 pl-3 sm:sticky sm:right-0">
                   <div className="flex items-center justify-end gap-2">
-                    <Actions meta={meta} row={row} small />
+                    {gone.has(row) ? null : <Actions meta={meta} row={row} small />}
                     {extraTrace ? <RowTrace id={row[correlation]} /> : null}
                   </div>
                 </td>

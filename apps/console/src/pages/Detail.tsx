@@ -15,7 +15,7 @@ import { rowName } from '../row-name.ts';
 import { useItem, useList } from '../session.tsx';
 import { isStatusColumn } from '../status.ts';
 import { useTitle } from '../title.ts';
-import { MissingPage, noList } from './Missing.tsx';
+import { MissingPage, noList, noRecord } from './Missing.tsx';
 
 const liveMs = 3_000;
 /** Columns that the page shows in its head, or as a difference, rather than among the facts. */
@@ -62,7 +62,9 @@ function Head({ meta, row }: { meta: ListMeta; row: Row }): ReactNode {
           </Link>
         </p>
         <div className="flex flex-wrap items-center gap-x-3">
-          <h1 className="text-lg font-semibold break-words">{rowName(meta, row)}</h1>
+          <h1 dir="auto" className="min-w-0 text-lg font-semibold">
+            {rowName(meta, row)}
+          </h1>
           {status ? <Status value={String(row[status])} /> : null}
           <Id value={row.id} />
         </div>
@@ -118,11 +120,11 @@ function Loaded({ meta, row }: { meta: ListMeta; row: Row }): ReactNode {
 /** Any row of any list, with every column of its view. */
 export function DetailPage(): ReactNode {
   const { module, list, id } = useParams({ from: '/lists/$module/$list/$id' });
-  const { meta, pending, error } = useList(module, list);
+  const { meta, pending, error, retry } = useList(module, list);
   const item = useItem(module, list, id, useLiveEvery(liveMs));
-  if (item.error instanceof Problem && item.error.status === 404 && meta) return <MissingPage what={`${meta.title} has no ${id}`} />;
-  const trouble = error ?? item.error;
-  if (trouble && !item.data) return <Trouble error={trouble} retry={() => void item.refetch()} />;
+  if (item.error instanceof Problem && item.error.status === 404 && meta) return <MissingPage what={`${meta.title} has no ${id}`} why={noRecord} />;
+  if (error && !meta) return <Trouble error={error} retry={retry} />;
+  if (item.error && !item.data) return <Trouble error={item.error} retry={() => void item.refetch()} />;
   if (!pending && !meta) return <MissingPage what={`There is no list ${module}/${list}`} why={noList} />;
   if (!meta || !item.data) return <p className="text-soft">Loading…</p>;
   return (

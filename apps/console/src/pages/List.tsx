@@ -1,12 +1,13 @@
 import { useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { isAway } from '../api/problem.ts';
-import type { ListMeta } from '../api/types.ts';
+import type { ListMeta, Page } from '../api/types.ts';
 import { moduleBeside } from '../format.ts';
 import { ExportButton } from '../list/Export.tsx';
 import { FilterBox } from '../list/FilterBox.tsx';
 import { Paging } from '../list/Paging.tsx';
 import { RowsTable } from '../list/RowsTable.tsx';
+import { useSteadyRows } from '../list/steady.ts';
 import { useLiveEvery } from '../live.tsx';
 import { usualLimit } from '../paging.ts';
 import { Trouble } from '../parts/Trouble.tsx';
@@ -40,6 +41,17 @@ const Skeleton = (): ReactNode => (
   </output>
 );
 
+/** What was found, below the filter: rows, or a word why there are none, and the way to older ones. */
+function Found({ meta, q, page, clear, place }: { meta: ListMeta; q: string; page: Page; clear: () => void; place: string }): ReactNode {
+  const steady = useSteadyRows(page.rows, place);
+  return (
+    <>
+      {steady.rows.length > 0 ? <RowsTable meta={meta} steady={steady} /> : <Empty meta={meta} q={q} clear={clear} />}
+      <Paging rows={page.rows.length} heldBack={steady.newer} nextCursor={page.next_cursor} />
+    </>
+  );
+}
+
 function LoadedList({ meta }: { meta: ListMeta }): ReactNode {
   const { q = '', cursor, limit = usualLimit } = useSearch({ from: '/lists/$module/$list' });
   const navigate = useNavigate({ from: '/lists/$module/$list' });
@@ -57,7 +69,7 @@ function LoadedList({ meta }: { meta: ListMeta }): ReactNode {
           <ExportButton meta={meta} q={q} />
         </span>
       </div>
-      <FilterBox key={q} meta={meta} q={q} apply={filter} />
+      <FilterBox meta={meta} q={q} apply={filter} />
       {page.error && !page.data ? <Trouble error={page.error} retry={() => void page.refetch()} /> : null}
       {page.error && page.data && !isAway(page.error) ? (
         <div className="mb-3">
@@ -66,9 +78,9 @@ function LoadedList({ meta }: { meta: ListMeta }): ReactNode {
       ) : null}
       <div className={`card overflow-hidden ${page.isPlaceholderData ? 'opacity-60' : ''} ${page.error && !page.data ? 'hidden' : ''}`}>
         {page.isPending ? <Skeleton /> : null}
-        {page.data && page.data.rows.length > 0 ? <RowsTable meta={meta} rows={page.data.rows} /> : null}
-        {page.data && page.data.rows.length === 0 ? <Empty meta={meta} q={q} clear={() => filter('')} /> : null}
-        {page.data ? <Paging rows={page.data.rows.length} nextCursor={page.data.next_cursor} /> : null}
+        {page.data ? (
+          <Found meta={meta} q={q} page={page.data} clear={() => filter('')} place={JSON.stringify([q, cursor, limit, page.isPlaceholderData])} />
+        ) : null}
       </div>
     </>
   );
@@ -77,9 +89,9 @@ function LoadedList({ meta }: { meta: ListMeta }): ReactNode {
 /** Any list of any module. */
 export function ListPage(): ReactNode {
   const { module, list } = useParams({ from: '/lists/$module/$list' });
-  const { meta, pending, error } = useList(module, list);
+  const { meta, pending, error, retry } = useList(module, list);
   if (meta) return <LoadedList key={`${module} ${list}`} meta={meta} />;
   if (pending) return <Skeleton />;
-  if (error) return <Trouble error={error} />;
+  if (error) return <Trouble error={error} retry={retry} />;
   return <MissingPage what={`There is no list ${module}/${list}`} why={noList} />;
 }

@@ -5,6 +5,8 @@ import { useTitle } from '../title.ts';
 /** The API does not tell what it does not show. */
 export const noList = 'Your credential may lack the permission to read it, or the address is old or from an installation with other modules.';
 
+export const noRecord = 'It was deleted, or retired by its retention policy, or it belongs to another tenant than the one you look into.';
+
 /** For addresses that lead nowhere. `what` says what was looked for. */
 export function MissingPage({ what = 'There is no such page', why = 'The address may be old, or from an installation with other modules.' }): ReactNode {
   useTitle('Not found');

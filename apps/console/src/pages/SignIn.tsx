@@ -2,17 +2,19 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, type ReactNode, useId, useRef } from 'react';
 import { signIn } from '../api/sign-in.ts';
 import { Trouble } from '../parts/Trouble.tsx';
-import { meQuery } from '../session.tsx';
 import { Logo } from '../shell/Logo.tsx';
 import { useTitle } from '../title.ts';
 
-/** For who came without a link, or with one that was used already, and for whose session has `ended`: they go on where they were. */
+/** For who came without a link, or with one that was used already, and for whose session has `ended`. */
 export function SignInPage({ failed, ended }: { failed: unknown; ended: boolean }): ReactNode {
   useTitle('Sign in');
   const field = useRef<HTMLInputElement>(null);
   const fieldId = useId();
   const client = useQueryClient();
-  const enter = useMutation({ mutationFn: (key: string) => signIn({ key }), onSuccess: () => client.resetQueries({ queryKey: meQuery.queryKey }) });
+  const enter = useMutation({
+    mutationFn: (key: string) => signIn({ key }),
+    onSuccess: () => client.invalidateQueries(),
+  });
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     const key = field.current?.value.trim() ?? '';

@@ -15,7 +15,7 @@ import { useTitle } from '../title.ts';
 import { KindFilter } from '../trace/KindFilter.tsx';
 import { Panel } from '../trace/Panel.tsx';
 import { StoryList } from '../trace/StoryList.tsx';
-import { type Story, tell } from '../trace/story.ts';
+import { goesOn, type Story, tell } from '../trace/story.ts';
 import { storyText } from '../trace/text.ts';
 
 /**
@@ -23,12 +23,12 @@ import { storyText } from '../trace/text.ts';
  * waited for long, for a job of tomorrow for example, is asked for less often.
  */
 const youngMs = 30_000;
+/** A story of more is megabytes for the server and the page: it is not asked for every second. */
+const manyRows = 1_000;
 const again = (trace: Trace): number | false => {
-  const now = Date.now();
-  const story = tell(trace.rows, now);
   const newest = Math.max(...trace.rows.map((row) => Date.parse(row.ended_at ?? row.at)), 0);
-  if (now - newest < youngMs) return 1000;
-  return story.unfinished || trace.rows.length === 0 ? 5000 : false;
+  if (Date.now() - newest < youngMs && trace.rows.length <= manyRows) return 1000;
+  return goesOn(trace.rows) || trace.rows.length === 0 ? 5000 : false;
 };
 
 const failures = (story: Story): number => story.rows.filter((item) => item.failed).length;

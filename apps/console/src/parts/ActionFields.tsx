@@ -1,4 +1,5 @@
 import { type ReactNode, useId } from 'react';
+import type { Issue } from '../api/problem.ts';
 import type { FieldMeta, Row } from '../api/types.ts';
 
 /** What stands in the fields, as text; of a flag `true` or nothing. */
@@ -51,15 +52,18 @@ export const inputOf = (fields: readonly FieldMeta[], values: Values): Record<st
 interface ControlProps {
   field: FieldMeta;
   id: string;
-  hintId: string | undefined;
+  /** Ids of what is said of it: its hint, and why it was refused. */
+  saidBy: string | undefined;
+  refused: boolean;
   value: string;
   onChange: (value: string) => void;
 }
 
 const INPUTS = { text: 'text', number: 'number', time: 'datetime-local' } as const;
 
-function Control({ field, id, hintId, value, onChange }: ControlProps): ReactNode {
-  const shared = { id, 'aria-describedby': hintId, required: field.required, value };
+function Control({ field, id, saidBy, refused, value, onChange }: ControlProps): ReactNode {
+  const aria = { id, 'aria-describedby': saidBy, 'aria-invalid': refused || undefined };
+  const shared = { ...aria, required: field.required, value };
   const change = (event: { target: { value: string } }): void => onChange(event.target.value);
   if (field.type === 'choice')
     return (
@@ -75,8 +79,7 @@ function Control({ field, id, hintId, value, onChange }: ControlProps): ReactNod
   if (field.type === 'flag')
     return (
       <input
-        id={id}
-        aria-describedby={hintId}
+        {...aria}
         type="checkbox"
         className="size-4 self-start"
         checked={value === 'true'}
@@ -86,15 +89,25 @@ function Control({ field, id, hintId, value, onChange }: ControlProps): ReactNod
   return <input {...shared} className="field" type={INPUTS[field.type]} step={field.type === 'number' ? 'any' : undefined} onChange={change} />;
 }
 
-function Field({ field, value, onChange }: Pick<ControlProps, 'field' | 'value' | 'onChange'>): ReactNode {
+interface FieldProps extends Pick<ControlProps, 'field' | 'value' | 'onChange'> {
+  issue: string | undefined;
+}
+
+function Field({ field, value, issue, onChange }: FieldProps): ReactNode {
   const id = useId();
-  const hintId = field.hint ? `${id}-hint` : undefined;
+  const [hintId, issueId] = [`${id}-hint`, `${id}-issue`];
+  const saidBy = [field.hint ? hintId : '', issue ? issueId : ''].filter(Boolean).join(' ');
   return (
     <div className={field.type === 'flag' ? 'flex flex-row-reverse flex-wrap items-center justify-end gap-x-2' : 'flex flex-col gap-1'}>
       <label htmlFor={id} className="font-medium">
         {field.label}
       </label>
-      <Control field={field} id={id} hintId={hintId} value={value} onChange={onChange} />
+      <Control field={field} id={id} saidBy={saidBy === '' ? undefined : saidBy} refused={issue !== undefined} value={value} onChange={onChange} />
+      {issue ? (
+        <p id={issueId} className="text-bad">
+          {issue}
+        </p>
+      ) : null}
       {field.hint ? (
         <p id={hintId} className="text-soft">
           {field.hint}
@@ -104,10 +117,27 @@ function Field({ field, value, onChange }: Pick<ControlProps, 'field' | 'value' 
   );
 }
 
-export function ActionFields({ fields, values, onChange }: { fields: readonly FieldMeta[]; values: Values; onChange: (values: Values) => void }): ReactNode {
+interface ActionFieldsProps {
+  fields: readonly FieldMeta[];
+  values: Values;
+  /** What the API refused when they were sent. */
+  issues: readonly Issue[];
+  onChange: (values: Values) => void;
+}
+
+/** Of a list (`to.0`) the field is meant that holds it. */
+const issueOf = (issues: readonly Issue[], name: string): string | undefined => issues.find(({ field }) => field.split('.')[0] === name)?.message;
+
+export function ActionFields({ fields, values, issues, onChange }: ActionFieldsProps): ReactNode {
   return fields
     .filter((field) => isAsked(field, values))
     .map((field) => (
-      <Field key={field.name} field={field} value={values[field.name] ?? ''} onChange={(value) => onChange({ ...values, [field.name]: value })} />
+      <Field
+        key={field.name}
+        field={field}
+        value={values[field.name] ?? ''}
+        issue={issueOf(issues, field.name)}
+        onChange={(value) => onChange({ ...values, [field.name]: value })}
+      />
     ));
 }

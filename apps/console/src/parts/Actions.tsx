@@ -1,9 +1,10 @@
 import { useMutation } from '@tanstack/react-query';
 import { type FormEvent, type ReactNode, useState } from 'react';
 import { type Access, act } from '../api/client.ts';
+import { Problem } from '../api/problem.ts';
 import type { ActionMeta, ListMeta, Row } from '../api/types.ts';
 import { rowName } from '../row-name.ts';
-import { useRefresh, useSession } from '../session.tsx';
+import { noTenant, useRefresh, useSession } from '../session.tsx';
 import { ActionFields, inputOf, valuesOf } from './ActionFields.tsx';
 import { Dialog } from './Dialog.tsx';
 import { Trouble } from './Trouble.tsx';
@@ -20,10 +21,10 @@ interface ActionProps {
   small: boolean;
 }
 
-/** Looking at all tenants, an action still happens in the tenant of its row. */
+/** Looking at all tenants, an action still happens in the tenant of its row, where it has one. */
 const accessTo = (access: Access, row: Row): Access => ({
   ...access,
-  tenant: access.tenant ?? (typeof row.tenant_id === 'string' ? row.tenant_id : undefined),
+  tenant: access.tenant ?? (typeof row.tenant_id === 'string' && row.tenant_id !== noTenant ? row.tenant_id : undefined),
 });
 
 /** Dangerous actions and those with fields ask first; every failure is told with its way out, in the same dialog. */
@@ -52,22 +53,26 @@ function ActionButton({ meta, action, row, small }: ActionProps): ReactNode {
     setValues(valuesOf(action.fields, row));
     setAsking(true);
   };
+  // A button that is switched off loses the keyboard: while it runs it stays, and does nothing.
+  const begin = (): void => {
+    if (!run.isPending) run.mutate();
+  };
   const submit = (event: FormEvent): void => {
     event.preventDefault();
-    run.mutate();
+    begin();
   };
   return (
     <>
       <button
         type="button"
         className={`btn relative z-1 ${action.danger ? 'btn-danger' : ''} ${small ? 'btn-small' : ''}`}
-        disabled={run.isPending}
-        onClick={() => (asks ? ask() : run.mutate())}
+        aria-disabled={run.isPending || undefined}
+        onClick={() => (asks ? ask() : begin())}
       >
         {action.label}
       </button>
       {asking ? (
-        <Dialog title={run.error ? `${action.label}: not done` : `${action.label}?`} onClose={close}>
+        <Dialog title={run.error ? `${action.label}: not done` : `${action.label}?`} onClose={close} keeps>
           <form className="flex flex-col gap-4 p-4" onSubmit={submit}>
             {run.error ? (
               <Trouble error={run.error} />
@@ -77,12 +82,12 @@ function ActionButton({ meta, action, row, small }: ActionProps): ReactNode {
                 <code className="font-mono text-xs break-all">{row.id}</code>
               </p>
             )}
-            <ActionFields fields={action.fields} values={values} onChange={setValues} />
+            <ActionFields fields={action.fields} values={values} issues={run.error instanceof Problem ? run.error.issues : []} onChange={setValues} />
             <div className="flex justify-end gap-2">
               <button type="button" className="btn" onClick={close}>
                 {run.error ? 'Close' : 'Keep as it is'}
               </button>
-              <button type="submit" className={`btn ${action.danger ? 'btn-danger' : 'btn-main'}`} disabled={run.isPending}>
+              <button type="submit" className={`btn ${action.danger ? 'btn-danger' : 'btn-main'}`} aria-disabled={run.isPending || undefined}>
                 {run.error ? 'Try again' : action.label}
               </button>
             </div>

@@ -6,13 +6,16 @@ import { useToast } from './toast.tsx';
 /** Puts text on the clipboard, also where the page is not served over TLS and the clipboard API is missing. */
 export async function copyText(text: string): Promise<void> {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const before = document.activeElement;
   const area = document.createElement('textarea');
   area.value = text;
   area.className = 'sr-only';
   (document.querySelector('dialog[open]') ?? document.body).append(area);
   area.select();
-  document.execCommand('copy');
+  const done = document.execCommand('copy');
   area.remove();
+  if (before instanceof HTMLElement) before.focus();
+  if (!done) throw new Error('not copied');
 }
 
 /** A button that copies. `children` is what it shows; without any, an icon. */

@@ -8,10 +8,12 @@ interface DialogProps {
   className?: string;
   /** The title is read but not seen, and there is no close button: for the find box. */
   bare?: boolean;
+  /** A click beside it does not close it: what was typed would be lost. */
+  keeps?: boolean;
 }
 
 /** The browser's own modal dialog: focus stays in, Escape and (where browsers know closedby) a click outside close it, focus returns to where it was. */
-export function Dialog({ title, onClose, children, className = 'w-[min(28rem,calc(100vw-2rem))]', bare = false }: DialogProps): ReactNode {
+export function Dialog({ title, onClose, children, className = 'w-[min(28rem,calc(100vw-2rem))]', bare = false, keeps = false }: DialogProps): ReactNode {
   const ref = useRef<HTMLDialogElement>(null);
   const titleId = useId();
   useEffect(() => {
@@ -24,7 +26,13 @@ export function Dialog({ title, onClose, children, className = 'w-[min(28rem,cal
     };
   }, []);
   return (
-    <dialog ref={ref} aria-labelledby={titleId} closedby="any" className={`card border-line-strong shadow-2xl ${className}`} onClose={onClose}>
+    <dialog
+      ref={ref}
+      aria-labelledby={titleId}
+      closedby={keeps ? 'closerequest' : 'any'}
+      className={`card border-line-strong shadow-2xl ${className}`}
+      onClose={onClose}
+    >
       {bare ? (
         <h2 id={titleId} className="sr-only">
           {title}

@@ -1,5 +1,5 @@
-import type { ReactNode } from 'react';
-import { rawNumber } from '../api/json.ts';
+import { type ReactNode, useState } from 'react';
+import { rawNumber } from '../../../../packages/plinth/src/react/portal/json.ts';
 import { plural } from '../format.ts';
 import { CopyButton } from './Copy.tsx';
 
@@ -14,8 +14,21 @@ function Leaf({ value }: { value: unknown }): ReactNode {
 const shownEntries = 200;
 const longText = 160;
 
-/** Deeper levels and large ones begin folded; `<details>` needs no script and opens on find-in-page. */
-function Branch({ name, value, depth }: { name: string | undefined; value: object; depth: number }): ReactNode {
+/** What is folded is drawn all the same, so that find-in-page opens it; not in a large value, nor below this depth, where only what is opened is. */
+const drawnChars = 50_000;
+const drawnDepth = 12;
+
+interface NodeProps {
+  name: string | undefined;
+  value: unknown;
+  depth: number;
+  /** The whole is large. */
+  large: boolean;
+}
+
+/** Deeper levels and large ones begin folded. */
+function Branch({ name, value, depth, large }: NodeProps & { value: object }): ReactNode {
+  const [open, setOpen] = useState(() => depth < 3 && JSON.stringify(value).length < 2_000);
   const entries = Object.entries(value);
   const array = Array.isArray(value);
   const key = name === undefined ? null : <span className="text-soft">{name}: </span>;
@@ -27,28 +40,28 @@ function Branch({ name, value, depth }: { name: string | undefined; value: objec
       </div>
     );
   }
-  const children = (
+  const children = () => (
     <div className={depth === 0 ? '' : 'ml-1.5 border-l border-line pl-2.5'}>
       {entries.slice(0, shownEntries).map(([each, inner]) => (
-        <JsonNode key={each} name={each} value={inner} depth={depth + 1} />
+        <JsonNode key={each} name={each} value={inner} depth={depth + 1} large={large} />
       ))}
       {entries.length > shownEntries ? <div className="pl-4 text-soft">and {entries.length - shownEntries} more; copy to see all</div> : null}
     </div>
   );
-  if (depth === 0) return children;
+  if (depth === 0) return children();
   return (
-    <details open={depth < 3 && JSON.stringify(value).length < 2_000}>
+    <details open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary className="rounded hover:bg-sunken">
         {key}
         <span className="text-soft">{array ? `[ ${plural(entries.length, 'item')} ]` : `{ ${plural(entries.length, 'field')} }`}</span>
       </summary>
-      {children}
+      {open || !(large || depth >= drawnDepth) ? children() : null}
     </details>
   );
 }
 
-function JsonNode({ name, value, depth }: { name: string | undefined; value: unknown; depth: number }): ReactNode {
-  if (isBranch(value)) return <Branch name={name} value={value} depth={depth} />;
+function JsonNode({ name, value, depth, large }: NodeProps): ReactNode {
+  if (isBranch(value)) return <Branch name={name} value={value} depth={depth} large={large} />;
   return (
     <div className="pl-4">
       {name === undefined ? null : <span className="text-soft">{name}: </span>}
@@ -65,7 +78,7 @@ export function Json({ value, label }: { value: unknown; label: string }): React
       <div className="absolute top-1 right-1">
         <CopyButton text={text} label={`Copy ${label}`} />
       </div>
-      <JsonNode name={undefined} value={value} depth={0} />
+      <JsonNode name={undefined} value={value} depth={0} large={text.length > drawnChars} />
     </div>
   );
 }

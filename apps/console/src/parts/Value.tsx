@@ -1,6 +1,6 @@
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
-import { rawNumber } from '../api/json.ts';
+import { rawNumber } from '../../../../packages/plinth/src/react/portal/json.ts';
 import { interval, isUuid, shortId } from '../format.ts';
 import { isStatusColumn } from '../status.ts';
 import { Id } from './Copy.tsx';
@@ -22,7 +22,7 @@ interface ValueProps {
 const isTime = (type: string | undefined, name: string, value: string): boolean =>
   type === undefined ? /_(at|until)$/.test(name) && !Number.isNaN(Date.parse(value)) : type.startsWith('timestamp');
 
-const numbers = new Intl.NumberFormat('en');
+const numbers = new Intl.NumberFormat('en', { maximumFractionDigits: 20 });
 
 export function TraceLink({ id, full = false }: { id: string; full?: boolean }): ReactNode {
   return (
@@ -39,9 +39,14 @@ function Text({ name, type, value, correlation, full = false }: ValueProps & { v
   if (isStatusColumn(name)) return <Status value={value} />;
   if (isTime(type, name, value)) return <Time at={value} full={full} />;
   if (isUuid(value)) return <Id value={value} whole={full} name={name.replaceAll('_', ' ')} />;
-  if (full) return <span className="break-words whitespace-pre-wrap">{value}</span>;
+  if (full)
+    return (
+      <span dir="auto" className="block whitespace-pre-wrap">
+        {value}
+      </span>
+    );
   return (
-    <span className="block max-w-[20rem] truncate" title={value}>
+    <span dir="auto" className="block max-w-[20rem] truncate text-left" title={value}>
       {value}
     </span>
   );

@@ -1,5 +1,6 @@
 import { useLocation, useNavigate } from '@tanstack/react-router';
-import { type ReactNode, useCallback, useEffect, useRef, useState } from 'react';
+import { type ReactNode, type RefObject, useCallback, useEffect, useRef, useState } from 'react';
+import { keepFocus } from '../../../../packages/plinth/src/react/portal/keep-focus.ts';
 import { AwayBanner } from '../away.tsx';
 import { LiveSwitch } from '../live.tsx';
 import { Icon } from '../parts/icons.tsx';
@@ -14,15 +15,20 @@ import { ThemeButton } from './Theme.tsx';
 type Open = 'find' | 'help' | 'menu' | undefined;
 
 /** After a step to another page the keyboard stands at its beginning, and screen readers say where they are. */
-function useArrival(arrived: () => void): void {
-  const { pathname } = useLocation();
+function useArrival(pathname: string): void {
   const last = useRef(pathname);
   useEffect(() => {
     if (last.current === pathname) return;
     last.current = pathname;
-    arrived();
     document.getElementById('main')?.focus({ preventScroll: true });
-  }, [pathname, arrived]);
+  }, [pathname]);
+}
+
+/** What is done from a list may take the row, or the button, away. */
+function useKeptFocus(): RefObject<HTMLDivElement | null> {
+  const root = useRef<HTMLDivElement>(null);
+  useEffect(() => (root.current ? keepFocus(root.current) : undefined), []);
+  return root;
 }
 
 function FindButton({ onClick }: { onClick: () => void }): ReactNode {
@@ -71,9 +77,17 @@ export function Shell({ children }: { children: ReactNode }): ReactNode {
   useShortcut('/', find);
   useShortcut('?', () => setOpen('help'));
   useShortcut('h', () => void navigate({ to: '/' }));
-  useArrival(close);
+  const { pathname } = useLocation();
+  const [place, setPlace] = useState(pathname);
+  // In the same step: a menu that is open is modal, and nothing below it takes the focus.
+  if (place !== pathname) {
+    setPlace(pathname);
+    setOpen(undefined);
+  }
+  useArrival(pathname);
+  const root = useKeptFocus();
   return (
-    <div className="grid min-h-dvh lg:grid-cols-[13.5rem_minmax(0,1fr)]">
+    <div ref={root} className="grid min-h-dvh lg:grid-cols-[13.5rem_minmax(0,1fr)]">
       <a href="#main" className="btn btn-main sr-only z-50 focus:not-sr-only focus:fixed focus:top-2 focus:left-2 focus:px-3 focus:py-1">
         Skip to content
       </a>

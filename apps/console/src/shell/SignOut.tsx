@@ -4,7 +4,7 @@ import { asProblem } from '../api/problem.ts';
 import { signOut } from '../api/sign-in.ts';
 import { Icon } from '../parts/icons.tsx';
 import { useToast } from '../parts/toast.tsx';
-import { meQuery } from '../session.tsx';
+import { forget, meQuery } from '../session.tsx';
 
 /** Ends the session on the server and forgets everything that was fetched. */
 export function SignOutButton(): ReactNode {
@@ -13,7 +13,7 @@ export function SignOutButton(): ReactNode {
   const leave = async (): Promise<void> => {
     try {
       await signOut();
-      client.removeQueries({ predicate: (query) => query.queryKey[0] !== 'me' });
+      forget(client);
       await client.resetQueries({ queryKey: meQuery.queryKey });
     } catch (error) {
       toast({ text: asProblem(error).message, bad: true });

@@ -32,6 +32,8 @@ function Fact({ name, children }: { name: string; children: ReactNode }): ReactN
   );
 }
 
+const shownCaused = 50;
+
 function Facts({ item, story, choose }: { item: StoryRow; story: Story; choose: (id: string) => void }): ReactNode {
   const { row, cause } = item;
   const caused = story.rows.filter((other) => other.cause === row);
@@ -54,7 +56,12 @@ function Facts({ item, story, choose }: { item: StoryRow; story: Story; choose: 
       {row.attempt === null ? null : <Fact name="Attempt">{row.attempt}</Fact>}
       {row.xact ? <Fact name="Transaction">{row.xact}</Fact> : null}
       {cause ? <Fact name="Caused by">{jump(cause.id, `${cause.kind} ${cause.title}`)}</Fact> : null}
-      {caused.length > 0 ? <Fact name="Caused">{caused.map((other) => jump(other.row.id, `${other.row.kind} ${other.row.title}`))}</Fact> : null}
+      {caused.length > 0 ? (
+        <Fact name="Caused">
+          {caused.slice(0, shownCaused).map((other) => jump(other.row.id, `${other.row.kind} ${other.row.title}`))}
+          {caused.length > shownCaused ? <span className="text-soft">and {caused.length - shownCaused} more</span> : null}
+        </Fact>
+      ) : null}
     </dl>
   );
 }

@@ -9,6 +9,9 @@ import { timingText } from './text.ts';
 
 const percent = (share: number): string => `${(share * 100).toFixed(3)}%`;
 
+/** However long the chain of causes, there is room for words. */
+export const indent = (depth: number): string => `min(${1 + depth * 1.25}rem, 40%)`;
+
 const spanLook = (span: Span): string => {
   if (span.kind === 'wait') return 'hatched border border-line-strong';
   return span.bad ? 'bg-bad' : 'bg-run';
@@ -68,7 +71,7 @@ export function StoryLine({ item, axis, start, chosen, elbow, dim, choose }: Sto
         onClick={() => (chosen ? focusPanel() : choose(row.id))}
         className={`trace-grid w-full text-left hover:bg-sunken aria-pressed:bg-accent-soft focus-visible:-outline-offset-2 ${dim ? 'opacity-45' : ''}`}
       >
-        <span className="flex min-w-0 items-baseline gap-2 py-1 pr-3 max-md:flex-wrap max-md:gap-y-0" style={{ paddingLeft: `${1 + item.depth * 1.25}rem` }}>
+        <span className="flex min-w-0 items-baseline gap-2 py-1 pr-3 max-md:flex-wrap max-md:gap-y-0" style={{ paddingLeft: indent(item.depth) }}>
           <span className="min-w-12 shrink-0 text-xs whitespace-nowrap text-soft">
             {elbow ? <span aria-hidden="true">↳ </span> : null}
             {row.kind}

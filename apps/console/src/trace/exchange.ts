@@ -1,5 +1,5 @@
 /** Sorts what a module keeps in a trace row's `data` by names that mean the same in every module. */
-import { parseJson } from '../api/json.ts';
+import { parseJson } from '../../../../packages/plinth/src/react/portal/json.ts';
 
 /** One side of a call over the network. */
 export interface Exchange {

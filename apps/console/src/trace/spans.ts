@@ -55,7 +55,8 @@ const triesInData = (row: TraceRow): Attempt[] => {
 
 /** The tries of a row, in order: rows of its module that it caused and that count as attempts, or else a list in `data.attempts`. */
 export function attemptsOf(row: TraceRow, caused: readonly TraceRow[]): Attempt[] {
-  const tries = caused.filter((other) => other.module === row.module && other.attempt !== null);
+  // Of another kind: a job that this one enqueued counts attempts of its own.
+  const tries = caused.filter((other) => other.module === row.module && other.kind !== row.kind && other.attempt !== null);
   if (tries.length === 0) return triesInData(row);
   return tries.map((other) => ({
     id: other.id,

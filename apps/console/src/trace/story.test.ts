@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import type { TraceRow } from '../api/types.ts';
+import { excerpt } from './excerpt.ts';
 import { tell } from './story.ts';
 import { storyText } from './text.ts';
 
@@ -64,8 +65,10 @@ test('attempts of a job become its waiting and running', () => {
   const story = tell(
     [
       row('job', 0, { ended_at: ends(300), status: 'completed', attempt: 2 }),
-      row('try1', 40, { parent_id: 'job', attempt: 1, ended_at: ends(60), status: 'failed', data: { error: 'no' } }),
-      row('try2', 200, { parent_id: 'job', attempt: 2, ended_at: ends(300), status: 'completed' }),
+      row('try1', 40, { kind: 'attempt', parent_id: 'job', attempt: 1, ended_at: ends(60), status: 'failed', data: { error: 'no' } }),
+      row('try2', 200, { kind: 'attempt', parent_id: 'job', attempt: 2, ended_at: ends(300), status: 'completed' }),
+      // One that it enqueued is no try of its own.
+      row('next', 290, { parent_id: 'job', attempt: 1, ended_at: ends(900), status: 'completed' }),
     ],
     start,
   );
@@ -77,6 +80,20 @@ test('attempts of a job become its waiting and running', () => {
     ['run', 200, 300, false],
   ]);
   expect(job?.attempts.map((attempt) => attempt.error)).toEqual(['no', undefined]);
+});
+
+test.each([
+  ['that one row caused', () => 'root'],
+  ['each of which caused the next', (n: number) => `row${n - 1}`],
+])('ten thousand rows %s are told, each once, and drawn in parts', (_, parent) => {
+  const many = Array.from({ length: 10_000 }, (__, n) =>
+    row(`row${n}`, n, { parent_id: n === 0 ? 'root' : parent(n), xact: `${n}`, status: n > 9_990 ? 'failed' : null }),
+  );
+  const story = tell([row('root', 0), ...many], start);
+  expect(new Set(ids(story.rows)).size).toBe(10_001);
+  const all = excerpt(story, 500, () => true);
+  expect([all.rows.length, all.parts.length, all.total]).toEqual([500, 500, 10_001]);
+  expect(ids(excerpt(story, 500, (item) => item.failed).rows)).toEqual(ids(story.rows.filter((item) => item.failed)));
 });
 
 test('what waits still waits until now, and the story says that it goes on', () => {

@@ -47,12 +47,16 @@ const byTime = (a: TraceRow, b: TraceRow): number => Date.parse(a.at) - Date.par
 const causesOf = (rows: readonly TraceRow[]): Map<TraceRow, TraceRow> => {
   const byId = new Map(rows.map((row) => [row.id, row]));
   const causes = new Map<TraceRow, TraceRow>();
+  const causing = new Set<TraceRow>();
   for (const row of rows) {
     const cause = row.parent_id ? byId.get(row.parent_id) : undefined;
     if (!cause || cause === row) continue;
-    let above: TraceRow | undefined = cause;
+    // Only what caused something already can be above its own cause.
+    let above = causing.has(row) ? cause : undefined;
     while (above && above !== row) above = causes.get(above);
-    if (!above) causes.set(row, cause);
+    if (above) continue;
+    causes.set(row, cause);
+    causing.add(cause);
   }
   return causes;
 };
@@ -62,6 +66,10 @@ interface Draft {
   cause: TraceRow | undefined;
   rows: TraceRow[];
 }
+
+/** What each row caused, in order of time. */
+const causedBy = (rows: readonly TraceRow[], causes: ReadonlyMap<TraceRow, TraceRow>): ReadonlyMap<TraceRow | undefined, TraceRow[]> =>
+  Map.groupBy(rows, (row) => causes.get(row));
 
 /** Walks up inside one transaction to the first cause that lies outside of it. */
 const outerCause = (row: TraceRow, causes: ReadonlyMap<TraceRow, TraceRow>): TraceRow | undefined => {
@@ -86,31 +94,40 @@ const draftBands = (rows: readonly TraceRow[], causes: ReadonlyMap<TraceRow, Tra
 /** Causes before what they caused inside a band, otherwise by time. */
 const inBandOrder = (rows: readonly TraceRow[], causes: ReadonlyMap<TraceRow, TraceRow>): { row: TraceRow; inner: number }[] => {
   const inside = new Set(rows);
+  const caused = causedBy(rows, causes);
   const ordered: { row: TraceRow; inner: number }[] = [];
-  const visit = (row: TraceRow, inner: number): void => {
-    ordered.push({ row, inner });
-    for (const next of rows) if (causes.get(next) === row) visit(next, inner + 1);
-  };
-  for (const row of rows) {
+  // A stack of its own: a chain of causes may be as long as the story.
+  const roots = rows.filter((row) => {
     const cause = causes.get(row);
-    if (!cause || !inside.has(cause)) visit(row, 0);
+    return !cause || !inside.has(cause);
+  });
+  const waiting = roots.map((row) => ({ row, inner: 0 })).reverse();
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    ordered.push(next);
+    const inner = next.inner + 1;
+    for (const row of (caused.get(next.row) ?? []).toReversed()) waiting.push({ row, inner });
   }
   return ordered;
 };
 
-/** Builds the story. `now` (milliseconds) ends what is still running. */
+const isOpen = (row: TraceRow): boolean => row.ended_at === null && isUnfinished(row.status);
+
+/** True while something of it will still change by itself. */
+export const goesOn = (rows: readonly TraceRow[]): boolean => rows.some(isOpen);
+
+/** Builds the story, in time that grows with the number of its rows: a batch has ten thousand. `now` (milliseconds) ends what is still running. */
 export function tell(traceRows: readonly TraceRow[], now: number): Story {
   const sorted = [...traceRows].sort(byTime);
   const causes = causesOf(sorted);
+  const caused = causedBy(sorted, causes);
   const drafts = draftBands(sorted, causes);
+  const following = Map.groupBy(drafts, ({ cause }) => cause);
   const bands: Band[] = [];
   const rows: StoryRow[] = [];
+  const waiting = (following.get(undefined) ?? []).map((draft) => ({ draft, depth: 0 })).reverse();
   const place = (draft: Draft, depth: number): void => {
     const placed = inBandOrder(draft.rows, causes).map(({ row, inner }): StoryRow => {
-      const attempts = attemptsOf(
-        row,
-        sorted.filter((other) => causes.get(other) === row),
-      );
+      const attempts = attemptsOf(row, caused.get(row) ?? []);
       const spans = spansOf(row, attempts, now);
       const from = Date.parse(row.at);
       return {
@@ -126,11 +143,10 @@ export function tell(traceRows: readonly TraceRow[], now: number): Story {
     });
     rows.push(...placed);
     bands.push({ key: `${draft.xact ?? 'alone'} ${draft.rows[0]?.id}`, xact: draft.xact, depth, cause: draft.cause, rows: placed });
-    for (const { row, depth: own } of placed) {
-      for (const next of drafts) if (next.cause === row) place(next, own + 1);
-    }
+    const after = placed.flatMap(({ row, depth: own }) => (following.get(row) ?? []).map((next) => ({ draft: next, depth: own + 1 })));
+    waiting.push(...after.reverse());
   };
-  for (const draft of drafts) if (!draft.cause) place(draft, 0);
+  for (let next = waiting.pop(); next; next = waiting.pop()) place(next.draft, next.depth);
   const kinds = new Map<string, number>();
   for (const { row } of rows) kinds.set(row.kind, (kinds.get(row.kind) ?? 0) + 1);
   return {
@@ -139,6 +155,6 @@ export function tell(traceRows: readonly TraceRow[], now: number): Story {
     kinds,
     from: Math.min(...rows.map((row) => row.from)),
     to: Math.max(...rows.map((row) => row.to)),
-    unfinished: rows.some(({ row }) => row.ended_at === null && isUnfinished(row.status)),
+    unfinished: goesOn(traceRows),
   };
 }

@@ -1,7 +1,9 @@
 import { type ReactNode, useState } from 'react';
+import { useAct, useAsk } from './asking.ts';
 import type { Exchange } from './client.ts';
-import { Badge, Busy, Code, Dialog, pretty, Trouble } from './parts.tsx';
-import { useAct, useAsk, usePortal } from './portal-context.tsx';
+import { pretty } from './json.ts';
+import { Badge, Busy, Code, Dialog, Trouble } from './parts.tsx';
+import { usePortal } from './portal-context.tsx';
 
 const headerLines = (headers: Readonly<Record<string, unknown>> | null): string =>
   Object.entries(headers ?? {})
@@ -78,7 +80,7 @@ function Again({ attempt, onSent }: { attempt: Exchange; onSent: () => void }): 
   return (
     <>
       <p className="plp-row">
-        <button type="button" className="plp-button" disabled={act.busy} onClick={resend}>
+        <button type="button" className="plp-button" aria-disabled={act.busy} onClick={resend}>
           Send it again
         </button>
         <output>{told}</output>

@@ -1,8 +1,9 @@
 import { type ReactNode, useEffect, useState } from 'react';
 import { AttemptDetail } from './AttemptDetail.tsx';
+import { usePages } from './asking.ts';
 import type { Attempt } from './client.ts';
 import { Badge, Busy, Empty, Field, More, Trouble } from './parts.tsx';
-import { usePages, usePortal } from './portal-context.tsx';
+import { usePortal } from './portal-context.tsx';
 
 /** After something was sent, the list looks again this much later: the worker needs a moment, the receiver maybe more. */
 const LOOK_AGAIN_MS = [700, 2_000, 5_000, 12_000];
@@ -37,7 +38,7 @@ export function AttemptList({ endpointId, sent = 0 }: AttemptListProps): ReactNo
             </select>
           )}
         </Field>
-        <button type="button" className="plp-button" disabled={busy} onClick={reload}>
+        <button type="button" className="plp-button" aria-disabled={busy} onClick={reload}>
           Refresh
         </button>
       </div>

@@ -1,10 +1,11 @@
 import { type ReactNode, useState } from 'react';
 import { AttemptList } from './AttemptList.tsx';
+import { useAct, useAsk, usePages } from './asking.ts';
 import type { ChangedEndpoint, Endpoint, EventType } from './client.ts';
 import { EndpointForm } from './EndpointForm.tsx';
 import { EndpointState } from './EndpointList.tsx';
 import { Busy, Counted, Dialog, Title, Trouble } from './parts.tsx';
-import { useAct, useAsk, usePages, usePortal } from './portal-context.tsx';
+import { usePortal } from './portal-context.tsx';
 import { ReplayList } from './ReplayList.tsx';
 import { ResumeForm } from './ResumeForm.tsx';
 import { Signing } from './Signing.tsx';
@@ -133,7 +134,7 @@ function Deeds({ endpoint, onChanged, onGone, onSent }: DeedsProps): ReactNode {
   return (
     <>
       <p className="plp-row">
-        <button type="button" className="plp-button plp-main" disabled={act.busy || !endpoint.enabled} onClick={test}>
+        <button type="button" className="plp-button plp-main" aria-disabled={act.busy} disabled={!endpoint.enabled} onClick={test}>
           Send a test event
         </button>
         <TestType value={testType} onChange={setTestType} />
@@ -146,7 +147,7 @@ function Deeds({ endpoint, onChanged, onGone, onSent }: DeedsProps): ReactNode {
           </button>
         )}
         {endpoint.enabled ? (
-          <button type="button" className="plp-button" disabled={act.busy} onClick={disable}>
+          <button type="button" className="plp-button" aria-disabled={act.busy} onClick={disable}>
             Disable
           </button>
         ) : null}
@@ -193,7 +194,7 @@ function Deletion({ endpoint, onClose, onGone }: { endpoint: Endpoint; onClose: 
       <p>Nothing more is sent to it, what waits is dropped, and its secret is void. This cannot be undone.</p>
       {act.error ? <Trouble error={act.error} /> : null}
       <p className="plp-row">
-        <button type="button" className="plp-button plp-danger" disabled={act.busy} onClick={remove}>
+        <button type="button" className="plp-button plp-danger" aria-disabled={act.busy} onClick={remove}>
           Delete
         </button>
         <button type="button" className="plp-button" onClick={onClose}>

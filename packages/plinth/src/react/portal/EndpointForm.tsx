@@ -1,7 +1,8 @@
 import { type ReactNode, type SubmitEvent, useState } from 'react';
+import { useAct, usePages } from './asking.ts';
 import type { ChangedEndpoint, Endpoint, EventType } from './client.ts';
 import { Busy, Counted, Dialog, Empty, Field, Trouble } from './parts.tsx';
-import { useAct, usePages, usePortal } from './portal-context.tsx';
+import { usePortal } from './portal-context.tsx';
 import { SecretOnce } from './SecretOnce.tsx';
 
 interface EndpointFormProps {
@@ -82,11 +83,11 @@ export function EndpointForm({ endpoint, onClose, onSaved, onMade }: EndpointFor
     <Dialog title={endpoint ? 'Change the endpoint' : 'Add an endpoint'} onClose={onClose}>
       <form onSubmit={save} className="plp-form">
         <TextFields values={values} onChange={setValues} legacy={endpoint?.signing} pulled={endpoint?.url === null} />
-        <TypeChoice values={values} onChange={setValues} />
+        <TypeChoice values={values} before={endpoint?.patterns ?? []} onChange={setValues} />
         {endpoint && asking ? <Narrowing waiting={endpoint.waiting_internal} /> : null}
         {act.error ? <Trouble error={act.error} /> : null}
         <p className="plp-row">
-          <button type="submit" className="plp-button plp-main" disabled={act.busy || values.types.size === 0}>
+          <button type="submit" className="plp-button plp-main" aria-disabled={act.busy} disabled={values.types.size === 0}>
             {endpoint ? (asking ? 'Save all the same' : 'Save') : 'Add'}
           </button>
           <button type="button" className="plp-button" onClick={onClose}>
@@ -155,7 +156,7 @@ function TextFields({ values, onChange, legacy, pulled }: PartProps & { legacy: 
   );
 }
 
-function TypeChoice({ values, onChange }: PartProps): ReactNode {
+function TypeChoice({ values, before, onChange }: PartProps & { before: readonly string[] }): ReactNode {
   const { rows, error, more, reload } = usePages<EventType>('/event-types?limit=200', 'types');
   const toggle = (name: string): void => {
     const types = new Set(values.types);
@@ -163,10 +164,12 @@ function TypeChoice({ values, onChange }: PartProps): ReactNode {
     onChange({ ...values, types });
   };
   const shown = rows?.map(({ name }) => name) ?? [];
-  const kept = [...values.types].filter((type) => !shown.includes(type));
+  // Also those that were just unticked.
+  const kept = [...new Set([...before, ...values.types])].filter((type) => !shown.includes(type));
   return (
     <fieldset className="plp-choices">
       <legend>Events</legend>
+      {values.types.size === 0 && rows && rows.length > 0 ? <p className="plp-soft">Choose at least one.</p> : null}
       {error ? <Trouble error={error} retry={reload} /> : null}
       {!rows && !error ? <Busy /> : null}
       {rows?.length === 0 && kept.length === 0 ? <Empty>No event types have been published yet. Ask whoever sent you here.</Empty> : null}

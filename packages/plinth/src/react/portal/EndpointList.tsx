@@ -1,8 +1,9 @@
 import { type ReactNode, useState } from 'react';
+import { usePages } from './asking.ts';
 import type { Endpoint } from './client.ts';
 import { EndpointForm } from './EndpointForm.tsx';
 import { Badge, Busy, Empty, More, Title, Trouble } from './parts.tsx';
-import { usePages, usePortal } from './portal-context.tsx';
+import { usePortal } from './portal-context.tsx';
 
 /** The state of an endpoint in a word, with a sentence for who wonders. */
 export function EndpointState({ endpoint }: { endpoint: Endpoint }): ReactNode {

@@ -1,7 +1,7 @@
 import type { ReactNode } from 'react';
+import { usePages } from './asking.ts';
 import type { EventType } from './client.ts';
 import { Badge, Busy, Code, Empty, More, Title, Trouble } from './parts.tsx';
-import { usePages } from './portal-context.tsx';
 
 /** Public event types with schema and example. */
 export function EventCatalogue(): ReactNode {

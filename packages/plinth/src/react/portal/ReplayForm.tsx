@@ -1,7 +1,8 @@
-import { type ReactNode, useState } from 'react';
+import { type ReactNode, type SubmitEvent, useState } from 'react';
+import { useAct } from './asking.ts';
 import { isoOf } from './local-time.ts';
 import { Dialog, Field, Trouble } from './parts.tsx';
-import { useAct, usePortal } from './portal-context.tsx';
+import { usePortal } from './portal-context.tsx';
 
 type What = 'failed' | 'all' | 'ids';
 
@@ -46,8 +47,10 @@ export function ReplayForm({ endpointId, onClose, onStarted }: { endpointId: str
     // The rate does not change what is sent.
     if (part.rate === undefined) setTotal(undefined);
   };
-  const count = (): void =>
+  const count = (event: SubmitEvent): void => {
+    event.preventDefault();
     act.run(async () => setTotal((await client.send<{ total: number }>('POST', `/endpoints/${endpointId}/replays/preview`, bodyOf(wish))).total));
+  };
   const start = (): void =>
     act.run(async () => {
       const rate = wish.rate === '' ? {} : { rate_per_second: Number(wish.rate) };
@@ -56,7 +59,7 @@ export function ReplayForm({ endpointId, onClose, onStarted }: { endpointId: str
     });
   return (
     <Dialog title="Send again" onClose={onClose}>
-      <div className="plp-form">
+      <form onSubmit={count} className="plp-form">
         <fieldset className="plp-choices">
           <legend>What</legend>
           {WHAT.map(([what, label]) => (
@@ -71,17 +74,17 @@ export function ReplayForm({ endpointId, onClose, onStarted }: { endpointId: str
         <output>{total === undefined ? '' : total === 0 ? 'There is nothing to send.' : `${total} would be sent.`}</output>
         {act.error ? <Trouble error={act.error} /> : null}
         <p className="plp-row">
-          <button type="button" className="plp-button" disabled={act.busy || !isComplete(wish)} onClick={count}>
+          <button type="submit" className="plp-button" aria-disabled={act.busy} disabled={!isComplete(wish)}>
             Count
           </button>
-          <button type="button" className="plp-button plp-main" disabled={act.busy || !total} onClick={start}>
+          <button type="button" className="plp-button plp-main" aria-disabled={act.busy} disabled={!total} onClick={start}>
             Send again
           </button>
           <button type="button" className="plp-button" onClick={onClose}>
             Close
           </button>
         </p>
-      </div>
+      </form>
     </Dialog>
   );
 }

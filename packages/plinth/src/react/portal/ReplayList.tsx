@@ -1,7 +1,8 @@
 import { type ReactNode, useEffect, useState } from 'react';
+import { useAct, usePages } from './asking.ts';
 import type { Replay } from './client.ts';
 import { Badge, More, Trouble } from './parts.tsx';
-import { useAct, usePages, usePortal } from './portal-context.tsx';
+import { usePortal } from './portal-context.tsx';
 import { ReplayForm } from './ReplayForm.tsx';
 
 const LOOK_AGAIN_MS = 2_000;
@@ -71,7 +72,7 @@ function ReplayLine({ replay, onChanged }: { replay: Replay; onChanged: () => vo
         {replay.left_out > 0 ? ` (${replay.left_out} wait anyway or are filtered out)` : ''}, {time(replay.created_at)}
       </span>
       {canManage && replay.status === 'running' ? (
-        <button type="button" className="plp-button" disabled={act.busy} onClick={cancel}>
+        <button type="button" className="plp-button" aria-disabled={act.busy} onClick={cancel}>
           Cancel
         </button>
       ) : null}

@@ -1,8 +1,9 @@
 import { type ReactNode, type SubmitEvent, useState } from 'react';
+import { useAct } from './asking.ts';
 import type { Endpoint } from './client.ts';
 import { isoOf, localOf } from './local-time.ts';
 import { Dialog, Field, Trouble } from './parts.tsx';
-import { useAct, usePortal } from './portal-context.tsx';
+import { usePortal } from './portal-context.tsx';
 
 function modesFor(waiting: number): [mode: string, label: string][] {
   const what = waiting === 0 ? 'what waits' : waiting === 1 ? 'the 1 that waits' : `the ${waiting > 1000 ? 'more than 1,000' : waiting} that wait`;
@@ -54,7 +55,7 @@ export function ResumeForm({ endpoint, onClose, onResumed }: { endpoint: Endpoin
         ) : null}
         {act.error ? <Trouble error={act.error} /> : null}
         <p className="plp-row">
-          <button type="submit" className="plp-button plp-main" disabled={act.busy}>
+          <button type="submit" className="plp-button plp-main" aria-disabled={act.busy}>
             Resume
           </button>
           <button type="button" className="plp-button" onClick={onClose}>

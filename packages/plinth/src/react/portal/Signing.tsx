@@ -1,7 +1,8 @@
 import { type ReactNode, useState } from 'react';
+import { useAct } from './asking.ts';
 import type { Endpoint } from './client.ts';
 import { Code, Copy, Dialog, Field, Trouble } from './parts.tsx';
-import { useAct, usePortal } from './portal-context.tsx';
+import { usePortal } from './portal-context.tsx';
 import { SecretOnce } from './SecretOnce.tsx';
 
 const OVERLAPS = [
@@ -94,7 +95,7 @@ function Rotation({ endpoint, of, onClose, onSecret, onChanged }: RotationProps)
       </Field>
       {act.error ? <Trouble error={act.error} /> : null}
       <p className="plp-row">
-        <button type="button" className="plp-button plp-main" disabled={act.busy} onClick={rotate}>
+        <button type="button" className="plp-button plp-main" aria-disabled={act.busy} onClick={rotate}>
           Rotate
         </button>
         <button type="button" className="plp-button" onClick={onClose}>

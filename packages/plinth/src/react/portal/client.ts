@@ -1,4 +1,6 @@
 /** Calls of the portal's API, and the shapes of its answers. */
+import { parseJson } from './json.ts';
+import { withRepeatKey } from './repeat-key.ts';
 
 export type SigningWay = 'v1' | 'v1a' | 'both' | 'stripe' | 'github' | 'slack';
 
@@ -153,20 +155,27 @@ export interface PortalClient {
 export function createPortalClient({ baseUrl, token, session }: { baseUrl: string; token?: string | undefined; session?: string | undefined }): PortalClient {
   const base = baseUrl.replace(/\/+$/, '');
   const who: Record<string, string> = token ? { authorization: `Bearer ${token}` } : session ? { 'x-plinth-portal': session } : {};
-  const call = async <Answer>(path: string, init: RequestInit): Promise<Answer> => {
+  const ask = (path: string, init: RequestInit): Promise<Response> => {
     const limit = AbortSignal.timeout(LONGEST_MS);
-    const response = await fetch(`${base}/api/v1/webhooks/portal${path}`, {
+    return fetch(`${base}/api/v1/webhooks/portal${path}`, {
       ...init,
       credentials: token ? 'omit' : 'same-origin',
       signal: init.signal ? AbortSignal.any([init.signal, limit]) : limit,
     });
+  };
+  const answered = async <Answer>(response: Response): Promise<Answer> => {
     if (!response.ok) throw await problemIn(response);
-    return (await response.json()) as Answer;
+    return parseJson(await response.text()) as Answer;
   };
   return {
     baseUrl: base,
-    get: (path, signal) => call(path, { headers: who, ...(signal ? { signal } : {}) }),
-    send: (method, path, body) =>
-      call(path, { method, headers: { ...who, 'content-type': 'application/json' }, ...(method === 'DELETE' ? {} : { body: JSON.stringify(body ?? {}) }) }),
+    get: async (path, signal) => answered(await ask(path, { headers: who, ...(signal ? { signal } : {}) })),
+    async send(method, path, body) {
+      const text = method === 'DELETE' ? null : JSON.stringify(body ?? {});
+      const response = await withRepeatKey(JSON.stringify([base, token ?? session, method, path, text]), (key) =>
+        ask(path, { method, headers: { ...who, 'content-type': 'application/json', 'idempotency-key': key }, body: text }),
+      );
+      return answered(response);
+    },
   };
 }

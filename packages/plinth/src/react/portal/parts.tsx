@@ -1,5 +1,5 @@
 /** Small things that every part of the portal is made of. */
-import { type ReactNode, useEffect, useId, useRef, useState } from 'react';
+import { createContext, type ReactNode, type RefObject, use, useEffect, useId, useRef, useState } from 'react';
 import { problemOf } from './client.ts';
 
 export function Busy(): ReactNode {
@@ -42,7 +42,7 @@ export function More({ more, busy }: { more: (() => void) | undefined; busy: boo
   if (!more) return null;
   return (
     <p>
-      <button type="button" className="plp-button" disabled={busy} onClick={more}>
+      <button type="button" className="plp-button" aria-disabled={busy} onClick={more}>
         Show more
       </button>
     </p>
@@ -88,11 +88,14 @@ export function Dialog({ title, onClose, children, wide = false }: DialogProps):
 
 export function Copy({ text, label }: { text: string; label: string }): ReactNode {
   const [told, setTold] = useState('');
-  const copy = (): void => {
-    navigator.clipboard.writeText(text).then(
-      () => setTold('Copied'),
-      () => setTold('Select it and copy it by hand'),
-    );
+  const copy = async (): Promise<void> => {
+    try {
+      // There is no clipboard without TLS.
+      await navigator.clipboard.writeText(text);
+      setTold('Copied');
+    } catch {
+      setTold('Select it and copy it by hand');
+    }
   };
   return (
     <>
@@ -102,15 +105,6 @@ export function Copy({ text, label }: { text: string; label: string }): ReactNod
       <output className="plp-soft">{told}</output>
     </>
   );
-}
-
-/** A text that may be JSON, indented when it is. */
-export function pretty(text: string): string {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text;
-  }
 }
 
 /** Lines break and nothing scrolls inside, so that whoever reads by keyboard need not stop here. */
@@ -123,10 +117,16 @@ export function Code({ label, children }: { label: string; children: string }): 
   );
 }
 
+/** True once somebody has been in the portal. */
+export const UsedContext = createContext<RefObject<boolean>>({ current: true });
+
 /** A heading that takes the focus when its page is shown, so that a keyboard or a screen reader is where the eye is. */
 export function Title({ children }: { children: ReactNode }): ReactNode {
   const ref = useRef<HTMLHeadingElement>(null);
-  useEffect(() => ref.current?.focus(), []);
+  const used = use(UsedContext);
+  useEffect(() => {
+    if (used.current) ref.current?.focus();
+  }, [used]);
   return (
     <h2 ref={ref} tabIndex={-1} className="plp-title">
       {children}

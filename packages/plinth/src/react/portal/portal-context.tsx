@@ -1,8 +1,9 @@
 /** What every part of the portal shares: the client, what the link allows, and how to say a time. */
-import { createContext, type ReactNode, use, useCallback, useEffect, useMemo, useState } from 'react';
+import { createContext, type ReactNode, type RefObject, use, useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import type { PortalClient, Session } from './client.ts';
 import { createPortalClient, problemOf } from './client.ts';
-import { Busy, Trouble } from './parts.tsx';
+import { keepFocus } from './keep-focus.ts';
+import { Busy, Trouble, UsedContext } from './parts.tsx';
 
 export interface Portal {
   client: PortalClient;
@@ -37,6 +38,35 @@ export interface PortalAccess {
   locale?: string | undefined;
 }
 
+/** A language that browsers do not know, such as `de_DE`, is no reason to show nothing. */
+function formatOf(locale: string | undefined): Intl.DateTimeFormat {
+  const style = { dateStyle: 'medium', timeStyle: 'medium' } as const;
+  try {
+    return new Intl.DateTimeFormat(locale, style);
+  } catch {
+    return new Intl.DateTimeFormat(undefined, style);
+  }
+}
+
+/** Whether somebody has been in the portal with keyboard or pointer: then the focus is ours to move. Before, it belongs to the page around. */
+function useUsed(root: RefObject<HTMLElement | null>): RefObject<boolean> {
+  const used = useRef(false);
+  useEffect(() => {
+    const element = root.current;
+    if (!element) return undefined;
+    const stop = new AbortController();
+    for (const name of ['focusin', 'pointerdown']) {
+      element.addEventListener(name, () => void (used.current = true), { signal: stop.signal });
+    }
+    const letGo = keepFocus(element);
+    return () => {
+      stop.abort();
+      letGo();
+    };
+  }, [root]);
+  return used;
+}
+
 /** Opens the portal for the parts in it. Its element has the class `plp`, on which theme variables can be set. */
 export function PortalProvider({ baseUrl, token, session: link, theme, locale, children }: PortalAccess & { children: ReactNode }): ReactNode {
   const client = useMemo(() => createPortalClient({ baseUrl, token, session: link }), [baseUrl, token, link]);
@@ -63,124 +93,17 @@ export function PortalProvider({ baseUrl, token, session: link, theme, locale, c
   }, [load]);
   const portal = useMemo(() => {
     if (!session) return undefined;
-    const format = new Intl.DateTimeFormat(locale ?? session.locale ?? undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+    const format = formatOf(locale ?? session.locale ?? undefined);
     const { timeZone: zone } = format.resolvedOptions();
     return { client, session, canManage: session.capabilities === 'manage', time: (iso: string) => format.format(new Date(iso)), zone };
   }, [client, session, locale]);
+  const root = useRef<HTMLDivElement>(null);
+  const used = useUsed(root);
   return (
-    <div className="plp" data-theme={theme ?? session?.theme ?? 'system'}>
-      {portal ? <PortalContext value={portal}>{children}</PortalContext> : error ? <Trouble error={problemOf(error)} retry={() => load()} /> : <Busy />}
+    <div ref={root} className="plp" data-theme={theme ?? session?.theme ?? 'system'}>
+      <UsedContext value={used}>
+        {portal ? <PortalContext value={portal}>{children}</PortalContext> : error ? <Trouble error={problemOf(error)} retry={() => load()} /> : <Busy />}
+      </UsedContext>
     </div>
   );
-}
-
-export interface Asked<Answer> {
-  data: Answer | undefined;
-  error: unknown;
-  reload(): void;
-}
-
-/** One answer of the API; asked again when the path changes. */
-export function useAsk<Answer>(path: string): Asked<Answer> {
-  const { client } = usePortal();
-  const [data, setData] = useState<Answer>();
-  const [error, setError] = useState<unknown>();
-  const load = useCallback(
-    (signal?: AbortSignal) => {
-      client.get<Answer>(path, signal).then(
-        (answer) => {
-          setData(answer);
-          setError(undefined);
-        },
-        (fault: unknown) => {
-          if (!signal?.aborted) setError(fault);
-        },
-      );
-    },
-    [client, path],
-  );
-  useEffect(() => {
-    const stop = new AbortController();
-    load(stop.signal);
-    return () => stop.abort();
-  }, [load]);
-  return { data, error, reload: () => load() };
-}
-
-export interface Pages<Row> {
-  rows: readonly Row[] | undefined;
-  error: unknown;
-  busy: boolean;
-  /** Undefined on the last page. */
-  more: (() => void) | undefined;
-  reload(): void;
-}
-
-interface Loaded<Row> {
-  rows: readonly Row[] | undefined;
-  cursor: string | null;
-  busy: boolean;
-  error: unknown;
-}
-
-const withCursor = (path: string, cursor: string): string => `${path}${path.includes('?') ? '&' : '?'}cursor=${encodeURIComponent(cursor)}`;
-
-/** Rows of a list, page after page. `field` is the name of the rows in the answer. */
-export function usePages<Row>(path: string, field: string): Pages<Row> {
-  const { client } = usePortal();
-  const [state, setState] = useState<Loaded<Row>>({ rows: undefined, cursor: null, busy: true, error: undefined });
-  const load = useCallback(
-    (cursor: string | undefined, signal?: AbortSignal) => {
-      client.get<Record<string, unknown>>(cursor === undefined ? path : withCursor(path, cursor), signal).then(
-        (page) => {
-          const rows = page[field] as readonly Row[];
-          const next = page.next_cursor as string | null;
-          setState((before) => ({ rows: cursor === undefined ? rows : [...(before.rows ?? []), ...rows], cursor: next, busy: false, error: undefined }));
-        },
-        (error: unknown) => {
-          if (!signal?.aborted) setState((before) => ({ ...before, busy: false, error }));
-        },
-      );
-    },
-    [client, path, field],
-  );
-  useEffect(() => {
-    const stop = new AbortController();
-    load(undefined, stop.signal);
-    return () => stop.abort();
-  }, [load]);
-  const { cursor } = state;
-  const again = useCallback(
-    (from: string | undefined) => {
-      setState((before) => ({ ...before, busy: true, error: undefined }));
-      load(from);
-    },
-    [load],
-  );
-  // Stable, so that an effect may depend on it.
-  const reload = useCallback(() => again(undefined), [again]);
-  return { rows: state.rows, busy: state.busy, error: state.error, more: cursor === null ? undefined : () => again(cursor), reload };
-}
-
-export interface Act {
-  busy: boolean;
-  error: unknown;
-  run(body: () => Promise<void>): void;
-}
-
-/** Something that changes: one at a time, its failure kept to be shown. */
-export function useAct(): Act {
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>();
-  return {
-    busy,
-    error,
-    run(body) {
-      setBusy(true);
-      setError(undefined);
-      body()
-        .catch(setError)
-        .finally(() => setBusy(false));
-    },
-  };
 }
