@@ -35,12 +35,15 @@ async function applyFile(client: pg.ClientBase, file: Repeatable): Promise<{ cod
 
 /** In schema public others may have functions of the same name. */
 const OVERLOADS = `select p.oid::pg_catalog.regprocedure::text as signature from pg_catalog.pg_proc as p
-  join pg_catalog.pg_namespace as n on n.oid = p.pronamespace where pg_catalog.format('%I.%I', n.nspname, p.proname) = $1
+  join pg_catalog.pg_namespace as n on n.oid = p.pronamespace where n.nspname = $1 and p.proname = $2
     and (n.nspname <> 'public' or pg_catalog.obj_description(p.oid, 'pg_proc') like 'Plinth:%')`;
 
 /** Functions of the name that a file makes, with their parameters: `plinth.retry_job(uuid,integer)`. */
-const overloadsOf = async (client: pg.ClientBase, file: Repeatable): Promise<string[]> =>
-  file.kind === 'function' ? (await client.query<{ signature: string }>(OVERLOADS, [createdBy(file)])).rows.map(({ signature }) => signature) : [];
+async function overloadsOf(client: pg.ClientBase, file: Repeatable): Promise<string[]> {
+  if (file.kind !== 'function') return [];
+  const { rows } = await client.query<{ signature: string }>(OVERLOADS, createdBy(file).split('.'));
+  return rows.map(({ signature }) => signature);
+}
 
 /**
  * What has to go for a file to make its one object: what it could not replace, or the function as it was with other parameters, beside which calls would be ambiguous. In the
