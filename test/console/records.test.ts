@@ -334,6 +334,14 @@ describe.runIf(browserAt.available)('records', { timeout: 180_000 }, () => {
     }
   });
 
+  test('looking at all tenants, what belongs to the installation can be paused', async () => {
+    const { page } = await world.visit('/lists/events/consumers?tenant=all');
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.getByRole('dialog').getByRole('textbox').fill('a test');
+    await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).click();
+    await page.getByText('Pause: done').waitFor();
+  });
+
   test('who may only read is offered no action, and hears why a list is not shown', async () => {
     const keyWith = async (scopes: string[]) => ((await world.call(world.tenantA, 'POST', '/keys', { name: 'reader', scopes })) as { secret: string }).secret;
     const { page } = await world.open(list.replace(/^/, '/console'));

@@ -87,7 +87,7 @@ export function Shell({ children }: { children: ReactNode }): ReactNode {
   useArrival(pathname);
   const root = useKeptFocus();
   return (
-    <div ref={root} className="grid min-h-dvh lg:grid-cols-[13.5rem_minmax(0,1fr)]">
+    <div ref={root} className="grid min-h-dvh print:block lg:grid-cols-[13.5rem_minmax(0,1fr)]">
       <a href="#main" className="btn btn-main sr-only z-50 focus:not-sr-only focus:fixed focus:top-2 focus:left-2 focus:px-3 focus:py-1">
         Skip to content
       </a>
