@@ -83,7 +83,7 @@ function kyselyOwner(): Owner {
     transact: (id, inside) =>
       db.transaction().execute(async (transaction) => {
         await transaction.insertInto('shop.orders').values({ id }).execute();
-        await inside(transaction as unknown as Joinable);
+        await inside(transaction);
       }),
   };
 }
@@ -97,7 +97,7 @@ function drizzleOwner(): Owner {
     transact: (id, inside) =>
       db.transaction(async (transaction) => {
         await transaction.execute(sql`insert into shop.orders values (${id})`);
-        await inside(transaction as unknown as Joinable);
+        await inside(transaction);
       }),
   };
 }
@@ -111,7 +111,7 @@ function drizzleJsOwner(): Owner {
     transact: (id, inside) =>
       db.transaction(async (transaction) => {
         await transaction.execute(sql`insert into shop.orders values (${id})`);
-        await inside(transaction as unknown as Joinable);
+        await inside(transaction);
       }),
   };
 }
@@ -249,8 +249,8 @@ test('plugins of Kysely do not change what is read, nor times as texts of Drizzl
   const input = { tenantId: tenantA };
   const plugged = new Kysely<object>({ dialect: new PostgresDialect({ pool }), plugins: [new CamelCasePlugin()] });
   const expected = [stream, { type: 'order.placed', data: { order_id: 7 }, dated: true }];
-  expect(await plugged.transaction().execute((trx) => plinth.join(trx as unknown as Joinable, input, place))).toEqual(expected);
-  expect(await drizzle(pool).transaction((trx) => plinth.join(trx as unknown as Joinable, input, place))).toEqual(expected);
+  expect(await plugged.transaction().execute((trx) => plinth.join(trx, input, place))).toEqual(expected);
+  expect(await drizzle(pool).transaction((trx) => plinth.join(trx, input, place))).toEqual(expected);
   await pool.end();
 });
 

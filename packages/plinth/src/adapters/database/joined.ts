@@ -4,7 +4,7 @@ import type { Queryable } from '#kernel/database.ts';
 
 /**
  * Transactions that the application opened with a driver or ORM of its own, as Plinth can join them. Each is described by
- * the few methods that are called, so that Plinth depends on none of these packages.
+ * the few methods that are called, so that Plinth depends on none of these packages; parameters are `never`, which any type of theirs takes.
  */
 
 /** pg: a Client or PoolClient on which BEGIN was sent. */
@@ -22,12 +22,12 @@ export interface PostgresJsTransaction {
 export interface KyselyTransaction {
   readonly isTransaction: boolean;
   withoutPlugins(): KyselyTransaction;
-  executeQuery(query: { sql: string; parameters: readonly unknown[]; query: unknown; queryId: unknown }): Promise<{ rows: unknown[] }>;
+  executeQuery(query: never): Promise<{ rows: unknown[] }>;
 }
 
 /** Drizzle (node-postgres or postgres-js): the `tx` of `db.transaction(...)`. */
 export interface DrizzleTransaction {
-  execute(query: { getSQL(): unknown }): PromiseLike<unknown>;
+  execute(query: never): PromiseLike<unknown>;
   rollback(): never;
 }
 
@@ -69,7 +69,7 @@ const fromKysely = (handle: KyselyTransaction): Queryable['query'] => {
   });
   // Plugins change results: CamelCasePlugin the names of columns, and the keys of the JSON in them.
   const plain = handle.withoutPlugins();
-  return async <Row>(text: string, values: readonly unknown[] = []) => (await plain.executeQuery(raw(text, values))).rows as Row[];
+  return async <Row>(text: string, values: readonly unknown[] = []) => (await plain.executeQuery(raw(text, values) as never)).rows as Row[];
 };
 
 /** Drizzle has no raw text with parameters; an object with `getSQL` that builds itself is what its `sql` template makes. */
