@@ -30,14 +30,14 @@ afterEach(async () => {
   for (const table of ['jobs', 'limits']) await database.admin.query(`delete from plinth_jobs.${table}`);
 });
 
-test('what a cap held back begins when others have ended, not at the next look of an idle process', { timeout: 20_000 }, async () => {
+test('what a cap held back begins when others have ended, not at the next look of an idle process', { timeout: 45_000 }, async () => {
   const { plinth, tenantA: tenantId } = database;
   await plinth.transaction({ tenantId }, (tx) => tx.query(`select plinth.set_job_limit('tenant', p_max_running := 1)`));
-  // An idle process looks four times a second: they would take 25 s.
+  // An idle process looks four times a second: they would take 50 s.
   const ids = await plinth.transaction({ tenantId }, async (tx) =>
     tx.jobs.enqueueMany(
       'k',
-      Array.from({ length: 100 }, () => ({})),
+      Array.from({ length: 200 }, () => ({})),
     ),
   );
   let running = 0;
