@@ -1,4 +1,4 @@
-/** A reporter of Vitest for `npm test`: writes which files failed, so that a few of them can be given a second try. */
+/** A reporter of Vitest for `npm test`: writes which files failed, so that a few of them can be given a second try. A default export, because Vitest loads it by its path. */
 import { writeFileSync } from 'node:fs';
 import type { Reporter, TestModule } from 'vitest/node';
 

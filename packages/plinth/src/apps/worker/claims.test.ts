@@ -8,12 +8,15 @@ import { workersOf } from './started.fixture.ts';
 let database: TestDatabase;
 /** Statements of workers. */
 const heard: string[] = [];
+/** What a claim from the lanes that are known waits for, or fails with. */
+let claiming = async (): Promise<void> => {};
 
 function overheard(real: TestDatabase): TestDatabase {
   const listen = <Tx extends AnyTransaction>(tx: Tx): Tx =>
     Object.assign(Object.create(tx) as Tx, {
-      query(text: string, values?: readonly unknown[]) {
+      async query(text: string, values?: readonly unknown[]) {
         heard.push(text);
+        if (text.includes('plinth_jobs.claim_lanes(')) await claiming();
         return tx.query(text, values);
       },
     });
@@ -27,6 +30,7 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 const start = workersOf(() => database);
 afterEach(async () => {
+  claiming = async () => {};
   for (const table of ['jobs', 'limits']) await database.admin.query(`delete from plinth_jobs.${table}`);
 });
 
@@ -136,22 +140,9 @@ test('what had to be given back is not fetched ahead again', { timeout: 90_000 }
 
 describe('two claims of a process at the same time', () => {
   const BACKLOG = 10_000;
-  /** Lets `claiming` look at each claim from a ring of lanes, and make it wait. */
-  const watched = (plinth: TestDatabase['plinth'], claiming: () => Promise<void>): TestDatabase['plinth'] => ({
-    ...plinth,
-    asWorker: (input, body) =>
-      plinth.asWorker(input, (tx) => {
-        const query: typeof tx.query = async (text, values) => {
-          if (!text.includes('claim_lanes')) return tx.query(text, values);
-          await claiming();
-          return tx.query(text, values);
-        };
-        return body(Object.assign(Object.create(tx), { query }));
-      }),
-  });
   /** Runs a backlog of two tenants that is larger than what is fetched ahead; resolves with how often each job ran. */
-  async function runBacklog(claiming: () => Promise<void>): Promise<Map<string, number>> {
-    const { plinth, tenantA, tenantB } = database;
+  async function runBacklog(): Promise<Map<string, number>> {
+    const { tenantA, tenantB } = database;
     await database.admin.query(
       `insert into plinth_jobs.jobs_ready (tenant_id, kind) select (array[$1, $2]::uuid[])[n % 2 + 1], 'k' from generate_series(1, ${BACKLOG}) n`,
       [tenantA, tenantB],
@@ -162,7 +153,7 @@ describe('two claims of a process at the same time', () => {
       ran.set(id, (ran.get(id) ?? 0) + 1);
       if (ran.size === BACKLOG) resolve();
     };
-    start(handler, { plinth: watched(plinth, claiming), concurrency: 64 });
+    start(handler, { concurrency: 64 });
     await promise;
     return ran;
   }
@@ -170,20 +161,22 @@ describe('two claims of a process at the same time', () => {
   test('are made while jobs are quick, never more, and none of a backlog runs twice', async () => {
     let now = 0;
     let most = 0;
-    const ran = await runBacklog(async () => {
+    claiming = async () => {
       most = Math.max(most, ++now);
       await database.plinth.wake.next([], 20);
       now -= 1;
-    });
+    };
+    const ran = await runBacklog();
     expect(most).toBe(2);
     expect(Math.max(...ran.values())).toBe(1);
   });
 
   test('fail alone: what the others brought runs, and the backlog goes on', async () => {
     let claims = 0;
-    const ran = await runBacklog(async () => {
+    claiming = async () => {
       if (++claims % 5 === 3 && claims < 20) throw new Error('a claim that fails');
-    });
+    };
+    const ran = await runBacklog();
     expect(claims).toBeGreaterThan(3);
     expect(Math.max(...ran.values())).toBe(1);
   });

@@ -6,7 +6,7 @@ import type { Plinth, Tx } from '../../index.ts';
 import type { Worker, WorkerOptions } from './index.ts';
 import { startWorker } from './index.ts';
 
-type Options = Omit<Partial<WorkerOptions<Plinth['modules']>>, 'handlers'> & {
+type Options = Omit<Partial<WorkerOptions<Plinth['modules']>>, 'plinth' | 'handlers'> & {
   definition?: Partial<JobDefinition<Tx>>;
   /** Handlers of other kinds. */
   others?: WorkerOptions<Plinth['modules']>['handlers'];
