@@ -64,6 +64,11 @@ export interface TransactionInput extends ContextInput {
   idleMs?: number | undefined;
   /** False: COMMIT does not wait for the disk (synchronous_commit off); a crash of the server may undo it. Default true: the server's setting. */
   durable?: boolean | undefined;
+  /**
+   * One statement is all there is: COMMIT leaves with it, a round trip less, and what it locks is let go before its answer is read. What `body` throws afterwards
+   * undoes nothing. A second statement and effects throw.
+   */
+  single?: boolean | undefined;
   /** Aborting ends the connection, which rolls the transaction back. */
   signal?: AbortSignal | undefined;
 }
@@ -201,19 +206,32 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   input.signal?.addEventListener('abort', abort, { once: true });
   const loss = input.idleMs ? lossOf(client) : undefined;
   const types = typesOf(deps, input, client);
-  const send = async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> =>
-    (await answer(beginning.before(() => client.query(types ? { text, ...types } : text, values as unknown[] | undefined)))).rows as Row[];
-  const sendPrepared = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> =>
-    (await answer(beginning.before(() => client.query({ name: statementName(text), text, values: values as unknown[], ...types })))).rows as Row[];
+  let ending: Promise<pg.QueryResult> | undefined;
+  const sendQuery = async <Row>(query: pg.QueryConfig): Promise<Row[]> => {
+    if (ending) throw new TypeError('the transaction was to have a single statement');
+    const sent = beginning.before(() => {
+      const answered = client.query({ ...query, ...types });
+      if (input.single) {
+        ending = client.query('commit');
+        // Awaited when the body has returned.
+        ending.catch(() => {});
+      }
+      return answered;
+    });
+    return (await answer(sent)).rows as Row[];
+  };
+  const send = <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> => sendQuery({ text, values: values as unknown[] | undefined });
+  const sendPrepared = <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> =>
+    sendQuery({ name: statementName(text), text, values: values as unknown[] });
   const own = scope(deps, context, send, deps.writeEffects ? sendPrepared : send);
   try {
     const run = (): Promise<T> => runInContext(context, () => body(own.tx as Transaction<Modules>));
     const result = await corked(stream, () => (loss ? Promise.race([run(), loss.lost]) : run()));
-    own.committed(await answer(commit(deps, client, beginning, own)));
+    own.committed(await answer(ending ? hasEnded(ending, own) : commit(deps, client, beginning, own)));
     return result;
   } catch (error) {
     own.end();
-    if (beginning.sent && !broken) await answer(client.query('rollback')).catch((fault: unknown) => (broken = fault));
+    if (beginning.sent && !broken) await answer(ending ?? client.query('rollback')).catch((fault: unknown) => (broken = fault));
     if (isOutdated(error)) broken = error;
     throw toFailure(broken && input.signal?.aborted ? broken : error);
   } finally {
@@ -304,6 +322,15 @@ async function commit(deps: TransactionDeps, client: pg.PoolClient, beginning: B
   );
   if (last !== 'COMMIT') throw failedBefore();
   return note !== undefined;
+}
+
+/** The end of a transaction whose COMMIT was sent with its only statement. */
+async function hasEnded(ending: Promise<pg.QueryResult>, own: ReturnType<typeof scope>): Promise<boolean> {
+  const effects = own.buffer.last();
+  own.end();
+  if ((await ending).command !== 'COMMIT') throw failedBefore();
+  if (effects.length > 0) throw new TypeError('a transaction of a single statement writes no effects');
+  return false;
 }
 
 /**

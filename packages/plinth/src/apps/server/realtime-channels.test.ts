@@ -1,20 +1,28 @@
 import { expect, test } from 'vitest';
 import { createChannels } from './realtime-channels.ts';
-import type { Connection } from './realtime-connection.ts';
-import { createConnection } from './realtime-connection.ts';
+import { Connection } from './realtime-connection.ts';
 import type { Frames } from './realtime-frames.ts';
 import { parseTopic } from './realtime-topics.ts';
 
 const TENANT = '018f0000-0000-7000-8000-00000000000a';
 
-const connectionOf = (write: (bytes: Buffer) => void): Connection =>
-  createConnection({
+const connectionOf = (onWrite: (bytes: Buffer) => void): Connection =>
+  new Connection({
     tenantId: TENANT,
     topics: [parseTopic('events/a.*')],
     offset: undefined,
     check: async () => {},
     format: 'sse',
-    sink: { write, waiting: 0, drained: async () => true, end() {}, destroy() {} },
+    sink: {
+      write(bytes) {
+        onWrite(bytes);
+        return 0;
+      },
+      waiting: 0,
+      drained: async () => true,
+      end() {},
+      destroy() {},
+    },
     bufferBytes: 100,
     leave() {},
     onSlow() {},

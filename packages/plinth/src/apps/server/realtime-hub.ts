@@ -6,8 +6,7 @@ import type { WorkServices } from '#kernel/work.ts';
 import { accessSignal } from './call.ts';
 import { catchUp } from './realtime-catch-up.ts';
 import { createChannels } from './realtime-channels.ts';
-import type { Connection } from './realtime-connection.ts';
-import { createConnection } from './realtime-connection.ts';
+import { Connection } from './realtime-connection.ts';
 import type { Format } from './realtime-frames.ts';
 import { frame, framesOf } from './realtime-frames.ts';
 import type { Offset } from './realtime-offset.ts';
@@ -182,7 +181,7 @@ class Hub implements Realtime {
     const { tenantId } = ask;
     const { bufferBytes, checkMs } = this.#options;
     const onSlow = (waiting: number): void => this.#log.info({ tenantId, waiting }, 'a realtime reader was too slow');
-    const connection = createConnection({ ...ask, format, sink, bufferBytes, leave, onSlow });
+    const connection = new Connection({ ...ask, format, sink, bufferBytes, leave, onSlow });
     // Spread over the time between two checks, so that a thousand that came together are not looked at together.
     connection.checkedMs -= (this.#places * 997) % checkMs;
     this.#connections.add(connection);
@@ -240,6 +239,8 @@ class Hub implements Realtime {
     const now = performance.now();
     const made: Partial<Record<Format, Buffer>> = {};
     for (const one of this.#connections) {
+      if (one.told) one.toldMs = now;
+      one.told = false;
       if (now - one.toldMs < this.#options.heartbeatMs) continue;
       one.toldMs = now;
       made[one.format] ??= frame(one.format, 'alive', this.#offsetNow(), undefined);

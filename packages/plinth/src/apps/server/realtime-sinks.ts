@@ -2,7 +2,8 @@ import type { Socket } from 'node:net';
 
 /** Where the bytes of one connection go. */
 export interface Sink {
-  write(bytes: Buffer): void;
+  /** Returns what the reader has not taken yet, as `waiting`. */
+  write(bytes: Buffer): number;
   /** Bytes that the reader has not taken yet. */
   readonly waiting: number;
   /** True once at most `bytes` are waiting; false when it takes longer than `timeoutMs` or the connection ended. */
@@ -25,18 +26,38 @@ async function untilDrained(sink: Pick<Sink, 'waiting'>, isOpen: () => boolean, 
 }
 
 /** The connection itself. */
-export function socketSink(socket: Socket, close: { end(): void }): Sink {
-  const sink: Sink = {
-    write: (bytes) => void socket.write(bytes),
-    get waiting() {
-      return socket.writableLength;
-    },
-    drained: (bytes, timeoutMs) => untilDrained(sink, () => !socket.destroyed, bytes, timeoutMs),
-    end: () => close.end(),
-    destroy: () => void socket.destroy(),
-  };
-  return sink;
+class SocketSink implements Sink {
+  readonly #socket: Socket;
+  readonly #close: { end(): void };
+
+  constructor(socket: Socket, close: { end(): void }) {
+    this.#socket = socket;
+    this.#close = close;
+  }
+
+  write(bytes: Buffer): number {
+    this.#socket.write(bytes);
+    return this.#socket.writableLength;
+  }
+
+  get waiting(): number {
+    return this.#socket.writableLength;
+  }
+
+  drained(bytes: number, timeoutMs: number): Promise<boolean> {
+    return untilDrained(this, () => !this.#socket.destroyed, bytes, timeoutMs);
+  }
+
+  end(): void {
+    this.#close.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
 }
+
+export const socketSink = (socket: Socket, close: { end(): void }): Sink => new SocketSink(socket, close);
 
 /** A web stream, where the connection is out of reach. */
 export function streamSink(controller: ReadableStreamDefaultController<Uint8Array>, onEnd: () => void): Sink {
@@ -52,7 +73,10 @@ export function streamSink(controller: ReadableStreamDefaultController<Uint8Arra
     onEnd();
   };
   const sink: Sink = {
-    write: (bytes) => open && controller.enqueue(bytes),
+    write(bytes) {
+      if (open) controller.enqueue(bytes);
+      return sink.waiting;
+    },
     get waiting() {
       return open ? -(controller.desiredSize ?? 0) : 0;
     },

@@ -293,7 +293,7 @@ describe('who may hear', () => {
     const silent = { info() {}, warn() {}, error() {} };
     const realtime = createRealtime(plinth as unknown as Plinth<ModuleMap>, silent, { checkMs: 3_600_000 });
     const looks = { a: 0, b: 0 };
-    const sink = { waiting: 0, write() {}, end() {}, destroy() {}, drained: async () => true };
+    const sink = { waiting: 0, write: () => 0, end() {}, destroy() {}, drained: async () => true };
     const take = (tenantId: string, tenant: 'a' | 'b') => realtime.take({ tenantId, topics: [], offset: undefined, check: async () => void looks[tenant]++ });
     const places = [await take(tenantA, 'a'), await take(tenantB, 'b')];
     for (const place of places) place.attach('sse', sink);

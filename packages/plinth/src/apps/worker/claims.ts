@@ -153,7 +153,7 @@ function ringClaims(options: ClaimsOptions, ring: LaneRing, underWay: UnderWay, 
   const claim = async (limit: number): Promise<void> => {
     const turns = ring.next(limit);
     if (turns.length === 0) return;
-    const jobs = await plinth.asWorker({ durable }, (tx) => claimLanes(tx, { worker: member.id, limit, kinds, turns }));
+    const jobs = await plinth.asWorker({ durable, single: true }, (tx) => claimLanes(tx, { worker: member.id, limit, kinds, turns }));
     ring.taken(turns, jobs);
     options.onClaimed(jobs);
   };
@@ -195,7 +195,7 @@ function idleClaims(options: ClaimsOptions, kinds: readonly string[], nudge: () 
       if (fresh !== true) return Math.min(fresh, pollMs);
       hinted = false;
       lookedMs = performance.now();
-      const jobs = await plinth.asWorker({ durable }, (tx) =>
+      const jobs = await plinth.asWorker({ durable, single: true }, (tx) =>
         claimJobs(tx, { worker: member.id, limit, leaseMs: options.leaseMs, kinds, queues: options.queues }),
       );
       brought = jobs.length > 0;
@@ -280,7 +280,7 @@ function disowner({ plinth, member, log, known }: ClaimsOptions): (none: () => P
   return async (none) => {
     if (performance.now() - lookedMs < DISOWN_MS) return;
     await none();
-    const given = await plinth.asWorker({}, (tx) => disownClaims(tx, member.id, known()));
+    const given = await plinth.asWorker({ single: true }, (tx) => disownClaims(tx, member.id, known()));
     lookedMs = performance.now();
     if (given > 0) log.warn({ jobs: given }, 'worker: jobs whose claim got lost on the way were given back');
   };
@@ -302,7 +302,7 @@ function peeker(plinth: Plinth<ModuleMap>): () => Promise<true | number> {
   let seen = '';
   let changedMs = performance.now();
   return async () => {
-    const { last, dueInMs } = await plinth.asWorker({ readOnly: true }, (tx) => peekJobs(tx));
+    const { last, dueInMs } = await plinth.asWorker({ readOnly: true, single: true }, peekJobs);
     if (last !== seen) changedMs = performance.now();
     seen = last;
     if (performance.now() - changedMs < LATE_COMMIT_MS || (dueInMs !== undefined && dueInMs <= 0)) return true;

@@ -51,7 +51,7 @@ const SESSION_WAIT_MS = 5_000;
 /** Takes back what the dead left behind. */
 async function recover(options: MemberOptions): Promise<void> {
   const { plinth, services, stats, metrics } = options;
-  const { taken, failed } = await plinth.asWorker({}, (tx) => recoverJobs(tx, RECOVER_BATCH));
+  const { taken, failed } = await plinth.asWorker({ single: true }, (tx) => recoverJobs(tx, RECOVER_BATCH));
   if (taken === 0) return;
   stats.recovered += taken;
   metrics.recovered.add(taken);
@@ -105,7 +105,7 @@ export function startMember(options: MemberOptions): Member {
   const beat = async (): Promise<void> => {
     const own = id;
     try {
-      const told = await plinth.asWorker({ timeoutMs: Math.max(1_000, leaseMs / 3), durable: false }, (tx) => beatWorker(tx, own));
+      const told = await plinth.asWorker({ timeoutMs: Math.max(1_000, leaseMs / 3), durable: false, single: true }, (tx) => beatWorker(tx, own));
       lastMs = performance.now();
       await heed(options, told);
     } catch (error) {

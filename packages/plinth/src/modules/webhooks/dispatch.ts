@@ -156,7 +156,7 @@ class Dispatcher {
     const free = concurrency - this.#running.size;
     const freeBytes = bytes - this.#bytes;
     if (free <= 0 || freeBytes <= 0) return [];
-    const claimed = await this.#runtime.plinth.asWorker(this.#limits, (tx) =>
+    const claimed = await this.#runtime.plinth.asWorker({ ...this.#limits, single: true }, (tx) =>
       tx.query<ClaimedDelivery>(CLAIM, [free, perSubscription, timeoutMs + leaseMarginMs, this.#holder, perTenant, freeBytes, Math.ceil(bytes * 0.75)]),
     );
     return this.#reveal(claimed);

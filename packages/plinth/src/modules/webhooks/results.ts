@@ -98,7 +98,7 @@ export class Results {
   async #settle(rows: readonly Ended[]): Promise<void> {
     try {
       const given = JSON.stringify(rows.map(({ settlement }) => settlement));
-      const settled = await this.#runtime.plinth.asWorker(this.#options.limits, (tx) => tx.query<Settled>(SETTLE, [given]));
+      const settled = await this.#runtime.plinth.asWorker({ ...this.#options.limits, single: true }, (tx) => tx.query<Settled>(SETTLE, [given]));
       this.#account(settled, rows);
     } catch (error) {
       const { code } = toPlinthError(error);
