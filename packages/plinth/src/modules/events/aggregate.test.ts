@@ -126,6 +126,8 @@ describe('a state', () => {
     expect(await load({ at: row?.at })).toMatchObject({ state: { cents: 3 }, version: 2 });
     expect(await load({ at: row?.at, version: 1 })).toMatchObject({ version: 1 });
     expect(await load({ at: new Date(0) })).toMatchObject({ version: 0 });
+    for (const options of [{ version: -1 }, { version: 1.5 }, { version: Number.NaN }, { at: new Date(Number.NaN) }])
+      expect(await errorCode(load(options))).toBe('events_event_invalid');
     await expect(load({ version: 5 })).rejects.toMatchObject({ code: 'events_version_not_found', status: 404, detail: { version: 5, actual: 4 } });
     expect(await asTenant(b, (tx) => loadAggregate(tx, order('state'), total))).toMatchObject({ version: 0 });
   });

@@ -81,6 +81,9 @@ interface Start {
  */
 export async function loadAggregate<State>(tx: AnyTransaction, stream: Stream, fold: Fold<State>, options: LoadOptions = {}): Promise<Aggregate<State>> {
   if (fold.name.length < 1 || fold.name.length > LONGEST_FOLD_NAME) throw refuse('name', `The name of a fold has 1 to ${LONGEST_FOLD_NAME} characters`);
+  if (options.version !== undefined && (!Number.isSafeInteger(options.version) || options.version < 0))
+    throw refuse('version', `${options.version} is not a version: a whole number from 0 on`);
+  if (options.at !== undefined && Number.isNaN(Number(options.at))) throw refuse('at', 'at is not a time');
   await tx.flush();
   const target = options.at === undefined ? options.version : await versionAt(tx, stream, options.at, options.version);
   const start = await startOf(tx, stream, fold, target);
