@@ -30,13 +30,15 @@ test('at three in the morning one finds out what fails, lets its tenant go on, a
   expect(await list()).toMatchObject({ status: 'failing', failing_shards: [expect.any(Number)] });
   const [one] = json<{ id: string; status: string }[]>(await command(['consumers', 'parked', 'cli.reader', '--json'], url));
   expect(one).toMatchObject({ status: 'failing' });
-  const [unsaid, odd, nobody, parked] = await Promise.all([
+  const [unsaid, zoneless, odd, nobody, parked] = await Promise.all([
     command(['consumers', 'pause', 'cli.reader'], url),
+    command(['consumers', 'rewind', 'cli.reader', '--at', '2026-11-22T08:00:00', '--reason', 'x'], url),
     command(['consumers', 'repair'], url),
     command(['consumers', 'resume', 'cli.nobody'], url),
     command(['consumers', 'park', '--id', one?.id ?? '', '--reason', 'a bug, see ticket 12'], url),
   ]);
   expect([unsaid.code, unsaid.stderr]).toEqual([2, expect.stringContaining('--reason')]);
+  expect([zoneless.code, zoneless.stderr]).toEqual([2, expect.stringContaining('time zone')]);
   expect([odd.code, odd.stderr]).toEqual([2, expect.stringContaining('choose list, pause')]);
   expect([nobody.code, nobody.stderr]).toEqual([1, expect.stringContaining('There is no consumer cli.nobody')]);
   expect([parked.code, parked.stdout]).toEqual([0, expect.stringContaining('goes on without it')]);

@@ -152,7 +152,11 @@ const stateOf = async (tx: Queryable, name: string): Promise<State | undefined> 
 /** Shadow tables and their consumer, made together; or those of a rebuild that was interrupted. */
 async function prepare(rebuild: Rebuild): Promise<{ state: State | undefined; resumed: boolean }> {
   const { plinth, feed, name, projection, options, owner } = rebuild;
-  await plinth.asWorker({}, (tx) => declareProjection(tx, name, projection));
+  await plinth.asWorker({}, async (tx) => {
+    await declareProjection(tx, name, projection);
+    // Nobody else may have read the log since a dump was restored, and a rebuild that has read nearly everything asks no consumer's turn.
+    await tx.query('select plinth_kernel.feed_epoch($1)', [feed.name]);
+  });
   const revision = String(projection.revision);
   const state = await plinth.asWorker({}, (tx) => stateOf(tx, name));
   const names = Object.values(projection.tables).map(shadowOf);

@@ -101,6 +101,8 @@ const MISSING = {
   id: 'Name the event: --id, as plinth consumers parked shows it.',
 };
 
+const ZONED = /\d:\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$/i;
+
 const shown = (value: unknown): string => (value instanceof Date ? value.toISOString() : Array.isArray(value) ? value.join(' ') : String(value ?? ''));
 
 function print(columns: readonly string[], rows: readonly Row[]): void {
@@ -114,6 +116,8 @@ async function run(args: Args): Promise<void> {
   const action = ACTIONS[args.action];
   if (!action && args.action !== 'list') throw new SettingFault(`There is no action ${args.action}: choose ${NAMES.join(', ')}.`);
   for (const need of action?.needs ?? []) if (!args[need]) throw new SettingFault(MISSING[need]);
+  if (args.at !== undefined && !ZONED.test(args.at))
+    throw new SettingFault('Say the time zone, or it would be that of the server: --at 2026-11-22T08:00:00Z, or +01:00.');
   const environment = readEnvironment();
   const url = environment.databaseUrl ?? environment.maintenanceUrl ?? (await devState(environment.dataDir))?.adminUrl;
   if (!url) throw new SettingFault('No database is named: set PLINTH_DATABASE_URL, or start plinth dev in this folder.');

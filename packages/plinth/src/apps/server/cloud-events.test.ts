@@ -94,6 +94,30 @@ test('with stream=subject are appended to the stream, correlated, and numbered o
   });
 });
 
+test('of a batch that is refused are told which it was, whatever is wrong with it, and nothing of the batch is kept', async () => {
+  await server.call('/api/v1/event-types/batch.typed', { method: 'PUT', key: server.keyA, body: { schema: { type: 'object', required: ['n'] } } });
+  const of = (id: string, more: object = {}) => ({ specversion: '1.0', id, source: '/batch', type: 'batch.one', data: {}, ...more });
+  const batch = (events: object[], key = server.keyA) =>
+    server.call(address, { method: 'POST', key, headers: { 'content-type': 'application/cloudevents-batch+json' }, body: events });
+  expect(await batch([of('known')])).toMatchObject({ status: 200 });
+  for (const [bad, code] of [
+    [of('b', { time: 'yesterday' }), 'events_cloud_event_invalid'],
+    [of('b', { data: 5 }), 'events_cloud_event_invalid'],
+    [of('b', { type: 'events.subject_erased' }), 'events_cloud_event_invalid'],
+    [of('b', { type: 'not a type' }), 'events_event_invalid'],
+    [of('b', { type: 'batch.typed' }), 'events_payload_rejected'],
+    [of('b', { dataschema: 'urn:plinth:event-type:batch.one:9' }), 'events_type_unknown'],
+    [of('known', { data: { other: true } }), 'events_idempotency_conflict'],
+    [of('a', { data: { other: true } }), 'events_idempotency_conflict'],
+  ] as const) {
+    const answer = await batch([of('a'), bad, of('c', { type: 'batch.typed', data: { n: 1 } })]);
+    expect([answer.status >= 400, answer.body]).toMatchObject([true, { code, event_index: 1, title: expect.stringMatching(/[Ee]vent 2 of 3/) }]);
+  }
+  expect((await server.call(`${address}?type=batch.one`, { key: server.keyA })).body).toMatchObject({ events: [{ id: 'known' }] });
+  expect(await batch([of('a', { data: { other: true } })], server.keyB)).toMatchObject({ status: 200 });
+  expect((await batch([of('alone', { time: 'yesterday' })])).body).not.toHaveProperty('event_index');
+});
+
 test('that are not valid, too many, too long or not allowed are refused, and nothing of their batch is kept', async () => {
   const raw = (type: string, body: unknown, key = server.keyA) => server.call(address, { method: 'POST', key, headers: { 'content-type': type }, body });
   const fine = { specversion: '1.0', id: 'r1', source: '/r', type: 'refused.one' };
@@ -103,7 +127,7 @@ test('that are not valid, too many, too long or not allowed are refused, and not
   });
   expect(await raw('application/cloudevents-batch+json', [fine, { ...fine, id: 'r2', type: 'not a type' }])).toMatchObject({
     status: 422,
-    body: { code: 'events_event_invalid' },
+    body: { code: 'events_event_invalid', event_index: 1 },
   });
   expect(await raw('application/cloudevents+json', { ...fine, specversion: '0.3' })).toMatchObject({
     status: 422,

@@ -126,6 +126,8 @@ describe('a state', () => {
     expect(await load({ at: row?.at })).toMatchObject({ state: { cents: 3 }, version: 2 });
     expect(await load({ at: row?.at, version: 1 })).toMatchObject({ version: 1 });
     expect(await load({ at: new Date(0) })).toMatchObject({ version: 0 });
+    for (const options of [{ version: -1 }, { version: 1.5 }, { version: Number.NaN }, { at: new Date(Number.NaN) }])
+      expect(await errorCode(load(options))).toBe('events_event_invalid');
     await expect(load({ version: 5 })).rejects.toMatchObject({ code: 'events_version_not_found', status: 404, detail: { version: 5, actual: 4 } });
     expect(await asTenant(b, (tx) => loadAggregate(tx, order('state'), total))).toMatchObject({ version: 0 });
   });
@@ -192,6 +194,27 @@ describe('a state', () => {
         detail: { version: 1 },
       });
     expect((await appendTo('wholly', 1)).version).toBe(4);
+  });
+
+  test('is refused at a time of which nothing is kept, and so are the events of a difference that a snapshot spans', async () => {
+    const at = (hours: number): Date => new Date(Date.UTC(2026, 0, 1, hours));
+    const often: Fold<Total> = { ...total, snapshotEvery: 3 };
+    for (const tenantId of [a, b])
+      await asTenant(tenantId, async (tx) => {
+        tx.events.append(order('left'), paid(1, 2, 3, 4));
+        await loadAggregate(tx, order('left'), often);
+      });
+    await database.admin.query(`set session_replication_role = replica; update plinth_events.events set created_at = timestamptz '2026-01-01Z' + version * interval '2 hours' where aggregate_id = 'left';
+      update plinth_events.streams set created_at = '2026-01-01 02:00Z' where aggregate_id = 'left';
+      delete from plinth_events.events where aggregate_id = 'left' and version <= 2 and tenant_id = '${a}'; reset session_replication_role`);
+    const load = (tenantId: string, when: Date) => asTenant(tenantId, (tx) => loadAggregate(tx, order('left'), total, { at: when }));
+    // Before there was anything, of which nothing has to be kept.
+    for (const tenantId of [a, b]) expect(await load(tenantId, at(1))).toMatchObject({ version: 0 });
+    expect(await load(b, at(3))).toMatchObject({ version: 1, state: { cents: 1 } });
+    for (const when of [at(3), at(5), at(7)]) expect([when, await errorCode(load(a, when))]).toEqual([when, 'events_history_gone']);
+    const diff = (tenantId: string, from: number | Date) => asTenant(tenantId, (tx) => diffAggregate(tx, order('left'), often, { from, to: 4 }));
+    expect((await diff(b, 0)).events).toHaveLength(4);
+    for (const from of [0, at(1), at(3)]) expect([from, await errorCode(diff(a, from))]).toEqual([from, 'events_history_gone']);
   });
 });
 

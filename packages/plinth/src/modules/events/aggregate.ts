@@ -81,6 +81,9 @@ interface Start {
  */
 export async function loadAggregate<State>(tx: AnyTransaction, stream: Stream, fold: Fold<State>, options: LoadOptions = {}): Promise<Aggregate<State>> {
   if (fold.name.length < 1 || fold.name.length > LONGEST_FOLD_NAME) throw refuse('name', `The name of a fold has 1 to ${LONGEST_FOLD_NAME} characters`);
+  if (options.version !== undefined && (!Number.isSafeInteger(options.version) || options.version < 0))
+    throw refuse('version', `${options.version} is not a version: a whole number from 0 on`);
+  if (options.at !== undefined && Number.isNaN(Number(options.at))) throw refuse('at', 'at is not a time');
   await tx.flush();
   const target = options.at === undefined ? options.version : await versionAt(tx, stream, options.at, options.version);
   const start = await startOf(tx, stream, fold, target);
@@ -124,6 +127,8 @@ export async function diffAggregate<State>(
   const after = await loadAggregate(tx, stream, fold, pointOf(to));
   if (before.version > after.version) throw unordered();
   const events = await Array.fromAsync(readStream(tx, stream, { from: before.version + 1, to: after.version, upcasters: fold.upcasters }));
+  // The state after them may come from a snapshot, which needs none of them.
+  if (events.length < after.version - before.version) throw gone(stream, before.version + 1);
   return { before, after, changes: jsonChanges(before.state, after.state), events };
 }
 
@@ -155,7 +160,15 @@ async function versionAt(tx: AnyTransaction, stream: Stream, at: Date, most: num
        and created_at < $5::timestamptz + interval '1 ms' order by version desc limit 1`,
     [tx.context.tenantId, stream.type, stream.id, most ?? Number.MAX_SAFE_INTEGER, at],
   );
-  return Number(row?.version ?? 0);
+  if (row) return Number(row.version);
+  const [begun] = await tx.query(
+    `select from plinth_events.streams as s where s.tenant_id = $1 and s.aggregate_type = $2 and s.aggregate_id = $3 and s.version > 0 and s.created_at < $4::timestamptz + interval '1 ms'
+       and not exists (select from plinth.event_store as e where e.tenant_id = $1 and e.aggregate_type = $2 and e.aggregate_id = $3 and e.version = 1)`,
+    [tx.context.tenantId, stream.type, stream.id, at],
+  );
+  // It may have had events by then, which are no longer kept.
+  if (begun) throw gone(stream, 1);
+  return 0;
 }
 
 async function keep<State>(tx: AnyTransaction, stream: Stream, fold: Fold<State>, version: number, state: State): Promise<void> {

@@ -110,7 +110,7 @@ async function append(
       const appends = steps.map(({ stream, notes, expected }) => ({
         aggregate_type: 'model',
         aggregate_id: id(stream),
-        events: events(notes),
+        ...(notes.length > 0 ? { events: events(notes) } : {}),
         expected_version: expected,
       }));
       const rows = await tx.query<{ aggregate_id: string; version: string; duplicate: boolean }>(

@@ -74,11 +74,18 @@ describe('an append', () => {
   test('is checked against the schemas of its types, also in SQL', async () => {
     await asTenant(a, (tx) => tx.query(`select plinth.define_event_type('order.typed', '{"type":"object","required":["n"]}')`));
     const bad = [{ type: 'order.typed', data: { n: 1 } }, { type: 'order.typed' }];
-    expect(await errorCode(now(a, [{ stream: order('typed'), events: bad }]))).toBe('events_payload_rejected');
+    const second = { code: 'events_payload_rejected', detail: { event_index: 1 }, message: expect.stringMatching(/event 2 of/) };
+    await expect(now(a, [{ stream: order('typed'), events: bad }])).rejects.toMatchObject(second);
     const sql = (events: object) => asTenant(a, (tx) => tx.query(`select * from plinth.append_events('typed', 'order', $1)`, [JSON.stringify(events)]));
-    expect(await errorCode(sql([{ event_type: 'order.typed' }]))).toBe('events_payload_rejected');
+    const all = [
+      { aggregate_type: 'order', aggregate_id: 'checked', expected_version: 'none' },
+      { aggregate_type: 'order', aggregate_id: 'typed', events: [{ event_type: 'order.typed', payload: { n: 1 } }, { event_type: 'order.typed' }] },
+    ];
+    await expect(asTenant(a, (tx) => tx.query('select * from plinth.append_to_streams($1)', [JSON.stringify(all)]))).rejects.toMatchObject(second);
+    all[1]?.events?.splice(1);
+    expect(await asTenant(a, (tx) => tx.query('select version from plinth.append_to_streams($1)', [JSON.stringify(all)]))).toEqual([{ version: '1' }]);
     expect(await errorCode(sql([{ event_type: 'order.typed', payload: { n: 1 }, type_version: 4 }]))).toBe('events_type_unknown');
-    expect(await sql([{ event_type: 'order.typed', payload: { n: 1 } }])).toMatchObject([{ version: '1', duplicate: false }]);
+    expect(await sql([{ event_type: 'order.typed', payload: { n: 1 } }])).toMatchObject([{ version: '2', duplicate: false }]);
     await asTenant(a, (tx) => tx.query(`select plinth.define_event_type('order.typed', '{"type":"object","required":["n"]}', 'warn')`));
     await sql([{ event_type: 'order.typed' }]);
     expect(await asTenant(a, (tx) => tx.query('select fault from plinth.event_schema_warnings'))).toEqual([{ fault: 'the payload must have n' }]);
@@ -143,6 +150,14 @@ describe('an expected version', () => {
     [2, 3, false],
   ];
   const number = { any: null, none: 0, exists: -1 };
+  const told = (expected: ExpectedVersion, at: number): unknown =>
+    expect.stringMatching(
+      expected === 'exists'
+        ? /does not exist$/
+        : expected === 'none' || expected === 0
+          ? `exists already, at version ${at}$`
+          : `is at version ${at}, not ${expected}$`,
+    );
   test.each(matrix)('of a stream at %s that is %s: %s, for one event and for two, in TypeScript and in SQL', async (at, expected, passes) => {
     for (const count of [1, 2]) {
       for (const way of ['transaction', 'sql', 'sql of several'] as const) {
@@ -161,7 +176,8 @@ describe('an expected version', () => {
           );
         };
         if (passes) await append();
-        else await expect(append()).rejects.toMatchObject({ code: 'events_version_conflict', status: 409, detail: { actual: at } });
+        else
+          await expect(append()).rejects.toMatchObject({ code: 'events_version_conflict', status: 409, detail: { actual: at }, message: told(expected, at) });
         expect(await versions(a, id)).toHaveLength(at + (passes ? count : 0));
       }
     }

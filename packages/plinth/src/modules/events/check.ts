@@ -136,7 +136,7 @@ function completed(effects: readonly Effect[], typeOf: (effect: Effect) => Known
     if (text !== undefined && type?.check) cost += costFor(type.check.cost, text.length);
     return { effect, type, text };
   });
-  const judged = () => asked.flatMap(({ effect, type, text }) => complete(effect, type, text) ?? []);
+  const judged = () => asked.flatMap(({ effect, type, text }, index) => complete(effect, type, { index, of: effects.length }, text) ?? []);
   return cost <= UNLIMITED ? judged() : withinTime(LONGEST_CHECK_MS, judged, tooLong);
 }
 
@@ -150,24 +150,34 @@ const tooLong = () =>
  * Sets the type's version on the row, and a warning where the payload does not fit. Returns the payload if fields of it are to be encrypted. Errors:
  * events_payload_rejected, events_type_unknown.
  */
-function complete(effect: Effect, type: KnownType | null, text = '{}'): Unsealed | undefined {
+function complete(effect: Effect, type: KnownType | null, place: Place, text = '{}'): Unsealed | undefined {
   const { row, label } = effect;
   if ((type?.version ?? null) === null && versionOf(effect) !== undefined)
-    throw fail('type_unknown', { message: `${label}: event type ${String(row.type)} has no version ${versionOf(effect)}`, detail: { effect: label } });
+    throw fail('type_unknown', {
+      message: `${placed(label, place)}: event type ${String(row.type)} has no version ${versionOf(effect)}`,
+      detail: { effect: label, event_index: place.index },
+    });
   if (!type) return undefined;
   if (type.version !== null) row.type_version = type.version;
   const fault = type.check?.(JSON.parse(text));
   if (fault !== undefined && type.mode === 'warn') row.warnings = [fault];
-  else if (fault !== undefined) throw rejected(effect, type, fault);
+  else if (fault !== undefined) throw rejected(effect, type, place, fault);
   if (type.personal.length === 0) return undefined;
-  if (typeof type.personal === 'string') throw rejected(effect, type, type.personal);
+  if (typeof type.personal === 'string') throw rejected(effect, type, place, type.personal);
   const payload = parseExactJson(text) as Record<string, unknown>;
   row.payload = payload;
   return { label, fields: type.personal, payload, characters: text.length };
 }
 
-const rejected = ({ row, label }: Effect, type: KnownType, fault: string) =>
+/** An append has many events, and so has a batch of CloudEvents: whoever sent them is told which. */
+interface Place {
+  index: number;
+  of: number;
+}
+const placed = (label: string, { index, of }: Place): string => (of > 1 ? `${label}, event ${index + 1} of ${of}` : label);
+
+const rejected = ({ row, label }: Effect, type: KnownType, place: Place, fault: string) =>
   fail('payload_rejected', {
-    message: `${label}: the payload does not fit ${type.version === null ? 'the type' : `version ${type.version}`}: ${fault}`,
-    detail: { effect: label, type: row.type, type_version: type.version, fault },
+    message: `${placed(label, place)}: the payload does not fit ${type.version === null ? 'the type' : `version ${type.version}`}: ${fault}`,
+    detail: { effect: label, event_index: place.index, type: row.type, type_version: type.version, fault },
   });

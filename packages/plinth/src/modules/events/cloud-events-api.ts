@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import { PlinthError } from '#kernel/errors.ts';
 import { procedure } from '#kernel/rpc.ts';
 import { plainError } from './append.ts';
 import type { CloudEvent } from './cloud-events.ts';
-import { fromCloudEvent, refuseCloudEvent, toCloudEvent } from './cloud-events.ts';
+import { eachOf, fromCloudEvent, ofBatch, refuseCloudEvent, toCloudEvent } from './cloud-events.ts';
 import { deprecated, deprecations } from './deprecations.ts';
 import { COLUMNS, type event as eventShape, json, OWN_TYPES } from './event-shapes.ts';
 import { pageSql } from './page-size.ts';
@@ -48,7 +49,7 @@ export const cloudEventsApi = {
       const tx = ctx.tx as EventsTransaction;
       await tx.flush();
       const types: string[] = [];
-      const published = input.events.map((one) => {
+      const published = eachOf(input.events, (one) => {
         const { type, data, stream: named, ...options } = fromCloudEvent(one);
         if (OWN_TYPES.includes(type)) throw refuseCloudEvent('type', `${type} is published by Plinth itself`);
         const stream = input.stream === 'subject' ? (named ?? refuseSubject()) : undefined;
@@ -57,7 +58,9 @@ export const cloudEventsApi = {
         return { id, key: options.idempotencyKey, source: String(one.source), cloudId: String(one.id) };
       });
       await tx.flush().catch((error: unknown) => {
-        throw plainError(error);
+        // Each is an effect of its own, and there are no others: what was collected before went first.
+        const index = error instanceof PlinthError && published.length > 1 ? error.detail.effect_index : undefined;
+        throw typeof index === 'number' ? ofBatch(plainError(error), index, published.length) : plainError(error);
       });
       const rows = await tx.query<{ key: string; event_id: string }>('select key, event_id from plinth_events.dedup where tenant_id = $1 and key = any ($2)', [
         tx.context.tenantId,

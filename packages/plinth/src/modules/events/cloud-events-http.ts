@@ -1,5 +1,5 @@
 import type { CloudEvent } from './cloud-events.ts';
-import { JSON_TYPE, parseCloudEvent, refuseCloudEvent } from './cloud-events.ts';
+import { eachOf, JSON_TYPE, parseCloudEvent, refuseCloudEvent } from './cloud-events.ts';
 
 /** CloudEvents over HTTP, in the three modes of its protocol binding 1.0.2: structured, binary, batch. */
 
@@ -36,7 +36,7 @@ export function readCloudEvents(headers: Headers, body: unknown): CloudEvent[] {
   const mode = cloudEventMode(headers);
   if (mode === 'batch') {
     if (!Array.isArray(body) || body.length > MOST_IN_A_BATCH) throw refuseCloudEvent('', `A batch is a JSON array of at most ${MOST_IN_A_BATCH} CloudEvents`);
-    return body.map(parseCloudEvent);
+    return eachOf(body, parseCloudEvent);
   }
   if (mode === 'structured') return [parseCloudEvent(body)];
   const type = headers.get('content-type');

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
+import { PlinthError } from '#kernel/errors.ts';
 import { isUuid } from '#kernel/ids.ts';
-import { fail } from './row.ts';
+import { fail, isTold } from './row.ts';
 
 /** An event as CloudEvents 1.0.2 has it. Members beside these are extension attributes. */
 export interface CloudEvent {
@@ -60,6 +61,26 @@ export const JSON_TYPE = /^(?:application\/json|text\/json|[\w.+-]+\/[\w.+-]+\+j
 
 export const refuseCloudEvent = (attribute: string, message: string) => fail('cloud_event_invalid', { message, detail: { attribute } });
 
+/** Does something with each of a batch; an error says which of them it is about. */
+export const eachOf = <Value, Result>(batch: readonly Value[], body: (value: Value) => Result): Result[] =>
+  batch.map((value, index) => {
+    try {
+      return body(value);
+    } catch (error) {
+      throw batch.length > 1 ? ofBatch(error, index, batch.length) : error;
+    }
+  });
+
+export function ofBatch(error: unknown, index: number, of: number): unknown {
+  if (!(error instanceof PlinthError)) return error;
+  const { code, status, wayOut, message, detail } = error;
+  return new PlinthError(
+    code,
+    { status, title: message, wayOut },
+    { message: `CloudEvent ${index + 1} of ${of}: ${message}`, detail: { ...detail, event_index: index }, cause: error },
+  );
+}
+
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Attributes that an event brought along and keeps. Others in the metadata did not come from `fromCloudEvent`. */
@@ -86,9 +107,7 @@ function streamOf(subject: string | undefined): { type: string; id: string } | u
 }
 
 /** RFC 3339 has years of four digits. The database has more of them, and infinity, which must not keep an event from being passed on. */
-const timeOf = (at: Date): string | undefined => (Number(at) >= FIRST_MS && Number(at) < END_MS ? at.toISOString() : undefined);
-const FIRST_MS = Date.parse('0001-01-01T00:00:00Z');
-const END_MS = Date.UTC(10_000, 0);
+const timeOf = (at: Date): string | undefined => (isTold(at) ? at.toISOString() : undefined);
 
 /**
  * An event as a CloudEvent. `source` is `urn:uuid:<tenant>` unless another is given; an event that came in as a CloudEvent keeps its own source, id,

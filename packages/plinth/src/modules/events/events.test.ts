@@ -1,8 +1,6 @@
-/** Events from publishing to reading, through the transaction, SQL and the seeds' own snippets. */
+/** Events from publishing to reading, through the transaction and SQL. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { migrateUp } from '#kernel/migrate/index.ts';
-import { modules } from '#registry';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
 import { errorCode } from '#testing/error-code.ts';
@@ -83,6 +81,9 @@ describe('publish', () => {
     expect(await refused((tx) => tx.events.publish('a', {}, { expectedVersion: 1 }))).toBe('events_event_invalid');
     expect(await refused((tx) => tx.events.publish('a', {}, { causationId: 'x' }))).toBe('events_event_invalid');
     expect(await refused((tx) => tx.events.publish('a', { text: 'x'.repeat(1_100_000) }))).toBe('kernel_invalid_input');
+    expect(await refused((tx) => tx.events.publish('a', {}, { metadata: [1] as unknown as Record<string, unknown> }))).toBe('events_event_invalid');
+    for (const occurredAt of [new Date(Number.NaN), new Date(Date.UTC(10_000, 0)), new Date('-000001-01-01T00:00:00Z')])
+      expect(await refused((tx) => tx.events.publish('a', {}, { occurredAt }))).toBe('events_event_invalid');
   });
 
   test('SQL callers get the same refusals, by name', async () => {
@@ -95,6 +96,25 @@ describe('publish', () => {
     expect(await refused(`plinth.publish_event('a', jsonb_build_object('t', repeat('x', 1100000)))`)).toBe('events_event_invalid');
     expect(await refused(`plinth.publish_event('a', p_type_version := 7)`)).toBe('events_type_unknown');
     expect(await refused(`plinth.append_event(null, 'order', 'a')`)).toBe('events_event_invalid');
+    // What the API could not show.
+    for (const metadata of ['5', '[1]', '"x"', `{"x": "${'x'.repeat(1_100_000)}"}`]) {
+      expect(await refused(`plinth.publish_event('a', p_metadata := '${metadata}')`)).toBe('events_event_invalid');
+      expect(await refused(`plinth.append_event('x', 'order', 'a', p_metadata := '${metadata}')`)).toBe('events_event_invalid');
+      expect(await refused(`plinth.append_events('x', 'order', '[{"event_type": "a", "metadata": ${metadata}}]')`)).toBe('events_event_invalid');
+    }
+    for (const at of ['infinity', '-infinity', '10000-01-01Z', '0001-12-31Z BC']) {
+      expect(await refused(`plinth.publish_event('a', p_occurred_at := '${at}')`)).toBe('events_event_invalid');
+      expect(await refused(`plinth.append_events('x', 'order', '[{"event_type": "a", "occurred_at": "${at}"}]')`)).toBe('events_event_invalid');
+    }
+    const none = await asTenant(a, (tx) => tx.query<{ id: string }>(`select plinth.append_event('none', 'order', 'a', p_metadata := 'null') as id`));
+    expect(await stored(a, none[0]?.id ?? '')).toMatchObject({ metadata: {} });
+    await asTenant(a, (tx) =>
+      tx.query(`select plinth.define_event_type('dated', '{"title": "1"}', 'off'), plinth.define_event_type('dated', '{"title": "2"}', 'off')`),
+    );
+    const dated = await asTenant(a, (tx) =>
+      tx.query<{ id: string }>(`select plinth.append_event('none', 'order', 'dated', p_occurred_at := '2020-01-02 03:04:05+01', p_type_version := 1) as id`),
+    );
+    expect(await stored(a, dated[0]?.id ?? '')).toMatchObject({ occurred_at: new Date('2020-01-02T02:04:05Z'), event_version: 1 });
     expect(await errorCode(plinth.transaction({}, (tx) => tx.query(`select plinth.publish_event('a')`)))).toBe('kernel_tenant_required');
   });
 
@@ -219,34 +239,5 @@ describe('streams', () => {
   test('another tenant has streams of the same name and sees none of these', async () => {
     await asTenant(b, async (tx) => tx.events.publish('order.changed', {}, { stream: { type: 'order', id: 'raced' } }));
     expect((await stream(b, 'raced')).map((row) => row.version)).toEqual(['1']);
-  });
-});
-
-describe('the seeds', () => {
-  test("seed 003's calls and seed 000's queries run verbatim once they are exposed", async () => {
-    await migrateUp({ url: database.url, modules, exposePublic: true });
-    const tenantId = b;
-    await asTenant(tenantId, async (tx) => {
-      await tx.query(`SELECT public.append_event(
-  p_aggregate_id := 'trip-123',
-  p_aggregate_type := 'trip',
-  p_event_type := 'trip_completed',
-  p_payload := '{"fare": 5000}'::jsonb
-);`);
-      const history = await tx.query(`SELECT * FROM public.get_aggregate_events(
-  p_aggregate_type := 'trip',
-  p_aggregate_id := 'trip-123'
-);`);
-      expect(history).toMatchObject([{ event_type: 'trip_completed', version: '1', payload: { fare: 5000 } }]);
-      const pending = await tx.query<{ event_type: string; status: string }>(`SELECT * FROM events
-WHERE status = 'pending'
-  AND (next_retry_at IS NULL OR next_retry_at <= NOW())
-ORDER BY created_at ASC
-LIMIT 100;`);
-      expect(Array.isArray(pending)).toBe(true);
-      const [count] = await tx.query<{ count: string }>(`SELECT COUNT(*) FROM events WHERE status = 'pending';`);
-      expect(Number(count?.count)).toBe(pending.length);
-      expect(await tx.query(`SELECT * FROM events WHERE org_id = '${tenantId}' and event_type = 'trip_completed'`)).toHaveLength(1);
-    });
   });
 });

@@ -64,12 +64,19 @@ export function expected(version: ExpectedVersion | undefined, stream: Stream | 
 
 const isObject = (data: unknown): boolean => typeof data === 'object' && data !== null && !Array.isArray(data);
 
+/** RFC 3339, and with it CloudEvents, has years of four digits. */
+export const isTold = (at: Date): boolean => Number(at) >= FIRST_MS && Number(at) < END_MS;
+const FIRST_MS = Date.parse('0001-01-01T00:00:00Z');
+const END_MS = Date.UTC(10_000, 0);
+
 /** The row of one event. */
 export function rowOf(id: string, type: string, data: JsonObject, options: PublishOptions): Record<string, unknown> {
   if (typeof type !== 'string' || !isEventType(type)) throw refuse('type', `${JSON.stringify(String(type).slice(0, 100))} is not an event type`);
   if (!isObject(data)) throw refuse('data', `The data of ${type} are not a JSON object`);
   if (options.causationId !== undefined && !isUuid(options.causationId)) throw refuse('causationId', 'The causation id is not a UUID');
   if (options.correlationId !== undefined && !isUuid(options.correlationId)) throw refuse('correlationId', 'The correlation id is not a UUID');
+  if (options.metadata !== undefined && !isObject(options.metadata)) throw refuse('metadata', `The metadata of ${type} are not a JSON object`);
+  if (options.occurredAt !== undefined && !isTold(options.occurredAt)) throw refuse('occurredAt', `When ${type} occurred is a time of the years 1 to 9999`);
   return {
     id,
     type,

@@ -57,7 +57,7 @@ describe('reject', () => {
     ).rejects.toMatchObject({
       code: 'events_payload_rejected',
       status: 422,
-      detail: { effect: 'events.publish("strict.one")', type_version: 1, fault: '/total must be >= 1' },
+      detail: { effect: 'events.publish("strict.one")', event_index: 1, type_version: 1, fault: '/total must be >= 1' },
     });
     expect(await plinth.transaction({ tenantId: a }, (tx) => tx.query('select from plinth.event_store where id = $1', [first]))).toEqual([]);
     const id = await publish(a, 'strict.one', { total: 3, mail: 'a@example.com' });

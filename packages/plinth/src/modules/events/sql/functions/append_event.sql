@@ -8,13 +8,16 @@ create or replace function plinth.append_event(
   p_metadata jsonb default null,
   p_idempotency_key text default null,
   p_correlation_id uuid default null,
-  p_causation_id uuid default null
+  p_causation_id uuid default null,
+  p_occurred_at timestamptz default null,
+  p_type_version integer default null
 ) returns uuid
 language sql volatile security invoker
 as $$
   select case when p_aggregate_id is null or p_aggregate_type is null then plinth_events.refuse_no_stream()
     else plinth.publish_event(p_event_type => p_event_type, p_payload => p_payload, p_idempotency_key => p_idempotency_key, p_aggregate_type => p_aggregate_type,
-      p_aggregate_id => p_aggregate_id, p_expected_version => p_expected_version, p_metadata => p_metadata, p_correlation_id => p_correlation_id, p_causation_id => p_causation_id) end
+      p_aggregate_id => p_aggregate_id, p_expected_version => p_expected_version, p_metadata => p_metadata, p_correlation_id => p_correlation_id, p_causation_id => p_causation_id,
+      p_occurred_at => p_occurred_at, p_type_version => p_type_version) end
 $$;
-comment on function plinth.append_event(text, text, text, jsonb, bigint, jsonb, text, uuid, uuid) is
+comment on function plinth.append_event(text, text, text, jsonb, bigint, jsonb, text, uuid, uuid, timestamptz, integer) is
   'Appends an event to the stream of an aggregate and returns its id. p_expected_version and errors as in plinth.publish_event.';

@@ -6,7 +6,8 @@ begin
   if p_expected is null or p_expected = p_current or (p_expected = -1 and p_current > 0) then
     return p_current + 1;
   end if;
-  raise exception '% % is at version %, not %', p_aggregate_type, p_aggregate_id, p_current, case p_expected when -1 then 'an existing one' when 0 then '0 (new)' else p_expected::text end
+  raise exception '% % %', p_aggregate_type, p_aggregate_id, case p_expected when -1 then 'does not exist' when 0 then 'exists already, at version ' || p_current
+      else 'is at version ' || p_current || ', not ' || p_expected end
     using errcode = 'PL409',
       detail = pg_catalog.jsonb_build_object('code', 'events_version_conflict', 'aggregate_type', p_aggregate_type, 'aggregate_id', p_aggregate_id, 'expected', p_expected, 'actual', p_current)::text,
       hint = 'Read the events that were appended since, decide again, and append with the version you then see.';

@@ -18,6 +18,8 @@ begin
     perform plinth.park_failing_event(_id, p_reason);
     return _id;
   end if;
+  -- Nobody else may have read the log since a dump was restored: what is next depends on it.
+  perform plinth_kernel.feed_epoch('plinth_events.events');
   _position := plinth_kernel.feed_skip('plinth_events.events', p_consumer, p_shard::smallint);
   if _position is null then
     return null;

@@ -25,9 +25,11 @@ begin
   if (_tenant_id is not null and p_event_type ~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$' and length(p_event_type) <= 200
     and pg_catalog.jsonb_typeof(p_payload) = 'object' and pg_catalog.pg_column_size(p_payload) <= 1048576
     and p_aggregate_type <> '' and p_aggregate_id <> '' and length(p_aggregate_type || p_aggregate_id) <= 500
-    and coalesce(p_expected_version, 0) >= 0 and p_idempotency_key is null) is not true
+    and coalesce(p_expected_version, 0) >= 0 and p_idempotency_key is null and p_occurred_at is null
+    and (p_metadata is null or pg_catalog.jsonb_typeof(p_metadata) = 'object' and pg_catalog.pg_column_size(p_metadata) <= 1048576)) is not true
   then
-    perform plinth_events.require_valid(p_event_type, p_payload, p_aggregate_type, p_aggregate_id, p_expected_version, p_idempotency_key);
+    p_metadata := nullif(p_metadata, 'null');
+    perform plinth_events.require_valid(p_event_type, p_payload, p_aggregate_type, p_aggregate_id, p_expected_version, p_idempotency_key, p_metadata, p_occurred_at);
     _tenant_id := plinth_kernel.require_tenant();
   end if;
   -- One look at all versions, also deleted ones: null, it is not registered; true, some version marks personal fields.

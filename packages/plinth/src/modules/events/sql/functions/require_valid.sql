@@ -1,5 +1,5 @@
 -- Names what is wrong with the arguments of an event before any of it is written.
-create or replace function plinth_events.require_valid(p_event_type text, p_payload jsonb, p_aggregate_type text, p_aggregate_id text, p_expected_version bigint, p_idempotency_key text)
+create or replace function plinth_events.require_valid(p_event_type text, p_payload jsonb, p_aggregate_type text, p_aggregate_id text, p_expected_version bigint, p_idempotency_key text, p_metadata jsonb, p_occurred_at timestamptz)
 returns void
 language plpgsql stable
 as $$
@@ -28,6 +28,12 @@ begin
   elsif length(p_idempotency_key) not between 1 and 500 then
     _field := 'p_idempotency_key';
     _problem := 'an idempotency key has 1 to 500 characters';
+  elsif pg_catalog.jsonb_typeof(p_metadata) <> 'object' or pg_catalog.pg_column_size(p_metadata) > 1048576 then
+    _field := 'p_metadata';
+    _problem := 'the metadata are not a JSON object of at most 1 MiB';
+  elsif p_occurred_at not between '0001-01-01 00:00:00Z' and '9999-12-31 23:59:59.999999Z' then
+    _field := 'p_occurred_at';
+    _problem := 'an event occurs in the years 1 to 9999';
   else
     return;
   end if;
@@ -35,4 +41,4 @@ begin
     hint = 'Give a type of words joined by dots (order.created), a JSON object, and an aggregate by type and id or not at all.';
 end
 $$;
-comment on function plinth_events.require_valid(text, jsonb, text, text, bigint, text) is 'Error events_event_invalid, naming the field, when the arguments do not make an event.';
+comment on function plinth_events.require_valid(text, jsonb, text, text, bigint, text, jsonb, timestamptz) is 'Error events_event_invalid, naming the field, when the arguments do not make an event.';

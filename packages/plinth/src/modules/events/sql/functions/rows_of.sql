@@ -16,7 +16,7 @@ begin
     raise exception 'the appends are not a JSON array of objects' using errcode = 'PL422', detail = '{"code":"events_event_invalid","field":"p_appends"}',
       hint = 'Give [{"aggregate_type": "order", "aggregate_id": "4711", "expected_version": 3, "events": [{"event_type": "order.paid", "payload": {}}]}].';
   end if;
-  _events := pg_catalog.jsonb_array_length(pg_catalog.jsonb_path_query_array(p_appends, 'strict $[*].events[*]', silent => true));
+  _events := pg_catalog.jsonb_array_length(pg_catalog.jsonb_path_query_array(p_appends, '$[*].events[*]'));
   if _events not between 1 and 10000 then
     raise exception 'an append has 1 to 10000 events, not %', _events using errcode = 'PL422', detail = '{"code":"events_event_invalid","field":"p_appends"}',
       hint = 'Give at least one event, and append many in several calls.';
@@ -41,7 +41,8 @@ begin
       raise exception 'append % has neither events nor an expected version', _nth using errcode = 'PL422', detail = '{"code":"events_event_invalid","field":"expected_version"}',
         hint = 'Give events to append, or the version to check.';
     end if;
-    perform plinth_events.require_valid(e.value ->> 'event_type', coalesce(e.value -> 'payload', '{}'), _append ->> 'aggregate_type', _append ->> 'aggregate_id', null, p_idempotency_key)
+    perform plinth_events.require_valid(e.value ->> 'event_type', coalesce(e.value -> 'payload', '{}'), _append ->> 'aggregate_type', _append ->> 'aggregate_id', null, p_idempotency_key,
+      nullif(e.value -> 'metadata', 'null'), (e.value ->> 'occurred_at')::timestamptz)
     from pg_catalog.jsonb_array_elements(_append -> 'events') as e (value);
     _rows := _rows || plinth_events.append_rows(_append, p_correlation_id, p_causation_id);
   end loop;
