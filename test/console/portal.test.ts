@@ -253,8 +253,11 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     await button(page, 'Rotate').click();
     await button(page, 'Copy').click();
     await page.getByText('Select it and copy it by hand').waitFor();
+    for (let press = 0; press < 3; press += 1) await page.keyboard.press('Escape');
+    expect(await page.getByText(/^whsec_/).count(), 'Escape does not lose a secret that is shown once').toBe(1);
     await button(page, 'I have stored it').click();
     await button(page, 'Delete…').click();
+    await page.getByText('Nothing waits for it.').waitFor();
     expect(await dialogWider()).toBe(0);
     await close(page);
     await world.call(world.tenantA, 'DELETE', `/webhooks/subscriptions/${id}`);
@@ -270,8 +273,21 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     const alert = page.getByRole('alert');
     await alert.getByText('webhooks_name_taken').waitFor();
     expect(await alert.textContent()).toContain('Another endpoint has this nameGive another name, or change the other endpoint.');
-    await page.keyboard.press('Escape');
-    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    const refused = (label: string) => page.getByLabel(label, { exact: true }).getAttribute('aria-invalid');
+    expect([await refused('Name'), await refused('URL')], 'the field that is meant says so').toEqual(['true', null]);
+    await page.getByLabel('Name').fill('inside');
+    await page.getByLabel('URL').fill('https://10.0.0.1/');
+    await button(page, 'Add').click();
+    await alert.getByText('webhooks_url_refused').waitFor();
+    expect([await refused('Name'), await refused('URL')]).toEqual([null, 'true']);
+    await close(page);
+    await button(page, 'billing').click();
+    await button(page, 'Send again…').click();
+    await page.getByLabel('Some, by their ids').check();
+    await page.getByLabel('Ids', { exact: true }).fill('01970000-0000-7000-8000-000000000000');
+    await button(page, 'Count').click();
+    await alert.getByText('webhooks_replay_invalid').waitFor();
+    expect(await refused('Ids')).toBe('true');
   });
 
   test('an endpoint says what waits and until when, and asks before it is sent elsewhere; a new secret is shown', async () => {

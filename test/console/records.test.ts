@@ -174,8 +174,12 @@ describe.runIf(browserAt.available)('records', { timeout: 180_000 }, () => {
     await page.keyboard.press('F');
     expect(await dialog.getByLabel('At', { exact: true }).inputValue(), 'of the row').toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d$/);
     await dialog.getByLabel('At', { exact: true }).fill('2026-01-02T03:04');
+    await dialog.getByLabel('To', { exact: true }).fill('ana, bob');
+    await dialog.getByRole('button', { name: 'Count' }).press('Enter');
+    await dialog.getByText('2 would get it').waitFor();
     await dialog.getByLabel('Weight').fill('101');
     await dialog.getByLabel('To', { exact: true }).fill('ana, bob\ncy');
+    expect(await dialog.getByText('would get it').count(), 'what was counted for others is not shown').toBe(0);
     await dialog.getByLabel('Note').fill('{"fragile": true}');
     await dialog.getByLabel('Insured').focus();
     await page.keyboard.press('Space');

@@ -1942,7 +1942,7 @@ export interface WebhooksInboundMessagesTable {
   correlation_id: Generated<string | null>;
 }
 
-/** Secrets of inbound sources, readable by the worker alone. The newest counts; the one before counts too until the overlap of its successor has passed. */
+/** Secrets of inbound sources, readable by the worker alone. The newest counts; one before counts too until the overlap of one of its successors has passed. */
 export interface WebhooksInboundSecretsTable {
   tenant_id: string;
   id: Generated<string>;
@@ -2069,24 +2069,24 @@ export interface WebhooksReplaysTable {
   created_at: Generated<Date>;
 }
 
-/** Signing secrets. The newest of a subscription signs; the one before signs too until the overlap of its successor has passed. */
+/** Signing secrets. The newest of a subscription signs; one before signs too until the overlap of one of its successors has passed. */
 export interface WebhooksSecretsTable {
   tenant_id: string;
   id: Generated<string>;
   subscription_id: string;
   secret: string;
-  /** How long the secret before this one stays valid after this one was made. */
+  /** How long the secrets before this one stay valid at most after this one was made. */
   overlap: Generated<Interval>;
   created_at: Generated<Date>;
 }
 
-/** Private ed25519 keys, readable by the worker alone. The newest of a subscription signs; the one before signs too until the overlap of its successor has passed. */
+/** Private ed25519 keys, readable by the worker alone. The newest of a subscription signs; one before signs too until the overlap of one of its successors has passed. */
 export interface WebhooksSigningKeysTable {
   tenant_id: string;
   id: Generated<string>;
   subscription_id: string;
   seed: Buffer;
-  /** How long the key before this one stays valid after this one was made. */
+  /** How long the keys before this one stay valid at most after this one was made. */
   overlap: Generated<Interval>;
   created_at: Generated<Date>;
 }
@@ -2431,10 +2431,10 @@ export const sqlFunctions = {
   /** How many deliveries plinth.start_replay with the same arguments would add at most, counted to the first 100,000 events of the range; filters are judged of the first 10,000, and what waits anyway is counted. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid, webhooks_filter_invalid. */
   previewReplay: (tx: Queryable, args: { subscriptionId: string; since?: Date | null | undefined; until?: Date | null | undefined; patterns?: string[] | null | undefined; ids?: string[] | null | undefined; onlyFailed?: boolean | null | undefined; filter?: unknown | null | undefined }): Promise<number | null> =>
     call(tx, 'plinth.preview_replay', { subscriptionId: ['p_subscription_id', 'uuid'], since: ['p_since', 'timestamp with time zone'], until: ['p_until', 'timestamp with time zone'], patterns: ['p_patterns', 'text[]'], ids: ['p_ids', 'uuid[]'], onlyFailed: ['p_only_failed', 'boolean'], filter: ['p_filter', 'jsonb'] }, args, 'value') as Promise<number | null>,
-  /** The times at which a delivery that keeps failing would be tried, in seconds after the first attempt: by the schedule, and at the earliest and latest that the jitter allows. An open breaker or Retry-After makes them later. */
+  /** The times at which a delivery that keeps failing would be tried, in seconds after the first attempt: by the schedule, and at the earliest and latest that the jitter allows. An open breaker or Retry-After makes them later. Error: webhooks_policy_invalid. */
   previewRetrySchedule: (tx: Queryable, args: { schedule?: string | null | undefined; seconds?: number[] | null | undefined } = {}): Promise<{ attempt: number | null; wait_seconds: number | null; after_seconds: string | null; earliest_seconds: number | null; latest_seconds: number | null }[]> =>
     call(tx, 'plinth.preview_retry_schedule', { schedule: ['p_schedule', 'text'], seconds: ['p_seconds', 'integer[]'] }, args, 'rows') as Promise<{ attempt: number | null; wait_seconds: number | null; after_seconds: string | null; earliest_seconds: number | null; latest_seconds: number | null }[]>,
-  /** Which of the last p_limit events (at most 1,000, newest first), or of one event, a subscription like this would get, and the body of each (personal fields encrypted; a CloudEvent in one piece). Changes nothing. Errors: webhooks_pattern_invalid, webhooks_filter_invalid, webhooks_transform_invalid. */
+  /** Which of the last p_limit events (at most 1,000, newest first), or of one event, a subscription like this would get, and the body of each (personal fields encrypted; a CloudEvent in one piece). Changes nothing. Errors: webhooks_pattern_invalid, webhooks_filter_invalid, webhooks_transform_invalid, webhooks_format_invalid. */
   previewSubscription: (tx: Queryable, args: { patterns?: string[] | null | undefined; filter?: unknown | null | undefined; transform?: unknown | null | undefined; limit?: number | null | undefined; eventId?: string | null | undefined; format?: string | null | undefined } = {}): Promise<{ event_id: string | null; event_type: string | null; occurred_at: Date | null; matches: boolean | null; body: string | null }[]> =>
     call(tx, 'plinth.preview_subscription', { patterns: ['p_patterns', 'text[]'], filter: ['p_filter', 'jsonb'], transform: ['p_transform', 'jsonb'], limit: ['p_limit', 'integer'], eventId: ['p_event_id', 'uuid'], format: ['p_format', 'text'] }, args, 'rows') as Promise<{ event_id: string | null; event_type: string | null; occurred_at: Date | null; matches: boolean | null; body: string | null }[]>,
   /** Publishes an event in the transaction of the caller and returns its id; under an idempotency key that was used before, the id of the first. p_expected_version: null any, 0 new stream, -1 existing, n exactly n. Errors: events_event_invalid, events_payload_rejected, events_type_unknown, events_idempotency_conflict, events_version_conflict, kernel_tenant_required. */
@@ -2500,13 +2500,13 @@ export const sqlFunctions = {
   /** Makes a consumer read again: p_to beginning (everything that is kept), behind p_position, or from p_at (give or take a second); or p_to now: it passes over what it has not read, also of what was put aside to be tried again. A place ahead of what it has read is refused (kernel_rewind_passes) unless p_forward. Its handler gets those events a second time and has to bear that. Waits for batches that are being handled, and 2 s for whoever holds what was put aside. For plinth_worker; recorded in the audit log. Errors: events_consumer_unknown, events_operation_invalid, kernel_invalid_input, kernel_rewind_passes, kernel_timeout, kernel_forbidden. */
   rewindConsumer: (tx: Queryable, args: { consumer: string; reason: string; to?: string | null | undefined; position?: string | number | bigint | null | undefined; at?: Date | null | undefined; forward?: boolean | null | undefined }): Promise<{ shard: number | null; after_position: string | null }[]> =>
     call(tx, 'plinth.rewind_consumer', { consumer: ['p_consumer', 'text'], reason: ['p_reason', 'text'], to: ['p_to', 'text'], position: ['p_position', 'bigint'], at: ['p_at', 'timestamp with time zone'], forward: ['p_forward', 'boolean'] }, args, 'rows') as Promise<{ shard: number | null; after_position: string | null }[]>,
-  /** Gives an inbound source another secret, the provider's or one made here, and returns it; the one before is accepted for p_overlap, 0 to 30 days. Errors: webhooks_source_not_found, webhooks_secret_invalid, webhooks_overlap_invalid. */
+  /** Gives an inbound source another secret, the provider's or one made here, and returns it; those before it are accepted for p_overlap at most, 0 to 30 days; 0: from now on the new one alone. Errors: webhooks_source_not_found, webhooks_secret_invalid, webhooks_overlap_invalid. */
   rotateInboundSecret: (tx: Queryable, args: { sourceId: string; secret?: string | null | undefined; overlap?: string | Interval | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.rotate_inbound_secret', { sourceId: ['p_source_id', 'uuid'], secret: ['p_secret', 'text'], overlap: ['p_overlap', 'interval'] }, args, 'value') as Promise<string | null>,
-  /** Makes a new ed25519 signing key and returns its id in plinth.webhook_public_keys, which shows the public half within seconds. The key before it signs too for p_overlap, 0 to 7 days. Errors: webhooks_subscription_not_found, webhooks_overlap_invalid. */
+  /** Makes a new ed25519 signing key and returns its id in plinth.webhook_public_keys, which shows the public half within seconds. Those before it sign too for p_overlap at most, 0 to 7 days; 0: from now on the new one alone. Errors: webhooks_subscription_not_found, webhooks_overlap_invalid. */
   rotateSubscriptionKey: (tx: Queryable, args: { subscriptionId: string; overlap?: string | Interval | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.rotate_subscription_key', { subscriptionId: ['p_subscription_id', 'uuid'], overlap: ['p_overlap', 'interval'] }, args, 'value') as Promise<string | null>,
-  /** Makes a new signing secret and returns it: the only time that it can be read. The secret before it signs too for p_overlap, 0 to 7 days. Errors: webhooks_subscription_not_found, webhooks_overlap_invalid, webhooks_secret_invalid. */
+  /** Makes a new signing secret and returns it: the only time that it can be read. Those before it sign too for p_overlap at most, 0 to 7 days; 0: from now on the new one alone. Errors: webhooks_subscription_not_found, webhooks_overlap_invalid, webhooks_secret_invalid. */
   rotateSubscriptionSecret: (tx: Queryable, args: { subscriptionId: string; overlap?: string | Interval | null | undefined; secret?: string | null | undefined }): Promise<string | null> =>
     call(tx, 'plinth.rotate_subscription_secret', { subscriptionId: ['p_subscription_id', 'uuid'], overlap: ['p_overlap', 'interval'], secret: ['p_secret', 'text'] }, args, 'value') as Promise<string | null>,
   /** Enqueues a job in the transaction of the caller and returns its id. p_priority: 1 (most urgent) to 100. p_run_at: not before; null is now. p_unique_key: one job of this type has it, until p_unique_until (done, started) or for p_unique_for; p_on_duplicate: keep (default; the id of the holder is returned), reject, replace, debounce. p_deadline: not started later. p_depends_on: jobs that must have ended; p_on_dependency_failure: fail, ignore, run. p_backoff: "none", [seconds], {"base_s"}. Errors: kernel_tenant_required, jobs_job_invalid, jobs_payload_too_large, jobs_duplicate, jobs_dependency_not_found, jobs_batch_finished. */

@@ -47,6 +47,8 @@ export interface ActionMeta {
   when: { column: string; in: readonly string[] } | null;
   danger: boolean;
   fields: readonly FieldMeta[];
+  /** A procedure with the same input that says how much it would be. */
+  counts: { procedure: string; field: string; what: string } | null;
 }
 
 export interface ListMeta {

@@ -34,8 +34,9 @@ function ActionButton({ meta, action, row, small }: ActionProps): ReactNode {
   const [values, setValues] = useState(() => valuesOf(action.fields, row));
   const refresh = useRefresh();
   const toast = useToast();
+  const send = (procedure: string): Promise<unknown> => act(accessTo(access, row), procedure, { ...inputOf(action.fields, values), id: row.id });
   const run = useMutation({
-    mutationFn: () => act(accessTo(access, row), action.procedure, { ...inputOf(action.fields, values), id: row.id }),
+    mutationFn: () => send(action.procedure),
     onSuccess: () => {
       setAsking(false);
       toast({ text: `${action.label}: done` });
@@ -83,6 +84,7 @@ function ActionButton({ meta, action, row, small }: ActionProps): ReactNode {
               </p>
             )}
             <ActionFields fields={action.fields} values={values} issues={run.error instanceof Problem ? run.error.issues : []} onChange={setValues} />
+            {action.counts ? <Count key={JSON.stringify(values)} counts={action.counts} send={send} /> : null}
             <div className="flex justify-end gap-2">
               <button type="button" className="btn" onClick={close}>
                 {run.error ? 'Close' : 'Keep as it is'}
@@ -95,6 +97,26 @@ function ActionButton({ meta, action, row, small }: ActionProps): ReactNode {
         </Dialog>
       ) : null}
     </>
+  );
+}
+
+/** How much it would be, before it is done. What was counted for other values says nothing of these: it is another one then. */
+function Count({
+  counts: { procedure, field, what },
+  send,
+}: {
+  counts: NonNullable<ActionMeta['counts']>;
+  send: (procedure: string) => Promise<unknown>;
+}): ReactNode {
+  const count = useMutation({ mutationFn: async () => String(((await send(procedure)) as Record<string, unknown>)[field]) });
+  return (
+    <div className="flex flex-wrap items-center gap-2">
+      <button type="button" className="btn" aria-disabled={count.isPending || undefined} onClick={() => count.isPending || count.mutate()}>
+        Count
+      </button>
+      <output>{count.data === undefined ? '' : `${count.data} ${what}`}</output>
+      {count.error ? <Trouble error={count.error} /> : null}
+    </div>
   );
 }
 

@@ -99,6 +99,8 @@ export interface ActionCard {
   /** Asks first. */
   danger?: boolean;
   fields?: readonly ActionField[];
+  /** A mutation with the same input that says beforehand how much it would be: the number in `field` of its answer, and what that many are. */
+  counts?: { procedure: string; field: string; what: string };
 }
 
 /** A list, its detail page and its actions, described as data: the console and GET /api/v1/lists/<module>/<list> are derived from it. */

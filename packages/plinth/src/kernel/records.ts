@@ -20,7 +20,17 @@ export interface ListMeta {
   empty: string;
   /** Column that links to a trace. */
   correlation: string | null;
-  actions: { procedure: string; label: string; when: { column: string; in: string[] } | null; danger: boolean; fields: FieldMeta[] }[];
+  actions: ActionMeta[];
+}
+
+/** An action with its procedures by their whole names: `jobs.cancel`. */
+export interface ActionMeta {
+  procedure: string;
+  label: string;
+  when: { column: string; in: string[] } | null;
+  danger: boolean;
+  fields: FieldMeta[];
+  counts: { procedure: string; field: string; what: string } | null;
 }
 
 /** A field of an action; what the card leaves out is null. */
@@ -210,12 +220,13 @@ function metaOf({ module, name, card, permissionOf }: List, view: View, mayDo: (
     filters: [...card.filters],
     empty: card.empty,
     correlation: view.correlation,
-    actions: offered.map(({ procedure, label, when, danger, fields }) => ({
+    actions: offered.map(({ procedure, label, when, danger, fields, counts }) => ({
       procedure: `${module}.${procedure}`,
       label,
       when: when ? { column: when.column, in: [...when.in] } : null,
       danger: danger ?? false,
       fields: (fields ?? []).map(fieldOf),
+      counts: counts ? { ...counts, procedure: `${module}.${counts.procedure}` } : null,
     })),
   };
 }

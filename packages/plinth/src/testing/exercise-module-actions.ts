@@ -7,16 +7,24 @@ const shape = z.object({ _def: z.object({ inputs: z.array(z.instanceof(z.ZodObje
 const procedureAt = (api: unknown, path: string): unknown =>
   path.split('.').reduce((at, name) => (at !== null && typeof at === 'object' ? (at as Record<string, unknown>)[name] : undefined), api);
 
-/** Buttons on rows whose procedure is none, or does not take the id of the row and what the fields ask for. */
+/** What of an action its procedure does not take; undefined: there is no such procedure. */
+function notTaken(api: unknown, procedure: string, names: readonly string[]): string[] | undefined {
+  const found = procedureAt(api, procedure);
+  // Procedures are functions with a definition.
+  const read = typeof found === 'function' ? shape.safeParse({ ...found }) : undefined;
+  if (!read?.success) return undefined;
+  const taken = new Set(read.data._def.inputs.flatMap((input) => Object.keys(input.shape)));
+  return names.filter((name) => !taken.has(name));
+}
+
+/** Buttons on rows whose procedure is none, or does not take the id of the row and what the fields ask for; the same of those that count. */
 export const brokenActions = (card: AnyModule): string[] =>
   Object.entries(card.lists ?? {}).flatMap(([list, { actions }]) =>
-    (actions ?? []).flatMap(({ procedure, label, fields }) => {
-      const found = procedureAt(card.api, procedure);
-      const where = `${list}, ${label}:`;
-      // Procedures are functions with a definition.
-      const read = typeof found === 'function' ? shape.safeParse({ ...found }) : undefined;
-      if (!read?.success) return [`${where} there is no procedure ${procedure} with an input`];
-      const taken = new Set(read.data._def.inputs.flatMap((input) => Object.keys(input.shape)));
-      return ['id', ...(fields ?? []).map(({ name }) => name)].filter((name) => !taken.has(name)).map((name) => `${where} ${procedure} does not take ${name}`);
+    (actions ?? []).flatMap(({ procedure, label, fields, counts }) => {
+      const names = ['id', ...(fields ?? []).map(({ name }) => name)];
+      return [procedure, ...(counts ? [counts.procedure] : [])].flatMap((one) => {
+        const missing = notTaken(card.api, one, names)?.map((name) => `${one} does not take ${name}`);
+        return (missing ?? [`there is no procedure ${one} with an input`]).map((fault) => `${list}, ${label}: ${fault}`);
+      });
     }),
   );

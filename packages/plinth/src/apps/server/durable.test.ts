@@ -126,4 +126,10 @@ test('a method that is none of the protocol names those that are', async () => {
   const answer = await server.call('/api/v1/streams/input', { method: 'PATCH', key: server.keyA });
   expect(answer).toMatchObject({ status: 405 });
   expect(answer.headers.get('allow')).toContain('PUT');
+  // What is only read: nobody appends to the events of an aggregate, nor to the messages of a subscription, by the protocol.
+  for (const address of ['durable/events/order/1', `durable/webhooks/${server.database.tenantA}`])
+    for (const method of ['PUT', 'POST', 'DELETE']) {
+      const refused = await server.call(`/api/v1/${address}`, { method, key: server.keyA, body: {} });
+      expect([refused.status, refused.headers.get('allow')], `${method} ${address}`).toEqual([405, 'GET, HEAD']);
+    }
 });

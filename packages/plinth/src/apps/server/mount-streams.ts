@@ -12,6 +12,7 @@ import { needsBase64, readOnce, refuseAhead, told } from './durable-read.ts';
 import { eventSource, ownSource, pulledSource } from './durable-sources.ts';
 import { appendOf, createOf } from './durable-write.ts';
 import type { Exchange, Host, Server } from './host.ts';
+import { only } from './host.ts';
 import { callFacts } from './mount-api.ts';
 import { PORTAL_API } from './portal-sessions.ts';
 
@@ -165,9 +166,8 @@ function mountPulled(app: Server, host: Host): void {
     [WEBHOOKS, 'webhooks.pull'],
     [PORTAL, 'webhooks.portal.read'],
   ] as const) {
-    app.get(route, async (c) => {
-      c.env.note({ 'http.route': route });
-      const { id } = c.req.param();
+    only(app, 'GET', route, async (c) => {
+      const id = c.req.param('id') ?? '';
       if (!isUuid(id)) throw failWebhooks('subscription_not_found', { message: 'The id of a subscription is a UUID' });
       return read(host, c.req.raw, c.env, pulledSource(id.toLowerCase()), permission).catch((error: unknown) => failure(error, c.env));
     });
@@ -204,9 +204,8 @@ export function mountStreams(app: Server, host: Host): void {
   });
   if (host.plinth.modules.webhooks) mountPulled(app, host);
   if (!host.plinth.modules.events) return;
-  app.get(EVENTS, async (c) => {
-    c.env.note({ 'http.route': EVENTS });
-    const { type, id } = c.req.param();
+  only(app, 'GET', EVENTS, async (c) => {
+    const [type, id] = [c.req.param('type') ?? '', c.req.param('id') ?? ''];
     return read(host, c.req.raw, c.env, eventSource(type, id), 'events.read').catch((error: unknown) => failure(error, c.env));
   });
 }

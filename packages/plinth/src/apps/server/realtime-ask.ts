@@ -3,7 +3,6 @@ import { noteAccess, principalWith } from './call.ts';
 import type { Exchange, Host } from './host.ts';
 import { callFacts } from './mount-api.ts';
 import type { Ask } from './realtime-hub.ts';
-import type { Offset } from './realtime-offset.ts';
 import { readOffset } from './realtime-offset.ts';
 import { parseTopics } from './realtime-topics.ts';
 
@@ -23,9 +22,12 @@ async function allowed(host: Host, request: Request, exchange: Exchange): Promis
 }
 
 /** Errors: kernel_offset_invalid. */
-function offsetOf(request: Request, query: URLSearchParams): Offset | undefined {
-  // The header goes before: a browser that comes back sends it beside the address it began with.
-  const text = request.headers.get('last-event-id')?.trim() || query.get('offset') || undefined;
+function offsetOf(request: Request, query: URLSearchParams): Ask['offset'] {
+  // The header goes before: a browser that comes back sends it beside the address it began with. It sends what it was told, by another version maybe, and gives up for good
+  // when it is refused; who wrote an address can correct it.
+  const last = request.headers.get('last-event-id')?.trim();
+  if (last) return readOffset(last) ?? 'unreadable';
+  const text = query.get('offset') || undefined;
   if (text === undefined) return undefined;
   const offset = readOffset(text);
   if (!offset) throw fail('offset_invalid');

@@ -11,7 +11,7 @@ interface CatchUp {
   tail: Tail;
   past: Past;
   channels: Channels;
-  offset: Offset | undefined;
+  offset: Offset | 'unreadable' | undefined;
   bufferBytes: number;
 }
 
@@ -59,13 +59,15 @@ export async function catchUp(given: CatchUp): Promise<void> {
   // A look that began after the reader came: whatever it has seen elsewhere, this process has seen as well.
   await tail.refresh();
   const stateOf = (window: LiveWindow): Offset => ({ epoch: tail.log.epoch, timeline: tail.log.timeline, atMs: tail.atMs, window });
-  let from = given.offset ?? stateOf(tail.at);
+  const asked = given.offset === 'unreadable' ? undefined : given.offset;
+  let from = asked ?? stateOf(tail.at);
   const nowAt = tail.at.s2 ?? tail.at.s1;
-  const fault = breakOf(from, tail.log, nowAt) ?? (given.offset && (await given.past.lost(connection.tenantId, from, tail.log)) ? 'log_changed' : undefined);
+  const gap = breakOf(from, tail.log, nowAt) ?? (asked && (await given.past.lost(connection.tenantId, from, tail.log)) ? 'log_changed' : undefined);
+  const fault = given.offset === 'unreadable' ? 'unknown_offset' : gap;
   if (fault) {
     from = stateOf(tail.at);
     connection.reset(fault, writeOffset(from));
-  } else connection.ready(writeOffset(from), given.offset !== undefined);
+  } else connection.ready(writeOffset(from), asked !== undefined);
   channels.add(connection);
   while (connection.open) {
     hold();

@@ -37,8 +37,8 @@ export interface RealtimeOptions {
 export interface Ask {
   tenantId: string;
   topics: readonly Topic[];
-  /** Undefined: from now on. */
-  offset: Offset | undefined;
+  /** Undefined: from now on. Unreadable: continuity cannot be given. */
+  offset: Offset | 'unreadable' | undefined;
   /** Resolves while the reader may go on reading. */
   check: () => Promise<unknown>;
 }

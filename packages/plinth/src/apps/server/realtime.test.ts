@@ -236,6 +236,32 @@ describe('continuity that cannot be given', () => {
   });
 });
 
+describe('a Last-Event-ID', () => {
+  test('that cannot be read is told as a reset: a browser sends what it was told, by another version maybe, and gives up for good when it is refused', async () => {
+    const reader = await http.listen({ key: server.keyA, topics: ['events/unread'], headers: { 'last-event-id': 'of another form' } });
+    expect(reader.told[0]).toMatchObject({ event: 'reset', id: expect.any(String), data: { reason: 'unknown_offset' } });
+    await inTenant(server.database.tenantA).publish('unread', 7);
+    await reader.until(({ numbers }) => numbers.length === 1);
+    reader.close();
+  });
+
+  test('of a reader in another tenant brings only what is of the own', async () => {
+    const [a, b] = [inTenant(server.database.tenantA), inTenant(server.database.tenantB)];
+    const of = await http.listen({ key: server.keyA, topics: ['events/foreign'] });
+    await a.publish('foreign', 1, 2);
+    await b.publish('foreign', 101);
+    await of.until(({ numbers }) => numbers.length === 2);
+    const first = of.told.find(({ event }) => event === 'event')?.id ?? '';
+    of.close();
+    const other = await http.listen({ key: server.keyB, topics: ['events/foreign'], headers: { 'last-event-id': first } });
+    await b.publish('foreign', 102);
+    await other.until(({ numbers }) => numbers.includes(102));
+    expect(other.numbers).toEqual([101, 102]);
+    expect(JSON.stringify(other.told)).not.toContain(server.database.tenantA);
+    other.close();
+  });
+});
+
 describe('who may hear', () => {
   test.each([
     ['no credential', { headers: { authorization: '' } }, 401, 'kernel_unauthenticated'],

@@ -38,6 +38,10 @@ const listMeta = z
         when: z.object({ column: z.string(), in: z.array(z.string()) }).nullable(),
         danger: z.boolean(),
         fields: z.array(fieldMeta),
+        counts: z
+          .object({ procedure: z.string(), field: z.string(), what: z.string() })
+          .nullable()
+          .meta({ description: 'A procedure with the same input that says how much it would be' }),
       }),
     ),
   })

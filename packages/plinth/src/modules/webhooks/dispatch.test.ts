@@ -263,7 +263,7 @@ describe('receivers that are gone or failing', () => {
       database.tenantA,
       `select payload from plinth.event_store where event_type = 'webhooks.subscription_disabled'`,
     );
-    expect(told).toEqual([{ payload: { subscription_id: id, reason: 'the receiver answered 410 Gone' } }]);
+    expect(told).toEqual([{ payload: { subscription_id: id, name: 'orders', reason: 'the receiver answered 410 Gone' } }]);
     await happen(database.tenantA, 'order.cancelled');
     expect(await queue()).toHaveLength(2);
     receiver.answer = (response) => response.writeHead(200).end();

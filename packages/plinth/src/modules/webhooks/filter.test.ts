@@ -71,6 +71,7 @@ describe('jsonpath', () => {
     ['$.data.total + 1 == 121', true],
     ['$.data."odd \\"key\\"" == 1', true],
     ['$.data.note == "a like_regex b ** [1,2] $"', false],
+    ['$.data.note == "says \\"$.payload.total\\""', false],
     ['$.stream.type == "order" && !($.data.country == "DE")', true],
     ['lax $.data.total > 100', true],
   ])('%s', async (path, expected) => {
@@ -92,6 +93,8 @@ describe('jsonpath', () => {
     ['$.data.a * $.data.a > 5', 'multiplication'],
     ['strict $.data.a', 'strict'],
     ['$.data.a == $x', 'variables'],
+    ['$.payload.total > 100', 'an event has no payload, but id, type'],
+    ['$.data.note == "$.data" && $.dta.total > 1', 'an event has no dta'],
     ['$.data.total >', 'not a jsonpath'],
     ['$.data.a) || ($.data.b', 'not a jsonpath'],
     ['', 'not a jsonpath'],
@@ -118,11 +121,15 @@ describe('the dialects of CloudEvents', () => {
     [{ all: [{ prefix: { type: 'order' } }, { not: { exact: { 'data.country': 'DE' } } }] }, true],
     [{ any: [{ exact: { type: 'x' } }, { jsonpath: '$.data.total > 1' }] }, true],
     [[{ prefix: { type: 'order' } }, { exact: { 'data.country': 'DE' } }], false],
+    [[], true],
   ])('%j', async (filter, expected) => expect(await wants(filter, order)).toBe(expected));
 
   test.each([
     [{}],
-    [[]],
+    [{ exact: { 'payload.total': '1' } }],
+    [{ exact: { payload: '1' } }],
+    [{ exact: { order_id: '1' } }],
+    [{ prefix: { datacontenttype: 'application/' } }],
     [7],
     [true],
     [{ exact: {} }],
@@ -272,6 +279,32 @@ describe('in the fan-out', () => {
     expect((await made()).filter((line) => line.startsWith('large'))).toEqual(['large 0', 'large 3']);
   });
 
+  test('attributes of CloudEvents are those that an event came in with: its source, its subject and its extensions', async () => {
+    const byName = { exact: { source: '/shop/basel', tenantcode: 'ch-7' } };
+    await subscribe(a, 'came in', byName);
+    await subscribe(a, 'not that', { not: { exact: { source: '/shop/basel' } } });
+    await subscribe(a, 'own', { exact: { source: `urn:uuid:${a}` } });
+    await subscribe(a, 'subject', [{ suffix: { subject: 'O 1' } }]);
+    await subscribe(a, 'correlated', { prefix: { correlationid: '0197' } });
+    await subscribe(b, 'of B', byName);
+    const correlationId = '01970000-0000-7000-8000-00000000000a';
+    await database.plinth.transaction({ tenantId: a, correlationId }, async (tx) => {
+      tx.events.publish('order.created', { n: 1 }, { metadata: { cloudevents: { source: '/shop/basel', subject: 'till/O 1', tenantcode: 'ch-7' } } });
+      tx.events.publish('order.created', { n: 2 }, { metadata: { cloudevents: { source: '/shop/basel', tenantcode: 'de-7' } } });
+      tx.events.publish('order.created', { n: 3 });
+    });
+    await drain();
+    expect(await made()).toEqual(['came in 1', 'correlated 1', 'correlated 2', 'correlated 3', 'not that 3', 'own 3', 'subject 1']);
+  });
+
+  test('an empty list is no filter, when it is given and when it takes one away', async () => {
+    const id = await subscribe(a, 'all', []);
+    expect(await as(a, 'select filter from plinth.event_subscriptions where id = $1', [id])).toEqual([{ filter: null }]);
+    await as(a, `select plinth.update_subscription($1, p_filter => '"$.data.n > 1"')`, [id]);
+    await as(a, `select plinth.update_subscription($1, p_filter => '[]')`, [id]);
+    expect(await as(a, 'select filter from plinth.event_subscriptions where id = $1', [id])).toEqual([{ filter: null }]);
+  });
+
   test('the preview says which of the last events would have come, and shows only those of the tenant', async () => {
     await database.plinth.transaction({ tenantId: b }, async (tx) => {
       for (const n of [1, 2, 3]) tx.events.publish('trip.ended', { n });
@@ -288,5 +321,6 @@ describe('in the fan-out', () => {
     expect(await preview(b, '$.data.n >= 2', 1)).toHaveLength(1);
     expect((await preview(a, '$.data.n >= 2')).some((row) => row.event_type === 'trip.ended')).toBe(false);
     await expect(preview(b, 'nonsense $')).rejects.toMatchObject({ code: 'webhooks_filter_invalid' });
+    await expect(as(b, `select plinth.preview_subscription(p_format => 'xml')`)).rejects.toMatchObject({ code: 'webhooks_format_invalid' });
   });
 });

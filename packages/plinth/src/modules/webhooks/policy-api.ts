@@ -80,13 +80,16 @@ const skip = procedure({ rest: 'POST /webhooks/deliveries/{id}/skip', permission
     return { delivery_id: input.id };
   });
 
-const what = replayInput.extend({ filter: filter.nullish().describe('Only what this lets through as well: a jsonpath, or filters of CloudEvents') });
+const what = replayInput.extend({
+  filter: filter.nullish().describe('Only what this lets through as well: a jsonpath, or filters of CloudEvents'),
+  rate_per_second: replayRate,
+});
 
 const preview = procedure({
   rest: 'POST /webhooks/subscriptions/{id}/replays/preview',
   permission: RETRY,
   summary: 'How many deliveries a replay would add at most',
-  description: 'Counted to the first 100,000 events; filters are judged of the first 10,000, and what waits anyway is counted.',
+  description: 'With the input of the replay. Counted to the first 100,000 events; filters are judged of the first 10,000, and what waits anyway is counted.',
 })
   .input(what)
   .output(z.object({ total: z.number().int() }))
@@ -99,7 +102,7 @@ const replay = procedure({
   description:
     'What was sent before has its webhook-id again. GET /lists/webhooks/replays shows how far it is: added, and left_out by a filter or because it waits anyway.',
 })
-  .input(what.extend({ rate_per_second: replayRate }))
+  .input(what)
   .output(z.object({ replay_id: z.guid() }))
   .mutation(({ ctx, input }) => startReplay(ctx.tx, input));
 

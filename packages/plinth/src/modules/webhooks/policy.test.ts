@@ -214,6 +214,10 @@ describe('order', () => {
       { outcome: 'failed', response_code: 400 },
     );
     await as(a, 'select plinth.skip_delivery($1)', [blocked?.id]);
+    expect(await as(a, `select action from plinth.audit_logs where entity_id = $1 order by created_at`, [blocked?.id])).toEqual([
+      { action: 'webhooks.delivery_resent' },
+      { action: 'webhooks.delivery_skipped' },
+    ]);
     expect((await waiting(blocks)).map((row) => [row.n, row.status, row.due])).toEqual([
       [1, 'failed', false],
       [2, 'pending', true],
@@ -288,6 +292,8 @@ describe('policies', () => {
       { attempt: 3, after_seconds: 30 },
     ]);
     expect(await as(a, 'select plinth.preview_retry_schedule()')).toHaveLength(10);
+    for (const wrong of [`'quick'`, `'custom'`, `'custom', '{0}'`, 'null'])
+      expect(await errorCode(as(a, `select plinth.preview_retry_schedule(${wrong})`)), wrong).toBe('webhooks_policy_invalid');
   });
 });
 
@@ -309,15 +315,15 @@ describe('warnings', () => {
     expect(await as(a, 'select enabled, disabled_reason from plinth.event_subscriptions')).toMatchObject([
       { enabled: false, disabled_reason: expect.stringMatching(/^every attempt failed since/) },
     ]);
-    const told = await as<{ type: string; stage: number | null }>(
+    const told = await as<{ type: string; stage: number | null; keys: number }>(
       a,
-      `select event_type as type, (payload ->> 'stage')::int as stage from plinth.event_store where event_type like 'webhooks.%' and payload ->> 'subscription_id' = $1 order by created_at`,
+      `select event_type as type, (payload ->> 'stage')::int as stage, (select count(*)::int from json_object_keys(payload::json)) as keys from plinth.event_store where event_type like 'webhooks.%' and payload ->> 'subscription_id' = $1 order by created_at`,
       [id],
     );
     expect(told).toEqual(
       [50, 70, 90]
-        .map((stage) => ({ type: 'webhooks.subscription_failing', stage }))
-        .concat([{ type: 'webhooks.subscription_disabled', stage: null as unknown as number }]),
+        .map((stage) => ({ type: 'webhooks.subscription_failing', stage, keys: 6 }))
+        .concat([{ type: 'webhooks.subscription_disabled', stage: null as unknown as number, keys: 3 }]),
     );
     expect(
       await as(a, `select from plinth.audit_logs where entity_id = $1 and action in ('webhooks.subscription_failing', 'webhooks.subscription_disabled')`, [id]),
@@ -357,6 +363,16 @@ describe('resuming', () => {
       [id],
     );
     expect(replayed?.replay_id).toMatch(/^[0-9a-f-]{36}$/);
+    const audited = await as<{ mode: string; dropped: number }>(
+      a,
+      `select metadata ->> 'mode' as mode, (metadata ->> 'dropped')::int as dropped from plinth.audit_logs where entity_id = $1 and action = 'webhooks.subscription_enabled' order by created_at`,
+      [id],
+    );
+    expect(audited).toEqual([
+      { mode: 'continue', dropped: 0 },
+      { mode: 'skip', dropped: 2 },
+      { mode: 'replay', dropped: 0 },
+    ]);
     for (const wrong of [`'sideways'`, `'replay'`, `'continue', now()`, 'null'])
       expect(await errorCode(as(a, `select plinth.resume_subscription($1, ${wrong})`, [id])), wrong).toBe('webhooks_resume_invalid');
     expect(await errorCode(as(b, 'select plinth.resume_subscription($1)', [id]))).toBe('webhooks_subscription_not_found');
@@ -416,6 +432,13 @@ describe('replays', () => {
     expect(await errorCode(as(b, 'select plinth.cancel_replay($1)', [running?.id]))).toBe('webhooks_replay_not_found');
     expect(await as(a, 'select plinth.cancel_replay($1) as added', [running?.id])).toEqual([{ added: 1 }]);
     expect((await replays()).at(-1)?.status).toBe('cancelled');
+    expect(
+      await as(
+        a,
+        `select actor_id, metadata ->> 'added' as added, metadata ->> 'total' as total from plinth.audit_logs where entity_id = $1 and action = 'webhooks.replay_cancelled'`,
+        [id],
+      ),
+    ).toEqual([{ actor_id: 'ada', added: '1', total: '3' }]);
     await as(a, 'select plinth.start_replay($1, p_only_failed => true)', [id]);
     await work();
     expect((await waiting(id)).map((row) => row.status)).toEqual(['pending', 'pending', 'pending', 'pending']);

@@ -1,4 +1,4 @@
-/** Replays side by side: who has a turn, how fast they go, and what is told of what they left out. */
+/** Replays side by side: who has a turn, how fast they go, what is told of what they left out, and what becomes of them when a subscription is resumed. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { consumeOnce } from '#kernel/feed.ts';
 import type { TestDatabase } from '#testing/database.ts';
@@ -6,10 +6,12 @@ import { testDatabase } from '#testing/database.ts';
 import { errorCode } from '#testing/error-code.ts';
 import { createPlinth } from '../../index.ts';
 import { fanOut } from './consumer.ts';
+import { Simulation } from './simulation.fixture.ts';
 
 let database: TestDatabase;
 let a: string;
 let b: string;
+const HOLDER = '018f0000-0000-7000-8000-0000000000d2';
 beforeAll(async () => {
   database = await testDatabase('webhooks_replays');
   a = database.tenantA;
@@ -64,6 +66,41 @@ test('replays that cannot go on keep no others waiting', async () => {
   await database.admin.query(`update plinth_webhooks.replays set looked_at = '2020-01-01' where tenant_id = $1`, [a]);
   await work();
   expect(await replayed(free)).toMatchObject([{ status: 'done', added: 1 }]);
+});
+
+test('one for a subscription that is disabled waits, and is worked off when it is resumed, however', async () => {
+  await happen(a, 'paused.made', 1, 3);
+  for (const mode of ['continue', 'skip']) {
+    const id = await subscribe(a, 'paused.*');
+    await as(a, 'select plinth.disable_subscription($1)', [id]);
+    await as(a, `select plinth.start_replay($1, ${HOUR})`, [id]);
+    await work();
+    expect(await replayed(id)).toMatchObject([{ status: 'running', total: 3, added: 0 }]);
+    await as(a, 'select plinth.resume_subscription($1, $2)', [id, mode]);
+    await work();
+    expect(await replayed(id), mode).toMatchObject([{ status: 'done', added: 3 }]);
+  }
+});
+
+test('an ordered lane that is resumed without what waits keeps what is under way, and the next of its key goes out behind that', async () => {
+  const id = await subscribe(a, 'lane.*');
+  await as(a, `select plinth.set_delivery_policy($1, p_ordering => 'fifo_by_key', p_order_key => '$.n', p_poison => 'block', p_retry_schedule => 'none')`, [
+    id,
+  ]);
+  for (let twice = 0; twice < 2; twice++) await happen(a, 'lane.made', 1, 2);
+  const simulation = new Simulation(database.admin);
+  const [first, second] = (await simulation.claim(10, HOLDER)).toSorted((x, y) => x.seq - y.seq);
+  if (!first || !second) throw new Error('one of each key is under way');
+  await simulation.settle([{ claimed: second, answer: { outcome: 'failed', response_code: 400 } }]);
+  expect(await as(a, `select order_key from plinth.event_deliveries where status = 'blocked'`)).toEqual([{ order_key: '2' }]);
+  await as(a, 'select plinth.disable_subscription($1)', [id]);
+  expect(await as(a, `select waiting, dropped from plinth.resume_subscription($1, 'skip')`, [id])).toEqual([{ waiting: 1, dropped: 3 }]);
+  await happen(a, 'lane.made', 1, 2);
+  const next = await simulation.claim(10, HOLDER);
+  expect(next, 'what blocked its key is gone').toMatchObject([{ lane_key: '2' }]);
+  await simulation.settle([first, ...next].map((claimed) => ({ claimed, answer: { outcome: 'delivered' } })));
+  expect(await simulation.claim(10, HOLDER)).toMatchObject([{ lane_key: '1' }]);
+  expect(await as(a, 'select order_key, status from plinth.event_deliveries')).toEqual([{ order_key: '1', status: 'processing' }]);
 });
 
 test('a subscription has 5 running at most, a tenant 20, and another tenant its own', async () => {

@@ -30,8 +30,8 @@ export function AttemptList({ endpointId, sent = 0 }: AttemptListProps): ReactNo
     <>
       <div className="plp-row">
         <Field label="Outcome">
-          {(id) => (
-            <select id={id} className="plp-input" value={status} onChange={(event) => setStatus(event.target.value)}>
+          {(tied) => (
+            <select {...tied} className="plp-input" value={status} onChange={(event) => setStatus(event.target.value)}>
               <option value="">All</option>
               <option value="failed">Failed</option>
               <option value="delivered">Delivered</option>

@@ -117,8 +117,8 @@ function Deeds({ endpoint, onChanged, onGone, onSent }: DeedsProps): ReactNode {
       setTold('Disabled. What was waiting stays.');
       onChanged();
     });
-  // Both say how many wait: as it is now, not as it was when the page was opened.
-  const show = (form: 'edit' | 'resume'): void => {
+  // They say how many wait: as it is now, not as it was when the page was opened.
+  const show = (form: 'edit' | 'resume' | 'delete'): void => {
     setOpen(form);
     onChanged();
   };
@@ -151,7 +151,7 @@ function Deeds({ endpoint, onChanged, onGone, onSent }: DeedsProps): ReactNode {
             Disable
           </button>
         ) : null}
-        <button type="button" className="plp-button plp-danger" onClick={() => setOpen('delete')}>
+        <button type="button" className="plp-button plp-danger" onClick={() => show('delete')}>
           Delete…
         </button>
       </p>
@@ -191,7 +191,15 @@ function Deletion({ endpoint, onClose, onGone }: { endpoint: Endpoint; onClose: 
     });
   return (
     <Dialog title={`Delete ${endpoint.name}?`} onClose={onClose}>
-      <p>Nothing more is sent to it, what waits is dropped, and its secret is void. This cannot be undone.</p>
+      <p>
+        Nothing more is sent to it, and its secret is void.{' '}
+        {endpoint.waiting > 0 ? (
+          <Counted count={endpoint.waiting} one="delivery that waits is dropped." many="deliveries that wait are dropped." />
+        ) : (
+          'Nothing waits for it.'
+        )}{' '}
+        This cannot be undone.
+      </p>
       {act.error ? <Trouble error={act.error} /> : null}
       <p className="plp-row">
         <button type="button" className="plp-button plp-danger" aria-disabled={act.busy} onClick={remove}>

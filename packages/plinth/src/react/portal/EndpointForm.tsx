@@ -1,6 +1,6 @@
 import { type ReactNode, type SubmitEvent, useState } from 'react';
 import { useAct, usePages } from './asking.ts';
-import type { ChangedEndpoint, Endpoint, EventType } from './client.ts';
+import { type ChangedEndpoint, type Endpoint, type EventType, problemOf } from './client.ts';
 import { Busy, Counted, Dialog, Empty, Field, Trouble } from './parts.tsx';
 import { usePortal } from './portal-context.tsx';
 import { SecretOnce } from './SecretOnce.tsx';
@@ -78,12 +78,13 @@ export function EndpointForm({ endpoint, onClose, onSaved, onMade }: EndpointFor
     onClose();
     if (made) onMade?.(made.id);
   };
+  const refused = act.error ? problemOf(act.error).fields : [];
   if (made) return <SecretOnce secret={made.secret} onClose={seen} />;
   return (
     <Dialog title={endpoint ? 'Change the endpoint' : 'Add an endpoint'} onClose={onClose}>
       <form onSubmit={save} className="plp-form">
-        <TextFields values={values} onChange={setValues} legacy={endpoint?.signing} pulled={endpoint?.url === null} />
-        <TypeChoice values={values} before={endpoint?.patterns ?? []} onChange={setValues} />
+        <TextFields values={values} onChange={setValues} refused={refused} legacy={endpoint?.signing} pulled={endpoint?.url === null} />
+        <TypeChoice values={values} before={endpoint?.patterns ?? []} onChange={setValues} refused={refused} />
         {endpoint && asking ? <Narrowing waiting={endpoint.waiting_internal} /> : null}
         {act.error ? <Trouble error={act.error} /> : null}
         <p className="plp-row">
@@ -123,27 +124,29 @@ const WAYS = [
 interface PartProps {
   values: Values;
   onChange: (values: Values) => void;
+  /** Names of fields that were refused. */
+  refused: readonly string[];
 }
 
-function TextFields({ values, onChange, legacy, pulled }: PartProps & { legacy: string | undefined; pulled: boolean }): ReactNode {
+function TextFields({ values, onChange, refused, legacy, pulled }: PartProps & { legacy: string | undefined; pulled: boolean }): ReactNode {
   const set = (field: keyof Values) => (event: { target: { value: string } }) => onChange({ ...values, [field]: event.target.value });
   const ways = legacy && !WAYS.some(([way]) => way === legacy) ? [...WAYS, [legacy, `As it is: ${legacy}`] as const] : WAYS;
   return (
     <>
-      <Field label="Name">{(id) => <input id={id} className="plp-input" required maxLength={200} value={values.name} onChange={set('name')} />}</Field>
+      <Field label="Name" refused={refused.includes('name')}>
+        {(tied) => <input {...tied} className="plp-input" required maxLength={200} value={values.name} onChange={set('name')} />}
+      </Field>
       {pulled ? null : (
-        <Field label="URL" hint="A public https address that answers with 2xx within 15 seconds.">
-          {(id, hint) => (
-            <input id={id} aria-describedby={hint} className="plp-input" type="url" required maxLength={2000} value={values.url} onChange={set('url')} />
-          )}
+        <Field label="URL" hint="A public https address that answers with 2xx within 15 seconds." refused={refused.includes('url')}>
+          {(tied) => <input {...tied} className="plp-input" type="url" required maxLength={2000} value={values.url} onChange={set('url')} />}
         </Field>
       )}
-      <Field label="Description">
-        {(id) => <input id={id} className="plp-input" maxLength={2000} value={values.description} onChange={set('description')} />}
+      <Field label="Description" refused={refused.includes('description')}>
+        {(tied) => <input {...tied} className="plp-input" maxLength={2000} value={values.description} onChange={set('description')} />}
       </Field>
       <Field label="Signed by">
-        {(id) => (
-          <select id={id} className="plp-input" value={values.signing} onChange={set('signing')}>
+        {(tied) => (
+          <select {...tied} className="plp-input" value={values.signing} onChange={set('signing')}>
             {ways.map(([way, label]) => (
               <option key={way} value={way}>
                 {label}
@@ -156,7 +159,7 @@ function TextFields({ values, onChange, legacy, pulled }: PartProps & { legacy: 
   );
 }
 
-function TypeChoice({ values, before, onChange }: PartProps & { before: readonly string[] }): ReactNode {
+function TypeChoice({ values, before, onChange, refused }: PartProps & { before: readonly string[] }): ReactNode {
   const { rows, error, more, reload } = usePages<EventType>('/event-types?limit=200', 'types');
   const toggle = (name: string): void => {
     const types = new Set(values.types);
@@ -175,7 +178,12 @@ function TypeChoice({ values, before, onChange }: PartProps & { before: readonly
       {rows?.length === 0 && kept.length === 0 ? <Empty>No event types have been published yet. Ask whoever sent you here.</Empty> : null}
       {[...kept, ...shown].map((name) => (
         <label key={name} className="plp-choice">
-          <input type="checkbox" checked={values.types.has(name)} onChange={() => toggle(name)} />
+          <input
+            type="checkbox"
+            aria-invalid={(refused.includes('event_types') && values.types.has(name)) || undefined}
+            checked={values.types.has(name)}
+            onChange={() => toggle(name)}
+          />
           <span>
             {name}
             <span className="plp-soft"> {rows?.find((type) => type.name === name)?.description ?? ''}</span>

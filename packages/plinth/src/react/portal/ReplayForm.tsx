@@ -1,5 +1,6 @@
 import { type ReactNode, type SubmitEvent, useState } from 'react';
 import { useAct } from './asking.ts';
+import { problemOf } from './client.ts';
 import { isoOf } from './local-time.ts';
 import { Dialog, Field, Trouble } from './parts.tsx';
 import { usePortal } from './portal-context.tsx';
@@ -57,6 +58,7 @@ export function ReplayForm({ endpointId, onClose, onStarted }: { endpointId: str
       await client.send('POST', `/endpoints/${endpointId}/replays`, { ...bodyOf(wish), ...rate });
       onStarted();
     });
+  const refused = act.error ? refusedOf(act.error, wish) : [];
   return (
     <Dialog title="Send again" onClose={onClose}>
       <form onSubmit={count} className="plp-form">
@@ -69,8 +71,15 @@ export function ReplayForm({ endpointId, onClose, onStarted }: { endpointId: str
             </label>
           ))}
         </fieldset>
-        {wish.what === 'ids' ? <IdsField wish={wish} onChange={change} /> : <RangeFields wish={wish} onChange={change} />}
-        <Text label="At most a second" hint="Left out: as fast as it goes." type="number" value={wish.rate} onChange={(rate) => change({ rate })} />
+        {wish.what === 'ids' ? <IdsField wish={wish} onChange={change} refused={refused} /> : <RangeFields wish={wish} onChange={change} refused={refused} />}
+        <Text
+          label="At most a second"
+          hint="Left out: as fast as it goes."
+          type="number"
+          value={wish.rate}
+          refused={refused.includes('rate_per_second')}
+          onChange={(rate) => change({ rate })}
+        />
         <output>{total === undefined ? '' : total === 0 ? 'There is nothing to send.' : `${total} would be sent.`}</output>
         {act.error ? <Trouble error={act.error} /> : null}
         <p className="plp-row">
@@ -89,34 +98,55 @@ export function ReplayForm({ endpointId, onClose, onStarted }: { endpointId: str
   );
 }
 
+/** What can be wrong in itself with ids is that they are unknown, with a range that it ends before it begins. */
+function refusedOf(error: unknown, { what }: Wish): readonly string[] {
+  const { code, fields } = problemOf(error);
+  return code === 'webhooks_replay_invalid' ? [...fields, what === 'ids' ? 'ids' : 'since'] : fields;
+}
+
 interface PartProps {
   wish: Wish;
   onChange: (part: Partial<Wish>) => void;
+  /** Names of fields that were refused. */
+  refused: readonly string[];
 }
 
-function RangeFields({ wish, onChange }: PartProps): ReactNode {
+function RangeFields({ wish, onChange, refused }: PartProps): ReactNode {
   const needed = wish.what === 'all' ? 'Needed. What was sent before has its webhook-id again.' : 'Left out: all that is still kept.';
   return (
     <>
-      <Text label="Since" hint={needed} type="datetime-local" value={wish.since} onChange={(since) => onChange({ since })} />
-      <Text label="Until" hint="Left out: now." type="datetime-local" value={wish.until} onChange={(until) => onChange({ until })} />
+      <Text
+        label="Since"
+        hint={needed}
+        type="datetime-local"
+        value={wish.since}
+        refused={refused.includes('since')}
+        onChange={(since) => onChange({ since })}
+      />
+      <Text
+        label="Until"
+        hint="Left out: now."
+        type="datetime-local"
+        value={wish.until}
+        refused={refused.includes('until')}
+        onChange={(until) => onChange({ until })}
+      />
       <Text
         label="Types"
         hint="Such as order.paid, or order.* for all of one more word. Left out: all that the endpoint gets."
         type="text"
         value={wish.types}
+        refused={refused.includes('patterns')}
         onChange={(types) => onChange({ types })}
       />
     </>
   );
 }
 
-function IdsField({ wish, onChange }: PartProps): ReactNode {
+function IdsField({ wish, onChange, refused }: PartProps): ReactNode {
   return (
-    <Field label="Ids" hint="Of events or webhook-ids, at most 1,000, with blanks, commas or lines between.">
-      {(id, hint) => (
-        <textarea id={id} aria-describedby={hint} className="plp-input" rows={4} value={wish.ids} onChange={(event) => onChange({ ids: event.target.value })} />
-      )}
+    <Field label="Ids" hint="Of events or webhook-ids, at most 1,000, with blanks, commas or lines between." refused={refused.includes('ids')}>
+      {(tied) => <textarea {...tied} className="plp-input" rows={4} value={wish.ids} onChange={(event) => onChange({ ids: event.target.value })} />}
     </Field>
   );
 }
@@ -126,24 +156,15 @@ interface TextProps {
   hint: string;
   type: 'text' | 'number' | 'datetime-local';
   value: string;
+  refused: boolean;
   onChange: (value: string) => void;
 }
 
-function Text({ label, hint, type, value, onChange }: TextProps): ReactNode {
+function Text({ label, hint, type, value, refused, onChange }: TextProps): ReactNode {
   const bounds = type === 'number' ? { min: 0.1, max: 100_000, step: 'any' } : {};
   return (
-    <Field label={label} hint={hint}>
-      {(id, hintId) => (
-        <input
-          id={id}
-          aria-describedby={hintId}
-          className="plp-input"
-          type={type}
-          {...bounds}
-          value={value}
-          onChange={(event) => onChange(event.target.value)}
-        />
-      )}
+    <Field label={label} hint={hint} refused={refused}>
+      {(tied) => <input {...tied} className="plp-input" type={type} {...bounds} value={value} onChange={(event) => onChange(event.target.value)} />}
     </Field>
   );
 }

@@ -1,6 +1,6 @@
 import { type ReactNode, type SubmitEvent, useState } from 'react';
 import { useAct } from './asking.ts';
-import type { Endpoint } from './client.ts';
+import { type Endpoint, problemOf } from './client.ts';
 import { isoOf, localOf } from './local-time.ts';
 import { Dialog, Field, Trouble } from './parts.tsx';
 import { usePortal } from './portal-context.tsx';
@@ -49,8 +49,10 @@ export function ResumeForm({ endpoint, onClose, onResumed }: { endpoint: Endpoin
           ))}
         </fieldset>
         {mode === 'replay' ? (
-          <Field label="Since">
-            {(id) => <input id={id} className="plp-input" type="datetime-local" required value={since} onChange={(event) => setSince(event.target.value)} />}
+          <Field label="Since" refused={act.error ? problemOf(act.error).code === 'webhooks_replay_invalid' : false}>
+            {(tied) => (
+              <input {...tied} className="plp-input" type="datetime-local" required value={since} onChange={(event) => setSince(event.target.value)} />
+            )}
           </Field>
         ) : null}
         {act.error ? <Trouble error={act.error} /> : null}

@@ -83,8 +83,8 @@ function Rotation({ endpoint, of, onClose, onSecret, onChanged }: RotationProps)
     <Dialog title={of === 'secret' ? 'Rotate the secret' : 'Rotate the key'} onClose={onClose}>
       <p>A new one is made at once. Meanwhile the old one signs too, so that the receiver can change over.</p>
       <Field label="The old one signs too">
-        {(id) => (
-          <select id={id} className="plp-input" value={overlap} onChange={(event) => setOverlap(event.target.value)}>
+        {(tied) => (
+          <select {...tied} className="plp-input" value={overlap} onChange={(event) => setOverlap(event.target.value)}>
             {OVERLAPS.map(([seconds, label]) => (
               <option key={seconds} value={seconds}>
                 {label}

@@ -110,13 +110,16 @@ export class PortalProblem extends Error {
   readonly status: number;
   readonly code: string;
   readonly wayOut: string;
+  /** Names of the fields of the input that it is about, as far as that is known. */
+  readonly fields: readonly string[];
 
-  constructor(told: { title: string; status: number; code: string; wayOut: string }) {
+  constructor(told: { title: string; status: number; code: string; wayOut: string; fields?: readonly string[] }) {
     super(told.title);
     this.name = 'PortalProblem';
     this.status = told.status;
     this.code = told.code;
     this.wayOut = told.wayOut;
+    this.fields = told.fields ?? [];
   }
 }
 
@@ -132,6 +135,21 @@ export function problemOf(error: unknown): PortalProblem {
   return new PortalProblem({ title: 'Something went wrong', status: 0, code: 'unknown', wayOut: 'Reload the page.' });
 }
 
+const FIELD_OF: Readonly<Record<string, string>> = {
+  webhooks_name_taken: 'name',
+  webhooks_url_invalid: 'url',
+  webhooks_url_refused: 'url',
+  webhooks_type_not_public: 'event_types',
+  webhooks_pattern_invalid: 'patterns',
+};
+
+/** Of a list (`ids.0`) the field is meant that holds it. */
+function fieldsIn({ code, issues }: Record<string, unknown>): string[] {
+  const named = (Array.isArray(issues) ? issues : []).map((issue) => String((issue as { field?: unknown } | null)?.field ?? '').split('.')[0] ?? '');
+  const of = typeof code === 'string' ? FIELD_OF[code] : undefined;
+  return of === undefined ? named : [...named, of];
+}
+
 async function problemIn(response: Response): Promise<PortalProblem> {
   const told = (await response.json().catch(() => ({}))) as Record<string, unknown>;
   const text = (value: unknown, otherwise: string): string => (typeof value === 'string' && value !== '' ? value : otherwise);
@@ -140,6 +158,7 @@ async function problemIn(response: Response): Promise<PortalProblem> {
     status: response.status,
     code: text(told.code, 'unknown'),
     wayOut: text(told.way_out, 'Try again; if it persists, tell whoever sent you here.'),
+    fields: fieldsIn(told),
   });
 }
 

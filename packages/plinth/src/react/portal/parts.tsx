@@ -1,5 +1,5 @@
 /** Small things that every part of the portal is made of. */
-import { createContext, type ReactNode, type RefObject, use, useEffect, useId, useRef, useState } from 'react';
+import { createContext, type ReactNode, type RefObject, type SyntheticEvent, use, useEffect, useId, useRef, useState } from 'react';
 import { problemOf } from './client.ts';
 
 export function Busy(): ReactNode {
@@ -54,10 +54,12 @@ interface DialogProps {
   onClose: () => void;
   children: ReactNode;
   wide?: boolean;
+  /** Neither Escape nor a cross closes it: what it shows is not shown again. */
+  stays?: boolean;
 }
 
 /** The browser's own modal dialog: focus stays in and returns, Escape closes. */
-export function Dialog({ title, onClose, children, wide = false }: DialogProps): ReactNode {
+export function Dialog({ title, onClose, children, wide = false, stays = false }: DialogProps): ReactNode {
   const ref = useRef<HTMLDialogElement>(null);
   const titleId = useId();
   useEffect(() => {
@@ -71,15 +73,23 @@ export function Dialog({ title, onClose, children, wide = false }: DialogProps):
   }, []);
   // In strict mode effects run twice: the close of the first is told when the dialog is open again, and means nothing.
   const closed = (): void => {
-    if (!ref.current?.open) onClose();
+    if (ref.current?.open) return;
+    // Chromium closes at the second Escape, whatever the first was answered.
+    if (stays) ref.current?.showModal();
+    else onClose();
+  };
+  const cancelled = (event: SyntheticEvent): void => {
+    if (stays) event.preventDefault();
   };
   return (
-    <dialog ref={ref} aria-labelledby={titleId} className={wide ? 'plp-dialog plp-wide' : 'plp-dialog'} onClose={closed}>
+    <dialog ref={ref} aria-labelledby={titleId} className={wide ? 'plp-dialog plp-wide' : 'plp-dialog'} onCancel={cancelled} onClose={closed}>
       <div className="plp-head">
         <h2 id={titleId}>{title}</h2>
-        <button type="button" className="plp-button plp-quiet" aria-label="Close" onClick={onClose}>
-          ×
-        </button>
+        {stays ? null : (
+          <button type="button" className="plp-button plp-quiet" aria-label="Close" onClick={onClose}>
+            ×
+          </button>
+        )}
       </div>
       {children}
     </dialog>
@@ -134,13 +144,22 @@ export function Title({ children }: { children: ReactNode }): ReactNode {
   );
 }
 
-export function Field({ label, hint, children }: { label: string; hint?: string; children: (id: string, hintId: string | undefined) => ReactNode }): ReactNode {
+interface FieldProps {
+  label: string;
+  hint?: string;
+  /** What was sent of it was refused; why stands in the form's alert. */
+  refused?: boolean | undefined;
+  /** The control, given what ties it to its label and hint. */
+  children: (tied: { id: string; 'aria-describedby': string | undefined; 'aria-invalid': true | undefined }) => ReactNode;
+}
+
+export function Field({ label, hint, refused, children }: FieldProps): ReactNode {
   const id = useId();
   const hintId = `${id}-hint`;
   return (
     <div className="plp-field">
       <label htmlFor={id}>{label}</label>
-      {children(id, hint ? hintId : undefined)}
+      {children({ id, 'aria-describedby': hint ? hintId : undefined, 'aria-invalid': refused || undefined })}
       {hint ? (
         <p id={hintId} className="plp-soft">
           {hint}

@@ -4,7 +4,7 @@ as $$
 declare
   -- Below data, and to a name: what a webhook always carries cannot be cut away.
   _place constant text := '^data(\.([A-Za-z0-9_-]{1,100}|\*)){0,14}\.[A-Za-z0-9_-]{1,100}$';
-  _value constant text := '^(id|type|time|subject|stream|actor|correlation_id|causation_id|metadata|data)(\.[A-Za-z0-9_-]{1,100}){0,15}$';
+  _value constant text := '^(id|type|time|source|subject|stream|actor|correlation_id|causation_id|metadata|data)(\.[A-Za-z0-9_-]{1,100}){0,15}$';
   _wrong text;
 begin
   if jsonb_typeof(p_transform) <> 'object' or pg_column_size(p_transform) > 16384 or jsonb_path_exists(p_transform, 'strict $.**{17 to last}') then

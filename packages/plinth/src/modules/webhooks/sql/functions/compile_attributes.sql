@@ -16,7 +16,10 @@ begin
     elsif length(_value #>> '{}') > 500 or jsonb_typeof(_value) in ('object', 'array', 'null') or (jsonb_typeof(_value) <> 'string' and p_dialect <> 'exact') or _value = '""' then
       return plinth_webhooks.refuse_filter(format('the value of %s in %s is no text of 1 to 500 characters', _name, p_dialect), p_attributes);
     end if;
-    _path := '$."' || replace(_name, '.', '"."') || '"';
+    _path := plinth_webhooks.attribute_path(_name);
+    if _path is null then
+      return plinth_webhooks.refuse_filter(format('an event has no %s, but %s', left(_name, 200), array_to_string(plinth_webhooks.document_keys(), ', ')), p_attributes);
+    end if;
     -- jsonpath knows no "ends with". This expression is ours: every character of the value that could mean something is escaped.
     _parts := _parts || format('exists(%s ? (%s))', _path, case p_dialect
       when 'exact' then '@ == ' || _value::text

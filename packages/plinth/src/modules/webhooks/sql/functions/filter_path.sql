@@ -5,7 +5,8 @@ as $$
 declare
   _text text;
 begin
-  if p_filter is null or p_filter = 'null' then
+  -- An empty list is no filter in the Subscriptions API of CloudEvents, too.
+  if p_filter is null or p_filter in ('null', '[]') then
     return null;
   end if;
   _text := plinth_webhooks.compile_filter(p_filter);

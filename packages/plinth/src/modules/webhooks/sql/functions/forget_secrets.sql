@@ -1,21 +1,21 @@
--- One that is replaced counts until the overlap of its successor is over, and no longer than until there are five after it (valid_secrets).
+-- One that is replaced counts until the overlap of one of its successors is over, and no longer than until there are five after it (valid_secrets).
 create or replace function plinth_webhooks.forget_secrets() returns integer
 language sql volatile security invoker set search_path = ''
 as $$
   with replaced as (
-    select s.tenant_id, s.id, least(lead(s.created_at + s.overlap) over line, lead(s.created_at, 5) over line) as replaced_at from plinth_webhooks.secrets s
-    window line as (partition by s.tenant_id, s.subscription_id order by s.id)
+    select s.tenant_id, s.id, least(min(s.created_at + s.overlap) over later, lead(s.created_at, 5) over line) as replaced_at from plinth_webhooks.secrets s
+    window line as (partition by s.tenant_id, s.subscription_id order by s.id), later as (line rows between 1 following and unbounded following)
   ), gone as (
     delete from plinth_webhooks.secrets s using replaced r where s.tenant_id = r.tenant_id and s.id = r.id and r.replaced_at < now() returning 1
   ), replaced_key as (
-    select k.tenant_id, k.id, least(lead(k.created_at + k.overlap) over line, lead(k.created_at, 5) over line) as replaced_at from plinth_webhooks.signing_keys k
-    window line as (partition by k.tenant_id, k.subscription_id order by k.id)
+    select k.tenant_id, k.id, least(min(k.created_at + k.overlap) over later, lead(k.created_at, 5) over line) as replaced_at from plinth_webhooks.signing_keys k
+    window line as (partition by k.tenant_id, k.subscription_id order by k.id), later as (line rows between 1 following and unbounded following)
   ), gone_key as (
     -- An hour longer than it signs: what was signed last may still be on its way, and its public half must be found.
     delete from plinth_webhooks.signing_keys k using replaced_key r where k.tenant_id = r.tenant_id and k.id = r.id and r.replaced_at < now() - interval '1 hour' returning 1
   ), replaced_inbound as (
-    select s.tenant_id, s.id, least(lead(s.created_at + s.overlap) over line, lead(s.created_at, 5) over line) as replaced_at from plinth_webhooks.inbound_secrets s
-    window line as (partition by s.tenant_id, s.source_id order by s.id)
+    select s.tenant_id, s.id, least(min(s.created_at + s.overlap) over later, lead(s.created_at, 5) over line) as replaced_at from plinth_webhooks.inbound_secrets s
+    window line as (partition by s.tenant_id, s.source_id order by s.id), later as (line rows between 1 following and unbounded following)
   ), gone_inbound as (
     delete from plinth_webhooks.inbound_secrets s using replaced_inbound r where s.tenant_id = r.tenant_id and s.id = r.id and r.replaced_at < now() returning 1
   )

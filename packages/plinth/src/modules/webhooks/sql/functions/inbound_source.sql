@@ -3,7 +3,7 @@ language sql stable security invoker set search_path = ''
 as $$
   select s.tenant_id, s.name, s.profile, s.options, extract(epoch from s.tolerance)::integer, s.enabled and t.status = 'active', array(
     select v.secret from (
-      select a.id, a.secret, lead(a.created_at + a.overlap) over (order by a.id) as replaced_at from (
+      select a.id, a.secret, min(a.created_at + a.overlap) over (order by a.id rows between 1 following and unbounded following) as replaced_at from (
         select a.* from plinth_webhooks.inbound_secrets a where a.tenant_id = s.tenant_id and a.source_id = s.id order by a.id desc limit 5) a
     ) v where v.replaced_at is null or v.replaced_at > now() order by v.id desc)
   from plinth_webhooks.inbound_sources s join plinth_kernel.tenants t on t.id = s.tenant_id

@@ -6,7 +6,7 @@ declare
   _filter jsonpath := plinth_webhooks.filter_path(p_filter);
   _transform jsonb := nullif(p_transform, 'null');
 begin
-  perform plinth_webhooks.check_patterns(p_patterns);
+  perform plinth_webhooks.check_patterns(p_patterns), plinth_webhooks.check_format(p_format, 'push');
   perform plinth_webhooks.check_transform(_transform) where _transform is not null;
   return query
   select e.id, e.type::text, coalesce(e.occurred_at, e.created_at), v.matches,
@@ -24,4 +24,4 @@ begin
 end
 $$;
 comment on function plinth.preview_subscription(text[], jsonb, jsonb, integer, uuid, text) is
-  'Which of the last p_limit events (at most 1,000, newest first), or of one event, a subscription like this would get, and the body of each (personal fields encrypted; a CloudEvent in one piece). Changes nothing. Errors: webhooks_pattern_invalid, webhooks_filter_invalid, webhooks_transform_invalid.';
+  'Which of the last p_limit events (at most 1,000, newest first), or of one event, a subscription like this would get, and the body of each (personal fields encrypted; a CloudEvent in one piece). Changes nothing. Errors: webhooks_pattern_invalid, webhooks_filter_invalid, webhooks_transform_invalid, webhooks_format_invalid.';

@@ -22,7 +22,7 @@ begin
   _replay.subscription_id := _of.id;
   _replay.only_failed := p_only_failed;
   _replay.patterns := p_patterns;
-  _replay.filter := nullif(p_filter, 'null');
+  _replay.filter := case when p_filter not in ('null', '[]') then p_filter end;
   _replay.filter_path := plinth_webhooks.filter_path(p_filter);
   _replay.since := p_since;
   -- Ids are made by the clocks of those who publish: without an end, what has happened counts up to the newest, also where that is of a clock that is ahead, or of this millisecond.

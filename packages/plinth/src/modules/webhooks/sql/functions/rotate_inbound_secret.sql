@@ -9,4 +9,4 @@ begin
   return _secret;
 end
 $$;
-comment on function plinth.rotate_inbound_secret(uuid, text, interval) is 'Gives an inbound source another secret, the provider''s or one made here, and returns it; the one before is accepted for p_overlap, 0 to 30 days. Errors: webhooks_source_not_found, webhooks_secret_invalid, webhooks_overlap_invalid.';
+comment on function plinth.rotate_inbound_secret(uuid, text, interval) is 'Gives an inbound source another secret, the provider''s or one made here, and returns it; those before it are accepted for p_overlap at most, 0 to 30 days; 0: from now on the new one alone. Errors: webhooks_source_not_found, webhooks_secret_invalid, webhooks_overlap_invalid.';

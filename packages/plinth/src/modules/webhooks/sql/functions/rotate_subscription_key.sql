@@ -11,4 +11,4 @@ begin
 end
 $$;
 comment on function plinth.rotate_subscription_key(uuid, interval) is
-  'Makes a new ed25519 signing key and returns its id in plinth.webhook_public_keys, which shows the public half within seconds. The key before it signs too for p_overlap, 0 to 7 days. Errors: webhooks_subscription_not_found, webhooks_overlap_invalid.';
+  'Makes a new ed25519 signing key and returns its id in plinth.webhook_public_keys, which shows the public half within seconds. Those before it sign too for p_overlap at most, 0 to 7 days; 0: from now on the new one alone. Errors: webhooks_subscription_not_found, webhooks_overlap_invalid.';

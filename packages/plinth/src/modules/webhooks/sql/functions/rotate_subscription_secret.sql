@@ -11,4 +11,4 @@ begin
 end
 $$;
 comment on function plinth.rotate_subscription_secret(uuid, interval, text) is
-  'Makes a new signing secret and returns it: the only time that it can be read. The secret before it signs too for p_overlap, 0 to 7 days. Errors: webhooks_subscription_not_found, webhooks_overlap_invalid, webhooks_secret_invalid.';
+  'Makes a new signing secret and returns it: the only time that it can be read. Those before it sign too for p_overlap at most, 0 to 7 days; 0: from now on the new one alone. Errors: webhooks_subscription_not_found, webhooks_overlap_invalid, webhooks_secret_invalid.';

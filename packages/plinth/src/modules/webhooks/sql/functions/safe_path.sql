@@ -35,6 +35,11 @@ begin
   elsif regexp_replace(_bare, '(==|!=|<=|>=|<|>) (""|-?[0-9]|true|false|null)', '', 'g') ~ '[=<>]' then
     return plinth_webhooks.refuse_filter('the right side of a comparison is a string, a number, true, false or null', _given);
   end if;
+  -- A path into nothing is never found: nobody would hear why. Strings are passed over whole.
+  select m.found[1] into _inner from regexp_matches(_path, '\$\."((?:\\.|[^"\\])*)"|"(?:\\.|[^"\\])*"', 'g') m (found) where m.found[1] <> all (plinth_webhooks.document_keys()) limit 1;
+  if found then
+    return plinth_webhooks.refuse_filter(format('an event has no %s, but %s', left(_inner, 200), array_to_string(plinth_webhooks.document_keys(), ', ')), _given);
+  end if;
   -- From the innermost parentheses outwards.
   loop
     _inner := substring(_bare from '\??\([^()]*\)');

@@ -4,15 +4,8 @@ as $$
 declare
   _old plinth_webhooks.subscriptions := plinth_webhooks.require_subscription(p_subscription_id);
   _format text := coalesce(p_format, _old.format);
-  _fault text := case
-    when _format not in ('standard', 'cloudevents-structured', 'cloudevents-binary') then 'There is no format ' || quote_literal(left(_format, 50))
-    when _format = 'cloudevents-binary' and _old.mode = 'pull' then 'A subscription that is pulled has no headers to hold the attributes of a CloudEvent'
-  end;
 begin
-  if _fault is not null then
-    raise exception '%', _fault using errcode = 'PL400', detail = '{"code":"webhooks_format_invalid"}',
-      hint = 'Give standard, cloudevents-structured or, where it is sent, cloudevents-binary.';
-  end if;
+  perform plinth_webhooks.check_format(_format, _old.mode);
   update plinth_webhooks.subscriptions s set format = _format, reveal = coalesce(p_reveal, s.reveal)
   where s.tenant_id = _old.tenant_id and s.id = _old.id and (s.format, s.reveal) is distinct from (_format, coalesce(p_reveal, s.reveal));
   if p_reveal <> _old.reveal then

@@ -6,7 +6,7 @@ declare
   _transform jsonb := nullif(p_transform, 'null');
 begin
   if p_filter is not null then
-    update plinth_webhooks.subscriptions s set filter = nullif(p_filter, 'null'), filter_path = plinth_webhooks.filter_path(p_filter) where s.tenant_id = _old.tenant_id and s.id = _old.id;
+    update plinth_webhooks.subscriptions s set filter = case when p_filter not in ('null', '[]') then p_filter end, filter_path = plinth_webhooks.filter_path(p_filter) where s.tenant_id = _old.tenant_id and s.id = _old.id;
   end if;
   if p_transform is not null and _transform is distinct from _old.transform then
     perform plinth_webhooks.check_transform(_transform) where _transform is not null;

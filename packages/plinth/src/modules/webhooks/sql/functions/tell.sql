@@ -13,7 +13,7 @@ begin
   update plinth_webhooks.lanes n set told = n.warned where n.tenant_id = _lane.tenant_id and n.subscription_id = _lane.subscription_id;
   if _lane.warned = 100 then
     perform plinth.log_audit_event(p_action := 'webhooks.subscription_disabled', p_resource_type := 'webhook_subscription', p_resource_id := _of.id::text, p_reason := _of.disabled_reason, p_severity := 'warning');
-    perform plinth.publish_event(p_event_type := 'webhooks.subscription_disabled', p_payload := jsonb_build_object('subscription_id', _of.id, 'reason', _of.disabled_reason));
+    perform plinth.publish_event(p_event_type := 'webhooks.subscription_disabled', p_payload := jsonb_build_object('subscription_id', _of.id, 'name', _of.name, 'reason', _of.disabled_reason));
   elsif _lane.warned > 0 then
     perform plinth.log_audit_event(p_action := 'webhooks.subscription_failing', p_resource_type := 'webhook_subscription', p_resource_id := _of.id::text, p_severity := 'warning',
       p_reason := 'failing since ' || to_char(_lane.failing_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"') || ', ' || _lane.warned || ' % of the way to being disabled',

@@ -6,7 +6,7 @@ as $$
       'time', to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'datacontenttype', 'application/json', 'test', true), plinth_webhooks.cloud_data(d.document, p_transform))
     when p_transform ? 'body' then plinth_webhooks.transform_body(d.document, p_transform)
     else left(case when p_transform is null then plinth_webhooks.body_of(p_type, clock_timestamp(), p_data) else plinth_webhooks.transform_body(d.document, p_transform) end, -1) || ', "test" : true}' end
-  from (select jsonb_build_object('id', p_id, 'type', p_type, 'time', to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'subject', null, 'stream', null,
+  from (select jsonb_build_object('id', p_id, 'type', p_type, 'time', to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'source', 'urn:uuid:' || (p_to).tenant_id, 'subject', null, 'stream', null,
     'actor', jsonb_build_object('type', 'system', 'id', 'webhooks.test'), 'correlation_id', null, 'causation_id', null, 'metadata', '{"test": true}'::jsonb, 'data', p_data) as document) d
 $$;
 comment on function plinth_webhooks.test_body(plinth_webhooks.subscriptions, uuid, text, jsonb, jsonb) is 'The stored body of a test event for a subscription, in its format, made by a transform, and marked: "test": true, or an attribute of the CloudEvent.';

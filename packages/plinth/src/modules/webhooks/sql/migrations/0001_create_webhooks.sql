@@ -65,8 +65,8 @@ create table plinth_webhooks.secrets (
   foreign key (tenant_id, subscription_id) references plinth_webhooks.subscriptions on delete cascade
 );
 create index secrets_by_subscription on plinth_webhooks.secrets (tenant_id, subscription_id, id);
-comment on table plinth_webhooks.secrets is 'Signing secrets. The newest of a subscription signs; the one before signs too until the overlap of its successor has passed.';
-comment on column plinth_webhooks.secrets.overlap is 'How long the secret before this one stays valid after this one was made.';
+comment on table plinth_webhooks.secrets is 'Signing secrets. The newest of a subscription signs; one before signs too until the overlap of one of its successors has passed.';
+comment on column plinth_webhooks.secrets.overlap is 'How long the secrets before this one stay valid at most after this one was made.';
 
 create table plinth_webhooks.deliveries (
   tenant_id uuid not null,

@@ -44,8 +44,8 @@ create table plinth_webhooks.signing_keys (
   foreign key (tenant_id, subscription_id) references plinth_webhooks.subscriptions on delete cascade
 );
 create index signing_keys_by_subscription on plinth_webhooks.signing_keys (tenant_id, subscription_id, id);
-comment on table plinth_webhooks.signing_keys is 'Private ed25519 keys, readable by the worker alone. The newest of a subscription signs; the one before signs too until the overlap of its successor has passed.';
-comment on column plinth_webhooks.signing_keys.overlap is 'How long the key before this one stays valid after this one was made.';
+comment on table plinth_webhooks.signing_keys is 'Private ed25519 keys, readable by the worker alone. The newest of a subscription signs; one before signs too until the overlap of one of its successors has passed.';
+comment on column plinth_webhooks.signing_keys.overlap is 'How long the keys before this one stay valid at most after this one was made.';
 
 create table plinth_webhooks.public_keys (
   tenant_id uuid not null,
@@ -96,7 +96,7 @@ create table plinth_webhooks.inbound_secrets (
   foreign key (tenant_id, source_id) references plinth_webhooks.inbound_sources on delete cascade
 );
 create index inbound_secrets_by_source on plinth_webhooks.inbound_secrets (tenant_id, source_id, id);
-comment on table plinth_webhooks.inbound_secrets is 'Secrets of inbound sources, readable by the worker alone. The newest counts; the one before counts too until the overlap of its successor has passed.';
+comment on table plinth_webhooks.inbound_secrets is 'Secrets of inbound sources, readable by the worker alone. The newest counts; one before counts too until the overlap of one of its successors has passed.';
 
 create table plinth_webhooks.inbound_messages (
   tenant_id uuid not null,
