@@ -15,6 +15,8 @@ export interface Bar {
   atMost?: number;
 }
 
+export const isMet = ({ value, atLeast, atMost }: Bar): boolean => (atLeast === undefined || value >= atLeast) && (atMost === undefined || value <= atMost);
+
 export interface Row {
   variant: string;
   median: number;
@@ -146,7 +148,7 @@ export function publish(report: Report): boolean {
   process.stdout.write('\n');
   let met = true;
   for (const bar of report.bars) {
-    const ok = (bar.atLeast === undefined || bar.value >= bar.atLeast) && (bar.atMost === undefined || bar.value <= bar.atMost);
+    const ok = isMet(bar);
     met &&= ok;
     const limit = bar.atLeast === undefined ? (bar.atMost === undefined ? '' : `<= ${bar.atMost}`) : `>= ${bar.atLeast}`;
     process.stdout.write(`  ${ok ? '✔' : '✘'} ${bar.what}: ${bar.value.toFixed(3)} ${limit}\n`);

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Relation, SqlFunction } from './catalog.ts';
+import type { Result } from './gen-benchmarks.ts';
+import { benchmarksPage } from './gen-benchmarks.ts';
 import { camel, databaseSource, lockSource, pascal, referenceSource, typescriptType } from './gen-db.ts';
 import { catalogue, generateErrorPages } from './gen-errors.ts';
 import { moduleNames, registrySource } from './gen-registry.ts';
@@ -148,5 +150,33 @@ describe('the error pages', () => {
     const page = files.find(({ path }) => path.endsWith(`/${first?.code}.md`))?.text ?? '';
     for (const part of [first?.title, first?.wayOut, String(first?.status)]) expect(page).toContain(part);
     for (const { code } of lines) expect(files[0]?.text).toContain(`[${code}](${code}.md)`);
+  });
+});
+
+describe('the page of benchmarks', () => {
+  const result = (value: number): Result => ({
+    name: 'toast',
+    title: 'toast: how fast',
+    settings: ['both sides brown'],
+    rows: [{ variant: 'ours | theirs', median: 1234.5, least: 1, most: 0.005, unit: 'slices/s' }],
+    bars: [
+      { what: 'ours vs theirs', value, atLeast: 2 },
+      { what: 'for information', value: 1 },
+    ],
+    machine: { cpus: 2, cpu: 'a toaster', memoryGiB: 1, node: 'v24.0.0' },
+    at: '2026-11-23T07:00:00.000Z',
+  });
+
+  test('shows figures with their spread and which bars are met', () => {
+    const page = benchmarksPage([result(2)], {});
+    expect(page).toContain('| ours \\| theirs | 1,235 | 1 | 0.0050 | slices/s |');
+    expect(page).toContain('| ours vs theirs | 2 | at least 2 | met |');
+    expect(page).toContain('1 of 1 are met');
+  });
+
+  test('says why a bar is missed, and is not written where nobody did', () => {
+    expect(benchmarksPage([result(1.5)], { toast: { 'ours vs theirs': 'Butter.' } })).toContain('- Missed: ours vs theirs. Butter.');
+    expect(() => benchmarksPage([result(1.5)], {})).toThrow('toast misses the bar "ours vs theirs"');
+    expect(() => benchmarksPage([result(2)], { toast: { 'no such bar': 'Jam.' } })).toThrow('no such bar');
   });
 });

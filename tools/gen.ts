@@ -13,11 +13,12 @@ import { root } from './repo.ts';
 
 type Written = { files: Generated[]; orphans: string[] };
 
-/** Everything that is read from the code as it stands. Imported late: the registry may have been written a moment ago. */
+/** Everything that is read from the code and from what was measured. Imported late: the registry may have been written a moment ago. */
 async function fromCode(): Promise<Written> {
   const { generateErrorPages, errorPages } = await import('./gen-errors.ts');
-  const files = generateErrorPages();
-  return { files, orphans: orphanFiles(files, errorPages) };
+  const { generateBenchmarks } = await import('./gen-benchmarks.ts');
+  const pages = generateErrorPages();
+  return { files: [...pages, ...generateBenchmarks()], orphans: orphanFiles(pages, errorPages) };
 }
 
 /** Everything that is read from a fresh database. */
