@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { toPlinthError, toProblem } from '../packages/plinth/src/kernel/errors.ts';
+import { PlinthError, toPlinthError, toProblem } from '../packages/plinth/src/kernel/errors.ts';
 import { catalogue } from '../tools/gen-errors.ts';
 import { read, repositoryFiles, root } from '../tools/repo.ts';
 
@@ -22,6 +22,12 @@ const raised = sql.flatMap(({ path, text }) =>
     code: match[2] ?? '',
   })),
 );
+
+test('frameworks find the status of an error under either name, and logs show it once', () => {
+  const error = new PlinthError('shop_sold_out', { status: 409, title: 'There is none left', wayOut: 'Choose another one.' });
+  expect([error.status, error.statusCode]).toEqual([409, 409]);
+  expect(Object.keys(error)).not.toContain('statusCode');
+});
 
 describe('the catalogue', () => {
   test('is not empty, and every entry has a status, a sentence and a way out', () => {

@@ -47,6 +47,13 @@ test('a migrated database and a serving role are in order', { timeout }, async (
   expect(ended.code).toBe(report.ok ? 0 : 1);
 });
 
+test('a data folder that cannot be made is told, with what goes there', { timeout }, async () => {
+  const settings = { PLINTH_DATABASE_URL: database.serverUrl, ...key, PLINTH_DATA_DIR: `${import.meta.filename}/data` };
+  const { findings } = json<Report>(await command(['doctor', '--json'], settings));
+  const [disk] = findings.filter(({ check }) => check === 'disk');
+  expect(disk).toMatchObject({ state: 'warning', seen: expect.stringContaining('ENOTDIR'), wayOut: expect.stringContaining('PLINTH_DATA_DIR') });
+});
+
 test('settings that change what SQL means, and functions of another owner, are named with the way out', { timeout }, async () => {
   await using found = await testDatabase('cli doctor found');
   await found.admin.query(`alter database ${found.name} set standard_conforming_strings = off; alter database ${found.name} set array_nulls = off;

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { ROOT_CONTEXT, context as spans } from '@opentelemetry/api';
 import { literal } from './database.ts';
 import { fail } from './errors.ts';
 import type { IdSource } from './ids.ts';
@@ -42,6 +43,12 @@ const storage = new AsyncLocalStorage<Context>();
 export const currentContext = (): Context | undefined => storage.getStore();
 
 export const runInContext = <T>(context: Context, body: () => T): T => storage.run(context, body);
+
+/**
+ * Runs what outlives its caller (loops, listeners) outside of the caller's context and span: whatever it did would be told as part of the request that happened to start it, for as long
+ * as the process lives.
+ */
+export const runDetached = <T>(body: () => T): T => storage.exit(() => spans.with(ROOT_CONTEXT, body));
 
 const SYSTEM: Actor = { type: 'system', id: 'plinth' };
 const LONGEST = 1000;

@@ -36,6 +36,11 @@ export class PlinthError extends Error {
     this.wayOut = details.wayOut ?? entry.wayOut;
     this.detail = details.detail ?? {};
   }
+
+  /** The status once more, under the name by which Nest and others know an error that is an answer. Inherited, so that logs do not show it twice. */
+  get statusCode(): number {
+    return this.status;
+  }
 }
 
 /** Builds a thrower for a module's catalogue: `const fail = raiser('jobs', errors); throw fail('not_found', {...})`. */

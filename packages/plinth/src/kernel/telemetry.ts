@@ -1,5 +1,5 @@
-import type { Attributes, Counter, Histogram, MeterProvider, Span } from '@opentelemetry/api';
-import { diag, metrics, SpanStatusCode, trace } from '@opentelemetry/api';
+import type { Attributes, Context, Counter, Histogram, MeterProvider, Span } from '@opentelemetry/api';
+import { context, diag, isSpanContextValid, metrics, SpanStatusCode, trace } from '@opentelemetry/api';
 
 /**
  * Spans and metrics through @opentelemetry/api: with no SDK registered they cost next to nothing.
@@ -10,7 +10,7 @@ import { diag, metrics, SpanStatusCode, trace } from '@opentelemetry/api';
  * | `plinth.transaction` | plinth.role, plinth.outcome, plinth.correlation_id | `plinth_transactions` (count), `plinth_transaction_duration` (s) |
  * | `plinth.delivery` | plinth.outcome, http.response.status_code, plinth.delivery_id, plinth.subscription_id, plinth.attempt, plinth.correlation_id | `plinth_deliveries` (count), `plinth_delivery_duration` (s) |
  *
- * Jobs are measured where they run: span `job <kind>`, metrics `plinth.jobs.*` (apps/worker/metrics.ts).
+ * Jobs are measured where they run: span `job <kind>`, a trace of its own with the spans of the handler below it, metrics `plinth.jobs.*` (apps/worker/metrics.ts).
  *
  * Metrics carry no tenant, user or path that a caller makes up: their number of series is bounded by the code.
  */
@@ -62,6 +62,15 @@ export function harmless(tell: () => void): void {
   } catch (error) {
     diag.error('plinth: telemetry threw', error);
   }
+}
+
+/** Runs `body` below a span that was started: what it does, and what the libraries that it calls tell, are the span's children. */
+export function below<T>(span: Span, body: () => T): T {
+  let inside: Context | undefined;
+  harmless(() => {
+    if (isSpanContextValid(span.spanContext())) inside = trace.setSpan(context.active(), span);
+  });
+  return inside ? context.with(inside, body) : body();
 }
 
 /** Runs `body` in a span and counts it. `labels` that are only known at the end are set through `note`. */

@@ -130,7 +130,7 @@ describe('a hook after COMMIT that throws', () => {
     expect(ran).toEqual(['last']);
     expect(await count('hooked')).toBe(1);
     expect(logged.map(({ fields }) => fields)).toEqual(
-      ['a listener broke', 'the cache is down', 'the cache is down, later'].map((message) => ({ error: new Error(message), correlation_id: result })),
+      ['a listener broke', 'the cache is down', 'the cache is down, later'].map((message) => ({ err: new Error(message), correlation_id: result })),
     );
   });
 

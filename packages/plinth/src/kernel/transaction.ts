@@ -157,7 +157,7 @@ async function flush(deps: TransactionDeps, tx: AnyTransaction, effects: readonl
 /** Tells signals and hooks. It never throws: the caller would take what is written for rolled back, and do it again. */
 function committed(deps: TransactionDeps, context: Context, signals: ReadonlySet<string>, hooks: readonly (() => void)[], ridden: boolean): void {
   const failed = (error: unknown): void =>
-    deps.log.error({ error, correlation_id: context.correlationId }, 'What was to run after COMMIT failed; the transaction is committed');
+    deps.log.error({ err: error, correlation_id: context.correlationId }, 'What was to run after COMMIT failed; the transaction is committed');
   try {
     if (signals.size > 0) deps.onSignal(signals, ridden);
   } catch (error) {

@@ -1,4 +1,5 @@
-import { statfs } from 'node:fs/promises';
+import { access, constants, stat, statfs } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { defineCommand } from 'citty';
 import pg from 'pg';
 import { openHintBus } from '#adapters/bus/hints.ts';
@@ -13,7 +14,25 @@ import { dim, green, red, say, told } from './output.ts';
 import { keptSecrets } from './secrets.ts';
 import { devState } from './trace.ts';
 
+/** Why nothing can be written to a folder, or to the one that it would be made in: EACCES, EROFS, ENOTDIR. */
+async function unwritable(folder: string): Promise<string | undefined> {
+  const found = await stat(folder).catch(() => undefined);
+  if (!found && dirname(folder) !== folder) return unwritable(dirname(folder));
+  if (!found?.isDirectory()) return 'ENOTDIR';
+  return access(folder, constants.W_OK | constants.X_OK).then(
+    () => undefined,
+    (error: NodeJS.ErrnoException) => error.code,
+  );
+}
+
 async function disk(dataDir: string): Promise<Finding> {
+  const refused = await unwritable(resolve(dataDir));
+  if (refused)
+    return warning(
+      'disk',
+      `${dataDir} cannot be written to (${refused})`,
+      'Give it to the user that Plinth runs as, or point PLINTH_DATA_DIR to a folder that is, a volume where the rest is read-only: what leaves by retention is archived there first, and stays otherwise.',
+    );
   const free = await statfs(dataDir).then(
     (stats) => stats.bavail * stats.bsize,
     () => undefined,

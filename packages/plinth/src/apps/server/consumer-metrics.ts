@@ -36,7 +36,7 @@ export function observeConsumers(plinth: Plinth<ModuleMap>, log: WorkServices['l
   const lags = createReadings<Lag>({
     read: () => plinth.asReader({ timeoutMs: LONGEST_MS }, (tx) => tx.query<Lag>(LAGS)),
     freshMs: FRESH_MS,
-    onFailure: (error) => log.warn({ error }, 'the lag of the consumers could not be read'),
+    onFailure: (error) => log.warn({ err: error }, 'the lag of the consumers could not be read'),
   });
   meter.addBatchObservableCallback(async (result) => {
     for (const { consumer, ...values } of await lags())

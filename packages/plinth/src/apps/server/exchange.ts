@@ -22,7 +22,7 @@ export function tellFailures(app: Hono<Env>, host: Answering): void {
 /** Logs what the caller is not told. */
 function told(host: Answering, error: unknown): PlinthError {
   const known = toPlinthError(error);
-  if (known.status >= 500) host.log.error({ error, code: known.code }, 'a request failed');
+  if (known.status >= 500) host.log.error({ err: error, code: known.code }, 'a request failed');
   return known;
 }
 

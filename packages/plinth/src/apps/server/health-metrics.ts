@@ -59,7 +59,7 @@ export function observeHealth(plinth: Plinth<ModuleMap>, log: WorkServices['log'
         return found;
       }),
     freshMs: FRESH_MS,
-    onFailure: (error) => log.warn({ error }, 'the state of the installation could not be read for metrics'),
+    onFailure: (error) => log.warn({ err: error }, 'the state of the installation could not be read for metrics'),
   });
   meter.addBatchObservableCallback(async (result) => {
     for (const { gauge, value, labels } of await seen()) {

@@ -96,7 +96,7 @@ export function createHost(options: ServerOptions): Host {
     router,
     records,
     realtime,
-    streams: createEventStreams({ ...options.streams, onFailure: (error) => services.log.warn({ error }, 'a stream of events failed') }),
+    streams: createEventStreams({ ...options.streams, onFailure: (error) => services.log.warn({ err: error }, 'a stream of events failed') }),
     routes: restRoutes(router),
     bodyBytes: options.limits?.bodyBytes ?? DEFAULT_BODY_BYTES,
     requestMs,

@@ -66,7 +66,7 @@ export function mountApi(app: Server, host: Host): void {
       bodyBytes: host.bodyBytes,
       idempotent: request.headers.has('idempotency-key'),
       onFailure: (error) => {
-        if (error.status >= 500) host.log.error({ error: error.cause ?? error, code: error.code }, 'a call failed');
+        if (error.status >= 500) host.log.error({ err: error.cause ?? error, code: error.code }, 'a call failed');
       },
     });
   });

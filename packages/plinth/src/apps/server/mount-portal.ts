@@ -64,7 +64,7 @@ export function mountPortal(app: Server, host: Host): void {
       return new Response(null, { status: 303, headers: { location: `/portal#${grant.id}`, 'set-cookie': cookie, 'content-security-policy': policy } });
     } catch (error) {
       const code = told(error);
-      if (code === 'webhooks_portal_unavailable') host.log.error({ error }, 'a link into the portal could not be opened');
+      if (code === 'webhooks_portal_unavailable') host.log.error({ err: error }, 'a link into the portal could not be opened');
       return new Response(null, { status: 303, headers: { location: `/portal#${code}`, 'content-security-policy': policy } });
     }
   };

@@ -53,7 +53,7 @@ function observe(plinth: Plinth<ModuleMap>, log: WorkServices['log'], observed: 
   const depths = createReadings<Depth>({
     read: () => plinth.asWorker({ readOnly: true, timeoutMs: LONGEST_MS }, (tx) => observed.read(tx, MOST_QUEUES)),
     freshMs: FRESH_MS,
-    onFailure: (error) => log.warn({ error, metrics: observed.name }, 'the depths of the queues could not be read'),
+    onFailure: (error) => log.warn({ err: error, metrics: observed.name }, 'the depths of the queues could not be read'),
   });
   meter.addBatchObservableCallback(
     async (result) => {

@@ -1,3 +1,4 @@
+import { runDetached } from '#kernel/context.ts';
 import { fail, toPlinthError } from '#kernel/errors.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
@@ -210,14 +211,16 @@ class Hub implements Realtime {
 
   async #wakeUp(): Promise<void> {
     this.hear();
-    await this.#tail.start();
+    await runDetached(() => this.#tail.start());
   }
 
   hear(): void {
     const { backplane } = this.#options;
     this.#idleMs = 0;
-    this.#sweeping ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
-    if (backplane) this.#deaf ??= backplane.listen((name) => this.#plinth.wake.hear(name), this.#log);
+    runDetached(() => {
+      this.#sweeping ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
+      if (backplane) this.#deaf ??= backplane.listen((name) => this.#plinth.wake.hear(name), this.#log);
+    });
   }
 
   #rest(): void {

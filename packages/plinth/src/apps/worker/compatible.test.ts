@@ -61,3 +61,10 @@ test('one that runs stops claiming when that happens, lets handlers end, and goe
   await migrateBack();
   expect(await claim()).toBe('claimed');
 });
+
+test('a worker beside whose code the SQL of a module is missing, as in a copy of the files that a program seems to need, refuses to start', () => {
+  const { plinth } = database;
+  const sql = new URL('nowhere/', import.meta.url);
+  const part = { ...plinth, modules: { ...plinth.modules, audit: { ...plinth.modules.audit, sql } } };
+  expect(() => startWorker({ plinth: part })).toThrow(expect.objectContaining({ code: 'kernel_files_missing', detail: { module: 'audit' } }));
+});

@@ -1,5 +1,5 @@
 import { PlinthError } from '#kernel/errors.ts';
-import { kernelSql, refuseNewer } from '#kernel/migrate/index.ts';
+import { refuseMissing, refuseNewer } from '#kernel/migrate/index.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 
@@ -12,7 +12,7 @@ const AGAIN_MS = 60_000;
  * handlers that run are let through. Errors: kernel_files_missing.
  */
 export function whileCompatible(plinth: Plinth<ModuleMap>, againMs = AGAIN_MS): Plinth<ModuleMap> {
-  kernelSql();
+  refuseMissing(Object.values(plinth.modules));
   let look: ReturnType<typeof refuseNewer> | undefined;
   let goodUntil = Number.NEGATIVE_INFINITY;
   const pass = async (): Promise<void> => {

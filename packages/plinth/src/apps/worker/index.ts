@@ -1,6 +1,7 @@
 /** The worker process: runs jobs, schedules, readers of the event feed and the modules' long-running parts, until it is stopped. */
 import { hostname } from 'node:os';
 import { createEgress } from '#adapters/http/egress.ts';
+import { runDetached } from '#kernel/context.ts';
 import { limited } from '#kernel/limited.ts';
 import { createLog } from '#kernel/log.ts';
 import type { ModuleMap } from '#kernel/module.ts';
@@ -99,7 +100,9 @@ export interface Worker {
  * const worker = startWorker({ plinth, handlers: { 'invoice.send': { summary: 'Sends an invoice', handler: async (run) => { ... } } } });
  * process.once('SIGTERM', () => void worker.stop().then(() => plinth.close()));
  */
-export function startWorker<Modules extends ModuleMap>(options: WorkerOptions<Modules>): Worker {
+export const startWorker = <Modules extends ModuleMap>(options: WorkerOptions<Modules>): Worker => runDetached(() => start(options));
+
+function start<Modules extends ModuleMap>(options: WorkerOptions<Modules>): Worker {
   const plinth = whileCompatible(limited(options.plinth as unknown as Plinth<ModuleMap>));
   const limits = slotLimits(options.concurrency ?? 10);
   const name = options.name ?? `${hostname()}:${process.pid}`;

@@ -5,7 +5,7 @@ import type { Context } from '#kernel/context.ts';
 import { runInContext } from '#kernel/context.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
-import { harmless } from '#kernel/telemetry.ts';
+import { below, harmless } from '#kernel/telemetry.ts';
 import { describeError } from '#kernel/thrown.ts';
 import type { JobDefinition, JobRun, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
@@ -120,7 +120,7 @@ export function runJob(deps: RunDeps, running: RunningJob, definition: JobDefini
       stopped = reason;
       timer = setTimeout(fail, deps.stopMs, reason);
     });
-    runInContext(context, () => started(definition, run)).then((result) => {
+    below(span, () => runInContext(context, () => started(definition, run))).then((result) => {
       if (!over) end(running.settled ? undefined : (AttemptRun.asked(run) ?? completed(result)));
     }, fail);
   });

@@ -34,7 +34,23 @@ export function kernelSql(): URL {
   return folder;
 }
 
-const sqlOf = (card: AnyModule): URL => card.sql ?? new URL(`../../modules/${card.name}/sql/`, import.meta.url);
+/**
+ * The folder of all modules is named in full, in a statement of its own: what copies the files that a program needs (Next.js standalone, Nitro, serverless) follows such an
+ * address, and none that is put together.
+ */
+function sqlOf(card: AnyModule): URL {
+  const modules = new URL('../../modules/', import.meta.url);
+  return card.sql ?? new URL(`${card.name}/sql/`, modules);
+}
+
+/** For a program that may have been bundled or copied in part. Errors: kernel_files_missing. */
+export function refuseMissing(modules: readonly AnyModule[]): void {
+  kernelSql();
+  for (const card of modules) {
+    if (card.tables && Object.keys(card.tables).length > 0 && !existsSync(new URL('migrations/', sqlOf(card))))
+      throw fail('files_missing', { detail: { module: card.name } });
+  }
+}
 
 const filesIn = (root: URL, folder: string): { name: string; text: string }[] => {
   const url = new URL(`${folder}/`, root);

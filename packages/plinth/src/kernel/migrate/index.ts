@@ -17,7 +17,7 @@ import type { ViewOutlook } from './repeatables.ts';
 import { applyRepeatables, refuseUsed, viewOutlook } from './repeatables.ts';
 import { inSpells, isBusy, lockTables, SHORT_WAITS } from './spells.ts';
 
-export { kernelSql } from './files.ts';
+export { refuseMissing } from './files.ts';
 export { assertMigrated, type MigrationPlan, type MigrationState, readPlan, refuseNewer } from './plan.ts';
 
 export interface MigrateOptions {
