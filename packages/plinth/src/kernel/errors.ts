@@ -152,7 +152,8 @@ export const kernelErrors = {
   topic_invalid: {
     status: 400,
     title: 'This is not a topic',
-    wayOut: 'Ask for topic=events/order.* (a pattern of types), topic=events/# (all) or topic=stream/order/4711 (one stream), at most 100 of them.',
+    wayOut:
+      'Ask for topic=events/order.* (a pattern of types), topic=events/%23 (# for all; as it is, it would end the address) or topic=stream/order/4711 (one stream), at most 100 of them.',
   },
   offset_invalid: {
     status: 400,

@@ -38,6 +38,11 @@ export const errors = {
     wayOut: 'Add jobs while one of its jobs is not over, or make the batch with open: true and close it when all are in.',
   },
   lease_lost: { status: 409, title: 'This attempt does not hold the job any more', wayOut: 'Stop: another attempt has taken over, or the job was cancelled.' },
+  settlement_invalid: {
+    status: 422,
+    title: 'The end of an attempt is not valid',
+    wayOut: 'Give tenant_id, id and run_id as plinth_jobs.claim returned them, and one of the outcomes completed, failed, cancelled, lost, snoozed, returned.',
+  },
   limit_invalid: {
     status: 422,
     title: 'The limit, weight or pause is not valid',

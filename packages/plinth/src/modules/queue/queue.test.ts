@@ -104,6 +104,13 @@ describe('sending', () => {
   });
 
   test.each([
+    ['[{"payload": 1}, {"paylod": 2}]', 'Message 2 of 2 is not valid: there is no field paylod'],
+    ['[{"payload": 1}, {"payload": 2}, {"payload": 3, "delay_ms": -1}]', 'Message 3 of 3 is not valid: a delay is from 0 to 14 days'],
+  ])('of many messages the one that is wrong is named: %s', async (messages, message) => {
+    await expect(rows(`select plinth.send_messages('q', $1::jsonb)`, [messages])).rejects.toMatchObject({ message });
+  });
+
+  test.each([
     [`select plinth.send_message('no queue', '{}')`, 'queue_message_invalid'],
     [`select plinth.send_message('q', null)`, 'queue_message_invalid'],
     [`select plinth.send_message('q', '{}', p_headers => '[]')`, 'queue_message_invalid'],

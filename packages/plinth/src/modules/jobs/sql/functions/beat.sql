@@ -12,6 +12,9 @@ begin
   insert into plinth_jobs.uptime (one) select true where not exists (select from plinth_jobs.uptime) on conflict do nothing;
   insert into plinth_jobs.workers as w (id, name, lease) values (_worker, p_worker, p_lease)
   on conflict (id) do update set beat_at = clock_timestamp(), lease = excluded.lease;
+  -- Who works by SQL alone cannot be relied upon to say which claims are over, and its claims would be kept for as long as it lives. By chance, so
+  -- that a thousand whose jobs are long do not hide the rest.
+  perform plinth_jobs.close_ended(array(select c.id from plinth_jobs.claims c where c.worker = _worker order by random() limit 1000));
 end
 $$;
-comment on function plinth_jobs.beat(text, interval) is 'A sign of life: the worker keeps its jobs for another p_lease, by the clock of the database. Registers a worker that is new.';
+comment on function plinth_jobs.beat(text, interval) is 'A sign of life: the worker keeps its jobs for another p_lease, by the clock of the database. Registers a worker that is new, and forgets its claims that are over. p_worker is a name that no other process has, and another one after each start and after a claim whose answer was lost: the jobs of a name stay its own for as long as anybody beats under it.';

@@ -57,4 +57,4 @@ begin
 end
 $$;
 comment on function plinth_jobs.claim(text, integer, interval, text[], text[]) is
-  'Takes at most p_limit jobs for a worker, of the given kinds and queues (null: all), the most urgent first, shares for tenants by their weights. They are lost when the worker neither claims nor calls plinth_jobs.beat for the length of p_lease. Jobs of all tenants for plinth_worker, of one''s tenant for others.';
+  'Takes at most p_limit jobs for a worker, of the given kinds and queues (null: all), the most urgent first, shares for tenants by their weights. They are lost when the worker neither claims nor calls plinth_jobs.beat for the length of p_lease. p_worker as for plinth_jobs.beat. Jobs of all tenants for plinth_worker, of one''s tenant for others.';

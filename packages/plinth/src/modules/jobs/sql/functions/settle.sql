@@ -17,6 +17,9 @@ declare
   _done uuid[];
   _given integer;
 begin
+  if jsonb_typeof(p_rows) <> 'array' then
+    perform plinth_jobs.check_settlements(p_rows);
+  end if;
   with given as materialized (
     select g.tenant_id, g.id, g.run_id, g.result from jsonb_to_recordset(p_rows) as g (tenant_id uuid, id uuid, run_id uuid, outcome text, result jsonb)
     where g.outcome = 'completed' and (_tenant is null or g.tenant_id = _tenant)
@@ -30,6 +33,10 @@ begin
   select array_agg(d.run_id), jsonb_agg(jsonb_build_object('tenant_id', d.tenant_id, 'id', d.id, 'run_id', d.run_id, 'kind', d.kind, 'unique_key', d.unique_key, 'status', 'completed')) filter (where d.linked),
     (select count(*) from given)
   into _done, _linked, _given from done d;
+  -- Those that were all accepted need no look at how they were written.
+  if coalesce(cardinality(_done), 0) < jsonb_array_length(p_rows) then
+    perform plinth_jobs.check_settlements(p_rows);
+  end if;
   if coalesce(cardinality(_done), 0) < _given then
     perform plinth_jobs.settle_ended((
       select jsonb_agg(e.job) from jsonb_array_elements(p_rows) as e (job) where e.job ->> 'outcome' = 'completed' and (e.job ->> 'run_id')::uuid <> all (coalesce(_done, '{}'))));
@@ -47,4 +54,4 @@ begin
 end
 $$;
 comment on function plinth_jobs.settle(jsonb, uuid[]) is
-  'Ends attempts, [{tenant_id, id, run_id, outcome: completed | failed | cancelled | lost | snoozed | returned, result, error, delay_ms, final}]. Returns the run_ids that were accepted, the others had lost their lease, and the status of their jobs; besides, without a run_id, each job that failed because it depends on one of these, {tenant_id, id, kind, correlation_id, error}. p_claims: claims of which every job is settled with this call or before.';
+  'Ends attempts, [{tenant_id, id, run_id, outcome: completed | failed | cancelled | lost | snoozed | returned, result, error, delay_ms, final}]. Returns the run_ids that were accepted, the others had lost their lease, and the status of their jobs; besides, without a run_id, each job that failed because it depends on one of these, {tenant_id, id, kind, correlation_id, error}. p_claims: claims of which every job is settled with this call or before. Error: jobs_settlement_invalid.';

@@ -4,10 +4,11 @@ create or replace function plinth_queue.refuse_messages(p_rows jsonb) returns vo
 language plpgsql stable security invoker set search_path = ''
 as $$
 declare
-  _fault text;
+  _wrong record;
 begin
-  select f.fault into _fault
-  from jsonb_to_recordset(p_rows) as e (queue text, payload jsonb, headers jsonb, group_key text, deduplication_key text, delay_ms double precision)
+  select f.fault, e.n into _wrong
+  from rows from (jsonb_to_recordset(p_rows) as (queue text, payload jsonb, headers jsonb, group_key text, deduplication_key text, delay_ms double precision))
+    with ordinality as e (queue, payload, headers, group_key, deduplication_key, delay_ms, n)
   left join plinth_queue.queues q on q.tenant_id = plinth_kernel.tenant_id() and q.name = e.queue
   cross join lateral (select case
     when coalesce(e.queue, '') !~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$' then 'a queue is named by 1 to 100 letters, digits, dots, dashes and underscores'
@@ -19,9 +20,10 @@ begin
     when e.delay_ms > 0 and e.group_key is not null then 'a message of a group cannot be delayed, because the group would wait for it'
     when q.fifo and e.group_key is null then format('queue %s is first in, first out: every message needs a group key', e.queue)
   end as fault) as f
-  where f.fault is not null limit 1;
-  if _fault is not null then
-    raise exception 'The message is not valid: %', _fault using errcode = 'PL422', detail = '{"code":"queue_message_invalid"}', hint = 'Correct the argument that is named.';
+  where f.fault is not null order by e.n limit 1;
+  if found then
+    raise exception 'Message % of % is not valid: %', _wrong.n, jsonb_array_length(p_rows), _wrong.fault using errcode = 'PL422',
+      detail = jsonb_build_object('code', 'queue_message_invalid', 'row', _wrong.n)::text, hint = 'Correct the argument that is named.';
   end if;
 end
 $$;

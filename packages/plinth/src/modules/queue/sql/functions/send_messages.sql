@@ -5,16 +5,17 @@ declare
   _rows jsonb;
   -- A misspelt deduplication_key would be none.
   _fields constant text[] := '{payload, headers, group_key, deduplication_key, delay_ms}';
-  _unknown text;
+  _unknown record;
 begin
   if coalesce(jsonb_typeof(p_messages), '') <> 'array' or jsonb_array_length(p_messages) > 10000
     or exists (select from jsonb_array_elements(p_messages) m where jsonb_typeof(m) <> 'object') then
     raise exception 'Messages are a JSON array of at most 10,000 objects' using errcode = 'PL422', detail = '{"code":"queue_message_invalid"}',
       hint = 'Send [{"payload": ...}, ...], in several calls if there are more.';
   end if;
-  select min(k) into _unknown from jsonb_array_elements(p_messages) m cross join lateral jsonb_object_keys(m - _fields) k;
-  if _unknown is not null then
-    raise exception 'The message is not valid: there is no field %', left(_unknown, 100) using errcode = 'PL422', detail = '{"code":"queue_message_invalid"}',
+  select e.n, k into _unknown from jsonb_array_elements(p_messages) with ordinality as e (m, n) cross join lateral jsonb_object_keys(e.m - _fields) k order by e.n, k limit 1;
+  if found then
+    raise exception 'Message % of % is not valid: there is no field %', _unknown.n, jsonb_array_length(p_messages), left(_unknown.k, 100) using errcode = 'PL422',
+      detail = jsonb_build_object('code', 'queue_message_invalid', 'row', _unknown.n)::text,
       hint = format('A message takes %s.', array_to_string(_fields, ', '));
   end if;
   select coalesce(jsonb_agg(m || jsonb_build_object('id', plinth_kernel.uuid_v7(), 'queue', p_queue) order by n), '[]') into _rows
