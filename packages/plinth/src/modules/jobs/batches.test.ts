@@ -185,6 +185,14 @@ describe('the last jobs of a batch at once', () => {
     expect((await jobs.database.admin.query('select 1 from plinth_jobs.gate_checks')).rowCount).toBe(0);
   });
 
+  test('a batch that is still open is not looked at again and again when its last job has ended', async () => {
+    await make(1, { open: true });
+    await completeIn(await jobs.claimOne());
+    await jobs.database.admin.query('insert into plinth_jobs.gate_checks (tenant_id, gate_id) select g.tenant_id, g.id from plinth_jobs.gates g');
+    await jobs.checkGates();
+    expect((await jobs.database.admin.query('select 1 from plinth_jobs.gate_checks')).rowCount).toBe(0);
+  });
+
   test('and when the one that was seen in flight rolls back, the other end of its job finishes the batch', async () => {
     await make(2);
     const [one, two] = await jobs.claim(10);

@@ -23,8 +23,8 @@ begin
       insert into plinth_jobs.gate_checks (tenant_id, gate_id, due_at) values (_check.tenant_id, _check.gate_id, clock_timestamp() + interval '200 milliseconds');
       continue;
     end if;
-    -- Or it is a job that was ended under an old snapshot (settle_linked).
-    _late := exists (select from plinth_jobs.gate_parts p where p.tenant_id = _check.tenant_id and p.job_id = _check.gate_id and p.status is null);
+    -- Or it is a job that was ended under an old snapshot (settle_linked); no batch, which is a part of itself while it is open.
+    _late := exists (select from plinth_jobs.gate_parts p where p.tenant_id = _check.tenant_id and p.job_id = _check.gate_id and p.gate_id <> p.job_id and p.status is null);
     -- A part that is open and that nobody holds will be ended later; a lock tells, and is given back at once.
     begin
       perform from plinth_jobs.gate_parts p where p.tenant_id = _check.tenant_id and p.gate_id = _check.gate_id and p.status is null limit 1 for share skip locked;
