@@ -3,6 +3,7 @@ import type { Context } from './context.ts';
 import { contextSettings, contextStatements } from './context.ts';
 import { identifier } from './database.ts';
 import type { Prepared } from './prepared.ts';
+import { statementName } from './prepared.ts';
 import type { TransactionInput } from './transaction.ts';
 
 type Settings = ReturnType<typeof contextSettings>;
@@ -44,7 +45,8 @@ function settingText(names: readonly string[]): Pick<Prepared, 'name' | 'text'> 
   if (known) return known;
   const calls = names.map((name, index) => `pg_catalog.set_config('${name}', $${index + 1}, true)`);
   // Never true, so that it returns no row, and evaluated once.
-  const made = { name: `plinth_context_${texts.size}`, text: `select where pg_catalog.num_nulls(${calls.join(', ')}) < 0` };
+  const text = `select where pg_catalog.num_nulls(${calls.join(', ')}) < 0`;
+  const made = { name: statementName(text), text };
   texts.set(key, made);
   return made;
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import pg from 'pg';
 
 /** A statement that stays prepared on its connection under its name: the server parses and plans it once. */
@@ -23,9 +24,12 @@ interface Wire {
 
 const names = new Map<string, string>();
 
-/** The name under which a text is prepared, the same on every connection. */
+/**
+ * The name under which a text is prepared, the same in every process: behind a pooler that keeps no account of what is prepared where, the name may meet what
+ * another process has prepared. With numbers in the order of first use that was another statement.
+ */
 export function statementName(text: string): string {
-  const name = names.get(text) ?? `plinth_query_${names.size}`;
+  const name = names.get(text) ?? `plinth_${createHash('sha256').update(text).digest('hex').slice(0, 24)}`;
   names.set(text, name);
   return name;
 }

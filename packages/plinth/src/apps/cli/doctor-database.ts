@@ -8,6 +8,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import { type Finding, fault, ok, warning } from './doctor-finding.ts';
 import { incidentFindings } from './doctor-incidents.ts';
+import { sessionFindings } from './doctor-sessions.ts';
 import { ownerFindings, settingFindings } from './doctor-settings.ts';
 
 interface ServerFacts {
@@ -212,6 +213,7 @@ export async function databaseFindings(client: pg.Client, url: string, all: Modu
     ...(await alone('server', async () => (await client.query<ServerFacts>(FACTS, [Date.now()])).rows.flatMap(judge))),
     ...(await alone('incidents', () => incidentFindings(client))),
     ...(await alone('settings', () => settingFindings(client))),
+    ...(await alone('sessions', () => sessionFindings(client, url))),
     ...(await alone('owner', () => ownerFindings(client, Object.keys(all)))),
     ...(await alone('row security', () => tenancyFindings(client))),
     ...(await served(url, all, development)),

@@ -279,6 +279,21 @@ describe('a lease', () => {
     await expect.poll(recover).toBe(1);
     expect(await jobs.read(jobs.a, id)).toMatchObject({ status: 'pending', attempts: 1 });
   });
+
+  test('ends as ever when the clock was set back since the last sign of life', async () => {
+    const register = (id: string, sessionLock?: bigint) =>
+      jobs.plinth.asWorker({}, (tx) => registerWorker(tx, { id, name: id, leaseMs: 15_000, ...(sessionLock ? { sessionLock } : {}) }));
+    await jobs.enqueue(jobs.a, 'k');
+    await register('w', 4712n);
+    await register('v');
+    await jobs.plinth.asWorker({}, (tx) =>
+      tx.query(`select plinth_jobs.claim_lanes('w', 1, null, '{default}', '{5}', array[$1::uuid], '{""}', '{0}', '{1}')`, [jobs.a]),
+    );
+    await jobs.database.admin.query(`update plinth_jobs.workers set beat_at = clock_timestamp() + interval '1 hour' where id = 'w'`);
+    expect(await jobs.recover()).toBe(0);
+    await jobs.beat('v');
+    await expect.poll(jobs.recover, { timeout: 20_000 }).toBe(1);
+  });
 });
 
 describe('snooze, return, cancel', () => {

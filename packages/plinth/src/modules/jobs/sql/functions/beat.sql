@@ -6,7 +6,7 @@ declare
   -- A caller confined to a tenant is known under a name that begins with it, so that nobody can pass for another.
   _worker text := coalesce(plinth_kernel.acting_tenant()::text || ':', '') || p_worker;
 begin
-  if exists (select from plinth_jobs.workers w where w.id = _worker and w.lease = p_lease and w.beat_at > clock_timestamp() - p_lease / 10) then
+  if exists (select from plinth_jobs.workers w where w.id = _worker and w.lease = p_lease and w.beat_at between clock_timestamp() - p_lease / 10 and clock_timestamp()) then
     return;
   end if;
   insert into plinth_jobs.uptime (one) select true where not exists (select from plinth_jobs.uptime) on conflict do nothing;

@@ -8,6 +8,10 @@ begin
     raise exception 'Worker % was given up: its jobs run elsewhere', p_worker using errcode = 'PL409',
       detail = jsonb_build_object('code', 'jobs_lease_lost', 'worker', p_worker)::text, hint = 'Stop what runs and register again under a new id.';
   end if;
+  -- A beat of the future is from before the clock was set back: its worker, dead since, would count as alive until that time comes again.
+  update plinth_jobs.workers w set beat_at = clock_timestamp() from (
+    select f.id from plinth_jobs.workers f where f.beat_at > clock_timestamp() + interval '1 second' for update skip locked) f
+  where w.id = f.id;
   insert into plinth_jobs.uptime (one) select true where not exists (select from plinth_jobs.uptime) on conflict do nothing;
   select coalesce(array_agg(c.run_id), '{}') into cancelled from plinth_jobs.cancel_requests c where c.worker = p_worker;
   -- It gives back what it fetched ahead when it hears of a pause first, so older ones tell it nothing.
