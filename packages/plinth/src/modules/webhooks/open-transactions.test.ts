@@ -88,12 +88,12 @@ const loggedOf = async (tenantId: string): Promise<string[]> =>
   (await as<{ status: string }>(tenantId, 'select status from plinth.event_delivery_log order by id')).map(({ status }) => status);
 
 describe('a dispatcher that stands still', () => {
-  test('between its claim and COMMIT is ended by the server, and another sends what it had claimed', async () => {
+  test('right after its claim holds up nobody, and what it had claimed is sent when its lease is over', async () => {
     await subscribe(a, 'one');
     await happen(a);
     const claimed = Promise.withResolvers<void>();
     const frozen = Promise.withResolvers<void>();
-    // As with kill -STOP: nothing of this process goes on after the rows have come.
+    // As with kill -STOP: nothing of this process goes on after the rows have come. COMMIT left with the statement.
     const asWorker: TestDatabase['plinth']['asWorker'] = (input, body) =>
       database.plinth.asWorker(input, async (tx) => {
         const result = await body(tx);
@@ -103,13 +103,18 @@ describe('a dispatcher that stands still', () => {
         }
         return result;
       });
-    const standing = start({ idleMs: 500 }, { asWorker });
+    const standing = start({}, { asWorker });
     await claimed.promise;
-    const other = start({ idleMs: 500 });
+    await happen(a);
+    start();
     await receiver.waitFor(1);
     await vi.waitFor(async () => expect(await loggedOf(a)).toEqual(['delivered']), eventually);
-    await Promise.all([standing.stop(), other.stop()]);
-    expect(receiver.received).toHaveLength(1);
+    await database.admin.query('update plinth_webhooks.flights set lease_until = clock_timestamp()');
+    await receiver.waitFor(2);
+    await vi.waitFor(async () => expect(await loggedOf(a)).toEqual(['delivered', 'delivered']), eventually);
+    expect(new Set(receiver.received.map(({ id }) => id)).size).toBe(2);
+    frozen.resolve();
+    await standing.stop();
   });
 
   // Elsewhere a server that sends is ended by nothing.
