@@ -15,7 +15,7 @@ export const HELD = `status in ('failing', 'waiting')`;
 
 /** More tenants of a shard than this do not fail each for a reason of its own: then it is the handler, and the shard waits. */
 const MOST_HELD = 100;
-/** Tries of one event in a row that may end their process; then it is parked, or tried once an hour: it may have been somebody else's fault. */
+/** Tries of one event in a row that may end their process; then it is parked, or tried ever more seldom: it may have been somebody else's fault. */
 const MOST_LOST = 3;
 /** Of these, so many beside its shard-mates; the third is beside the live feed. */
 export const MOST_LOST_LIVE = 2;
@@ -27,6 +27,10 @@ const DEFAULT_ATTEMPTS = 5;
 /** SQL: when a row is tried again that has failed `attempts` times: at once, then after 1, 2, 4 ... 60 s. */
 export const retryAt = (attempts: string): string =>
   `clock_timestamp() + case when ${attempts} > 1 then least(60, power(2, least(${attempts}, 8) - 2)) else 0 end * interval '1 second'`;
+
+/** SQL: when a row is tried again whose last tries, `lost` of them, ended their process: after 10 s, 1, 6 and 36 minutes, then every hour. */
+export const retryLost = (lost: string): string =>
+  `clock_timestamp() + least(interval '1 hour', interval '10 seconds' * power(6, least(${lost}, 9) - ${MOST_LOST}))`;
 
 /** What becomes of an event that failed after so many tries, the last `lost` of which ended their process. */
 export function verdict(consumer: Consumer, attempts: number, lost: number): { status: 'failing' | 'parked'; soon: boolean } {

@@ -1,4 +1,4 @@
-import { cut, HELD, LOST, retryAt, verdict } from './feed-aside.ts';
+import { cut, HELD, LOST, retryAt, retryLost, verdict } from './feed-aside.ts';
 import type { Told } from './feed-failure.ts';
 import { blamesHandler, opened, textOf } from './feed-failure.ts';
 import type { Feed } from './feed-read.ts';
@@ -104,7 +104,7 @@ async function noteFailure(tx: AnyTransaction, feed: Feed, consumer: Consumer, r
   const at = `greatest(${retryAt('$5::integer')}, clock_timestamp() + case when $7::integer > 0 then interval '5 seconds' else '0' end)`;
   await tx.query(
     `update ${feed.parked} set status = $3, error = $4, attempts = $5::integer, lost = $7::integer, updated_at = clock_timestamp(),
-       retry_at = case when $3 = 'failing' then case when $6 then ${at} else clock_timestamp() + interval '1 hour' end end
+       retry_at = case when $3 = 'failing' then case when $6 then ${at} else ${retryLost('$7::integer')} end end
      where tenant_id = $1 and id in ${freeOf(feed)}`,
     [...idsOf(rows), status, cut(error), attempts, soon, lost],
   );

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { unavailable } from '#kernel/errors.ts';
 import { consumeAside, consumeOnce, consumeParked } from '#kernel/feed.ts';
+import { retryLost } from '#kernel/feed-aside.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
 
@@ -99,10 +100,11 @@ test.each(['park', 'block'])(
     await plinth.transaction({ tenantId: tenantA }, async (tx) => void kinds.map((kind) => tx.events.publish(kind, {})));
     await plinth.transaction({ tenantId: tenantB }, async (tx) => void tx.events.publish('takeover.other', {}));
     const run = async (): Promise<number | null> => {
-      // Waits are over.
-      await admin.query(`update plinth_events.parked set retry_at = null where consumer = $1 and retry_at < clock_timestamp() + interval '30 minutes'`, [
-        consumer,
-      ]);
+      // Waits are over, but for that of an event that was set aside for its deaths: a slow machine must not reach its end.
+      await admin.query(
+        `update plinth_events.parked set retry_at = case when lost >= 3 then retry_at + interval '1 hour' end where consumer = $1 and retry_at is not null`,
+        [consumer],
+      );
       const child = spawn(process.execPath, [fileURLToPath(new URL('deadly.fixture.ts', import.meta.url))], {
         env: { ...process.env, PLINTH_DATABASE_URL: database.serverUrl, CONSUMER: consumer, ON_POISON: onPoison },
         stdio: 'inherit',
@@ -126,7 +128,7 @@ test.each(['park', 'block'])(
       expect(await parked()).toEqual([{ ...deadly, status: 'parked', retry_at: null }]);
       expect(await handled()).toEqual(['takeover.before', 'takeover.behind', 'takeover.other']);
     } else {
-      // Tried again in an hour; its tenant waits for it, or until somebody says what is to become of it.
+      // Tried again in 10 s, then ever more seldom; its tenant waits for it, or until somebody says what is to become of it.
       expect(await parked()).toMatchObject([
         { ...deadly, status: 'failing', retry_at: expect.any(Date) },
         { event_type: 'takeover.behind', status: 'waiting' },
@@ -142,6 +144,13 @@ test.each(['park', 'block'])(
     }
   },
 );
+
+test('what ends its process again and again is tried again after 10 s, 1, 6 and 36 minutes, then every hour', async () => {
+  const { rows } = await database.admin.query<{ waits: number[] }>(
+    `select array_agg(round(extract(epoch from ${retryLost('lost')} - clock_timestamp()))::int order by lost) as waits from generate_series(3, 12) as g (lost)`,
+  );
+  expect(rows[0]?.waits).toEqual([10, 60, 360, 2160, 3600, 3600, 3600, 3600, 3600, 3600]);
+});
 
 test.each(['park', 'block'] as const)(
   'an event whose try lost only its connection is tried again at once, also when another has taken it for the third that ended its process (%s)',
