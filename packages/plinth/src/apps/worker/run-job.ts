@@ -79,8 +79,6 @@ export const DEFAULT_TIMEOUT_MS = 60_000;
 const MOST_RESULT_BYTES = 256 * 1024;
 const LONGEST_ERROR = 4000;
 
-const tracer = trace.getTracer('plinth.worker');
-
 const COMPLETED: Outcome = Object.freeze({ outcome: 'completed' });
 
 /**
@@ -129,7 +127,8 @@ export function runJob(deps: RunDeps, running: RunningJob, definition: JobDefini
 function spanOf(job: ClaimedJob, correlationId: string | undefined): Span {
   let span = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
   harmless(() => {
-    span = tracer.startSpan(`job ${job.kind}`, {
+    // Asked for each time: one that was handed out keeps what it was once given.
+    span = trace.getTracer('plinth.worker').startSpan(`job ${job.kind}`, {
       attributes: {
         'plinth.job.id': job.id,
         'plinth.tenant.id': job.tenant_id,

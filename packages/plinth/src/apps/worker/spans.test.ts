@@ -47,7 +47,11 @@ beforeAll(async () => {
   context.setGlobalContextManager(manager);
   trace.setGlobalTracerProvider({ getTracer: () => tracer } as TracerProvider);
 });
-afterAll(() => database.drop());
+afterAll(async () => {
+  trace.disable();
+  context.disable();
+  await database.drop();
+});
 const start = workersOf(() => database);
 
 test('what a handler does is below the span of its job, and a job is no part of the span that the worker was started in', async () => {
