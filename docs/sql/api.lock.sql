@@ -14,6 +14,7 @@ function plinth.cancel_job(p_id uuid, p_reason text DEFAULT NULL::text) returns 
 function plinth.cancel_projection_rebuild(p_projection text, p_reason text) returns void;
 function plinth.cancel_replay(p_replay_id uuid) returns integer;
 function plinth.check_event_type(p_name text, p_schema jsonb, p_compatibility text DEFAULT NULL::text) returns TABLE(version integer, direction text, pointer text, problem text);
+function plinth.close_batch(p_id uuid) returns void;
 function plinth.configure_queue(p_queue text, p_visibility interval DEFAULT NULL::interval, p_max_receives integer DEFAULT NULL::integer, p_retention interval DEFAULT NULL::interval, p_max_payload_bytes integer DEFAULT NULL::integer, p_deduplication_window interval DEFAULT NULL::interval, p_fifo boolean DEFAULT NULL::boolean) returns uuid;
 function plinth.create_durable_stream(p_path text, p_content_type text DEFAULT NULL::text, p_data bytea DEFAULT NULL::bytea, p_closed boolean DEFAULT false, p_ttl_s bigint DEFAULT NULL::bigint, p_expires_at text DEFAULT NULL::text, p_forked_from text DEFAULT NULL::text, p_fork_at bigint DEFAULT NULL::bigint, p_fork_sub bigint DEFAULT NULL::bigint) returns TABLE(created boolean, tail bigint, closed boolean, content_type text);
 function plinth.define_common_event_type(p_name text, p_schema jsonb DEFAULT NULL::jsonb, p_mode text DEFAULT 'reject'::text, p_description text DEFAULT NULL::text, p_compatibility text DEFAULT NULL::text, p_visibility text DEFAULT NULL::text, p_examples jsonb DEFAULT '[]'::jsonb, p_reason text DEFAULT NULL::text) returns integer;
@@ -32,6 +33,7 @@ function plinth.first_receipt(p_source text, p_message_id text) returns boolean;
 function plinth.forget_consumer(p_consumer text, p_reason text) returns void;
 function plinth.get_aggregate_events(p_aggregate_type text, p_aggregate_id text, p_from_version bigint DEFAULT 1, p_limit integer DEFAULT NULL::integer) returns SETOF plinth.event_store;
 function plinth.log_audit_event(p_actor_type text DEFAULT NULL::text, p_actor_identifier text DEFAULT NULL::text, p_action text DEFAULT NULL::text, p_resource_type text DEFAULT NULL::text, p_resource_id text DEFAULT NULL::text, p_before jsonb DEFAULT NULL::jsonb, p_after jsonb DEFAULT NULL::jsonb, p_metadata jsonb DEFAULT NULL::jsonb, p_reason text DEFAULT NULL::text, p_parent_id uuid DEFAULT NULL::uuid, p_compliance_flags text[] DEFAULT NULL::text[], p_severity text DEFAULT 'info'::text, p_ip_address text DEFAULT NULL::text, p_user_agent text DEFAULT NULL::text, p_correlation_id uuid DEFAULT NULL::uuid) returns uuid;
+function plinth.make_batch(p_jobs jsonb DEFAULT '[]'::jsonb, p_name text DEFAULT NULL::text, p_on_complete jsonb DEFAULT NULL::jsonb, p_on_success jsonb DEFAULT NULL::jsonb, p_on_failure jsonb DEFAULT NULL::jsonb, p_open boolean DEFAULT false) returns uuid;
 function plinth.match_subscriptions(p_event_type text) returns TABLE(subscription_id uuid, name text, url text, has_filter boolean);
 function plinth.park_failing_event(p_id uuid, p_reason text) returns void;
 function plinth.park_next_event(p_consumer text, p_shard integer, p_reason text) returns uuid;

@@ -157,6 +157,19 @@ describe('plinth start and plinth worker as a proper role', () => {
     expect((await running.stop('SIGTERM')).code).toBe(0);
   });
 
+  test('worker runs as many jobs at a time as it is told, of the queues that it is told', { timeout }, async () => {
+    const running = startCommand(['worker'], {
+      PLINTH_DATABASE_URL: database.serverUrl,
+      PLINTH_WORKER_PORT: '0',
+      PLINTH_WORKER_CONCURRENCY: '3-30',
+      PLINTH_WORKER_QUEUES: 'mail,sms',
+      PLINTH_LOG_LEVEL: 'warn',
+    });
+    const [, origin = ''] = await running.line(/^Working; .* at (http:\/\/127\.0\.0\.1:\d+)$/);
+    expect(await (await fetch(`${origin}/metrics`)).text()).toMatch(/^plinth_jobs_slots\{[^}]*queues="mail,sms"[^}]*\} 3/m);
+    expect((await running.stop('SIGTERM')).code).toBe(0);
+  });
+
   test('worker logs the egress policy that is in force', { timeout }, async () => {
     const running = startCommand(['worker'], { PLINTH_DATABASE_URL: database.serverUrl, PLINTH_EGRESS_ALLOW_CIDRS: '10.20.0.0/16' });
     const [line] = await running.line(/^.*egress policy in force.*$/);

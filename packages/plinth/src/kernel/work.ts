@@ -69,12 +69,31 @@ export interface WorkerRuntime {
  */
 export type WorkerPart = (runtime: WorkerRuntime) => { stop(): Promise<void> };
 
+/** When the scheduler enqueues a job; more on each field under "Schedules" in the README of `jobs`. */
+export interface JobSchedule {
+  /** Cron text of 5 fields. */
+  cron: string;
+  /** Default UTC. */
+  timeZone?: string;
+  payload?: Record<string, unknown>;
+  queue?: string;
+  priority?: number;
+  /** What becomes of ticks that no scheduler was there for. Default `once`: one job makes up all of them. */
+  missedRuns?: 'skip' | 'once' | 'all';
+  /** With `all`: at most the latest so many, 1 to 1,000. Default 1,000. */
+  catchUpLimit?: number;
+  /** The job may start up to so many ms after the tick, 0 to 3,600,000. Default 0. */
+  jitterMs?: number;
+  /** A tick has no job while the one of an earlier tick has not finished. Default false; not with `all`. */
+  skipIfRunning?: boolean;
+}
+
 export interface JobDefinition<Tx extends AnyTransaction = AnyTransaction> {
   /** What it returns is kept as the result of the job, if it is JSON of at most 256 KiB. */
   handler: (run: JobRun<Tx>) => Promise<unknown>;
   summary: string;
-  /** Cron text (5 fields) in `timeZone` (default UTC): the job is enqueued by the scheduler, once for the installation. */
-  schedule?: { cron: string; timeZone?: string; payload?: Record<string, unknown> };
+  /** The job is enqueued by the clock, once for the installation. */
+  schedule?: JobSchedule;
   /** Default 3. */
   maxAttempts?: number;
   /**

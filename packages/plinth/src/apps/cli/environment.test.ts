@@ -78,6 +78,28 @@ describe('PLINTH_JWT_*', () => {
   });
 });
 
+describe('PLINTH_WORKER_CONCURRENCY and PLINTH_WORKER_QUEUES', () => {
+  test.each([
+    [{}, { concurrency: 10 }],
+    [
+      { PLINTH_WORKER_CONCURRENCY: '40', PLINTH_WORKER_QUEUES: 'mail, sms' },
+      { concurrency: 40, queues: ['mail', 'sms'] },
+    ],
+    [{ PLINTH_WORKER_CONCURRENCY: '5-50', PLINTH_WORKER_QUEUES: ',' }, { concurrency: { min: 5, max: 50 } }],
+    [{ PLINTH_WORKER_CONCURRENCY: '7-7' }, { concurrency: 7 }],
+  ])('%j is %j', (env, expected) => expect(readEnvironment(env).work).toEqual(expected));
+
+  test.each(['0', '50-5', '5-', '1.5', '10001', 'many'])('a concurrency of %j is refused', (PLINTH_WORKER_CONCURRENCY) => {
+    const read = () => readEnvironment({ PLINTH_WORKER_CONCURRENCY });
+    expect(read).toThrow(SettingFault);
+    expect(read).toThrow(/^PLINTH_WORKER_CONCURRENCY is ".*": give a number from 1 to 10000/);
+  });
+
+  test('a name that no queue can have is refused', () => {
+    expect(() => readEnvironment({ PLINTH_WORKER_QUEUES: `mail,${'q'.repeat(101)}` })).toThrow(/a queue has 1 to 100 characters/);
+  });
+});
+
 describe('PLINTH_TRUST_PROXY', () => {
   test.each([
     [undefined, false],

@@ -1,7 +1,9 @@
 import { resolve } from 'node:path';
 import type { JwtOptions } from '#apps/server/index.ts';
+import type { WorkerOptions } from '#apps/worker/index.ts';
 import type { KeyRing } from '#kernel/keys.ts';
 import { createKeyRing } from '#kernel/keys.ts';
+import type { ModuleMap } from '#kernel/module.ts';
 import type { EgressSettings } from './environment-egress.ts';
 import { egressSettingsOf } from './environment-egress.ts';
 import { flagOf, listOf, SettingFault } from './setting.ts';
@@ -21,6 +23,8 @@ export interface Environment {
   host: string;
   /** Where `plinth worker` answers /livez, /readyz and /metrics; undefined: nowhere. */
   workerPort: number | undefined;
+  /** Of a worker: how many jobs at a time, and of which queues. */
+  work: Pick<WorkerOptions<ModuleMap>, 'concurrency' | 'queues'>;
   adminKey: string | undefined;
   masterKey: string | undefined;
   /** Master keys that are being replaced, with commas between. */
@@ -54,6 +58,19 @@ export const portOf = (name: string, text: string | undefined): number | undefin
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new SettingFault(`${name} is ${JSON.stringify(text)}: give a number from 0 to 65535.`);
   return port;
 };
+
+/** PLINTH_WORKER_CONCURRENCY: a number, or a least and a most. PLINTH_WORKER_QUEUES: names with commas between. */
+function workOf(text: (name: string) => string | undefined): Environment['work'] {
+  const asked = text('PLINTH_WORKER_CONCURRENCY');
+  const queues = listOf(text('PLINTH_WORKER_QUEUES'));
+  const long = queues.find((queue) => queue.length > 100);
+  if (long) throw new SettingFault(`PLINTH_WORKER_QUEUES names ${JSON.stringify(long)}: a queue has 1 to 100 characters.`);
+  const [, least, most = least] = /^(\d+)(?:-(\d+))?$/.exec(asked ?? '10') ?? [];
+  const [min, max] = [Number(least), Number(most)];
+  if (!(min >= 1 && min <= max && max <= 10_000))
+    throw new SettingFault(`PLINTH_WORKER_CONCURRENCY is ${JSON.stringify(asked)}: give a number from 1 to 10000, or a least and a most such as 5-50.`);
+  return { concurrency: min === max ? min : { min, max }, queues: queues.length > 0 ? queues : undefined };
+}
 
 const LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
@@ -140,6 +157,7 @@ export function readEnvironment(env: Record<string, string | undefined> = proces
     port: portOf('PLINTH_PORT', text('PLINTH_PORT')) ?? 4400,
     host: text('PLINTH_HOST') ?? '127.0.0.1',
     workerPort: portOf('PLINTH_WORKER_PORT', text('PLINTH_WORKER_PORT')),
+    work: workOf(text),
     adminKey: text('PLINTH_ADMIN_KEY'),
     masterKey: text('PLINTH_MASTER_KEY'),
     masterKeysOld: listOf(text('PLINTH_MASTER_KEY_OLD')),

@@ -49,6 +49,11 @@ const relayOf = ({ relay, natsUrl, redisUrl }: Environment): { relay?: RelayOpti
         },
       };
 
+/** Every job may hold a connection, and what else goes on in the process needs a few. */
+function connectionsFor({ concurrency = 10 }: Environment['work']): number {
+  return Math.max(20, (typeof concurrency === 'number' ? concurrency : concurrency.max) + 10);
+}
+
 /** What is left of a stop of about 4 s for transactions whose callers are gone by then: a statement may wait for a lock for half a minute. */
 const LAST_GRACE_MS = 500;
 
@@ -78,7 +83,11 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
   services.log.info({ egress: calls }, 'egress policy in force');
   const plinth = createKernel({
     modules,
-    database: { url: options.serverUrl, max: 20, applicationName: `plinth ${options.parts.join('+')}` },
+    database: {
+      url: options.serverUrl,
+      max: options.parts.includes('worker') ? connectionsFor(environment.work) : 20,
+      applicationName: `plinth ${options.parts.join('+')}`,
+    },
     keys: keysOf(environment),
     log: services.log,
   });
@@ -102,7 +111,7 @@ export async function runParts(options: RunOptions): Promise<RunningParts> {
   const serving = handler
     ? await serve({ fetch: handler, upgrade: handler.upgrade, port, host, graceMs: 2_000 })
     : await serveOperations(environment, plinth, services);
-  const worker = options.parts.includes('worker') ? startWorker({ plinth, services, ...relayOf(environment) }) : undefined;
+  const worker = options.parts.includes('worker') ? startWorker({ plinth, services, ...environment.work, ...relayOf(environment) }) : undefined;
   return {
     plinth,
     serving,

@@ -14,8 +14,9 @@ test('workers that live, schedules that are late, endpoints that fail, partition
   const { admin, tenantA, tenantB } = server.database;
   await admin.query(`insert into plinth_jobs.workers (id, name, beat_at) values ('lives#1', 'lives', now()), ('died#1', 'died', now() - interval '1 hour')`);
   await admin.query(
-    `insert into plinth_jobs.schedules (tenant_id, name, cron, kind, enabled, next_run_at) values
-      ($1, 'late', '* * * * *', 'k', true, now() - interval '10 minutes'), ($1, 'off', '* * * * *', 'k', false, now() - interval '10 days')`,
+    `insert into plinth_jobs.schedules (tenant_id, name, cron, kind, enabled, next_run_at, error) values
+      ($1, 'late', '* * * * *', 'k', true, now() - interval '10 minutes', null), ($1, 'off', '* * * * *', 'k', false, now() - interval '10 days', null),
+      ($1, 'stopped', 'daily', 'k', true, now() - interval '10 days', 'Cron text has five fields')`,
     [tenantA],
   );
   for (const [tenantId, failing] of [

@@ -104,8 +104,8 @@ export function createClaims(options: ClaimsOptions): Claims {
     log: options.log,
     wake: plinth.wake,
     async turn() {
-      if (!announced) return pollMs;
-      await member.ready();
+      // A turn that waited for that could not be stopped while the database is away.
+      if (!announced || !member.known) return pollMs;
       if (ring.size === 0) await underWay.none();
       underWay.check();
       const limit = room();

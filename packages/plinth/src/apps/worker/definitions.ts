@@ -1,6 +1,6 @@
 import type { ModuleMap } from '#kernel/module.ts';
 import type { JobDefinition, JobRun, ThreadJobDefinition } from '#kernel/work.ts';
-import { faultOfBackoff } from '#modules/jobs';
+import { faultOfBackoff, faultOfSchedule } from '#modules/jobs';
 
 /** Runs the default export of a module with what a thread may have of a run. */
 export type RunModule = (module: URL, run: JobRun) => Promise<unknown>;
@@ -18,11 +18,11 @@ function inThread({ thread, finish, ...definition }: ThreadJobDefinition, runMod
 
 const isCount = (value: number | undefined): boolean => value === undefined || (Number.isInteger(value) && value >= 1 && value <= 1000);
 
-/** A definition that the database would refuse: no job runs before it knows them all. */
-function faultOf({ summary, maxAttempts, maxLost, timeoutMs = 1, backoff }: Omit<JobDefinition, 'handler'>): string | undefined {
+/** A definition that the database would refuse: no job runs before it knows them all, and no schedule of this process is made when one is not valid. */
+function faultOf(kind: string, { summary, maxAttempts, maxLost, timeoutMs = 1, backoff, schedule }: Omit<JobDefinition, 'handler'>): string | undefined {
   if (typeof summary !== 'string') return 'it has no summary';
   if (!isCount(maxAttempts) || !isCount(maxLost)) return 'maxAttempts and maxLost are whole numbers from 1 to 1000';
-  return timeoutMs > 0 ? faultOfBackoff(backoff) : `timeoutMs is a number of ms above 0, not ${timeoutMs}`;
+  return timeoutMs > 0 ? (faultOfBackoff(backoff) ?? faultOfSchedule(kind, schedule)) : `timeoutMs is a number of ms above 0, not ${timeoutMs}`;
 }
 
 /** Handlers by kind, those of the cards that are enabled and one's own. Errors: an Error when two claim the same kind, or one is not valid. */
@@ -37,7 +37,7 @@ export function definitionsOf(
   for (const source of sources) {
     for (const [kind, definition] of Object.entries(source)) {
       if (all[kind]) throw new Error(`two handlers for jobs of kind ${kind}`);
-      const fault = faultOf(definition);
+      const fault = faultOf(kind, definition);
       if (fault) throw new Error(`the handler for jobs of kind ${kind} is not valid: ${fault}`);
       all[kind] = 'thread' in definition ? inThread(definition, runModule) : definition;
     }

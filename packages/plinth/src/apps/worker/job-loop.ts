@@ -108,6 +108,7 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
       for (const one of running) if (state.cancelled.has(one.job.run_id)) one.stop(new StopReason('cancelled', 'cancelled'));
     },
     onPaused: (pauses) => giveBackPaused(state, pauses),
+    onKnown: () => state.onFree?.(),
     onLost() {
       for (const one of running) one.stop(lost);
       state.waiting.takeAll();

@@ -107,6 +107,27 @@ describe('run.progress', () => {
     expect(written.length).toBeLessThanOrEqual(5);
   });
 
+  test('that cannot be stored for a moment, or is no number, is no reason to refuse what comes later', async () => {
+    const noNumber = Promise.withResolvers<unknown>();
+    start(async (run) => {
+      await run.progress(Number.NaN).catch(noNumber.resolve);
+      await run.transaction(async (tx) => {
+        await tx.query('select from plinth.background_jobs where id = $1 for update', [run.id]);
+        // Not waited for: it waits for this transaction, until its connection is cut.
+        void run.progress(30);
+        const cut = `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%report_progress%'`;
+        await expect.poll(async () => (await database.admin.query(cut)).rowCount, { timeout: 20_000, interval: 10 }).toBe(1);
+      });
+      await run.progress(60, 'it is back');
+    });
+    const id = await enqueue();
+    await until(id, 'completed');
+    expect(await noNumber.promise).toMatchObject({ message: 'run.progress takes a number from 0 to 100, not NaN' });
+    expect((await database.admin.query('select progress_note from plinth.background_jobs where id = $1', [id])).rows).toEqual([
+      { progress_note: 'it is back' },
+    ]);
+  });
+
   test('of an attempt that lost its job is refused', async () => {
     const { promise, resolve } = Promise.withResolvers<unknown>();
     start(async (run) => {

@@ -171,7 +171,7 @@ interface Progress {
   close(): Promise<void>;
 }
 
-/** Writes at most twice a second; of what is reported in between, the last. */
+/** Writes at most twice a second; of what is reported in between, the last. Once the job is lost nothing more is written; a database that was away for a moment is no reason. */
 function throttled(write: (percent: number, note: string | undefined) => Promise<void>): Progress {
   let next: { percent: number; note: string | undefined } | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -187,13 +187,14 @@ function throttled(write: (percent: number, note: string | undefined) => Promise
     writtenMs = performance.now();
     const sent = writing.then(() => write(percent, note));
     writing = sent.catch((error: unknown) => {
-      fault = error;
+      if ((error as { code?: unknown }).code === 'jobs_lease_lost') fault = error;
     });
     return sent;
   };
   return {
     async report(percent, note) {
       if (fault !== undefined) throw fault;
+      if (!Number.isFinite(percent)) throw new RangeError(`run.progress takes a number from 0 to 100, not ${percent}`);
       next = { percent, note };
       const waitMs = writtenMs + PROGRESS_MS - performance.now();
       if (waitMs <= 0) return send();

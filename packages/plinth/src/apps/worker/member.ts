@@ -13,8 +13,8 @@ import { tellFailed } from './tell.ts';
 export interface Member {
   /** Under which its claims stand. Another one after it was given up. */
   readonly id: string;
-  /** Resolves when it is registered. */
-  ready(): Promise<void>;
+  /** It is registered under its id, so that others would notice its death. */
+  readonly known: boolean;
   /** A session holds the advisory lock of this key now: from here on its end is a death. */
   sessionHeld(lock: bigint): void;
   /** Gives up everything it claimed, as if it had died, and goes on under another id. */
@@ -38,6 +38,8 @@ export interface MemberOptions {
   onCancelled: (runIds: readonly string[]) => void;
   /** These pauses are in force since lately: what was claimed before them may not begin. */
   onPaused: (pauses: readonly Pause[]) => void;
+  /** It is registered. */
+  onKnown: () => void;
   /** Everything that was claimed so far belongs to others. */
   onLost: () => void;
 }
@@ -83,7 +85,7 @@ export function startMember(options: MemberOptions): Member {
   let held: bigint | undefined;
   let registered = false;
   let lastMs = performance.now();
-  let known = Promise.withResolvers<void>();
+  let known = false;
 
   const register = async (): Promise<void> => {
     const [own, holding] = [id, held];
@@ -92,13 +94,13 @@ export function startMember(options: MemberOptions): Member {
     // The session may have taken its lock meanwhile: then it is told at the next turn.
     registered = holding === held;
     lastMs = performance.now();
-    known.resolve();
+    known = true;
+    options.onKnown();
   };
   const renew = (): void => {
     id = newId();
     registered = false;
-    known.resolve();
-    known = Promise.withResolvers();
+    known = false;
     options.onLost();
     loop.nudge();
   };
@@ -133,7 +135,9 @@ export function startMember(options: MemberOptions): Member {
     get id() {
       return id;
     },
-    ready: () => known.promise,
+    get known() {
+      return known;
+    },
     sessionHeld(lock) {
       held = lock;
       registered = false;
@@ -142,7 +146,6 @@ export function startMember(options: MemberOptions): Member {
     renew,
     async stop() {
       await loop.stop();
-      known.resolve();
       await plinth.asWorker({ timeoutMs: 1_000 }, (tx) => unregisterWorker(tx, id)).catch(() => {});
     },
   };

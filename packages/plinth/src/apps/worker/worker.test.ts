@@ -404,14 +404,22 @@ describe('a worker', () => {
     expect(() => startWorker({ plinth, services, handlers: { 'jobs.purge_failed': { summary: 's', handler: async () => {} } } })).toThrow('two handlers');
   });
 
-  test.each([{ maxAttempts: 0 }, { maxLost: 1.5 }, { timeoutMs: Number.NaN }, { backoff: { baseS: -1 } }])(
-    'refuses a handler that is not valid: %o',
-    (definition) => {
-      expect(() => startWorker({ plinth, services, handlers: { odd: { summary: 's', handler: async () => {}, ...definition } } })).toThrow(
-        'kind odd is not valid',
-      );
-    },
-  );
+  test.each([
+    { maxAttempts: 0 },
+    { maxLost: 1.5 },
+    { timeoutMs: Number.NaN },
+    { backoff: { baseS: -1 } },
+    { schedule: { cron: 'every day' } },
+    { schedule: { cron: '0 0 30 2 *' } },
+    { schedule: { cron: '0 3 * * *', timeZone: 'Mars/Olympus' } },
+    { schedule: { cron: '0 3 * * *', jitterMs: -1 } },
+    { schedule: { cron: '0 3 * * *', missedRuns: 'all' as const, skipIfRunning: true } },
+    { schedule: { cron: '0 3 * * *', payload: { text: 'a\0b' } } },
+  ])('refuses a handler that is not valid: %o', (definition) => {
+    expect(() => startWorker({ plinth, services, handlers: { odd: { summary: 's', handler: async () => {}, ...definition } } })).toThrow(
+      'kind odd is not valid',
+    );
+  });
 });
 
 describe('a worker process', () => {

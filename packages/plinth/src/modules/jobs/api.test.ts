@@ -7,6 +7,7 @@ import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
 import { errorCode } from '#testing/error-code.ts';
 import { api } from './api.ts';
+import { runDueSchedules } from './schedules.ts';
 import { claimJobs, settleJobs } from './work.ts';
 
 let database: TestDatabase;
@@ -115,6 +116,18 @@ describe('schedules', () => {
     expect(signals).toEqual(['jobs_schedules', 'jobs_schedules', 'jobs_schedules', 'jobs_schedules']);
     expect(await a.deleteSchedule({ id })).toEqual({ id });
     expect(await rows()).toEqual([]);
+  });
+
+  test('that run keep the tick that they await when they are resumed once more', async () => {
+    const a = caller(database.tenantA);
+    const { id } = await a.putSchedule({ name: 'nightly', cron: '0 3 * * *', kind: 'k' });
+    await database.admin.query(`update plinth_jobs.schedules set next_run_at = clock_timestamp() - interval '2 hours'`);
+    await a.resumeSchedule({ id });
+    expect((await database.plinth.asWorker({}, (tx) => runDueSchedules(tx))).jobIds).toHaveLength(1);
+    await database.admin.query(`update plinth_jobs.schedules set next_run_at = clock_timestamp() - interval '2 hours'`);
+    await a.pauseSchedule({ id });
+    await a.resumeSchedule({ id });
+    expect((await database.plinth.asWorker({}, (tx) => runDueSchedules(tx))).jobIds).toEqual([]);
   });
 
   test('are refused when they are not valid, and found by their own tenant only', async () => {

@@ -206,10 +206,11 @@ export const api = {
     .mutation(async ({ ctx, input }) => ({ id: await switchSchedule(ctx.tx, input.id, true) })),
 };
 
-/** A null next_run_at lets the scheduler work out the next tick from now, so a pause makes up nothing. */
+/** A null next_run_at lets the scheduler work out the next tick from now, so a pause makes up nothing. One that runs keeps the tick that it awaits. */
 async function switchSchedule(tx: AnyTransaction, scheduleId: string, enabled: boolean): Promise<string> {
   const [row] = await tx.query(
-    'update plinth_jobs.schedules set enabled = $3, next_run_at = null, error = null, updated_at = clock_timestamp() where tenant_id = $1 and id = $2 returning id',
+    `update plinth_jobs.schedules set enabled = $3, next_run_at = case when $3 and enabled and error is null then next_run_at end, error = null, updated_at = clock_timestamp()
+     where tenant_id = $1 and id = $2 returning id`,
     [tx.context.tenantId, scheduleId, enabled],
   );
   if (!row) throw fail('schedule_not_found', { message: `There is no schedule ${scheduleId}` });

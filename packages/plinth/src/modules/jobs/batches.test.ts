@@ -158,6 +158,53 @@ describe('a batch', () => {
   });
 });
 
+describe('a batch that SQL makes', () => {
+  const sql = <Row>(text: string, values: unknown[] = [], tenantId = jobs.a): Promise<Row[]> =>
+    jobs.plinth.transaction({ tenantId }, (tx) => tx.query<Row>(text, values));
+  const idOf = async (text: string): Promise<string> => (await sql<{ id: string }>(`select ${text} as id`))[0]?.id ?? '';
+
+  test('has its jobs, finishes with them and calls back; without jobs at once', async () => {
+    const id = await idOf(
+      `plinth.make_batch('[{"job_type": "k", "payload": {"n": 1}}, {"job_type": "k", "priority": 1}]', 'B', '{"job_type": "on.complete", "payload": {"mine": 1}, "max_attempts": 2}', p_on_failure := '{"job_type": "on.failure"}')`,
+    );
+    expect(await batchOf(id)).toMatchObject({ name: 'B', status: 'running', total: '2', adding: false });
+    const [first, second] = await jobs.claim(10);
+    if (first) await jobs.settle(first, 'failed', { error: 'no', final: true });
+    expect(await callbacks()).toEqual([]);
+    if (second) await jobs.settle(second, 'completed');
+    const counts = { id, name: 'B', total: 2, completed: 1, failed: 1, cancelled: 0 };
+    expect(await callbacks()).toMatchObject([
+      { kind: 'on.complete', batch: counts, tenant_id: jobs.a },
+      { kind: 'on.failure', batch: counts, tenant_id: jobs.a },
+    ]);
+    expect((await jobs.claim(1, ['on.complete']))[0]).toMatchObject({ max_attempts: 2, payload: { mine: 1 } });
+    expect(await batchOf(await idOf('plinth.make_batch()'))).toMatchObject({ status: 'completed', total: '0' });
+  });
+
+  test('stays open until it is closed, by its tenant', async () => {
+    const id = await idOf(`plinth.make_batch(p_on_success := '{"job_type": "on.success"}', p_open := true)`);
+    await sql(`select plinth.schedule_job('k', p_batch_id := $1)`, [id]);
+    await jobs.settle(await jobs.claimOne(), 'completed');
+    expect(await batchOf(id)).toMatchObject({ status: 'running', adding: true, completed: '1' });
+    expect(await errorCode(sql('select plinth.close_batch($1)', [id], jobs.b))).toBe('jobs_batch_not_found');
+    await sql('select plinth.close_batch($1)', [id]);
+    expect((await callbacks()).map((row) => row.kind)).toEqual(['on.success']);
+  });
+
+  test.each([
+    [`p_on_complete := '{"job_type": ""}'`, 'p_on_complete: job_type has 1 to 200 characters'],
+    [`p_on_success := '[]'`, 'p_on_success: it is a JSON object'],
+    [`p_on_failure := '{"kind": "k"}'`, 'p_on_failure: it takes job_type, job_name'],
+    [`p_on_failure := '{"job_type": "k", "priority": 0}'`, 'p_on_failure: priority is 1 to 100'],
+    [`p_name := repeat('n', 501)`, 'its name has at most 500 characters'],
+    [`p_jobs := '[{"job_type": "k"}, {"job_type": ""}]'`, 'Job 2 of 2 is not valid'],
+    [`p_jobs := '{}'`, 'Jobs are given as a JSON array'],
+  ])('with %s is refused, and nothing is written', async (argument, message) => {
+    await expect(sql(`select plinth.make_batch(${argument})`)).rejects.toMatchObject({ code: 'jobs_job_invalid', message: expect.stringContaining(message) });
+    expect((await jobs.database.admin.query('select from plinth_jobs.gates')).rowCount).toBe(0);
+  });
+});
+
 describe('the last jobs of a batch at once', () => {
   test('two that cannot see each other: neither waits, and the callback is enqueued when both have committed', async () => {
     const id = await make(2);

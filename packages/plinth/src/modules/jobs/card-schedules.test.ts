@@ -35,6 +35,11 @@ test("they are made once, and keep an operator's switch", async () => {
   expect(await rows()).toMatchObject([{ enabled: false }]);
 });
 
+test('they may say what becomes of missed ticks, of overlaps and of midnight', async () => {
+  await put({ sweep: job({ cron: '0 0 * * *', queue: 'night', priority: 9, missedRuns: 'skip', jitterMs: 60_000, skipIfRunning: true }) });
+  expect(await rows()).toMatchObject([{ queue: 'night', priority: 9, missed_runs: 'skip', jitter_ms: 60_000, skip_if_running: true }]);
+});
+
 test('a worker with other code leaves them alone, and the ticks that they await', async () => {
   await put(nightly);
   const [before] = await rows();

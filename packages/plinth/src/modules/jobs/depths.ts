@@ -30,7 +30,7 @@ export async function oldestWaitMs(tx: Queryable, queues: readonly string[] | un
 export async function schedulerHealth(tx: Queryable): Promise<{ workers: number; lateS: number }> {
   const [row] = await tx.query<{ workers: number; lateS: number }>(
     `select (select count(*) from plinth_jobs.workers as w where w.beat_at + w.lease > clock_timestamp())::int as workers,
-       coalesce((select greatest(0, extract(epoch from clock_timestamp() - min(s.next_run_at))) from plinth_jobs.schedules as s where s.enabled), 0)::float8 as "lateS"`,
+       coalesce((select greatest(0, extract(epoch from clock_timestamp() - min(s.next_run_at))) from plinth_jobs.schedules as s where s.enabled and s.error is null), 0)::float8 as "lateS"`,
   );
   return row ?? { workers: 0, lateS: 0 };
 }

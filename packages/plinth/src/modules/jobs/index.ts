@@ -14,7 +14,7 @@ export { MOST_LOG_LINES, storableLine, writeLogs } from './logs.ts';
 export type { Backoff, EnqueueOptions } from './options.ts';
 export { faultOfBackoff } from './options.ts';
 export type { ScheduleInput } from './schedules.ts';
-export { putSchedule, runDueSchedules, SYSTEM_TENANT } from './schedules.ts';
+export { faultOfSchedule, putSchedule, runDueSchedules, SYSTEM_TENANT } from './schedules.ts';
 export { storable } from './storable.ts';
 export type { JobSight, JobState, LoggedLine, Watched } from './watch.ts';
 export { isOver, JOB_WATCH_SIGNAL, readJobState, readLogs, readWatched } from './watch.ts';

@@ -76,7 +76,8 @@ const TEXTS = [
   { field: 'uniqueKey', title: 'The unique key of a job', least: 1, most: 500 },
 ] as const;
 
-function faultOfText(title: string, text: string | undefined, least: number, most: number): string | undefined {
+/** What is wrong with the length or the characters of a text. */
+export function faultOfText(title: string, text: string | undefined, least: number, most: number): string | undefined {
   if (text === undefined) return undefined;
   if (text.length < least || text.length > most) return `${title} has ${least === 0 ? 'at most' : `${least} to`} ${most} characters`;
   return text.includes('\0') || !text.isWellFormed() ? `${title} has a NUL character or half of a surrogate pair, which the database cannot hold` : undefined;

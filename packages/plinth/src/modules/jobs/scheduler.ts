@@ -1,5 +1,6 @@
 /** One turn of the scheduler: what is due is read, worked out and written by one call, from any number of processes. */
 import { PlinthError } from '#kernel/errors.ts';
+import { messageOf } from '#kernel/thrown.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { MissedRuns, TickPlan } from './ticks.ts';
 import { MISSED_AFTER_MS, planTicks } from './ticks.ts';
@@ -97,7 +98,10 @@ function planBatch(due: readonly DueSchedule[], now: Date, newId: () => string):
   return { rows, postponed };
 }
 
-/** The plan, or the sentence that says why the schedule has to stop: SQL may have written cron text that is not valid. */
+/**
+ * The plan, or the sentence that says why the schedule has to stop: SQL may have written cron text that is not valid, or a start at infinity. Whatever is
+ * thrown follows from this row alone, and must not keep those of others from being run.
+ */
 function planOne(schedule: DueSchedule, now: Date): TickPlan | string {
   const endsAt = schedule.ends_at ?? undefined;
   try {
@@ -118,7 +122,6 @@ function planOne(schedule: DueSchedule, now: Date): TickPlan | string {
     if (endsAt) return { ...plan, note: plan.note ?? `no tick is to come: it ends at ${endsAt.toISOString()}` };
     return plan.runs.length > 0 ? plan : 'the cron text names no moment to come';
   } catch (error) {
-    if (error instanceof PlinthError) return error.message;
-    throw error;
+    return error instanceof PlinthError ? error.message : `its next tick cannot be worked out: ${messageOf(error)}`;
   }
 }

@@ -267,6 +267,9 @@ describe('in the database', () => {
     expect(await refused({ startsAt: new Date(2), endsAt: new Date(2) })).toMatchObject({ code: 'jobs_schedule_invalid', detail: { field: 'ends_at' } });
     expect(await refused({ startsAt: new Date(Number.NaN) })).toMatchObject({ code: 'jobs_schedule_invalid', detail: { field: 'starts_at' } });
     expect(await refused({ skipIfRunning: true, missedRuns: 'all' })).toMatchObject({ code: 'jobs_schedule_invalid', detail: { field: 'skip_if_running' } });
+    expect(await refused({ queue: 'q'.repeat(101) })).toMatchObject({ code: 'jobs_schedule_invalid', detail: { field: 'queue' } });
+    expect(await refused({ name: 'a\0b' })).toMatchObject({ code: 'jobs_schedule_invalid', detail: { field: 'name' } });
+    expect(await refused({ payload: { text: 'a\0b' } })).toMatchObject({ code: 'jobs_schedule_invalid', detail: { field: 'payload' } });
     expect(await refused({ payload: { scheduled_for: 1 } })).toMatchObject({ code: 'jobs_schedule_invalid', detail: { field: 'payload' } });
     expect(await refused({ cron: '0 0 30 2 *' })).toMatchObject({
       code: 'jobs_schedule_invalid',
@@ -285,6 +288,19 @@ describe('in the database', () => {
     expect((await row(ids[1])).error).toContain('the limit is 262144');
     expect(await row(ids[0])).toMatchObject({ error: null, last_job_id: expect.any(String) });
     expect((await run()).jobIds).toEqual([]);
+  });
+
+  test('moments that only SQL can write hold up no schedule of others', async () => {
+    const [start, end, tick, good] = await Promise.all([put(a, 'start'), put(a, 'end'), put(a, 'tick'), put(b, 'good')]);
+    await database.admin.query(`update plinth_jobs.schedules set next_run_at = clock_timestamp()`);
+    await database.admin.query(`update plinth_jobs.schedules set starts_at = 'infinity' where id = $1`, [start]);
+    await database.admin.query(`update plinth_jobs.schedules set starts_at = '-infinity', ends_at = 'infinity' where id = $1`, [end]);
+    await database.admin.query(`update plinth_jobs.schedules set next_run_at = '-infinity' where id = $1`, [tick]);
+    expect(await run()).toMatchObject({ jobIds: { length: 2 }, nextInMs: expect.toSatisfy((ms: number) => ms > 0) });
+    expect(await row(good)).toMatchObject({ error: null, last_job_id: expect.any(String) });
+    expect(await row(end)).toMatchObject({ error: null, last_job_id: expect.any(String) });
+    expect(await row(tick)).toMatchObject({ error: null, last_job_id: null, next_run_at: expect.any(Date) });
+    expect((await row(start)).error).toContain('its next tick cannot be worked out');
   });
 
   test('the context of the caller is as it was', async () => {

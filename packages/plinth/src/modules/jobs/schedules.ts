@@ -1,9 +1,12 @@
 /** Jobs that the clock enqueues. The table tells the next tick of each schedule; this works out the ones after it. */
-import { raiser } from '#kernel/errors.ts';
+import { PlinthError, raiser } from '#kernel/errors.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
+import type { JobSchedule } from '#kernel/work.ts';
 import { nextTick } from './cron.ts';
 import { MOST_PAYLOAD_BYTES } from './enqueue.ts';
 import { errors } from './errors.ts';
+import { faultOfText } from './options.ts';
+import { isUnholdable } from './storable.ts';
 import type { MissedRuns } from './ticks.ts';
 import { nextInWindow } from './ticks.ts';
 
@@ -53,6 +56,12 @@ export interface ScheduleInput {
 const within = (value: number | undefined, least: number, most: number): boolean =>
   value === undefined || (Number.isInteger(value) && value >= least && value <= most);
 
+const TEXTS = [
+  ['name', 200],
+  ['kind', 200],
+  ['queue', 100],
+] as const;
+
 /** What is wrong with a schedule besides its cron text and time zone. */
 function faultOf(input: ScheduleInput): [field: string, sentence: string] | undefined {
   const { startsAt, endsAt } = input;
@@ -65,8 +74,9 @@ function faultOf(input: ScheduleInput): [field: string, sentence: string] | unde
   for (const [field, value, least, most] of ranges) {
     if (!within(value, least, most)) return [field, `${field} of a schedule is a whole number from ${least} to ${most}, not ${value}`];
   }
-  for (const field of ['name', 'kind'] as const) {
-    if (input[field].length < 1 || input[field].length > 200) return [field, `The ${field} of a schedule has 1 to 200 characters, not ${input[field].length}`];
+  for (const [field, most] of TEXTS) {
+    const fault = faultOfText(`The ${field} of a schedule`, input[field], 1, most);
+    if (fault) return [field, fault];
   }
   for (const [field, at] of [
     ['starts_at', startsAt],
@@ -80,6 +90,8 @@ function faultOf(input: ScheduleInput): [field: string, sentence: string] | unde
     return ['skip_if_running', 'A schedule either makes up all missed ticks or skips those that come while a job runs, not both'];
   const taken = TICK_KEYS.find((key) => Object.hasOwn(input.payload ?? {}, key));
   if (taken) return ['payload', `The payload has the key ${taken}, which the scheduler sets`];
+  if (isUnholdable(JSON.stringify(input.payload ?? {})))
+    return ['payload', 'The payload has a NUL character or half of a surrogate pair, which the database cannot hold'];
   return undefined;
 }
 
@@ -109,6 +121,21 @@ function firstTick(input: ScheduleInput, timeZone: string, now: Date): { next: D
   if (!nextTick(input.cron, timeZone, now))
     throw fail('schedule_invalid', { message: `The cron text ${JSON.stringify(input.cron)} names no moment to come`, detail: { field: 'cron' } });
   return { next: 'infinity', note: `no tick is to come: it ends at ${input.endsAt?.toISOString()}` };
+}
+
+/** The sentence that would refuse a schedule that stands in code, if it is not valid. */
+export function faultOfSchedule(kind: string, schedule: JobSchedule | undefined): string | undefined {
+  if (!schedule) return undefined;
+  const input = { name: kind, kind, ...schedule };
+  try {
+    check(input);
+    // Text that names a moment to come has named one before, but for what comes once in many years.
+    firstTick(input, schedule.timeZone ?? 'UTC', new Date(0));
+    return undefined;
+  } catch (error) {
+    if (error instanceof PlinthError) return error.message;
+    throw error;
+  }
 }
 
 /**

@@ -50,8 +50,8 @@ export function nextInWindow({ cron, timeZone, startsAt, endsAt }: Timing, after
 /** Errors: jobs_schedule_invalid. */
 export function planTicks(schedule: DueTiming, now: Date): TickPlan {
   const { tick, lastRunAt } = schedule;
-  // A clock that was set back must not bring the last tick again.
-  if (tick === null) return { runs: [], next: nextInWindow(schedule, lastRunAt && lastRunAt > now ? lastRunAt : now) };
+  // A clock that was set back must not bring the last tick again. SQL may have written -infinity, or a year before Christ.
+  if (tick === null || Number.isNaN(Date.parse(tick))) return { runs: [], next: nextInWindow(schedule, lastRunAt && lastRunAt > now ? lastRunAt : now) };
   const due = dueTicks(schedule, tick, now);
   const next = nextInWindow(schedule, new Date(Math.max(now.getTime(), new Date(tick).getTime())));
   const latest = due.ticks.at(-1);

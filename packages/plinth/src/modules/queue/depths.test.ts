@@ -3,9 +3,13 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { virtualClock } from '#kernel/clock.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { jobsKit } from '#testing/index.ts';
 import { createPlinth } from '../../index.ts';
 import { messageDepths } from './depths.ts';
 import { hasVisible, receive } from './receive.ts';
+
+/** Of the module's own jobs. */
+const SYSTEM_TENANT = '00000000-0000-7000-8000-706c696e7468';
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -60,6 +64,24 @@ test('messages of every tenant are counted, however many tenants there are, and 
     ['many', 1200],
   ]);
   expect(await told(1_000)).toEqual([['many', 1000]]);
+});
+
+test('what nobody received within 30 days is forgotten where nobody receives, and what is younger is not', async () => {
+  const { tenantA: a, tenantB: b, plinth, admin } = database;
+  const sentAgo = async (queue: string, tenantId: string, days: number) => {
+    for (const options of [{}, { groupKey: 'g' }, { delayMs: 60_000 }]) await sendTo(queue, tenantId, options);
+    for (const table of ['ready', 'grouped', 'hidden'])
+      await admin.query(`update plinth_queue.${table} set id = plinth_kernel.v7_floor(clock_timestamp() - $2 * interval '1 day') where queue = $1`, [
+        queue,
+        days,
+      ]);
+  };
+  await sentAgo('unread', a, 31);
+  await sentAgo('unread-of-b', b, 31);
+  await sentAgo('read', a, 29);
+  await jobsKit({ plinth, tenantId: SYSTEM_TENANT }).run('queue.drop_gone');
+  expect(await depths(a)).toEqual([{ queue: 'read', pending: 2, scheduled: 1, failed: 0 }]);
+  expect(await depths(b)).toEqual([]);
 });
 
 test.each([

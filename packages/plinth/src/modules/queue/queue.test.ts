@@ -1,5 +1,4 @@
 /** Messages from being sent to their end, as receivers in any language see it: SQL and the functions over it. */
-
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { AnyTransaction } from '#kernel/transaction.ts';
@@ -131,6 +130,11 @@ describe('sending', () => {
     [`select plinth.configure_queue('q', p_max_receives => 0)`, 'queue_settings_invalid'],
   ])('%s is refused with %s', async (text, expected) => {
     expect(await errorCode(rows(text))).toBe(expected);
+  });
+
+  test.each([Number.NaN, -1, 1_209_600_001, Number.POSITIVE_INFINITY])('with a delay of %d is refused, and nothing is sent', async (delayMs) => {
+    expect(await errorCode(send({}, { delayMs }))).toBe('queue_message_invalid');
+    expect(await take()).toEqual([]);
   });
 
   test('without a tenant is refused', async () => {

@@ -5,6 +5,8 @@ import { fail } from './errors.ts';
 
 /** Largest payload of any queue, as JSON text; a queue may allow less (256 KiB unless it was configured). */
 export const MOST_PAYLOAD_BYTES = 1024 * 1024;
+/** Longest delay, 14 days. */
+export const MOST_DELAY_MS = 1_209_600_000;
 
 /** Anything that JSON can hold, but not null alone. */
 export type Payload = JsonObject | readonly unknown[] | string | number | boolean;
@@ -27,13 +29,15 @@ export const queueSignal = (tenantId: string | undefined, queue: string): string
 
 const labelOf = (queue: string): string => `queue.send(${JSON.stringify(queue)})`;
 
-/** Returns the payload as it will be stored. */
-function check(queue: string, payload: unknown): JsonText {
+/** Returns the payload as it will be stored. What is no number would be null in JSON, which is at once. */
+function check(queue: string, payload: unknown, { delayMs = 0 }: SendOptions): JsonText {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/.test(queue))
     throw fail('message_invalid', {
       message: 'A queue is named by 1 to 100 letters, digits, dots, dashes and underscores',
       detail: { queue: queue.slice(0, 100) },
     });
+  if (!(delayMs >= 0 && delayMs <= MOST_DELAY_MS))
+    throw fail('message_invalid', { message: `delayMs of a message to queue ${queue} is a number of ms from 0 to 14 days, not ${delayMs}` });
   const json = jsonText(labelOf(queue), 'payload', payload);
   if (json === undefined || json.text === 'null') throw fail('message_invalid', { message: `A message to queue ${queue} needs a payload` });
   const sizeBytes = Buffer.byteLength(json.text);
@@ -49,7 +53,7 @@ function check(queue: string, payload: unknown): JsonText {
 /** `tx.queue`: messages are sent with the transaction, or not at all. */
 export const queueEffects = (sink: EffectSink) => {
   const send = (queue: string, payload: Payload, options: SendOptions = {}): string => {
-    const json = check(queue, payload);
+    const json = check(queue, payload, options);
     const id = sink.newId();
     sink.push(labelOf(queue), {
       id,
