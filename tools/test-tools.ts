@@ -15,6 +15,7 @@ const tools: readonly Tool[] = [
     found: () => process.env.PLINTH_CHROMIUM !== undefined || onPath('chromium-headless-shell') || onPath('chromium') || onPath('google-chrome'),
   },
   { debian: 'redis-server', found: () => process.env.PLINTH_REDIS_URL !== undefined || onPath('redis-server') },
+  { debian: 'nats-server', found: () => onPath('nats-server') || existsSync('/usr/sbin/nats-server') },
   {
     debian: 'postgresql-15',
     found: () => process.env.PLINTH_POSTGRES15_BIN !== undefined || existsSync('/usr/lib/postgresql/15/bin'),

@@ -66,12 +66,14 @@ function receiver(secret: string): Server {
   });
 }
 
-/** Listens on the wanted port, or on any when it is taken. */
+const HIGHEST_PORT = 65_535;
+
+/** Listens on the wanted port, or on any when it is taken or there is none of that number. */
 async function listen(server: Server, port: number): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('listening', resolve);
   server.on('error', (error: NodeJS.ErrnoException) => (error.code === 'EADDRINUSE' ? server.listen(0, '127.0.0.1') : reject(error)));
-  server.listen(port, '127.0.0.1');
+  server.listen(port > HIGHEST_PORT ? 0 : port, '127.0.0.1');
   await promise;
   return (server.address() as { port: number }).port;
 }

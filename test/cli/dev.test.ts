@@ -178,7 +178,8 @@ describe('plinth dev with PLINTH_DATABASE_URL', { timeout }, () => {
   test('its own admin key was revoked: the next start makes a new one and says so, the old one stays refused', async () => {
     await database.admin.query('update plinth_access.operator_keys set revoked_at = now()');
     const { adminKey: old } = JSON.parse(await readFile(join(own, 'secrets.json'), 'utf8')) as State;
-    const running = dev({ PLINTH_DATA_DIR: own, PLINTH_DATABASE_URL: database.url });
+    // The receiver of the demo wants the port behind it, and there is none.
+    const running = dev({ PLINTH_DATA_DIR: own, PLINTH_DATABASE_URL: database.url, PLINTH_PORT: '65535' });
     await running.line(/The admin key of the last start was revoked; this start made a new one/);
     await running.line(/Ready in /);
     const state = await stateOf(own);
@@ -203,6 +204,22 @@ describe('plinth dev with PLINTH_DATABASE_URL', { timeout }, () => {
       expect(rows.length).toBeGreaterThan(0);
     }
     expect((await running.stop('SIGINT')).code).toBe(0);
+  });
+
+  test('a role that may not install and that row security does not bind is refused, as plinth start does', async () => {
+    const role = 'plinth_cli_dev_bypass';
+    await database.admin.query(`drop role if exists ${role}; create role ${role} login bypassrls noinherit password 'a';
+      grant plinth_app, plinth_worker, plinth_reader to ${role}`);
+    try {
+      const url = new URL(database.url);
+      [url.username, url.password] = [role, 'a'];
+      const { code, stdout, stderr } = await dev({ PLINTH_DATA_DIR: own, PLINTH_DATABASE_URL: url.href }).ended;
+      expect(stderr).toContain(`role ${role} has BYPASSRLS`);
+      expect(stdout).not.toContain('Serving on');
+      expect(code).toBe(1);
+    } finally {
+      await database.admin.query(`drop role ${role}`);
+    }
   });
 
   test('a database that does not answer ends it with a sentence and exit code 1', async () => {

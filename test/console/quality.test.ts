@@ -142,6 +142,15 @@ describe.runIf(browserAt.available)('every page', { timeout: 600_000 }, () => {
     expect(faults).toEqual([]);
   });
 
+  test.each(['light', 'dark'] as const)('axe finds nothing in the pages of the API in the %s theme', async (colorScheme) => {
+    const found: string[] = [];
+    for (const path of ['/docs', '/docs/errors', '/docs/errors/kernel_not_found']) {
+      const { page, faults } = await world.open(path, { colorScheme });
+      found.push(...(await axeFaults(page)).map((fault) => `${path}: ${fault}`), ...faults);
+    }
+    expect(found).toEqual([]);
+  });
+
   test('the theme follows the system until one is chosen, and the choice lasts', async () => {
     const { page } = await world.visit('/', { colorScheme: 'dark' });
     const isDark = (): Promise<boolean> => page.evaluate<boolean>(`document.documentElement.classList.contains('dark')`);

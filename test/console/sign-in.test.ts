@@ -182,6 +182,7 @@ describe.runIf(browserAt.available)('signing in', { timeout: 180_000 }, () => {
     const address = world.origin.replace('127.0.0.1', 'plinth.test');
     await page.goto((await world.link()).replace('127.0.0.1', 'plinth.test'));
     await page.getByRole('heading', { name: 'Why do you look?' }).waitFor();
+    expect(await axeFaults(page)).toEqual([]);
     await page.getByLabel('Reason').fill('Ticket 77: größere Rechnung');
     await page.getByRole('button', { name: 'Continue' }).click();
     await page.getByRole('heading', { name: 'Overview' }).waitFor();

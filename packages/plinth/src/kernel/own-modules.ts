@@ -7,8 +7,11 @@ export type WithOwn<Modules extends ModuleMap, Own extends readonly AnyModule[]>
   readonly [Card in Own[number] as string extends Card['name'] ? never : Card['name']]: Card;
 };
 
-/** Names that are taken by the structure itself: schemas, and what a transaction has besides the effects of modules. */
-const RESERVED = ['kernel', 'plinth', 'public', 'relay', 'system', 'transaction', 'context', 'keys', 'now', 'query', 'flush', 'signal'];
+/** Names that are taken by the structure itself: schemas, what a transaction has besides the effects of modules, and what the router has. */
+const RESERVED = 'kernel plinth public relay system transaction context keys now query flush signal'
+  .split(' ')
+  // Beside the modules in the router, refused by tRPC, and there on every object.
+  .concat('lists', 'find', 'traces', 'then', 'call', 'apply', 'constructor');
 
 /** Why this cannot be the name of a module, or undefined. */
 export function nameFault(name: string): string | undefined {

@@ -16,6 +16,7 @@ import type { RunningParts } from './process.ts';
 import { runParts } from './process.ts';
 import type { DevSecrets } from './secrets.ts';
 import { readSecrets, writeSecrets } from './secrets.ts';
+import { prepare } from './serve.ts';
 import { untilStopped } from './until-stopped.ts';
 
 interface Demo {
@@ -94,6 +95,8 @@ async function run(environment: Environment): Promise<void> {
   let running: RunningParts | undefined;
   let demo: Demo | undefined;
   try {
+    // A role that may not install serves as it is, and may be one that row security does not bind.
+    if (!database.embedded) await prepare(database.serverUrl, all, undefined);
     const consoleDirectory = await freshConsole(environment);
     running = await task(
       'Started the API and the worker',

@@ -15,7 +15,7 @@ import { untilStopped } from './until-stopped.ts';
  * PLINTH_ADMIN_KEY was revoked. Partitions are made first: an installation that stood still for days has none for today, which is no reason to refuse; why
  * they cannot be made is told by what is looked at.
  */
-async function prepare(url: string, modules: ModuleMap, adminKey: string | undefined): Promise<void> {
+export async function prepare(url: string, modules: ModuleMap, adminKey: string | undefined): Promise<void> {
   const plinth = createKernel({ modules, database: { url, max: 1, applicationName: 'plinth start' } });
   try {
     await plinth.asWorker({}, (tx) => tx.query('select plinth_kernel.partition_premake()')).catch(() => {});

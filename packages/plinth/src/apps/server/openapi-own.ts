@@ -164,8 +164,8 @@ const realtimePaths = (): Record<string, Record<string, Operation>> => ({
   },
 });
 
-/** Addresses that answer a repetition by means of their own, not by Idempotency-Key. */
-export const withoutKey = (address: string): boolean => address.startsWith('/streams/');
+/** Addresses that answer a repetition by means of their own, not by Idempotency-Key: producers, the cookie of a session, the message's own id. */
+export const withoutKey = (address: string): boolean => ['/streams/', '/console/', '/webhooks/inbound/'].some((own) => address.startsWith(own));
 
 /** Addresses that are no procedures: streams, and the calls that make and end the console's cookie. */
 export function ownPaths(): Record<string, Record<string, Operation>> {

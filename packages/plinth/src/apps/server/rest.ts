@@ -24,17 +24,26 @@ interface ProcedureFacts {
 
 const isParameter = (segment: string): boolean => segment.startsWith('{');
 
-/** Every procedure that has an address, literal segments before parameters, so that /jobs/schedules is not taken for a job's id. */
+/**
+ * Every procedure that has an address, literal segments before parameters, so that /jobs/schedules is not taken for a job's id. Errors: when two have
+ * the same address, of which one would never be called.
+ */
 export function restRoutes(router: AnyRouter): RestRoute[] {
   const procedures = Object.entries(router._def.procedures as Record<string, ProcedureFacts>);
-  return procedures
+  const routes = procedures
     .flatMap(([path, { _def }]): RestRoute[] => {
       const { openapi } = _def.meta ?? {};
       if (!openapi) return [];
       return [{ method: openapi.method, template: openapi.path, segments: openapi.path.split('/').slice(1), path, input: _def.inputs[0] }];
     })
     .sort((a, b) => rank(a).localeCompare(rank(b)));
+  for (const same of Map.groupBy(routes, shape).values())
+    if (same.length > 1) throw new Error(`${same.map(({ path }) => path).join(' and ')} have the same address: ${same[0]?.method} ${same[0]?.template}`);
+  return routes;
 }
+
+/** Names of parameters do not tell addresses apart. */
+const shape = ({ method, segments }: RestRoute): string => `${method} ${segments.map((segment) => (isParameter(segment) ? '{}' : segment)).join('/')}`;
 
 const rank = (route: RestRoute): string => route.segments.map((segment) => (isParameter(segment) ? '1' : '0')).join('');
 

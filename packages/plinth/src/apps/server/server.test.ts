@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { procedure } from '#kernel/rpc.ts';
 import type { Document } from './docs-page.ts';
 import { sampleOf } from './docs-sample.ts';
 import { createHandler, createServices, prometheusMetrics } from './index.ts';
@@ -152,8 +154,9 @@ describe('the description of the API', () => {
       for (const [method, operation] of Object.entries(operations)) {
         expect(Object.keys(operation.responses)).toContain('default');
         const keyed = JSON.stringify(operation.parameters).includes('IdempotencyKey');
-        // Streams are written to by the headers of their protocol.
-        expect(keyed, `${method} ${address}`).toBe(!['get', 'head'].includes(method) && !address.startsWith('/streams/'));
+        // Told where it is read: streams have the headers of their protocol, messages that come in their own id, and a session is opened by what is used up.
+        const own = /^\/(streams|console|webhooks\/inbound)\//.test(address);
+        expect(keyed, `${method} ${address}`).toBe(!['get', 'head'].includes(method) && !own);
       }
     }
     expect(Object.keys(paths)).toEqual(expect.arrayContaining(['/realtime', '/streams/{path}', '/durable/events/{type}/{id}']));
@@ -186,6 +189,17 @@ describe('the description of the API', () => {
     const { paths } = (await server.call('/openapi.json')).body as { paths: object };
     const shapes = Object.keys(paths).map((path) => path.replaceAll(/\{\w+\}/g, '{}'));
     expect(shapes.filter((shape, index) => shapes.indexOf(shape) !== index)).toEqual([]);
+  });
+
+  test('two procedures of one address are refused at the start, of whichever names their parameters are', () => {
+    const one = (rest: 'GET /parcels/{id}' | 'GET /parcels/{name}') =>
+      procedure({ rest, permission: undefined, summary: 'A parcel' })
+        .output(z.object({}))
+        .query(() => ({}));
+    const api = { parcels: { one: one('GET /parcels/{id}'), other: one('GET /parcels/{name}') } };
+    expect(() => createHandler({ plinth: server.database.plinth, services: createServices({}), api })).toThrow(
+      'system.parcels.one and system.parcels.other have the same address: GET /parcels/{id}',
+    );
   });
 
   test('/openapi.json says which permission an operation asks for: the one that a refusal names', async () => {
