@@ -27,6 +27,11 @@ test('the story of a correlation id: what was committed together has the same le
   expect(stdout).toMatch(/order\.confirm/);
 });
 
+test('the 32 digits of a trace id are the same id', { timeout }, async () => {
+  const { code, stdout } = await command(['trace', correlationId.replaceAll('-', '').toUpperCase(), '--url', database.url]);
+  expect([code, stdout]).toEqual([0, expect.stringContaining(`Trace ${correlationId}`)]);
+});
+
 test('a long story is told whole: each transaction has letters of its own, and the deepest cause its line', { timeout }, async () => {
   const story = randomUUID();
   let causationId: string | undefined;

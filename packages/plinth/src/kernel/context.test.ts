@@ -35,6 +35,7 @@ test('quotes, backslashes and statements in the context stay text', async () => 
 test.each([
   ['a tenant that is no UUID', { tenantId: 'acme' }, /tenantId is not a UUID/],
   ['a correlation id that is no UUID', { correlationId: `x' or true` }, /correlationId is not a UUID/],
+  ['a cause that is no UUID', { causationId: 'order-7' }, /causationId is not a UUID/],
   ['a NUL byte', { actor: { type: 'user' as const, id: 'a\0b' } }, /NUL byte/],
   ['an actor of an unknown type', { actor: { type: 'martian' as 'user', id: 'x' } }, /actor.type is not one of user, .*"martian"/],
   ['an actor without an id', { actor: { type: 'user' } as { type: 'user'; id: string } }, /actor.id/],

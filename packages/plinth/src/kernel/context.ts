@@ -79,6 +79,7 @@ export function makeContext(input: ContextInput, newId: IdSource): Context {
     ...input,
     ...(input.tenantId === undefined ? {} : { tenantId: uuid('tenantId', input.tenantId) }),
     actor: input.actor ? checkedActor(input.actor) : (outer?.actor ?? SYSTEM),
+    ...(input.causationId === undefined ? {} : { causationId: uuid('causationId', input.causationId) }),
     correlationId: uuid('correlationId', input.correlationId ?? outer?.correlationId ?? newId()),
   };
 }

@@ -105,7 +105,7 @@ export const kernelErrors = {
   context_invalid: {
     status: 400,
     title: 'The transaction context is not valid',
-    wayOut: 'Pass a tenant id that is a UUID, an actor with a known type and an id, and text without NUL bytes.',
+    wayOut: 'Pass ids of tenant, correlation and causation that are UUIDs, an actor with a known type and an id, and text without NUL bytes.',
   },
   effect_failed: {
     status: 422,

@@ -11,6 +11,12 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 /** True for any UUID in its canonical text form. */
 export const isUuid = (text: string): boolean => UUID.test(text);
 
+/** A correlation id as callers may write it: a UUID or, as in a traceparent, 32 hexadecimal digits. Undefined for anything else. */
+export function readCorrelationId(text: string): string | undefined {
+  const id = /^[0-9a-f]{32}$/i.test(text) ? [text.slice(0, 8), text.slice(8, 12), text.slice(12, 16), text.slice(16, 20), text.slice(20)].join('-') : text;
+  return isUuid(id) ? id.toLowerCase() : undefined;
+}
+
 const hex = (bytes: Uint8Array, from: number, to: number): string => {
   let out = '';
   for (let i = from; i < to; i++) out += HEX[bytes[i] ?? 0];

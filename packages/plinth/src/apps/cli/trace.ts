@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { defineCommand } from 'citty';
 import { Client } from '#kernel/database.ts';
-import { isUuid } from '#kernel/ids.ts';
+import { readCorrelationId } from '#kernel/ids.ts';
 import type { DevState } from './dev.ts';
 import { stateFile } from './dev.ts';
 import { databaseUrlOf, readEnvironment, SettingFault } from './environment.ts';
@@ -89,15 +89,18 @@ export const trace = defineCommand({
   },
   run: ({ args }) =>
     told(async () => {
-      if (!isUuid(args.id))
-        throw new SettingFault(`${JSON.stringify(args.id)} is not a correlation id: give the UUID that the X-Correlation-Id header or a list shows.`);
+      const id = readCorrelationId(args.id);
+      if (!id)
+        throw new SettingFault(
+          `${JSON.stringify(args.id)} is not a correlation id: give the UUID that the X-Correlation-Id header or a list shows, or the 32 digits of a traceparent.`,
+        );
       const environment = readEnvironment();
       const url = databaseUrlOf('--url', args.url) ?? environment.databaseUrl ?? (await devState(environment.dataDir))?.adminUrl;
       if (!url) throw new SettingFault('No database is named: start plinth dev, set PLINTH_DATABASE_URL, or give --url.');
-      const rows = await rowsOf(url, args.id);
+      const rows = await rowsOf(url, id);
       if (args.json) return say(JSON.stringify(rows));
-      if (rows.length === 0) throw new Error(`Nothing is recorded under ${args.id}.`);
-      say(`${bold('Trace')} ${args.id}  ${dim('rows with the same letter were committed together')}`);
+      if (rows.length === 0) throw new Error(`Nothing is recorded under ${id}.`);
+      say(`${bold('Trace')} ${id}  ${dim('rows with the same letter were committed together')}`);
       for (const line of traceLines(rows)) say(line);
     })(undefined),
 });

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { fail } from '#kernel/errors.ts';
+import { readCorrelationId } from '#kernel/ids.ts';
 import type { ApiRecord } from '#kernel/module.ts';
 import type { Hit, Page, Records } from '#kernel/records.ts';
 import type { Principal } from '#kernel/rpc.ts';
 import { allows, lacking, procedure } from '#kernel/rpc.ts';
-import { readCorrelationId } from './traffic.ts';
 
 const name = z.string().min(1).max(63);
 const row = z.record(z.string(), z.unknown());

@@ -1,5 +1,5 @@
 import { fail } from '#kernel/errors.ts';
-import { isUuid } from '#kernel/ids.ts';
+import { readCorrelationId } from '#kernel/ids.ts';
 
 /** What is known of a request before anybody looks at its address. */
 export interface Traffic {
@@ -16,20 +16,14 @@ export interface Traffic {
   snapshot?: string | undefined;
 }
 
-const HEX32 = /^[0-9a-f]{32}$/i;
 const REQUEST_ID = /^[\w.:/+=-]{1,128}$/;
 /** W3C Trace Context, version 00; later versions start with the same fields. */
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-|$)/;
 
-const dashed = (hex: string): string => [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-').toLowerCase();
-
-/** A correlation id as callers may write it: a UUID or 32 hexadecimal digits. Undefined for anything else. */
-export const readCorrelationId = (text: string): string | undefined => (isUuid(text) ? text.toLowerCase() : HEX32.test(text) ? dashed(text) : undefined);
-
 /** The trace id of a traceparent as a UUID; undefined when it is not valid, which the standard says to ignore. */
 export const traceIdOf = (traceparent: string | null): string | undefined => {
   const [, id] = TRACEPARENT.exec(traceparent ?? '') ?? [];
-  return id ? dashed(id) : undefined;
+  return id && readCorrelationId(id);
 };
 
 /** Text of a header that goes into logs and records; a NUL byte or an endless one does not get in. */

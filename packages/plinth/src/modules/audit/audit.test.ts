@@ -47,6 +47,8 @@ describe('log_audit_event', () => {
     ['no action', `p_actor_type := 'user'`, 'audit_entry_invalid'],
     ['a severity that there is not', `p_action := 'x', p_severity := 'INFO'`, 'audit_entry_invalid'],
     ['an id without a type', `p_action := 'x', p_resource_id := '1'`, 'audit_entry_invalid'],
+    ['a state that is a list', `p_action := 'x', p_before := '[1]'`, 'audit_entry_invalid'],
+    ['a state that is a text', `p_action := 'x', p_after := '"paid"'`, 'audit_entry_invalid'],
   ])('%s is refused with the way out', async (_, args, code) => {
     await expect(write(`select plinth.log_audit_event(${args})`)).rejects.toMatchObject({ code, status: 422, wayOut: expect.stringMatching(/\w/) });
   });
@@ -56,6 +58,12 @@ describe('log_audit_event', () => {
       code: 'kernel_tenant_required',
     });
   });
+});
+
+test.each([{ before: [1] }, { after: 'paid' }])('tx.audit.record refuses %j as a state, and writes nothing', async (state) => {
+  const failing = plinth.transaction({ tenantId: tenantA }, async (tx) => void tx.audit.record({ action: 'odd.state', ...(state as object) }));
+  await expect(failing).rejects.toMatchObject({ code: 'audit_entry_invalid' });
+  expect(await rows(`action = 'odd.state'`)).toEqual([]);
 });
 
 describe('the log is append only', () => {
@@ -202,6 +210,38 @@ describe('audit_table', () => {
     expect(await captured('orders')).toEqual([]);
   });
 
+  test('a partition that is captured by itself is listed, so that capture of it can be stopped', async () => {
+    await admin.query(`create table shop.stays (id int primary key) partition by range (id); create table shop.stays_1 partition of shop.stays for values from (0) to (9);
+      grant all on shop.stays, shop.stays_1 to plinth_app; select plinth.audit_table('shop.stays_1')`);
+    await write('insert into shop.stays_1 values (1)');
+    expect(await captured('stays_1')).toMatchObject([['stays_1.inserted', '1', {}]]);
+    await admin.query(`select plinth.unaudit_table(table_name::regclass) from plinth.audited_tables where table_name like 'shop.stays%'`);
+    await write('insert into shop.stays_1 values (2)');
+    expect(await captured('stays_1')).toHaveLength(1);
+  });
+
+  test('keys of a type that an extension brings are compared by its own operator', async () => {
+    await admin.query(`create extension if not exists ltree; create table shop.places (path ltree primary key, n int); grant all on shop.places to plinth_app;
+      select plinth.audit_table('shop.places')`);
+    await write(`insert into shop.places values ('europe.basel', 1)`);
+    await write('update shop.places set n = 2');
+    expect(await captured('places')).toEqual([
+      ['places.inserted', 'europe.basel', expect.anything()],
+      ['places.updated', 'europe.basel', { n: { before: 1, after: 2 } }],
+    ]);
+  });
+
+  test('virtual generated columns, whose values a trigger does not see, are left out', async ({ skip }) => {
+    const { rows: server } = await admin.query<{ version: number }>(`select current_setting('server_version_num')::int as version`);
+    if ((server[0]?.version ?? 0) < 180_000) skip('PostgreSQL 18 brought them');
+    await admin.query(`create table shop.sums (id int primary key, n int, twice int generated always as (n * 2) virtual, thrice int generated always as (n * 3) stored);
+      grant all on shop.sums to plinth_app; select plinth.audit_table('shop.sums')`);
+    await write('insert into shop.sums (id, n) values (1, 2)');
+    await write('update shop.sums set n = 3');
+    expect((await captured('sums'))[1]).toEqual(['sums.updated', '1', { n: { before: 2, after: 3 }, thrice: { before: 6, after: 9 } }]);
+    expect(await rows(`entity_type = 'sums' and after ? 'twice'`)).toEqual([]);
+  });
+
   test('tables whose long names begin alike, and a table under the old name of another, are captured each as it was told', async () => {
     const [one, two] = ['a', 'b'].map((end) => `shop.${'n'.repeat(62)}${end}`);
     await admin.query(`create table ${one} (id int primary key, secret text); create table ${two} (code int primary key, secret text);
@@ -277,6 +317,8 @@ describe('audit_table', () => {
     ['a view', `create view shop.v as select 1; select plinth.audit_table('shop.v')`],
     ['a table without a primary key', `create table shop.bare (n int); select plinth.audit_table('shop.bare')`],
     ['a column that is not there', `select plinth.audit_table('shop.orders', '{nope}')`],
+    ['a tenant column that is not there', `select plinth.audit_table('shop.orders', p_tenant_column := 'tenant')`],
+    ['a tenant column that is no uuid', `select plinth.audit_table('shop.orders', p_tenant_column := 'n')`],
     ['a redaction of the key, which would name the row nevertheless,', `select plinth.audit_table('shop.lines', '{note,no}')`],
   ])('%s is refused', async (_, text) => {
     await expect(admin.query(text)).rejects.toMatchObject({ code: 'PL422', detail: '{"code":"audit_table_unsupported"}' });
@@ -327,6 +369,8 @@ describe('history and API', () => {
     const changes = [first, second].flatMap(({ body }) => (body.entries as { changes: unknown }[]).map((entry) => entry.changes));
     expect(changes).toEqual([4, 3, 2, 1, 0].map((n) => ({ n: { before: n, after: n + 1 } })));
     expect(second.body.next_cursor).toBeNull();
+    const whole = await plinth.transaction({ tenantId: tenantA }, (tx) => tx.query(`select from plinth.audit_history('contact', 'c/1', null)`));
+    expect(whole).toHaveLength(5);
   });
 
   test('shows an entry and its parts; to another tenant it is as if it were not there', async () => {

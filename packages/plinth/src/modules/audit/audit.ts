@@ -33,6 +33,9 @@ export const auditEffects = (sink: EffectSink) => ({
   record(entry: AuditEntry): string {
     if (entry.entityId !== undefined && entry.entityType === undefined)
       throw fail('entry_invalid', { message: `The audit entry ${JSON.stringify(entry.action)} has an entity id and no entity type` });
+    for (const state of [entry.before, entry.after])
+      if (Array.isArray(state) || (typeof state !== 'object' && state !== undefined))
+        throw fail('entry_invalid', { message: `The state before or after in the audit entry ${JSON.stringify(entry.action)} is no object` });
     const id = sink.newId();
     sink.push(`audit.record(${JSON.stringify(entry.action)})`, {
       id,

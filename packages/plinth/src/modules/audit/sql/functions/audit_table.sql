@@ -35,6 +35,11 @@ begin
       hint = 'Redact columns outside of the key; give the table a key that may be shown.';
   end if;
   select exists (select from pg_catalog.pg_attribute where attrelid = p_table and attname = p_tenant_column and atttypid = 'uuid'::regtype and not attisdropped) into _has_tenant;
+  -- A slip in the name would put the rows of all tenants into the log of whoever wrote them.
+  if not _has_tenant and p_tenant_column <> 'tenant_id' then
+    raise exception '% has no column % of type uuid', p_table, p_tenant_column using errcode = 'PL422', detail = '{"code":"audit_table_unsupported"}',
+      hint = 'Name the uuid column that holds the tenant, or leave p_tenant_column out to take the tenant of the transaction.';
+  end if;
   perform plinth.unaudit_table(p_table);
   _function := format('%I.%I()', _schema, 'plinth_capture_' || replace(plinth_kernel.uuid_v7()::text, '-', ''));
   execute plinth_audit.capture_function(_function, p_table, _keys, p_redact, coalesce(p_entity_type, _name), case when _has_tenant then p_tenant_column end);
@@ -46,4 +51,4 @@ begin
 end
 $$;
 comment on function plinth.audit_table(regclass, text[], text, text) is
-  'Captures every insert, update, delete and truncate of a table as audit entries in the same transaction. p_redact: columns whose values are kept as [redacted]. p_entity_type: default the table name. The entity id is the primary key, without the tenant column where it has others, joined by commas. p_tenant_column: uuid column that holds the tenant; where the table has none the transaction''s tenant is used. Call it again with other redactions, and in the transaction that renames or drops a redacted column: until then writes are refused with audit_redaction_lost. Errors: audit_table_unsupported.';
+  'Captures every insert, update, delete and truncate of a table as audit entries in the same transaction. p_redact: columns whose values are kept as [redacted]. p_entity_type: default the table name. The entity id is the primary key, without the tenant column where it has others, joined by commas. p_tenant_column: uuid column that holds the tenant; where the table has no tenant_id the transaction''s tenant is used. Call it again with other redactions, and in the transaction that renames or drops a redacted column: until then writes are refused with audit_redaction_lost. Errors: audit_table_unsupported.';

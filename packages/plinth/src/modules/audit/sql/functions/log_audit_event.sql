@@ -33,6 +33,10 @@ begin
     raise exception '% is not a severity', left(p_severity, 50) using errcode = 'PL422', detail = '{"code":"audit_entry_invalid","field":"p_severity"}',
       hint = 'Give info, warning or critical, or leave it out.';
   end if;
+  if jsonb_typeof(p_before) not in ('object', 'null') or jsonb_typeof(p_after) not in ('object', 'null') then
+    raise exception 'p_before and p_after are JSON objects' using errcode = 'PL422', detail = '{"code":"audit_entry_invalid","field":"p_before"}',
+      hint = 'Give the state as an object of named fields: {"items": [...]}, not a list or a single value.';
+  end if;
   insert into plinth_audit.entries (tenant_id, action, entity_type, entity_id, actor_type, actor_id, before, after, parent_id, compliance_flags,
     severity, reason, ip, user_agent, metadata, correlation_id, causation_id, request_id)
   select c.tenant_id, p_action, p_resource_type, p_resource_id, coalesce(p_actor_type, c.actor_type), coalesce(p_actor_identifier, c.actor_id), p_before, p_after,

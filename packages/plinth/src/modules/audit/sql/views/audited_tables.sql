@@ -4,5 +4,5 @@ select c.oid::regclass::text as table_name, (d.card ->> 'entity_type') as entity
 from pg_catalog.pg_trigger as t
 join pg_catalog.pg_class as c on c.oid = t.tgrelid
 cross join lateral (select pg_catalog.obj_description(t.tgfoid, 'pg_proc')::jsonb as card) as d
-where t.tgname = 'plinth_capture_insert' and not c.relispartition;
+where t.tgname = 'plinth_capture_insert';
 comment on view plinth.audited_tables is 'Tables captured by plinth.audit_table, read from their triggers. Tables are the installation''s, so every tenant sees the same.';
