@@ -17,12 +17,12 @@ type Handler = JobDefinition<Tx>['handler'];
 
 export type JobWorkerOptions = Partial<WorkerOptions<Modules>> & { prefetch?: number; durable?: boolean };
 
-/** Worker with one handler and the jobs module alone: the peers have nothing else either. */
+/** Worker with one handler, and none on a schedule: the peers have nothing else either. */
 export function startJobWorker(plinth: Plinth, handler: Handler, options: JobWorkerOptions = {}): { stop(): Promise<void> } {
   const worker = startWorker<Modules>({
     plinth,
     handlers: { [KIND]: { summary: 'Measures', handler } },
-    services: { log: silent, enabled: (module) => module === 'jobs' },
+    services: { log: silent, enabled: () => false },
     ...options,
   });
   return { stop: () => worker.stop() };

@@ -25,6 +25,8 @@ import { isOutdated, runPrepared, statementName } from './prepared.ts';
  */
 export interface AnyTransaction extends Queryable {
   readonly context: Context;
+  /** True: it was joined, so COMMIT is its opener's and comes after the callback, if it comes. */
+  readonly joined: boolean;
   /** Keys that are not in the database; undefined when the process was given none. */
   readonly keys: KeyRing | undefined;
   /**
@@ -100,7 +102,7 @@ export interface TransactionDeps {
 const WRITE = 'call plinth.write_effects($1::text::jsonb)';
 
 /** The parts that an own and a joined transaction share. */
-function scope(deps: TransactionDeps, context: Context, send: Queryable['query'], sendPrepared = send) {
+function scope(deps: TransactionDeps, context: Context, joined: boolean, send: Queryable['query'], sendPrepared = send) {
   const buffer = new EffectBuffer();
   const signals = new Set<string>();
   const hooks: (() => void)[] = [];
@@ -123,6 +125,7 @@ function scope(deps: TransactionDeps, context: Context, send: Queryable['query']
   }));
   const tx: AnyTransaction = Object.assign(offered, {
     context,
+    joined,
     keys: deps.keys,
     newId: deps.newId,
     now,
@@ -223,7 +226,7 @@ export async function runTransaction<Modules extends ModuleMap, T>(
   const send = <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> => sendQuery({ text, values: values as unknown[] | undefined });
   const sendPrepared = <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> =>
     sendQuery({ name: statementName(text), text, values: values as unknown[] });
-  const own = scope(deps, context, send, deps.writeEffects ? sendPrepared : send);
+  const own = scope(deps, context, false, send, deps.writeEffects ? sendPrepared : send);
   try {
     const run = (): Promise<T> => runInContext(context, () => body(own.tx as Transaction<Modules>));
     const result = await corked(stream, () => (loss ? Promise.race([run(), loss.lost]) : run()));
@@ -353,7 +356,7 @@ export async function joinTransaction<Modules extends ModuleMap, T>(
   const [surrounding] = await joined.query<{ statements: string }>(SURROUNDING_STATEMENTS);
   const leave = (): Promise<unknown> => joined.query(together(surrounding?.statements ?? 'null', ...(roles ? [roles.leave] : [])));
   await joined.query(entering);
-  const own = scope(deps, context, (text, values) => joined.query(text, values));
+  const own = scope(deps, context, true, (text, values) => joined.query(text, values));
   try {
     const result = await runInContext(context, () => body(own.tx as Transaction<Modules>));
     await own.tx.flush();

@@ -100,6 +100,24 @@ describe('run', () => {
     await kit.assertEnqueued('once', { of: 'other' }, { status: 'pending', times: 1 });
   });
 
+  test('tells what became of a job that was completed in a joined transaction', async () => {
+    const kit = kitOf({
+      joined: async (run) => {
+        const client = await database.plinth.pool.connect();
+        try {
+          await client.query('begin; set local role plinth_app');
+          await database.plinth.join(client, { tenantId: a }, (tx) => run.completeIn(tx));
+          await client.query(String(run.payload.end));
+        } finally {
+          client.release();
+        }
+        if (run.payload.end === 'rollback') throw new Error('rolled back');
+      },
+    });
+    expect(await kit.run('joined', { end: 'commit' })).toMatchObject({ outcome: 'completed', status: 'completed' });
+    expect(await kit.run('joined', { end: 'rollback' })).toMatchObject({ outcome: 'failed', status: 'scheduled' });
+  });
+
   test('a failure rolls back what the handler did in its transaction, and waits for its next attempt', async () => {
     const before = await effects();
     const kit = kitOf({

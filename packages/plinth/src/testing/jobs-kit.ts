@@ -219,13 +219,13 @@ function attemptsWith(plinth: Plinth<ModuleMap>, services: WorkServices, definit
       const outcome = job.late ? late : await runJob({ plinth, services, journal, stopMs: STOP_MS }, running, { ...definition, handler });
       clearTimeout(timer);
       const { statuses } = await settle(job, outcome);
-      const held = outcome ? statuses.has(job.run_id) : running.settled;
+      const accepted = statuses.has(job.run_id) ? outcome?.outcome : undefined;
       return {
         id: job.id,
         kind: job.kind,
         tenantId: job.tenant_id,
         attempt: job.attempt,
-        outcome: held ? (outcome?.outcome ?? 'completed') : 'lost',
+        outcome: accepted ?? (running.settled || running.maybeSettled ? 'completed' : 'lost'),
         ...(await stateOf(plinth, job)),
         ...(thrown ? { thrown: thrown.error } : {}),
       };

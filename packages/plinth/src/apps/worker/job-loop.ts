@@ -79,6 +79,7 @@ class HeldJob {
   sinceMs: number;
   tookMs = 0;
   watched = false;
+  maybeSettled = false;
   settlement: Settlement | undefined;
   /** Its claim, when it was the last of it. */
   claim: string | undefined;
@@ -91,7 +92,7 @@ class HeldJob {
   }
 
   stored(status: string | undefined): void {
-    tellEnd(this.state.options, this.job, this.settlement, status, this.tookMs);
+    tellEnd(this.state.options, this.job, this.settlement, status ?? (this.maybeSettled ? 'completed' : undefined), this.tookMs);
     if (this.watched) this.state.journal.seen();
     settledSoon(this.state);
   }
@@ -288,6 +289,7 @@ function work(held: HeldJob, definition: JobDefinition): void {
     options.metrics.running.add(-1);
     held.tookMs = performance.now() - mine.startedMs;
     held.watched = mine.watched;
+    held.maybeSettled = mine.maybeSettled;
     end(held, outcome, byHandler);
     if (state.ended.size > 0) for (const listener of state.ended) listener();
     fill(state);

@@ -1,6 +1,7 @@
 /** Fair turns: what the ring promises whatever waits in the lanes, against a model of queues. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { seeded } from '#testing/random.ts';
 import type { Lane, LaneRing, Taken } from './lane-ring.ts';
 import { createLaneRing } from './lane-ring.ts';
 
@@ -96,6 +97,28 @@ describe('the lane ring', () => {
       claim(ring, waiting, 1);
     }
     expect([...waiting.values()]).toEqual([990, 990, 990]);
+  });
+
+  test('tenants that share a limit get what is left of it by their weights, and so do the lanes of one tenant, whoever else has work', () => {
+    const seed = Math.floor(Math.random() * 2 ** 31);
+    console.info(`seed ${seed}`);
+    const ring = createLaneRing(seeded(seed));
+    const limited = [lane('a', 5, 1), lane('b', 5, 3, 'mail'), lane('b', 5, 3, 'sync')].map((one) => ({ ...one, room: 1 }));
+    const lanes = [...limited, lane('c'), lane('d')];
+    const sums = new Map<string, number>();
+    for (let round = 0; round < 4_000; round++) {
+      ring.refresh(lanes, false);
+      const turns = ring.next(50);
+      // One may start, and the first has work for it.
+      const first = turns.findIndex((turn) => turn.lane.room !== undefined);
+      const { tenantId = '', key = '' } = turns[first]?.lane ?? {};
+      sums.set(tenantId + key, (sums.get(tenantId + key) ?? 0) + 1);
+      ring.taken(turns, [{ turn: first, seq: String(round) }]);
+    }
+    // A quarter and two times three eighths of 4,000 by chance: the bounds are seven deviations away.
+    expect(sums.get('a')).toBeGreaterThan(800);
+    expect(sums.get('a')).toBeLessThan(1_200);
+    for (const one of ['bmail', 'bsync']) expect(sums.get(one), `seed ${seed}`).toBeGreaterThan(1_285);
   });
 
   test('what is left of the turn of a tenant that has nothing more is not kept for it', () => {

@@ -1,4 +1,4 @@
-/** Which lanes to claim from next, and how much from each: pure bookkeeping, no clock, no database. */
+/** Which lanes to claim from next, and how much from each: bookkeeping, no clock, no database. */
 
 /** Jobs that share one order: of a queue, a priority, a tenant and a concurrency key. */
 export interface Lane {
@@ -110,7 +110,7 @@ function turnsOfTenant(tenant: Tenant, quantum: number, stops: Stops): Turn[] {
  * Bands of priority; within a band, deficit round robin over tenants (Shreedhar and Varghese 1995). Every job costs 1, so the only deficit is that
  * of a claim that is smaller than a turn, as with slow jobs, of which a worker takes one at a time: the next claim goes on with it.
  */
-export function createLaneRing(): LaneRing {
+export function createLaneRing(random = Math.random): LaneRing {
   let bands: Band[] = [];
   let stops = new Map<string, string>();
   let claims = 0;
@@ -143,7 +143,7 @@ export function createLaneRing(): LaneRing {
       let room = limit;
       for (const band of inOrder(bands, claims)) {
         const more = turnsOf(band, room, stops);
-        turns.push(...more);
+        turns.push(...raced(more, random));
         room -= more.reduce((sum, turn) => sum + turn.quantum, 0);
         if (room <= 0) break;
       }
@@ -163,6 +163,26 @@ export function createLaneRing(): LaneRing {
       }
     },
   };
+}
+
+/**
+ * Lanes under one limit take what is left of it in the order of their turns, and those of a round would always come in the same one: so the order is that of
+ * a race, in which the lanes of a tenant arrive one after another at the speed of its weight, as in plinth_jobs.claim.
+ */
+function raced(turns: readonly Turn[], random: () => number): readonly Turn[] {
+  if (turns.every(({ lane }) => lane.room === undefined)) return turns;
+  const arrivals = new Map<string, number>();
+  return turns
+    .map((turn) => ({ turn, lot: random() }))
+    .sort((a, b) => a.lot - b.lot)
+    .map(({ turn }) => {
+      const { tenantId, weight = 1 } = turn.lane;
+      const at = (arrivals.get(tenantId) ?? 0) - Math.log(1 - random()) / weight;
+      arrivals.set(tenantId, at);
+      return { turn, at };
+    })
+    .sort((a, b) => a.at - b.at)
+    .map(({ turn }) => turn);
 }
 
 function inOrder(bands: readonly Band[], claims: number): readonly Band[] {

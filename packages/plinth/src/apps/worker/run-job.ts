@@ -19,6 +19,8 @@ export class RunningJob {
   readonly job: ClaimedJob;
   /** True once its outcome is stored or on its way: a heartbeat that no longer finds it means nothing. */
   settled = false;
+  /** Its handler has completed it in a transaction that it opened itself: if that one commits, no other outcome is accepted. */
+  maybeSettled = false;
   /** It told something about itself, so somebody may be watching. */
   watched = false;
   /** When it began and when it runs out of time, by performance.now(). */
@@ -83,7 +85,7 @@ const COMPLETED: Outcome = Object.freeze({ outcome: 'completed' });
 
 /**
  * Runs the handler of a claimed job and says how it ended; undefined when there is nothing left to store, because the handler has
- * completed the job in a transaction of its own or has lost it. Never rejects. Once the job was told to stop, its handler has `stopMs` to
+ * completed the job in `run.transaction` or has lost it. Never rejects. Once the job was told to stop, its handler has `stopMs` to
  * end, then the reason is the end.
  */
 export function runJob(deps: RunDeps, running: RunningJob, definition: JobDefinition): Promise<Outcome | undefined> {
@@ -222,8 +224,9 @@ class AttemptRun implements JobRun {
       // What it adds to its own batch comes before its end, or the batch could have finished.
       if (addsToBatch(tx)) await tx.flush();
       await tx.query('select plinth_jobs.complete_in($1, $2, $3)', [this.id, this.runId, stored === undefined ? null : JSON.stringify(stored)]);
+      // Of a joined transaction only the callback is over by then.
       tx.afterCommit(() => {
-        this.#running.settled = true;
+        this.#running[tx.joined ? 'maybeSettled' : 'settled'] = true;
       });
     };
   }

@@ -1,4 +1,7 @@
-/** Workers for a test file: silent, of the jobs module alone, stopped after each test. */
+/**
+ * Workers for a test file: silent, stopped after each test. They run the handlers of the test and none of the cards', whose schedules are due at some time of the
+ * day: a worker that had one more job then would be counted wrong.
+ */
 import { afterEach } from 'vitest';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
 import type { TestDatabase } from '#testing/database.ts';
@@ -22,7 +25,7 @@ export function workersOf(database: () => TestDatabase): (handler: JobDefinition
   });
   return (handler, { definition, others, ...options } = {}) => {
     const { plinth } = database();
-    const services: Partial<WorkServices> = { log, enabled: (module) => module === 'jobs' };
+    const services: Partial<WorkServices> = { log, enabled: () => false };
     const worker = startWorker({
       plinth,
       services,
