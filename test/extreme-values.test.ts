@@ -17,6 +17,7 @@ import { testDatabase } from '../packages/plinth/src/testing/database.ts';
 import { seeded } from '../packages/plinth/src/testing/random.ts';
 import type { WebhookReceiver } from '../packages/plinth/src/testing/webhook-receiver.ts';
 import { webhookReceiver } from '../packages/plinth/src/testing/webhook-receiver.ts';
+import { publicFunctions, type SqlFunction, thingsOf } from './sql-things.ts';
 
 const seed = Number(process.env.PLINTH_EXTREMES_SEED ?? Math.floor(Math.random() * 2 ** 31));
 /** Calls of each function. */
@@ -84,14 +85,6 @@ const EXTREMES: Record<string, readonly string[]> = {
   'jsonb[]': ['{}', '{NULL}', '{"{}"}'],
 };
 
-interface SqlFunction {
-  name: string;
-  signature: string;
-  names: string[];
-  types: string[];
-  required: number;
-}
-
 let database: TestDatabase;
 let receiver: WebhookReceiver;
 let worker: Worker;
@@ -129,68 +122,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** Makes one of each thing for a tenant. Returns usual values of parameters by their names. */
-const things = (tenantId: string, name: string): Promise<Record<string, readonly string[]>> =>
-  database.plinth.transaction({ tenantId, actor: { type: 'user', id: 'ada' } }, async (tx) => {
-    const one = async (text: string): Promise<string> => String(Object.values((await tx.query<object>(text))[0] ?? {})[0]);
-    // A tenant may have twenty at a time, and some never end: their subscriptions are disabled.
-    await one(`select count(plinth.cancel_replay(r.id)) from plinth.webhook_replays as r where r.status = 'running'`);
-    await one(`select plinth.configure_queue('${name}')`);
-    await one(`select plinth.send_message('${name}', '{}')`);
-    await one(`select plinth.create_durable_stream('${name}', 'application/json')`);
-    const type = `${name}.happened`;
-    await one(`select plinth.define_event_type('${type}', '{"type": "object"}')`);
-    const subscription = await one(`select subscription_id from plinth.subscribe('${name}', '{ping.#,${name}.*}', '${receiver.url}')`);
-    const job = await one(`select plinth.schedule_job(p_job_type => 'extreme.wait', p_run_at => now() + interval '1 hour')`);
-    const event = await one(`select plinth.publish_event('${type}', '{}', p_aggregate_type => 'order', p_aggregate_id => '${name}')`);
-    return {
-      p_subscription_id: [subscription],
-      p_source_id: [await one(`select source_id from plinth.add_inbound_source('${name}', 'github')`)],
-      p_job_id: [job],
-      p_id: [
-        job,
-        event,
-        await one(`select plinth.pause_jobs('a test', p_queue => '${name}')`),
-        await one(`select plinth.set_job_limit('key', 5, p_concurrency_key => '${name}')`),
-      ],
-      p_ids: [`{${event}}`],
-      p_event_id: [event],
-      p_hold_id: [await one(`select plinth.place_legal_hold('a test', p_entity => '${name}%')`)],
-      p_replay_id: [await one(`select plinth.start_replay('${subscription}', now() - interval '1 hour')`)],
-      p_receipt: [await one(`select receipt from plinth.receive_messages('${name}')`)],
-      p_queue: [name, 'default'],
-      p_path: [name],
-      p_name: [`${name}_other`, type],
-      p_event_type: [type, 'ping.sent'],
-      p_url: [receiver.url],
-      p_kind: ['audit.entries', 'events.events', 'extreme.wait'],
-      p_job_type: ['extreme.wait'],
-      p_patterns: [`{${name}.*}`],
-      p_reason: ['a test'],
-      p_cron: ['* * * * *'],
-      p_aggregate_type: ['order'],
-      p_aggregate_id: [name],
-      p_per: ['tenant', 'key'],
-      p_profile: ['github', 'standard'],
-      p_action: ['order.paid'],
-      p_payload: ['{}', '{"n": 1}'],
-      p_schema: ['{"type": "object"}'],
-      p_events: [`[{"event_type": "${type}", "payload": {}}]`],
-      p_appends: [`[{"aggregate_type": "order", "aggregate_id": "${name}", "events": [{"event_type": "${type}", "payload": {}}]}]`],
-      p_filter: ['{}'],
-      p_key: [`${name}-key`],
-      p_entity: ['order:1', 'order'],
-      p_subject: ['ada'],
-      p_max_running: ['5'],
-      p_rate: ['5'],
-      p_priority: ['5'],
-      p_limit: ['10'],
-      p_what: ['continue', 'skip', 'replay'],
-      p_pattern: [`${name}.*`],
-      p_messages: ['[{"payload": {}}]'],
-      p_jobs: ['[{"job_type": "extreme.wait", "payload": {}}]'],
-    };
-  });
+const things = (tenantId: string, name: string) => thingsOf(database, tenantId, name, receiver.url);
 
 /** Tenant B's work is done: a job, an event and its webhook. */
 async function healthy(n: number): Promise<void> {
@@ -248,19 +180,9 @@ async function refusal(text: string): Promise<pg.DatabaseError | undefined> {
   }
 }
 
-const publicFunctions = async (): Promise<SqlFunction[]> =>
-  (
-    await database.admin.query<SqlFunction>(
-      `select p.proname as name, p.oid::regprocedure::text as signature, p.pronargs - p.pronargdefaults as required, coalesce(p.proargnames[1:p.pronargs], '{}') as names,
-         array(select format_type(t, null) from unnest(p.proargtypes::oid[]) t) as types
-       from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'plinth' and p.prokind = 'f' order by md5(p.proname || $1), 2`,
-      [String(seed)],
-    )
-  ).rows;
-
 test('a limit below 0 is refused in words of ours, or taken for the least', async () => {
   own = await things(database.tenantA, 'limits');
-  const limited = (await publicFunctions()).filter(({ names }) => names.includes('p_limit'));
+  const limited = (await publicFunctions(database.admin, seed)).filter(({ names }) => names.includes('p_limit'));
   expect(limited.length).toBeGreaterThan(5);
   for (const { name, names, types, required } of limited) {
     const given = names.flatMap((parameter, index) => {
@@ -274,7 +196,7 @@ test('a limit below 0 is refused in words of ours, or taken for the least', asyn
 });
 
 test('whatever tenant A stores, the work of tenant B goes on, maintenance runs to its end, and A hears what was wrong', async () => {
-  const functions = await publicFunctions();
+  const functions = await publicFunctions(database.admin, seed);
   expect(functions.length).toBeGreaterThan(80);
   const unexplained = new Map<string, string>();
   let accepted: string[] = [];

@@ -36,6 +36,7 @@ type Definition = {
   innerType?: Schema;
   in?: Schema;
   element?: Schema;
+  options?: Schema[];
   entries?: Record<string, unknown>;
   values?: unknown[];
 };
@@ -81,11 +82,33 @@ export function inputFor(schema: Schema): Record<string, unknown> | undefined {
 /** What ids, names and words look like. */
 const IDENTIFIERS = ['fresh0', 'fresh0.happened', 'a0000000-0000-4000-8000-000000000000'];
 
-/** Fields into which a text or id of somebody else can be put. */
-export const attackable = (schema: Schema): string[] =>
-  Object.entries(fieldsOf(schema) ?? {})
-    .filter(([, field]) => IDENTIFIERS.some((text) => accepts(field, text)))
-    .map(([name]) => name);
+/** A place in an input where a text or an id can stand, however deep. */
+export interface Place {
+  /** The field of the input that it is in. */
+  field: string;
+  /** The name next to it. */
+  name: string;
+  /** That field with this value in the place, and valid values beside it. */
+  holding(value: string): unknown;
+}
+
+/** Texts and ids of an input, those in its lists and objects too: what somebody else's can be put into. */
+export const placesIn = (schema: Schema): Place[] =>
+  Object.entries(fieldsOf(schema) ?? {}).flatMap(([field, inner]) => placesOf(inner, field).map((place) => ({ ...place, field })));
+
+function placesOf(schema: Schema, name: string): Omit<Place, 'field'>[] {
+  if (IDENTIFIERS.some((text) => accepts(schema, text))) return [{ name, holding: (value) => value }];
+  const { element, shape, options, innerType, in: input } = definitionOf(schema);
+  if (element) return placesOf(element, name).map((place) => ({ ...place, holding: (value) => [place.holding(value)] }));
+  if (options) return options.flatMap((option) => placesOf(option, name));
+  if (!shape) return innerType || input ? placesOf((innerType ?? input) as Schema, name) : [];
+  return Object.entries(shape).flatMap(([field, inner]) =>
+    placesOf(inner, field).map((place) => ({ ...place, holding: (value) => ({ ...inputFor(schema), [field]: place.holding(value) }) })),
+  );
+}
+
+/** A value of another type than the schema takes; undefined when it takes all of them. */
+export const wrongFor = (schema: Schema): unknown => [{ wrong: 1 }, [[]], 'wrong', 1.5, true].find((value) => !accepts(schema, value));
 
 export const fits = (schema: Schema, input: Record<string, unknown>): boolean => accepts(schema, input);
 
@@ -96,11 +119,10 @@ export function missingLike(value: string, random: () => number): string {
   return value.length > 8 ? value.slice(0, -8) + hex(8) : `${value}${hex(8)}`;
 }
 
-/** An answer without what may differ between two calls: ids, times, counters, secrets and the value that was sent. */
-export const normalised = (text: string, sent: string): string =>
-  text
-    .replaceAll(JSON.stringify(sent).slice(1, -1), '<sent>')
-    .replaceAll(encodeURIComponent(sent), '<sent>')
+/** An answer without what may differ between two calls: ids, times, counters, secrets and the values that were sent, which may be words of our own sentences too. */
+export const normalised = (text: string, ...sent: string[]): string =>
+  sent
+    .reduce((rest, one) => rest.replaceAll(JSON.stringify(one).slice(1, -1), '<sent>').replaceAll(encodeURIComponent(one), '<sent>'), text)
     .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<uuid>')
     .replaceAll(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?)?/g, '<time>')
     .replaceAll(/plk_\w+|whsec_[\w+/=]+|eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<secret>')

@@ -7,19 +7,19 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { ownPaths } from '../packages/plinth/src/apps/server/openapi-own.ts';
-import { createRouter } from '../packages/plinth/src/apps/server/router.ts';
 import type { Answer, TestServer } from '../packages/plinth/src/apps/server/server.fixture.ts';
 import { testServer } from '../packages/plinth/src/apps/server/server.fixture.ts';
-import { literal } from '../packages/plinth/src/kernel/database.ts';
+import { identifier, literal } from '../packages/plinth/src/kernel/database.ts';
 import { createKeyRing } from '../packages/plinth/src/kernel/keys.ts';
 import type { ModuleMap } from '../packages/plinth/src/kernel/module.ts';
-import { createRecords } from '../packages/plinth/src/kernel/records.ts';
 import { procedure } from '../packages/plinth/src/kernel/rpc.ts';
 import { modules } from '../packages/plinth/src/registry.gen.ts';
 import { seeded } from '../packages/plinth/src/testing/random.ts';
-import { attackable, fieldsOf, fits, inputFor, missingLike, normalised, pickSome } from './fuzz-input.ts';
+import { callRest, callRpc, type Input, isBodied, type Procedure, proceduresOf } from './fuzz-calls.ts';
+import { fieldsOf, fits, inputFor, missingLike, normalised, type Place, pickSome, placesIn } from './fuzz-input.ts';
 import type { World } from './fuzz-world.ts';
 import { fingerprint, forget, populate } from './fuzz-world.ts';
+import { publicFunctions, type SqlFunction, thingsOf } from './sql-things.ts';
 
 const seed = Number(process.env.PLINTH_FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const random = seeded(seed);
@@ -44,20 +44,7 @@ const leaky = {
     }),
 };
 
-interface Procedure {
-  path: string;
-  type: string;
-  method: string;
-  template: string;
-  input: z.core.$ZodType | undefined;
-}
-
-const procedures: Procedure[] = Object.entries(
-  createRouter(all, createRecords(all), {})._def.procedures as unknown as Record<
-    string,
-    { _def: { type: string; inputs: z.core.$ZodType[]; meta: { openapi: { method: string; path: string } } } }
-  >,
-).map(([path, { _def }]) => ({ path, type: _def.type, method: _def.meta.openapi.method, template: _def.meta.openapi.path, input: _def.inputs[0] }));
+const procedures = proceduresOf(all);
 
 let server: TestServer;
 let client: pg.Client;
@@ -96,54 +83,35 @@ function victimsFor(field: string, most: number): string[] {
   return [...new Set([...named.slice(0, 6), ...pickSome(random, world.ids, 6), ...pickSome(random, [...world.secrets], 2)])].slice(0, most);
 }
 
-async function callRest({ method, template }: Procedure, input: Record<string, unknown>, headers: Record<string, string>): Promise<Answer> {
-  const rest = { ...input };
-  const path = template.replaceAll(/\{(\w+)\}/g, (_all, name: string) => {
-    const value = String(rest[name]);
-    delete rest[name];
-    return encodeURIComponent(value);
-  });
-  const bodied = method !== 'GET' && method !== 'DELETE';
-  const query = new URLSearchParams(Object.entries(rest).flatMap(([name, value]): [string, string][] => (value === undefined ? [] : [[name, String(value)]])));
-  return server.call(`/api/v1${path}${bodied || query.size === 0 ? '' : `?${query}`}`, {
-    method,
-    key: server.keyB,
-    headers,
-    ...(bodied ? { body: rest } : {}),
-  });
-}
-
-function callRpc({ path, type }: Procedure, input: Record<string, unknown> | undefined, headers: Record<string, string>): Promise<Answer> {
-  const query = type === 'query' && input ? `?input=${encodeURIComponent(JSON.stringify(input))}` : '';
-  return server.call(`/api/trpc/${path}${query}`, { key: server.keyB, headers, ...(type === 'query' ? {} : { method: 'POST', body: input ?? {} }) });
-}
-
 /** Whatever of A is in the answer and was not in the question. */
 const leaked = (answer: Answer, asked: string): string[] => [...world.secrets].filter((secret) => answer.text.includes(secret) && !asked.includes(secret));
 
-async function attack(procedure: Procedure, input: Record<string, unknown>, field: string, victim: string): Promise<void> {
-  const call = random() < 0.5 ? callRest : callRpc;
+async function attack(procedure: Procedure, input: Input, { field, holding }: Pick<Place, 'field' | 'holding'>, victim: string): Promise<void> {
+  // A query has no room for lists and objects.
+  const call = random() < 0.5 && (isBodied(procedure) || typeof holding(victim) === 'string') ? callRest : callRpc;
   const key = procedure.type === 'mutation' ? keysOfA.pop() : undefined;
   const headers: Record<string, string> = key ? { 'idempotency-key': key } : {};
   const missing = missingLike(victim, random);
-  const ofA = await call(procedure, { ...input, [field]: victim }, headers);
+  const ofA = await call(server, server.keyB, procedure, { ...input, [field]: holding(victim) }, headers);
   const ofNobody = await call(
+    server,
+    server.keyB,
     procedure,
-    { ...inputFor(procedure.input as z.core.$ZodType), ...sameWords(input), [field]: missing },
+    { ...inputFor(procedure.input as z.core.$ZodType), ...sameWords(input), [field]: holding(missing) },
     key ? { 'idempotency-key': crypto.randomUUID() } : {},
   );
   const about = `${procedure.path} with ${field} = ${victim}, as ${call === callRest ? 'REST' : 'tRPC'}; PLINTH_FUZZ_SEED=${seed}`;
   expect(leaked(ofA, JSON.stringify([input, victim, headers])), about).toEqual([]);
   expect(ofA.status, `${about}\n${ofA.text}`).toBeLessThan(500);
   expect(ofA.status, `${about}\n${ofA.text}\n${ofNobody.text}`).toBe(ofNobody.status);
-  expect(normalised(ofA.text, victim), about).toBe(normalised(ofNobody.text, missing));
+  expect(normalised(ofA.text, missing, victim), about).toBe(normalised(ofNobody.text, missing, victim));
 }
 
 /** Where in the API a call looks must stay the same in both calls; what it writes must be new in each. */
-const sameWords = ({ module, list }: Record<string, unknown>): Record<string, unknown> => (module === undefined ? {} : { module, list });
+const sameWords = ({ module, list }: Input): Input => (module === undefined ? {} : { module, list });
 
 /** Inputs to start from: one, or one for each list where the procedure asks for a list. */
-function startsOf({ input }: Procedure): Record<string, unknown>[] {
+function startsOf({ input }: Procedure): Input[] {
   if (!input) return [];
   const fields = fieldsOf(input) ?? {};
   const one = inputFor(input);
@@ -154,23 +122,26 @@ function startsOf({ input }: Procedure): Record<string, unknown>[] {
   );
 }
 
+const PLANTED = { field: 'id', holding: (value: string) => value };
+
 describe('the fuzz itself', () => {
   const planted = (name: keyof typeof leaky): Procedure => ({
     path: `system.leaky.${name}`,
     type: name === 'read' ? 'query' : 'mutation',
     method: name === 'read' ? 'GET' : 'POST',
     template: '/leaky/{id}',
+    operator: false,
     input: z.object({ id: z.string() }),
   });
 
   test('sees a row that leaks', async () => {
     const { rows } = await client.query<{ id: string }>('select id from plinth_audit.entries where tenant_id = $1', [server.database.tenantA]);
-    await expect(attack(planted('read'), { id: '' }, 'id', rows[0]?.id ?? '')).rejects.toThrow(/leaky.read with id/);
+    await expect(attack(planted('read'), { id: '' }, PLANTED, rows[0]?.id ?? '')).rejects.toThrow(/leaky.read with id/);
   });
 
   test('sees a side effect', async () => {
     const { rows } = await client.query<{ id: string }>('select id from plinth_access.api_keys where tenant_id = $1', [server.database.tenantA]);
-    await attack(planted('touch'), { id: '' }, 'id', rows[0]?.id ?? '');
+    await attack(planted('touch'), { id: '' }, PLANTED, rows[0]?.id ?? '');
     const after = await fingerprint(client, server.database.tenantB);
     expect(Object.keys(after).filter((table) => after[table] !== before[table])).toEqual(['plinth_access.api_keys']);
     before = after;
@@ -188,19 +159,18 @@ describe('procedures', () => {
     const input = procedure.input as z.core.$ZodType;
     let attacks = 0;
     const starts = startsOf(procedure);
+    const places = placesIn(input).filter(({ field }) => !((field === 'module' || field === 'list') && 'module' in (starts[0] ?? {})));
     for (const start of starts) {
-      for (const field of attackable(input)) {
-        if ((field === 'module' || field === 'list') && 'module' in start) continue;
-        for (const victim of victimsFor(field, starts.length > 1 ? 4 : 12)) {
+      for (const place of places) {
+        for (const victim of victimsFor(place.name, starts.length > 1 ? 4 : 12)) {
           const fresh = { ...inputFor(input), ...sameWords(start), ...('q' in start ? { q: start.q } : {}) };
-          if (!fits(input, { ...fresh, [field]: victim })) continue;
-          await attack(procedure, fresh, field, victim);
+          if (!fits(input, { ...fresh, [place.field]: place.holding(victim) })) continue;
+          await attack(procedure, fresh, place, victim);
           attacks += 1;
         }
       }
     }
-    const open = attackable(input).filter((field) => field !== 'module' && field !== 'list');
-    expect(attacks > 0 || open.length === 0, `${procedure.path} was never attacked; fields ${open.join()}`).toBe(true);
+    expect(attacks > 0 || places.length === 0, `${procedure.path} was never attacked; fields ${places.map(({ name }) => name).join()}`).toBe(true);
   });
 
   test.each(procedures.filter(({ type }) => type === 'query').map((procedure) => [procedure.path, procedure] as const))(
@@ -208,7 +178,7 @@ describe('procedures', () => {
     async (_path, procedure) => {
       for (const input of procedure.input ? startsOf(procedure) : [{}]) {
         for (const call of [callRest, callRpc]) {
-          const answer = await call(procedure, input, {});
+          const answer = await call(server, server.keyB, procedure, input);
           expect(leaked(answer, JSON.stringify(input)), `${procedure.path} ${JSON.stringify(input)}`).toEqual([]);
           expect(answer.status, answer.text).toBeLessThan(500);
         }
@@ -247,7 +217,7 @@ const ofA: Record<string, () => Promise<Record<string, string>>> = {
     return { path: 'of-tenant-a' };
   },
   '/durable/events/{type}/{id}': async () => {
-    await make('POST', '/events/streams/order/of-tenant-a', { events: [{ type: 'order.created', data: {} }] });
+    await make('POST', '/events/streams/order/of-tenant-a', { events: [{ type: 'order.of_tenant_a', data: {} }] });
     return { type: 'order', id: 'of-tenant-a' };
   },
   '/durable/webhooks/{id}': async () => ({
@@ -295,25 +265,22 @@ describe('addresses that are no procedures', () => {
   });
 });
 
-interface SqlFunction {
-  name: string;
-  signature: string;
-  types: string[];
-  required: number;
-}
-
 describe('public SQL functions', () => {
   test('called as B with what is A’s, they do what they do for what does not exist', async () => {
-    const { rows: functions } = await client.query<SqlFunction>(
-      `select p.proname as name, p.oid::regprocedure::text as signature, p.pronargs - p.pronargdefaults as required,
-         array(select format_type(t, null) from unnest(p.proargtypes::oid[]) t) as types
-       from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'plinth' and p.prokind = 'f' order by 2`,
-    );
-    expect(functions.length).toBeGreaterThan(5);
+    const functions = await publicFunctions(client);
+    expect(functions.length).toBeGreaterThan(80);
     const asB = new pg.Client({ connectionString: server.database.serverUrl });
     await asB.connect();
     try {
-      for (const one of functions) await attackFunction(asB, one);
+      for (const one of functions) {
+        // With ids that lead nowhere most functions would say so before they look at what is A's.
+        const own = await thingsOf(server.database, server.database.tenantB, `own_${one.name}`, 'https://example.org/own');
+        await attackFunction(asB, one, own);
+        expect(await fingerprint(client, server.database.tenantB), `${one.signature} changed something outside tenant B; PLINTH_FUZZ_SEED=${seed}`).toEqual(
+          before,
+        );
+        await forget(client, server.database.tenantB, ready);
+      }
     } finally {
       await asB.end();
     }
@@ -334,44 +301,57 @@ const plainValue: Record<string, string> = {
   'timestamp with time zone': 'now()',
 };
 
-async function attackFunction(asB: pg.Client, { name, signature, types, required }: SqlFunction): Promise<void> {
-  const plain = (type: string): string => `${plainValue[type] ?? 'null'}::${type}`;
+/** A value of A in a parameter of this type; undefined where none fits. */
+const holdingSql: Record<string, (value: string) => string> = {
+  uuid: literal,
+  text: literal,
+  'uuid[]': (value) => `array[${literal(value)}]`,
+  'text[]': (value) => `array[${literal(value)}]`,
+};
+
+async function attackFunction(asB: pg.Client, { name, signature, names, types, required }: SqlFunction, own: Record<string, readonly string[]>): Promise<void> {
+  const usual = (index: number): string => {
+    const value = own[names[index] ?? '']?.[0];
+    return value === undefined ? (plainValue[types[index] ?? ''] ?? 'null') : literal(value);
+  };
   for (const [index, type] of types.entries()) {
-    if (type !== 'uuid' && type !== 'text') continue;
-    const victims = type === 'uuid' ? world.ids.filter((id) => id.length === 36) : pickSome(random, [...world.secrets, ...world.ids], 15);
+    const holding = holdingSql[type];
+    if (!holding) continue;
+    const victims = type.startsWith('uuid')
+      ? [...new Set(world.ids)].filter((id) => id.length === 36)
+      : pickSome(random, [...new Set([...world.secrets, ...world.ids])], 15);
     for (const victim of victims) {
       const missing = missingLike(victim, random);
-      // Parameters with a default keep it, up to the one that is attacked; functions are called by position.
-      const run = (value: string) =>
-        outcome(
-          asB,
-          `select * from plinth.${name}(${types
-            .slice(0, Math.max(required, index + 1))
-            .map((one, at) => (at === index ? `${literal(value)}::${type}` : plain(one)))
-            .join(', ')})`,
+      const run = (value: string, end?: 'commit') => {
+        const given = names.flatMap((parameter, at) =>
+          at === index || at < required ? [`${identifier(parameter)} => ${at === index ? holding(value) : usual(at)}::${types[at]}`] : [],
         );
+        return outcome(asB, `select * from plinth.${identifier(name)}(${given.join(', ')})`, end);
+      };
       const [ofA, ofNobody] = [await run(victim), await run(missing)];
       const about = `${signature}, parameter ${index + 1} = ${victim}; PLINTH_FUZZ_SEED=${seed}`;
       expect(
-        [...world.secrets].filter((secret) => secret !== victim && ofA.includes(secret)),
-        `${about}: ${ofA}`,
+        [...world.secrets].filter((secret) => secret !== victim && ofA.text.includes(secret)),
+        `${about}: ${ofA.text}`,
       ).toEqual([]);
-      expect(normalised(ofA, victim), about).toBe(normalised(ofNobody, missing));
+      expect(normalised(ofA.text, missing, victim), about).toBe(normalised(ofNobody.text, missing, victim));
+      // What is refused changes nothing.
+      if (ofA.accepted) await run(victim, 'commit');
     }
   }
 }
 
-/** What a statement of B gives: its rows or its error, rolled back. */
-async function outcome(asB: pg.Client, text: string): Promise<string> {
+/** What a statement of B gives: its rows or its error. */
+async function outcome(asB: pg.Client, text: string, end = 'rollback'): Promise<{ accepted: boolean; text: string }> {
   await asB.query(
     `begin; set local role plinth_app; set local plinth.tenant_id = ${literal(server.database.tenantB)}; set local plinth.actor_id = 'b'; set local statement_timeout = '10s'`,
   );
   try {
-    return JSON.stringify((await asB.query(text)).rows);
+    return { accepted: true, text: JSON.stringify((await asB.query(text)).rows) };
   } catch (error) {
     const { code, message, detail } = error as pg.DatabaseError;
-    return JSON.stringify({ code, message, detail: detail ?? null });
+    return { accepted: false, text: JSON.stringify({ code, message, detail: detail ?? null }) };
   } finally {
-    await asB.query('rollback');
+    await asB.query(end);
   }
 }
