@@ -75,6 +75,8 @@ export interface JobDefinition<Tx extends AnyTransaction = AnyTransaction> {
   summary: string;
   /** Cron text (5 fields) in `timeZone` (default UTC): the job is enqueued by the scheduler, once for the installation. */
   schedule?: { cron: string; timeZone?: string; payload?: Record<string, unknown> };
+  /** True: it serves all tenants, in the system tenant. A job of this kind that a tenant has enqueued fails for good and is not run. Default false. */
+  installation?: boolean;
   /** Default 3. */
   maxAttempts?: number;
   /**

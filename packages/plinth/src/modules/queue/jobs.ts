@@ -6,6 +6,7 @@ const BATCH = 10_000;
 export const jobDefinitions: Record<string, JobDefinition> = {
   'queue.tidy': {
     summary: 'Sweeps deduplication keys whose window is over, and checks the cursors of the queues.',
+    installation: true,
     schedule: { cron: '*/5 * * * *' },
     timeoutMs: 240_000,
     async handler(run) {
