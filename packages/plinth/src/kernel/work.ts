@@ -94,6 +94,8 @@ export interface JobDefinition<Tx extends AnyTransaction = AnyTransaction> {
   summary: string;
   /** The job is enqueued by the clock, once for the installation. */
   schedule?: JobSchedule;
+  /** True: it serves all tenants, in the system tenant. A job of this kind that a tenant has enqueued fails for good and is not run. Default false. */
+  installation?: boolean;
   /** Default 3. */
   maxAttempts?: number;
   /**

@@ -1,6 +1,6 @@
 import type { ModuleMap } from '#kernel/module.ts';
 import type { JobDefinition, JobRun, ThreadJobDefinition } from '#kernel/work.ts';
-import { faultOfBackoff, faultOfSchedule } from '#modules/jobs';
+import { faultOfBackoff, faultOfSchedule, JobFailure } from '#modules/jobs';
 
 /** Runs the default export of a module with what a thread may have of a run. */
 export type RunModule = (module: URL, run: JobRun) => Promise<unknown>;
@@ -12,6 +12,17 @@ function inThread({ thread, finish, ...definition }: ThreadJobDefinition, runMod
     async handler(run) {
       const result = await runModule(thread, run);
       return finish ? finish(run, result) : result;
+    },
+  };
+}
+
+/** Whoever may enqueue jobs of a tenant could have the whole installation served as often as it likes, and read what came of it. */
+function forInstallation(definition: JobDefinition): JobDefinition {
+  return {
+    ...definition,
+    async handler(run) {
+      if (run.tenantId === undefined) return definition.handler(run);
+      throw new JobFailure(`jobs of kind ${run.kind} serve the whole installation and are not run for a tenant`, { final: true });
     },
   };
 }
@@ -39,7 +50,8 @@ export function definitionsOf(
       if (all[kind]) throw new Error(`two handlers for jobs of kind ${kind}`);
       const fault = faultOf(kind, definition);
       if (fault) throw new Error(`the handler for jobs of kind ${kind} is not valid: ${fault}`);
-      all[kind] = 'thread' in definition ? inThread(definition, runModule) : definition;
+      const handled = 'thread' in definition ? inThread(definition, runModule) : definition;
+      all[kind] = definition.installation ? forInstallation(handled) : handled;
     }
   }
   return all;

@@ -5,7 +5,7 @@ import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { JobsTransaction } from './enqueue.ts';
 import { JOB_SIGNALS, uniqueJob } from './enqueue.ts';
 import { errors } from './errors.ts';
-import { jobInput, json, maxAttempts, moment, optionsOf, priority, queue } from './job-input.ts';
+import { jobInput, json, kind, maxAttempts, moment, optionsOf, priority, queue } from './job-input.ts';
 import { previewTicks } from './preview.ts';
 import { MOST_CATCH_UP, MOST_JITTER_MS, putSchedule } from './schedules.ts';
 
@@ -148,7 +148,7 @@ export const api = {
         name: z.string().min(1).max(200),
         cron: z.string().min(1).max(200),
         time_zone: z.string().max(100).default('UTC'),
-        kind: z.string().min(1).max(200),
+        kind,
         payload: json.default({}),
         queue: queue.optional(),
         priority: priority.optional(),

@@ -94,6 +94,14 @@ test('dead letters are previewed, and redriven by a job', async () => {
   expect(await a.previewRedrive({ error: 'refused' })).toMatchObject({ matching: 1, capped: false, sample: [{ id, error: 'Connection refused' }] });
   expect(await caller(jobs.b).previewRedrive({})).toMatchObject({ matching: 0, sample: [] });
   expect(await errorCode(caller(jobs.a, ['jobs.write']).redrive({}))).toBe('kernel_forbidden');
+  const writer = caller(jobs.a, ['jobs.write']);
+  const sneaked = [
+    () => writer.enqueue({ kind: 'jobs.redrive', payload: { filter: {} } }),
+    () => writer.enqueueMany({ jobs: [{ kind: 'jobs.redrive', payload: { filter: {}, cancel: true } }] }),
+    () => writer.makeBatch({ on_complete: { kind: 'jobs.redrive', payload: { filter: {} } } }),
+    () => writer.putSchedule({ name: 's', cron: '* * * * *', kind: 'jobs.redrive', payload: { filter: {} } }),
+  ];
+  for (const call of sneaked) expect(await errorCode(call())).toBe('kernel_invalid_input');
   const { job_id } = await a.redrive({ filter: { error: 'refused' }, payload: { good: 1 }, per_second: 5 });
   expect((await a.get({ id: job_id })).job).toMatchObject({
     job_type: 'jobs.redrive',

@@ -19,7 +19,7 @@ const callback = z.object({
   max_attempts: maxAttempts.optional(),
 });
 const filter = z.object({
-  kind: kind.optional(),
+  kind: z.string().min(1).max(200).optional(),
   queue: queue.optional(),
   error: z.string().min(1).max(1000).optional().meta({ description: 'Text that stands in the error, in any case' }),
   failed_after: moment.optional(),

@@ -1,9 +1,15 @@
 /** A job as the API takes it. */
 import { z } from 'zod';
 import type { EnqueueOptions } from './options.ts';
+import { REDRIVE } from './redrive.ts';
 
 export const json = z.record(z.string(), z.unknown());
-export const kind = z.string().min(1).max(200);
+/** Dead letters run again for who has the permission to: its own procedure asks for that. */
+export const kind = z
+  .string()
+  .min(1)
+  .max(200)
+  .refine((name) => name !== REDRIVE, { error: `jobs of kind ${REDRIVE} are enqueued by POST /jobs/redrive` });
 export const queue = z.string().min(1).max(100);
 export const priority = z.int().min(1).max(100);
 export const maxAttempts = z.int().min(1).max(1000);

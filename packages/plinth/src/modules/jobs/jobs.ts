@@ -9,6 +9,7 @@ export const jobDefinitions: Record<string, JobDefinition> = {
   [REDRIVE]: redriveJob,
   'jobs.purge_failed': {
     summary: 'Deletes dead letters that are older than 30 days.',
+    installation: true,
     schedule: { cron: '20 3 * * *' },
     timeoutMs: 600_000,
     async handler(run) {
@@ -24,6 +25,7 @@ export const jobDefinitions: Record<string, JobDefinition> = {
   },
   'jobs.sweep_queues': {
     summary: 'Deletes finished jobs of queues that are kept for a shorter time than the rest.',
+    installation: true,
     schedule: { cron: '50 * * * *' },
     timeoutMs: 600_000,
     async handler(run) {

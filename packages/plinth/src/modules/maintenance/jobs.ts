@@ -34,6 +34,7 @@ const SIX_HOURS = 6 * 3_600_000;
 
 const scheduled = (task: Task, cron: string, summary: string): JobDefinition => ({
   summary,
+  installation: true,
   schedule: { cron },
   timeoutMs: SIX_HOURS,
   handler: (run) => runTask(run, task),
@@ -48,6 +49,7 @@ export const jobDefinitions: Record<string, JobDefinition> = {
   'maintenance.monthly': scheduled('monthly', '0 5 1 * *', 'Makes partitions ahead, archives and drops what is past its time, reports storage usage.'),
   'maintenance.run': {
     summary: 'A task that an operator asked for.',
+    installation: true,
     timeoutMs: SIX_HOURS,
     maxAttempts: 1,
     handler: async (run) => {

@@ -16,6 +16,7 @@ async function inBatches(run: JobRun, name: string): Promise<number> {
 export const jobDefinitions: Record<string, JobDefinition> = {
   'queue.tidy': {
     summary: 'Sweeps deduplication keys whose window is over, and checks the cursors of the queues.',
+    installation: true,
     schedule: { cron: '*/5 * * * *' },
     timeoutMs: 240_000,
     async handler(run) {
@@ -24,6 +25,7 @@ export const jobDefinitions: Record<string, JobDefinition> = {
   },
   'queue.drop_gone': {
     summary: 'Forgets messages that nobody received within 30 days.',
+    installation: true,
     schedule: { cron: '40 3 * * *' },
     timeoutMs: 240_000,
     async handler(run) {
