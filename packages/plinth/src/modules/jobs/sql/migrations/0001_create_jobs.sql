@@ -36,6 +36,9 @@ create sequence plinth_jobs.job_seq;
 create sequence plinth_jobs.open_slot minvalue 0 maxvalue 3 start 0;
 select setval('plinth_jobs.open_slot', 0);
 grant select on sequence plinth_jobs.open_slot to plinth_app, plinth_worker;
+-- When all scheduled jobs were last looked through, seconds since 1970; only kept once their index is large (plinth_jobs.promote).
+create sequence plinth_jobs.promoted_at;
+grant update on sequence plinth_jobs.promoted_at to plinth_worker;
 
 -- What has one length and is never null stands first: it is found without looking at the rest, and nothing is lost to alignment.
 create table plinth_jobs.jobs (
