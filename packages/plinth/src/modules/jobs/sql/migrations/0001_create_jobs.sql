@@ -87,6 +87,12 @@ create table plinth_jobs.jobs_failed partition of plinth_jobs.jobs for values in
 -- By run_id, not by id: a job may be claimed months after it was enqueued.
 create table plinth_jobs.jobs_run partition of plinth_jobs.jobs for values in ('completed', 'cancelled', 'processing') partition by range (run_id);
 
+-- Its body stands in functions/begin_by_hand.sql.
+create function plinth_jobs.begin_by_hand() returns trigger language plpgsql set search_path = '' as $$ begin return new; end $$;
+create trigger begin_by_hand before update of status on plinth_jobs.jobs_ready for each row execute function plinth_jobs.begin_by_hand();
+create trigger begin_by_hand before update of status on plinth_jobs.jobs_scheduled for each row execute function plinth_jobs.begin_by_hand();
+create trigger begin_by_hand before update of status on plinth_jobs.jobs_failed for each row execute function plinth_jobs.begin_by_hand();
+
 alter table plinth_jobs.jobs_scheduled add primary key (tenant_id, id);
 alter table plinth_jobs.jobs_failed add primary key (tenant_id, id);
 alter table plinth_jobs.jobs_run add primary key (tenant_id, id, run_id);
