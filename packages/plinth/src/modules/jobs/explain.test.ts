@@ -265,6 +265,20 @@ describe('depths', () => {
     expect(all).toHaveLength(2);
   });
 
+  test('are told of the deepest queues and of those in which somebody has waited longest', async () => {
+    for (const [queue, count] of [
+      ['deep', 5],
+      ['deeper', 6],
+      ['old', 1],
+      ['older', 1],
+    ] as const)
+      await limits.fill(jobs.a, count, { queue });
+    await jobs.database.admin.query(`update plinth_jobs.jobs_ready set run_at = run_at - interval '1 hour' * length(queue) where queue like 'old%'`);
+    const told = async (limit: number) => (await jobs.plinth.asWorker({}, (tx) => queueDepths(tx, limit))).map(({ queue }) => queue).sort();
+    expect(await told(2)).toEqual(['deeper', 'older']);
+    expect(await told(4)).toEqual(['deep', 'deeper', 'old', 'older']);
+  });
+
   test('are told of every queue, however many tenants wait in those before it, and cost a tenant nothing of theirs', async () => {
     const pages = () => pagesOf(jobs.database, { role: 'plinth_app', tenantId: jobs.a }, 'select * from plinth_jobs.queue_depths()');
     await limits.fill(jobs.a, 2, { queue: 'z' });
