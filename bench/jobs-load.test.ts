@@ -2,19 +2,21 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { testDatabase } from '../packages/plinth/src/testing/database.ts';
 import type { BenchContext } from './harness.ts';
+import { capsHeld, fill, jain, makeTenants, shares } from './jobs/fairness.ts';
 import { churn, paced } from './jobs/load.ts';
-import { hotBytes, ours } from './jobs/ours.ts';
+import { capTenant, hotBytes, ours, startJobWorker, workOff } from './jobs/ours.ts';
 import { drain, preload } from './jobs/rates.ts';
 import type { Contestant } from './peers/queue.ts';
 
 const database = await testDatabase('jobs_load');
 const admin = new pg.Client({ connectionString: database.url });
 let queue: Contestant;
+let context: BenchContext;
 
 beforeAll(async () => {
   await admin.connect();
   const { url, serverUrl, plinth, tenantA, tenantB } = database;
-  const context: BenchContext = { url, serverUrl, admin, plinth, tenantId: tenantA, otherTenantId: tenantB, rounds: 1, quick: true, args: {} };
+  context = { url, serverUrl, admin, plinth, tenantId: tenantA, otherTenantId: tenantB, rounds: 1, quick: true, args: {} };
   queue = ours(context);
 });
 afterAll(async () => {
@@ -72,6 +74,44 @@ describe('under load', () => {
       expect(await statuses()).toEqual({ completed: expected });
     } finally {
       await holder.end();
+    }
+  });
+});
+
+describe('tenants', () => {
+  test('of very different backlogs get equal shares while all want more than there is', async () => {
+    const tenants = await makeTenants(context, 'zipf', 30);
+    for (const [index, tenantId] of tenants.entries()) await fill(context.plinth, tenantId, Math.max(80, Math.ceil(1_000 / (index + 1))));
+    expect(jain(await shares(context, tenants, 1_200, 16))).toBeGreaterThanOrEqual(0.95);
+    await workOff(context);
+  });
+
+  test('never run more at once than their caps, with two workers', async () => {
+    expect(await capsHeld(context, await makeTenants(context, 'capped', 10), 2, 500)).toMatchObject({ claims: 500, exceeded: 0 });
+    await workOff(context);
+  });
+
+  test('do not wait for one with a backlog at its cap', async () => {
+    const small = await makeTenants(context, 'small', 20);
+    const [big = ''] = await makeTenants(context, 'big', 1);
+    await capTenant(context, big, 2);
+    await fill(context.plinth, big, 5_000);
+    for (const tenantId of small) await fill(context.plinth, tenantId, 5);
+    const gate = Promise.withResolvers<void>();
+    const ran = { big: 0, small: 0 };
+    const worker = startJobWorker(
+      context.plinth,
+      async (run) => {
+        ran[run.tenantId === big ? 'big' : 'small'] += 1;
+        if (run.tenantId === big) await gate.promise;
+      },
+      { concurrency: 4 },
+    );
+    try {
+      await expect.poll(() => ran, { timeout: 20_000 }).toEqual({ big: 2, small: 100 });
+    } finally {
+      gate.resolve();
+      await worker.stop();
     }
   });
 });

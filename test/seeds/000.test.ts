@@ -23,6 +23,8 @@ interface Event {
   status: string;
 }
 
+const NEXT_JOB = 'Get Next Background Job: SELECT * FROM background_jobs';
+
 promiseSeed({
   snippets: snippetsOf('000'),
   database: () => database,
@@ -37,7 +39,7 @@ promiseSeed({
         { org_id: database.tenantA, event_type: 'order.created', status: 'pending', next_retry_at: null },
       ]);
     },
-    'Get Next Background Job: SELECT * FROM background_jobs': async (text) => {
+    [NEXT_JOB]: async (text) => {
       await database.rows(`select public.schedule_job('report', 'later', p_priority := 9), public.schedule_job('report', 'first', p_priority := 1)`);
       await database.rows(`select public.schedule_job('report', 'of another tenant', p_priority := 1)`, database.tenantB);
       await database.as(async (one) => {
@@ -78,4 +80,49 @@ promiseTables(() => database, ['audit_logs', 'audit_log_retention_policy', 'even
 test('the daily, weekly and monthly tasks of the document are scheduled jobs', () => {
   const crons = Object.entries(maintenance.jobs ?? {}).flatMap(([kind, { schedule }]) => (schedule ? [`${kind} ${schedule.cron}`] : []));
   expect(crons).toEqual(['maintenance.daily 0 3 * * *', 'maintenance.weekly 0 4 * * 0', 'maintenance.monthly 0 5 1 * *']);
+});
+
+/** Its five steps under "Background Job Pattern", by a worker that has SQL alone. */
+test('a job is polled by priority, processed and completed with its result, or tried again until its attempts are used up', async () => {
+  interface Job {
+    id: string;
+    status: string;
+    attempts: number;
+    error: string | null;
+    result: unknown;
+  }
+  const next = snippetsOf('000').find(({ name }) => name === NEXT_JOB)?.text ?? '';
+  const take = (): Promise<string | undefined> =>
+    database.as(async (tx) => {
+      const [job] = await tx.query<Job>(next);
+      if (job) await tx.query(`update background_jobs set status = 'processing', started_at = now() where id = $1`, [job.id]);
+      return job?.id;
+    });
+  const fail = (id?: string) =>
+    database.rows(`update background_jobs set attempts = attempts + 1, error = 'boom', status = case when attempts + 1 < max_attempts then 'pending' else 'failed' end,
+      finished_at = now() where id = '${id}'`);
+  const complete = (id?: string) =>
+    database.rows(`update background_jobs set attempts = attempts + 1, status = 'completed', result = '{"rows": 3}', finished_at = now() where id = '${id}'`);
+  await database.rows(`select public.cancel_job(id) from background_jobs where status = 'pending'`);
+  const jobs = await database.rows<Job>(
+    `select public.schedule_job('bulk', 'good', p_priority := 2) as id union all select public.schedule_job('bulk', 'bad', p_priority := 1, p_max_attempts := 2)`,
+  );
+  const [good, bad] = jobs.map(({ id }) => id);
+  for (let attempt = 1; attempt <= 2; attempt++) {
+    expect(await take()).toBe(bad);
+    await fail(bad);
+  }
+  expect(await take()).toBe(good);
+  await complete(good);
+  expect(await take()).toBeUndefined();
+  expect(await database.rows<Job>(`select id, status, attempts, error, result from background_jobs where job_type = 'bulk' order by priority`)).toEqual([
+    { id: bad, status: 'failed', attempts: 2, error: 'boom', result: null },
+    { id: good, status: 'completed', attempts: 1, error: null, result: { rows: 3 } },
+  ]);
+});
+
+test('what its monitoring asks of jobs: how many are pending; completed ones are kept for 7 days, dead letters apart and for longer', async () => {
+  expect(await database.rows(`select count(*) from background_jobs where status = 'pending'`)).toEqual([{ count: '0' }]);
+  const { rows } = await database.admin.query(`select keep::text, every from plinth_kernel.retention_kinds where kind = 'jobs.jobs'`);
+  expect(rows).toEqual([{ keep: '7 days', every: 'day' }]);
 });

@@ -6,6 +6,8 @@
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type TestServer, testServer } from '../../packages/plinth/src/apps/server/server.fixture.ts';
+import { putSchedule, runDueSchedules, SYSTEM_TENANT } from '../../packages/plinth/src/modules/jobs/index.ts';
+import { jobsKit } from '../../packages/plinth/src/testing/index.ts';
 import { promiseSeed, type SeedDatabase, seedDatabase, snippetsOf } from './seed.ts';
 
 let database: SeedDatabase;
@@ -101,4 +103,24 @@ test('the pending procedures are not there yet', async () => {
   const procedures = snippets.flatMap(({ text }) => [...text.matchAll(/trpc\.(system\.(?:featureFlags|notifications)\.\w+)\./g)].map(([, name = '']) => name));
   expect(new Set(procedures).size).toBeGreaterThan(5);
   for (const name of new Set(procedures)) expect((await server.call(`/api/trpc/${name}`, { key: server.keyA })).status, name).toBe(404);
+});
+
+/** Its "Background Jobs". Read notifications are cleaned up in the same way once there is a module that has them. */
+test('expired keys are cleaned up every 6 hours by a job in the queue of that name', async () => {
+  const { plinth, admin } = database;
+  for (const [key, expired] of [
+    ['old', 25],
+    ['young', 1],
+  ] as const) {
+    await database.rows(`select * from public.begin_idempotent(p_scope := 'cleanup', p_key := '${key}')`);
+    await admin.query(`update plinth_idempotency.keys set expires_at = now() - $2 * interval '1 hour' where key = $1`, [key, expired]);
+  }
+  const cleanup = { name: 'idempotency-cleanup', cron: '0 */6 * * *', queue: 'idempotency-cleanup', kind: 'maintenance.run' };
+  await plinth.asWorker({}, (tx) => putSchedule(tx, { ...cleanup, payload: { task: 'retention', kinds: ['idempotency.keys'] } }, { tenantId: SYSTEM_TENANT }));
+  await admin.query(`update plinth_jobs.schedules set next_run_at = clock_timestamp() where name = $1`, [cleanup.name]);
+  await plinth.asWorker({}, runDueSchedules);
+  const kit = jobsKit({ plinth, tenantId: SYSTEM_TENANT });
+  await kit.assertEnqueued('maintenance.run', {}, { times: 1, queue: 'idempotency-cleanup' });
+  expect((await kit.drain()).ran).toMatchObject([{ kind: 'maintenance.run', outcome: 'completed', result: { rows_swept: 1 } }]);
+  expect(await database.rows(`select key from public.idempotency_keys where scope = 'cleanup'`)).toEqual([{ key: 'young' }]);
 });

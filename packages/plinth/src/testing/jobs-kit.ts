@@ -269,6 +269,8 @@ async function moveTime(tx: Query, ms: number, tenantId: string | undefined): Pr
     `update plinth_jobs.jobs set deadline = deadline - ${by} where status in ('scheduled', 'pending') and deadline < 'infinity' and ${mine}`,
     parameters,
   );
+  // What is overdue is looked for at once.
+  await tx.query(`select setval('plinth_jobs.promoted_at', 1)`);
   await tx.query(`update plinth_jobs.unique_keys set expires_at = expires_at - ${by} where expires_at is not null and ${mine}`, parameters);
   return due?.n ?? 0;
 }

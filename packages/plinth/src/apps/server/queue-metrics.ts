@@ -29,13 +29,13 @@ interface Observed {
 const OBSERVED: Readonly<Record<'jobs' | 'queue', Observed>> = {
   jobs: {
     name: 'plinth_queue',
-    depth: 'Jobs that may start now, by queue, of the deepest 100; at most 1,000 of each priority and tenant are counted, of 5,000 tenants',
+    depth: 'Jobs that may start now, by queue, of 100 that are deep or wait long; at most 1,000 of each priority and tenant are counted, of 5,000 tenants',
     wait: 'Since when the oldest job that may start has waited, by queue',
     read: queueDepths,
   },
   queue: {
     name: 'plinth_message_queue',
-    depth: 'Messages that may be received, by queue, of the deepest 100; at most 1,000 of each tenant are counted',
+    depth: 'Messages that may be received, by queue, of 100 that are deep or wait long; at most 1,000 of each tenant are counted',
     wait: 'Since when the first message that may be received has waited, by queue',
     read: messageDepths,
   },

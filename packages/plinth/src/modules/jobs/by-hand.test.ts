@@ -77,6 +77,27 @@ test.each(['completed', 'failed'])('one that was %s while its worker died lets g
   expect(await status(await put({ uniqueKey: 'u' }))).toBe('pending');
 });
 
+test.each(['pending', 'scheduled', 'failed'])(
+  'one that has been %s for longer than jobs are kept can be taken and ended, and is kept from then on',
+  async (was) => {
+    const { admin } = jobs.database;
+    const id = '01900000-0000-7000-8000-000000000000';
+    await admin.query(`insert into plinth_jobs.jobs (tenant_id, id, run_id, kind, status, run_at) values ($1, $2, $2, 'k', $3, now() - interval '1 hour')`, [
+      jobs.a,
+      id,
+      was,
+    ]);
+    await take(id);
+    await end(id, 'completed');
+    expect(await status(id)).toBe('completed');
+    const { rows } = await admin.query(
+      `select run_id >= plinth_kernel.v7_floor(now() - interval '1 minute') as today from plinth_jobs.jobs_run where id = $1`,
+      [id],
+    );
+    expect(rows).toEqual([{ today: true }]);
+  },
+);
+
 test('an end that is told twice releases nothing that somebody has taken since', async () => {
   const first = await put({ uniqueKey: 'u', maxAttempts: 1 });
   const job = await jobs.claimOne();

@@ -9,11 +9,13 @@ export interface QueueDepth {
   oldest_wait_ms: number;
 }
 
-/** The deepest queues, at most `limit`. */
+/** At most `limit` queues, the deepest and those in which somebody has waited longest: one that nobody works must not hide behind others that are deep. */
 export const queueDepths = (tx: Queryable, limit: number): Promise<QueueDepth[]> =>
   tx.query<QueueDepth>(
-    `select queue, sum(waiting)::int as waiting, greatest(0, extract(epoch from clock_timestamp() - min(oldest_at)) * 1000)::float8 as oldest_wait_ms
-     from plinth_jobs.queue_depths(null, 1000, 5000) group by queue order by 2 desc, 1 limit $1`,
+    `select queue, waiting, greatest(0, extract(epoch from clock_timestamp() - oldest_at) * 1000)::float8 as oldest_wait_ms from (
+       select * from (select queue, sum(waiting)::int as waiting, min(oldest_at) as oldest_at from plinth_jobs.queue_depths(null, 1000, 5000) group by queue) q
+       order by least(row_number() over (order by waiting desc, queue), row_number() over (order by oldest_at, queue)) limit $1) chosen
+     order by waiting desc, queue`,
     [limit],
   );
 

@@ -23,8 +23,10 @@ afterAll(() => jobs.database.drop());
 beforeEach(async () => {
   await limits.clear();
   await jobs.database.admin.query('delete from plinth_jobs.kinds');
-  await jobs.plinth.asWorker({}, (tx) => announceKinds(tx, [{ kind: 'k', summary: 's', max_attempts: 3, timeout_ms: 5 }]));
-  await jobs.plinth.asWorker({}, (tx) => tx.query(`select plinth_jobs.beat('w')`));
+  await jobs.plinth.asWorker({}, async (tx) => {
+    await announceKinds(tx, [{ kind: 'k', summary: 's', max_attempts: 3, timeout_ms: 5 }]);
+    await registerWorker(tx, { id: 'w', name: 'w', leaseMs: 60_000, kinds: ['k'] });
+  });
 });
 
 const caller = (who: { tenantId?: string; operator?: boolean }, scopes = ['jobs.*']) => {
@@ -158,6 +160,23 @@ describe('a job waits because', () => {
     expect((await explain(id)).obstacles).toMatchObject([{ cause: 'no_worker', sentence: 'No worker that is alive has a handler for k.' }]);
   });
 
+  test('a worker that has SQL alone takes other kinds, or from other queues: it is known by what it claims', async () => {
+    const claims = (kinds: string[], queues: string[]) =>
+      jobs.plinth.transaction({ tenantId: jobs.a }, (tx) =>
+        tx.query(`select from plinth_jobs.claim('ruby-1', 1, interval '1 minute', $1, $2)`, [kinds, queues]),
+      );
+    const delayed = (kind: string, queue: string) => jobs.enqueue(jobs.a, kind, {}, { queue, delayMs: 60_000 });
+    await claims(['receipt'], ['paper']);
+    expect(await causes(await delayed('receipt', 'paper'))).toEqual(['scheduled']);
+    expect(await causes(await delayed('letter', 'paper'))).toEqual(['scheduled', 'no_worker']);
+    expect(await causes(await delayed('receipt', 'mail'))).toEqual(['scheduled', 'no_worker']);
+    await claims(['letter'], ['mail']);
+    expect(await causes(await delayed('receipt', 'paper'))).toEqual(['scheduled']);
+    expect(await causes(await delayed('letter', 'mail'))).toEqual(['scheduled']);
+    await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query(`select from plinth_jobs.claim('ruby-1', 1, interval '1 minute')`));
+    expect(await causes(await delayed('anything', 'anywhere'))).toEqual(['scheduled']);
+  });
+
   test('those that are alive claim for another tenant alone', async () => {
     await jobs.falls('w');
     await jobs.plinth.transaction({ tenantId: jobs.b }, (tx) => tx.query(`select plinth_jobs.beat('w')`));
@@ -244,6 +263,20 @@ describe('depths', () => {
     expect(queues[0]?.oldest_wait_ms).toBeLessThan(600_000);
     const all = await jobs.plinth.asWorker({}, (tx) => tx.query('select queue, tenant_id, waiting from plinth_jobs.queue_depths(p_queues => $1)', [['mail']]));
     expect(all).toHaveLength(2);
+  });
+
+  test('are told of the deepest queues and of those in which somebody has waited longest', async () => {
+    for (const [queue, count] of [
+      ['deep', 5],
+      ['deeper', 6],
+      ['old', 1],
+      ['older', 1],
+    ] as const)
+      await limits.fill(jobs.a, count, { queue });
+    await jobs.database.admin.query(`update plinth_jobs.jobs_ready set run_at = run_at - interval '1 hour' * length(queue) where queue like 'old%'`);
+    const told = async (limit: number) => (await jobs.plinth.asWorker({}, (tx) => queueDepths(tx, limit))).map(({ queue }) => queue).sort();
+    expect(await told(2)).toEqual(['deeper', 'older']);
+    expect(await told(4)).toEqual(['deep', 'deeper', 'old', 'older']);
   });
 
   test('are told of every queue, however many tenants wait in those before it, and cost a tenant nothing of theirs', async () => {

@@ -81,3 +81,36 @@ test('a job is found by its id without reading the backlog of others', async () 
   expect(before).toBeGreaterThan(500);
   expect(await look()).toBeLessThan(200);
 });
+
+test('jobs that wait for long keep no slot from being emptied: they move on and keep their place, but for those that somebody has locked', async () => {
+  const { a, b, database } = jobs;
+  while (String(await turn()).includes('emptied'));
+  const strays: string[] = [];
+  const locked = await jobs.enqueue(b, 'waits');
+  const holder = await database.admin.connect();
+  await holder.query(`begin; select from plinth_jobs.jobs_ready_${await openSlot()} where id = '${locked}' for update`);
+  try {
+    for (let n = 0; n < 4; n++) {
+      strays.push(await jobs.enqueue(a, 'waits'));
+      await turn();
+    }
+    const did: unknown[] = [];
+    for (let n = 0; n < 6; n++) did.push(await turn());
+    // Of four slots one is open and one is locked.
+    expect(did.filter((one) => /emptied .*opened/.test(String(one))).length).toBeGreaterThan(1);
+    for (const id of strays) expect((await jobs.claim(1, ['waits'])).map((job) => job.id)).toEqual([id]);
+  } finally {
+    await holder.query('rollback');
+    holder.release();
+  }
+  expect((await jobs.claim(10, ['waits'])).map((job) => job.id)).toEqual([locked]);
+});
+
+test('a slot in which many wait is a backlog and is left as it is', async () => {
+  const { admin } = jobs.database;
+  for (let n = 0; n < 4; n++)
+    await admin.query(`insert into plinth_jobs.jobs_ready_${n} (tenant_id, kind, slot) select $1, 'waits', $2 from generate_series(1, 11) n`, [jobs.a, n]);
+  const gather = (most: number) => jobs.plinth.asWorker({}, (tx) => tx.query('select plinth_jobs.gather_strays($1)::int as n', [most]));
+  expect(await gather(10)).toEqual([{ n: 0 }]);
+  expect(await gather(11)).toEqual([{ n: 11 }]);
+});

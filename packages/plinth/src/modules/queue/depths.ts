@@ -9,10 +9,12 @@ export interface MessageDepth {
   oldest_wait_ms: number;
 }
 
-/** The deepest queues of this name over all tenants, at most `limit`. */
+/** At most `limit` queues of this name over all tenants, the deepest and those in which a message has waited longest. */
 export const messageDepths = (tx: Queryable, limit: number): Promise<MessageDepth[]> =>
   tx.query<MessageDepth>(
-    `select queue, sum(waiting)::int as waiting, greatest(0, extract(epoch from clock_timestamp() - min(oldest_at)) * 1000)::float8 as oldest_wait_ms
-     from plinth_queue.depths(1000, 1000) group by queue order by 2 desc, 1 limit $1`,
+    `select queue, waiting, greatest(0, extract(epoch from clock_timestamp() - oldest_at) * 1000)::float8 as oldest_wait_ms from (
+       select * from (select queue, sum(waiting)::int as waiting, min(oldest_at) as oldest_at from plinth_queue.depths(1000, 1000) group by queue) q
+       order by least(row_number() over (order by waiting desc, queue), row_number() over (order by oldest_at, queue)) limit $1) chosen
+     order by waiting desc, queue`,
     [limit],
   );

@@ -16,7 +16,7 @@ declare
   _cut boolean := false;
   _from record;
 begin
-  perform plinth_jobs.beat(p_worker, p_lease);
+  perform plinth_jobs.beat(p_worker, p_lease, true, p_kinds, p_queues);
   perform plinth_jobs.promote(1000);
   select null::text as queue, null::smallint as priority, null::uuid as tenant_id, null::text as concurrency_key into _from;
   for _round in 1 .. 4 loop

@@ -50,7 +50,7 @@ begin
     -- One that is confined to a tenant, which its id begins with, takes no jobs of others (plinth_jobs.beat).
     where w.beat_at + w.lease >= clock_timestamp() and (w.id !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}:' or starts_with(w.id, p_job.tenant_id || ':'))) w;
   select k.seen_at into _announced_at from plinth_jobs.kinds k where k.kind = p_job.kind;
-  if _announced_at is null or not coalesce(_workers.takes, false) then
+  if not coalesce(_workers.takes, false) then
     return query select 'no_worker', case
         when _announced_at is null then format('No worker has ever announced a handler for %s.', p_job.kind)
         when not _workers.alive then 'No worker is alive.'

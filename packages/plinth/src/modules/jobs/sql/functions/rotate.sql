@@ -1,6 +1,6 @@
 -- Turns the ring: the open slot is closed when it has grown, and a closed slot that nobody has rows in any more is emptied by TRUNCATE,
 -- which a held snapshot does not hinder. Stragglers that still write into a closed slot hold a lock, and TRUNCATE does not wait for it
--- longer than 50 ms. With no empty slot left (a large backlog) the open one just grows.
+-- longer than 50 ms. With no empty slot left the few jobs that keep one from being emptied are moved; where many do (a large backlog) the open one just grows.
 create or replace function plinth_jobs.rotate(p_bytes bigint default 16777216) returns text
 language plpgsql volatile security definer set search_path = '' set lock_timeout = '50ms'
 as $$
@@ -10,6 +10,7 @@ declare
   _pages bigint;
   _used boolean;
   _free integer;
+  _moved bigint;
   _did text[] := '{}';
 begin
   perform plinth_kernel.require_worker();
@@ -52,6 +53,11 @@ begin
   if _free is not null and pg_catalog.pg_relation_size(('plinth_jobs.jobs_ready_' || _open)::regclass) >= p_bytes then
     perform pg_catalog.setval('plinth_jobs.open_slot', _free);
     _did := _did || ('opened ' || _free);
+  elsif pg_catalog.pg_relation_size(('plinth_jobs.jobs_ready_' || _open)::regclass) >= p_bytes then
+    _moved := plinth_jobs.gather_strays();
+    if _moved > 0 then
+      _did := _did || ('moved ' || _moved);
+    end if;
   end if;
   perform plinth_jobs.settle_by_hand();
   perform plinth_jobs.tidy_limits();

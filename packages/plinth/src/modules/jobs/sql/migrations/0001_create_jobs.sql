@@ -36,6 +36,9 @@ create sequence plinth_jobs.job_seq;
 create sequence plinth_jobs.open_slot minvalue 0 maxvalue 3 start 0;
 select setval('plinth_jobs.open_slot', 0);
 grant select on sequence plinth_jobs.open_slot to plinth_app, plinth_worker;
+-- When all scheduled jobs were last looked through, seconds since 1970; only kept once their index is large (plinth_jobs.promote).
+create sequence plinth_jobs.promoted_at;
+grant update on sequence plinth_jobs.promoted_at to plinth_worker;
 
 -- What has one length and is never null stands first: it is found without looking at the rest, and nothing is lost to alignment.
 create table plinth_jobs.jobs (
@@ -83,6 +86,12 @@ create table plinth_jobs.jobs_scheduled partition of plinth_jobs.jobs for values
 create table plinth_jobs.jobs_failed partition of plinth_jobs.jobs for values in ('failed');
 -- By run_id, not by id: a job may be claimed months after it was enqueued.
 create table plinth_jobs.jobs_run partition of plinth_jobs.jobs for values in ('completed', 'cancelled', 'processing') partition by range (run_id);
+
+-- Its body stands in functions/begin_by_hand.sql.
+create function plinth_jobs.begin_by_hand() returns trigger language plpgsql set search_path = '' as $$ begin return new; end $$;
+create trigger begin_by_hand before update of status on plinth_jobs.jobs_ready for each row execute function plinth_jobs.begin_by_hand();
+create trigger begin_by_hand before update of status on plinth_jobs.jobs_scheduled for each row execute function plinth_jobs.begin_by_hand();
+create trigger begin_by_hand before update of status on plinth_jobs.jobs_failed for each row execute function plinth_jobs.begin_by_hand();
 
 alter table plinth_jobs.jobs_scheduled add primary key (tenant_id, id);
 alter table plinth_jobs.jobs_failed add primary key (tenant_id, id);
