@@ -101,6 +101,27 @@ describe('plinth dev with the embedded PostgreSQL', { timeout }, () => {
   });
 });
 
+describe('plinth dev that is stopped before it is ready', { timeout }, () => {
+  test.each([/Node \d+/, /Created a database/])('after %s: everything stops within 5 s, and the next start goes on', async (line) => {
+    const own = await mkdtemp(join(tmpdir(), 'plinth-cli-early-'));
+    try {
+      const running = dev({ PLINTH_DATA_DIR: own });
+      await running.line(line);
+      const { code, stdout, stderr, ms } = await running.stop('SIGINT');
+      expect(stderr).toBe('');
+      expect(stdout).toContain('Stopped before it was ready');
+      expect(code).toBe(0);
+      expect(ms).toBeLessThan(stretched(5_000));
+      const next = dev({ PLINTH_DATA_DIR: own });
+      await next.line(/Ready in /);
+      expect((await next.stop('SIGINT')).code).toBe(0);
+    } finally {
+      await discardPostgres(join(own, 'postgres')).catch(() => false);
+      await rm(own, { recursive: true, force: true });
+    }
+  });
+});
+
 describe('plinth dev when its database fails', { timeout }, () => {
   test('a PostgreSQL that ends by itself ends dev with exit code 1 and names the log; data of another version are told with both ways out', async () => {
     const running = dev();

@@ -102,6 +102,22 @@ async function reach(environment: Environment, signal: AbortSignal): Promise<Omi
   };
 }
 
+/**
+ * What the work gives, unless the signal comes first: then its reason is thrown, and nobody waits for the work. Migrations come in transactions, and the next
+ * start goes on with them.
+ */
+export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
 /** Fails as migrating did; where the data are those of a development database, a way out is to begin anew. */
 function refused(error: unknown, dataDir: string | undefined): never {
   if (!(error instanceof PlinthError) || dataDir === undefined || !['kernel_migration_changed', 'kernel_schema_diverged'].includes(error.code)) throw error;
@@ -122,9 +138,11 @@ export async function openDatabase(environment: Environment, modules: ModuleMap,
       `select rolsuper or rolcreaterole as installs from pg_roles where rolname = current_user`,
     );
     if (!role?.installs) return { ...reached, serverUrl: reached.adminUrl };
+    const migrated = () =>
+      migrateUp({ url: reached.adminUrl, modules }).catch((error: unknown) => refused(error, reached.embedded ? environment.dataDir : undefined));
     await task(
       'Migrated',
-      () => migrateUp({ url: reached.adminUrl, modules }).catch((error: unknown) => refused(error, reached.embedded ? environment.dataDir : undefined)),
+      () => unlessAborted(signal, migrated()),
       ({ applied, repeatables, newer }) => {
         if (newer) return `Schema is of a newer Plinth, with ${newer.join(', ')}, and stays as it is`;
         if (applied.length > 0) return `Applied ${applied.length} migrations`;

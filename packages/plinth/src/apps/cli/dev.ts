@@ -7,7 +7,7 @@ import { newSecret } from '#kernel/secret-text.ts';
 import { COMMAND, inClone } from './clone.ts';
 import { freshConsole } from './console.ts';
 import type { OpenDatabase } from './database.ts';
-import { openDatabase } from './database.ts';
+import { openDatabase, unlessAborted } from './database.ts';
 import type { Environment } from './environment.ts';
 import { portOf, readEnvironment } from './environment.ts';
 import { installedModules, modulesArgument, variables } from './modules.ts';
@@ -82,14 +82,13 @@ async function announce(environment: Environment, running: RunningParts, admin: 
   say(dim('  The console link signs in once, within 15 minutes. Ctrl-C stops everything; the data stay.'));
 }
 
-async function run(environment: Environment): Promise<void> {
+async function run(environment: Environment, stopping: AbortController): Promise<void> {
   const started = performance.now();
-  say(`${bold('Plinth')} ${dim(`Node ${process.versions.node} · no data leaves this machine`)}`);
-  const stopping = new AbortController();
-  const secrets = await readSecrets(environment.dataDir);
   const endedEarly = Promise.withResolvers<unknown>();
   const stopped = untilStopped(endedEarly.promise);
   void stopped.then(() => stopping.abort(new Error('stopped')));
+  say(`${bold('Plinth')} ${dim(`Node ${process.versions.node} · no data leaves this machine`)}`);
+  const secrets = await readSecrets(environment.dataDir);
   const all = await installedModules(environment, { examples: true });
   const database = await openDatabase(environment, all, secrets.serverPassword, stopping.signal);
   let running: RunningParts | undefined;
@@ -97,7 +96,7 @@ async function run(environment: Environment): Promise<void> {
   try {
     // A role that may not install serves as it is, and may be one that row security does not bind.
     if (!database.embedded) await prepare(database.serverUrl, all, undefined);
-    const consoleDirectory = await freshConsole(environment);
+    const consoleDirectory = await unlessAborted(stopping.signal, freshConsole(environment));
     running = await task(
       'Started the API and the worker',
       () =>
@@ -143,6 +142,11 @@ export const dev = defineCommand({
   run: ({ args }) =>
     told(async () => {
       const environment = readEnvironment(variables(args));
-      await run({ ...environment, port: portOf('--port', args.port) ?? environment.port });
+      const stopping = new AbortController();
+      await run({ ...environment, port: portOf('--port', args.port) ?? environment.port }, stopping).catch((error: unknown) => {
+        // What was under way when somebody stopped it did not fail.
+        if (!stopping.signal.aborted) throw error;
+        say('  Stopped before it was ready; the next start goes on from there.');
+      });
     })(undefined).then(() => process.exit()),
 });

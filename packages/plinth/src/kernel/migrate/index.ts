@@ -47,6 +47,8 @@ const UNLIMITED = `select pg_catalog.set_config(s.name, '0', false) from pg_cata
 
 async function withClient<T>(url: string, body: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new Client({ connectionString: url, application_name: 'plinth migrate' });
+  // A server that goes away is told by the statement that fails, not as an error of nobody's that ends the process.
+  client.on('error', () => {});
   await client.connect();
   try {
     await client.query(`set search_path = ''`);
