@@ -47,7 +47,7 @@ test('under a held snapshot; and what is committed long after its time is found 
     const late = await jobs.enqueue(b, 'k', {}, { delayMs: 60_000 });
     await admin.query(`update plinth_jobs.jobs set run_at = clock_timestamp() - interval '1 hour' where id = $1`, [late]);
     // Ten seconds later.
-    await admin.query(`select setval('plinth_jobs.promoted_at', extract(epoch from now())::bigint - 11)`);
+    await admin.query(`select setval('plinth_jobs.promoted_at', floor(extract(epoch from now()))::bigint - 11)`);
     expect(await promote()).toBe(1);
     expect(await Promise.all([due, late].map(async (id) => (await jobs.read(b, id))?.status))).toEqual(['pending', 'pending']);
   } finally {

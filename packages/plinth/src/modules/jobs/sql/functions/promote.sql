@@ -32,7 +32,8 @@ begin
     get diagnostics _promoted = row_count;
   end if;
   if _much and _from = '-infinity' and _tenant is null and _promoted < p_limit then
-    perform pg_catalog.setval('plinth_jobs.promoted_at', extract(epoch from _now)::bigint);
+    -- Not rounded up: a moment to come is that of a clock that was set back.
+    perform pg_catalog.setval('plinth_jobs.promoted_at', floor(extract(epoch from _now))::bigint);
   end if;
   return _promoted;
 end
