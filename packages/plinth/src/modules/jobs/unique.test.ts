@@ -211,6 +211,15 @@ describe('a unique key', () => {
     await jobs.settle((await jobs.claim(1, ['other']))[0] as ClaimedJob, 'completed');
     expect(await jobs.read(jobs.a, waits)).toMatchObject({ status: 'scheduled', payload: { n: 2 } });
     await jobs.clear();
+    const before = await jobs.enqueue(jobs.a, 'other');
+    const twice = await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => {
+      const id = tx.jobs.enqueue('k', { n: 1 }, { uniqueKey: 'u', dependsOn: [before], delayMs: 3_600_000 });
+      tx.jobs.enqueue('k', { n: 2 }, { uniqueKey: 'u', onDuplicate: 'replace' });
+      return id;
+    });
+    await jobs.settle((await jobs.claim(1, ['other']))[0] as ClaimedJob, 'completed');
+    expect(await jobs.read(jobs.a, twice)).toMatchObject({ status: 'pending', payload: { n: 2 } });
+    await jobs.clear();
     const over = await put({ n: 1 }, { uniqueForMs: 60_000 });
     await jobs.database.admin.query('update plinth_jobs.unique_keys set expires_at = clock_timestamp()');
     const next = await put({ n: 2 }, { onDuplicate: 'replace' });

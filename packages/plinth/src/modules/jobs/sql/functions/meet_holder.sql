@@ -1,7 +1,7 @@
 -- A row whose unique key is held by another job: is it written all the same? The mode of the holder decides when the key is free,
 -- the row decides what happens when it is not. A holder that waits is locked until the end of this transaction, so that it starts
 -- after it and sees what it wrote. Waits for a transaction that takes or releases the key now.
-create or replace function plinth_jobs.meet_holder(p_tenant_id uuid, p_row jsonb) returns boolean
+create or replace function plinth_jobs.meet_holder(p_tenant_id uuid, p_row jsonb) returns uuid
 language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
@@ -22,12 +22,12 @@ begin
     select u.* into _held from plinth_jobs.unique_keys u where u.tenant_id = p_tenant_id and u.kind = _kind and u.key = _key;
     continue when not found;
     if _held.job_id = _id then
-      return true;
+      return null;
     end if;
     -- Its time is over, whatever has become of the holder.
     _over := coalesce(_held.expires_at <= clock_timestamp(), false);
     if not _over and _action in ('replace', 'debounce') and plinth_jobs.replace_waiting(p_tenant_id, _held.job_id, p_row, case when _action = 'debounce' then _held.created_at end, _held.until = 'started') then
-      return false;
+      return _held.job_id;
     end if;
     _status := 'held';
     if not _over and (_held.until = 'started' or _action in ('replace', 'debounce')) then
@@ -50,7 +50,7 @@ begin
       update plinth_jobs.unique_keys u set job_id = _id, until = _until, expires_at = _expires, created_at = clock_timestamp()
       where u.tenant_id = p_tenant_id and u.kind = _kind and u.key = _key and u.job_id = _held.job_id;
       if found then
-        return true;
+        return null;
       end if;
       continue;
     end if;
@@ -58,9 +58,9 @@ begin
       raise exception 'Job % of kind % holds the unique key %', _held.job_id, _kind, _key using errcode = 'PL409',
         detail = jsonb_build_object('code', 'jobs_duplicate', 'job_id', _held.job_id, 'kind', _kind, 'unique_key', _key)::text, hint = 'Wait until it has ended, or cancel it.';
     end if;
-    return false;
+    return _held.job_id;
   end loop;
   raise exception 'The job that holds the unique key % of kind % keeps changing', _key, _kind using errcode = '40001';
 end
 $$;
-comment on function plinth_jobs.meet_holder(uuid, jsonb) is 'Decides about a row of plinth_jobs.write_special whose unique key is taken: true, it is written and holds the key now; false, it is not written. Error: jobs_duplicate.';
+comment on function plinth_jobs.meet_holder(uuid, jsonb) is 'Decides about a row of plinth_jobs.write_special whose unique key is taken. Returns the job that holds the key, and the row is not written; null: it is written and holds the key now. Error: jobs_duplicate.';

@@ -3,13 +3,9 @@ create or replace function plinth_jobs.replace_waiting(p_tenant_id uuid, p_job_i
 language plpgsql volatile security invoker set search_path = '' set jit = off set enable_seqscan = off
 as $$
 declare
-  _more jsonb := p_row -> 'more';
+  _at timestamptz := plinth_jobs.put_off(p_row -> 'more', p_first);
   _now timestamptz := clock_timestamp();
-  _at timestamptz := coalesce((_more ->> 'run_at')::timestamptz, _now + coalesce((_more ->> 'delay_ms')::double precision, 0) * interval '1 millisecond');
 begin
-  if p_first is not null and _more ? 'max_wait_ms' then
-    _at := greatest(least(_at, p_first + (_more ->> 'max_wait_ms')::double precision * interval '1 millisecond'), _now);
-  end if;
   with gone as (
     delete from plinth_jobs.jobs j where j.status in ('scheduled', 'pending') and j.tenant_id = p_tenant_id and j.id = p_job_id and (j.attempts = 0 or not p_unstarted) returning j.*
   ), later as (

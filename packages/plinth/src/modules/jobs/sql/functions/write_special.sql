@@ -10,8 +10,11 @@ declare
   _waited_for uuid[];
   _met uuid[] := '{}';
   _dropped uuid[] := '{}';
+  _holder uuid;
   -- By the id of each job that is left out: the job that holds its key.
   _holders jsonb := '{}';
+  -- By the id of a job of this call that another of it replaces: its time, which is written with its gate.
+  _times jsonb := '{}';
 begin
   if not p_rows @? '$[*].more ? (exists (@.unique_key) || exists (@.ids) || exists (@.depends_on) || exists (@.batch_id) || exists (@.backoff) || exists (@.batch) || exists (@.close_batch))' then
     perform plinth_jobs.insert_special(p_rows, '{}');
@@ -52,19 +55,21 @@ begin
   else
     perform plinth_jobs.insert_special((select coalesce(jsonb_agg(e.job order by e.n), '[]') from jsonb_array_elements(_rows) with ordinality as e (job, n) where (e.job ->> 'id')::uuid <> all (_met)), _waited_for);
     for _row in select e.job from jsonb_array_elements(_rows) with ordinality as e (job, n) where (e.job ->> 'id')::uuid = any (_met) order by e.job ->> 'kind', e.job -> 'more' ->> 'unique_key', e.n loop
-      if plinth_jobs.meet_holder(_tenant, _row) then
+      _holder := plinth_jobs.meet_holder(_tenant, _row);
+      if _holder is null then
         perform plinth_jobs.insert_special(jsonb_build_array(_row), _waited_for);
-      else
-        _dropped := _dropped || (_row ->> 'id')::uuid;
-        _holders := _holders || jsonb_build_object(_row ->> 'id', (
-          select u.job_id from plinth_jobs.unique_keys u where u.tenant_id = _tenant and u.kind = _row ->> 'kind' and u.key = _row -> 'more' ->> 'unique_key'
-          order by u.created_at desc limit 1));
+        continue;
+      end if;
+      _dropped := _dropped || (_row ->> 'id')::uuid;
+      _holders := _holders || jsonb_build_object(_row ->> 'id', _holder);
+      if _row -> 'more' ->> 'on_duplicate' in ('replace', 'debounce') then
+        _times := _times || jsonb_build_object(_holder, jsonb_build_object('run_at', plinth_jobs.put_off(_row -> 'more', clock_timestamp())));
       end if;
     end loop;
   end if;
   if _holders <> '{}' and _waited_for <> '{}' then
-    select jsonb_agg(case when e.job -> 'more' ? 'depends_on' then jsonb_set(e.job, '{more,depends_on}', (
-      select jsonb_agg(coalesce(_holders -> (d #>> '{}'), d)) from jsonb_array_elements(e.job -> 'more' -> 'depends_on') d)) else e.job end order by e.n)
+    select jsonb_agg(case when e.job -> 'more' ? 'depends_on' then jsonb_set(e.job, '{more}', (e.job -> 'more') || coalesce(_times -> (e.job ->> 'id'), '{}') || jsonb_build_object('depends_on', (
+      select jsonb_agg(coalesce(_holders -> (d #>> '{}'), d)) from jsonb_array_elements(e.job -> 'more' -> 'depends_on') d))) else e.job end order by e.n)
     into _rows from jsonb_array_elements(_rows) with ordinality as e (job, n);
   end if;
   if p_rows @? '$[*].more ? (exists (@.depends_on) || exists (@.batch_id) || exists (@.backoff) || exists (@.batch) || exists (@.close_batch))' then
