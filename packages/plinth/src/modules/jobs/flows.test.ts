@@ -123,6 +123,16 @@ describe('a job that depends on others', () => {
     expect(await status(last)).toBe('pending');
   });
 
+  test('and is itself waited for is looked at once when that is asked for, and not for as long as it waits', async () => {
+    const first = await jobs.enqueue(jobs.a, 'k');
+    const middle = await after([first]);
+    await after([middle]);
+    await jobs.database.admin.query('insert into plinth_jobs.gate_checks (tenant_id, gate_id) values ($1, $2)', [jobs.a, middle]);
+    await jobs.checkGates();
+    expect((await jobs.database.admin.query('select 1 from plinth_jobs.gate_checks')).rowCount).toBe(0);
+    expect(await waiting()).toBe(2);
+  });
+
   test.each(['repeatable read', 'serializable'] as const)('runs also when that one ended under a snapshot from before (%s)', async (isolation) => {
     const [first, other] = [await jobs.enqueue(jobs.a, 'k'), await jobs.enqueue(jobs.a, 'other')];
     // It has a dependent already, so that another one need not write to it.
@@ -193,6 +203,17 @@ describe('a dead letter of a flow that runs again', () => {
     await complete(second);
     await complete(third);
     expect(await waiting()).toBe(0);
+  });
+
+  test('is waited for once more by what ignores its failure and has not begun, because others are not over', async () => {
+    const [first, other] = [await jobs.enqueue(jobs.a, 'k'), await jobs.enqueue(jobs.a, 'other')];
+    const last = await after([first, other], { onDependencyFailure: 'ignore' });
+    await fail(first);
+    await redrive();
+    await jobs.settle((await jobs.claim(1, ['other']))[0] as ClaimedJob, 'completed');
+    expect(await status(last)).toBe('scheduled');
+    await complete(first);
+    expect(await status(last)).toBe('pending');
   });
 
   test('runs at once where it was to run when one of them failed, though others still wait', async () => {

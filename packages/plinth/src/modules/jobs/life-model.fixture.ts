@@ -249,6 +249,7 @@ export class Life {
   #revive(job: Job): void {
     if (job.key !== undefined) this.#takes(job.id, job.key, 'reject', 'done');
     for (const { parts, finished } of this.batches.values()) if (!finished && parts.has(job.id) && open(parts)) parts.set(job.id, undefined);
+    for (const { gate } of this.jobs.values()) if (gate?.open && gate.parts.has(job.id) && open(gate.parts)) gate.parts.set(job.id, undefined);
     job.maxAttempts = job.attempts + 3;
     job.status = 'pending';
     if (!job.gate) return;

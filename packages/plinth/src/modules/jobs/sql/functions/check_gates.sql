@@ -6,6 +6,7 @@ declare
   _ended jsonb;
   _looked bigint := 0;
   _open boolean;
+  _waits boolean;
   _late boolean;
   _constraint text;
   -- Whoever looks settles jobs of other tenants, and waits for a transaction of this one only once.
@@ -33,12 +34,15 @@ begin
     exception when sqlstate 'UNDO1' then
       null;
     end;
-    continue when _open and not _late and not exists (select from plinth_jobs.gate_parts p join plinth_jobs.gates g on g.tenant_id = p.tenant_id and g.id = p.gate_id
+    _waits := _open and not exists (select from plinth_jobs.gate_parts p join plinth_jobs.gates g on g.tenant_id = p.tenant_id and g.id = p.gate_id
       where p.tenant_id = _check.tenant_id and p.gate_id = _check.gate_id and p.status in ('failed', 'cancelled') and g.opens = 'job' and g.on_failure <> 'ignore');
+    continue when _waits and not _late;
     begin
       if _late then
         perform plinth_jobs.end_late(_check.tenant_id, _check.gate_id);
       end if;
+      -- The lock above has left its mark on the part, by which open_gate would take it for held and ask for another look, for as long as it waits.
+      continue when _waits;
       _ended := plinth_jobs.open_gate(_check.tenant_id, _check.gate_id, interval '200 milliseconds');
       if _ended is not null then
         perform plinth_jobs.settle_linked(jsonb_build_array(_ended));

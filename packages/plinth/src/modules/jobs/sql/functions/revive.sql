@@ -15,7 +15,7 @@ begin
   if _job.unique_key is not null then
     perform plinth_jobs.meet_holder(p_tenant_id, jsonb_build_object('id', p_id, 'kind', _job.kind, 'more', jsonb_build_object('unique_key', _job.unique_key, 'on_duplicate', 'reject')));
   end if;
-  -- A batch that still has an open part waits for this job once more; a share lock on that part keeps the batch from ending meanwhile.
+  -- A batch or a dependent that still waits for another job waits for this one once more; a share lock on that part keeps it from ending meanwhile.
   for _gate in
     select p.gate_id from plinth_jobs.gate_parts p join plinth_jobs.gates g on g.tenant_id = p.tenant_id and g.id = p.gate_id
     where p.tenant_id = p_tenant_id and p.job_id = p_id and p.status is not null and g.finished_at is null
