@@ -55,8 +55,14 @@ interface Call {
   step: Step;
   /** Taken back: in a savepoint of a transaction that commits, or with all of it. */
   undo: 'no' | 'savepoint' | 'all';
+  isolation: 'read committed' | 'repeatable read' | 'serializable';
 }
-const call: fc.Arbitrary<Call> = fc.record({ tenant: fc.constantFrom('a', 'a', 'b'), step, undo: fc.constantFrom('no', 'no', 'no', 'no', 'savepoint', 'all') });
+const call: fc.Arbitrary<Call> = fc.record({
+  tenant: fc.constantFrom('a', 'a', 'b'),
+  step,
+  undo: fc.constantFrom('no', 'no', 'no', 'no', 'savepoint', 'all'),
+  isolation: fc.constantFrom('read committed', 'read committed', 'read committed', 'repeatable read', 'serializable'),
+});
 
 class Undone extends Error {}
 
@@ -193,7 +199,7 @@ class Pair {
     let apply: (() => unknown) | undefined;
     said = await errorCode(
       jobs.plinth
-        .transaction({ tenantId: this.tenantOf(tenant) }, async (tx) => {
+        .transaction({ tenantId: this.tenantOf(tenant), isolation: one.isolation }, async (tx) => {
           if (one.undo === 'savepoint') await tx.query('savepoint before');
           apply = await this.#app(tx, this.models[tenant], one);
           if (one.undo === 'savepoint') await tx.query('rollback to savepoint before');
