@@ -1,18 +1,18 @@
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import type { WorkServices } from '#kernel/work.ts';
-import { oldestWaitMs } from '#modules/jobs';
+import { queueLoad } from '#modules/jobs';
 import type { Loop } from './loop.ts';
 import { startLoop } from './loop.ts';
 import type { LoopDelay, WorkerMetrics, WorkerStats } from './metrics.ts';
 import type { Load, SlotLimits } from './scaling.ts';
-import { initialScaling, scale } from './scaling.ts';
+import { expectedWaitMs, initialScaling, scale } from './scaling.ts';
 
 /** `concurrency` of startWorker when it is no number. */
 export interface Concurrency {
   min: number;
   max: number;
-  /** Jobs should not wait longer than this for a slot, ms. Default 500. */
+  /** Jobs should not wait longer than this for a slot, ms; that they have or will makes it grow. Default 500. */
   targetMs?: number;
 }
 
@@ -31,8 +31,10 @@ export interface ScalerOptions {
 }
 
 const LOOK_MS = 250;
-/** While every slot is used and none is freed, the database is asked how long others wait, this often. */
+/** While every slot is used and the target is met, the database is asked how much waits and for how long, this often. */
 const ASK_MS = 1_000;
+/** Over so long it is measured at most how fast jobs end. */
+const RATE_MS = 10_000;
 
 /** The limits of a `concurrency`; equal ones when it is fixed. Errors: RangeError. */
 export function slotLimits(concurrency: number | Concurrency): SlotLimits {
@@ -51,11 +53,21 @@ export function startScaler(options: ScalerOptions): Loop {
   let askedMs = 0;
   let askedWaitMs = 0;
 
+  const ended = (): number => stats.claimed - stats.waiting - stats.running;
+  let since = { ms: performance.now(), ended: 0 };
+  const measureAnew = (): void => {
+    since = { ms: performance.now(), ended: ended() };
+  };
+
   const waitOf = async (load: Pick<Load, 'peak' | 'waitMs'>): Promise<number> => {
+    if (load.peak < stats.slots) measureAnew();
     if (load.peak < stats.slots || stats.slots >= limits.max || load.waitMs > limits.targetMs) return load.waitMs;
     if (performance.now() - askedMs >= ASK_MS) {
       askedMs = performance.now();
-      askedWaitMs = await plinth.asWorker({ readOnly: true, timeoutMs: ASK_MS }, (tx) => oldestWaitMs(tx, options.queues));
+      const { oldestWaitMs, waiting, workers } = await plinth.asWorker({ readOnly: true, timeoutMs: ASK_MS }, (tx) => queueLoad(tx, options.queues));
+      const elapsedMs = performance.now() - since.ms;
+      askedWaitMs = Math.max(oldestWaitMs, expectedWaitMs(stats.waiting + waiting / Math.max(1, workers), ended() - since.ended, elapsedMs));
+      if (elapsedMs > RATE_MS && ended() > since.ended) measureAnew();
     }
     return Math.max(load.waitMs, askedWaitMs);
   };
@@ -72,6 +84,7 @@ export function startScaler(options: ScalerOptions): Loop {
       scaling = next.scaling;
       if (next.decision) {
         askedWaitMs = 0;
+        measureAnew();
         options.log.info({ slots: scaling.slots, before: stats.slots, because: next.decision, wait_ms: Math.round(load.waitMs) }, 'worker: slots changed');
         options.metrics.scaled.add(1, { because: next.decision });
         stats.slots = scaling.slots;

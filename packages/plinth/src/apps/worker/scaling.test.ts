@@ -4,7 +4,7 @@ import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
 import { startWorker } from './index.ts';
 import type { Load, Scaling } from './scaling.ts';
-import { initialScaling, scale } from './scaling.ts';
+import { expectedWaitMs, initialScaling, scale } from './scaling.ts';
 import { workersOf } from './started.fixture.ts';
 
 const limits = { min: 2, max: 40, targetMs: 500 };
@@ -59,6 +59,13 @@ describe('slots', () => {
     expect(run(2_000, () => ({ peak: 7 }), grown.scaling, grown.endMs).scaling.slots).toBeGreaterThanOrEqual(7);
   });
 
+  test('are too few when what waits will not be done in time at the rate at which jobs end', () => {
+    expect(expectedWaitMs(0, 0, 60_000)).toBe(0);
+    expect(expectedWaitMs(10_000, 9, 1_000)).toBe(1_000_000);
+    // None has ended: each takes as long as that at least.
+    expect(expectedWaitMs(100, 0, 2_000)).toBe(200_000);
+  });
+
   test('do not swing: with a load that comes and goes every second they change once in ten', () => {
     const seen = run(400, (slots, look) => (look % 8 < 4 ? { peak: slots, waitMs: 600 } : { peak: Math.ceil(slots / 2) }));
     expect(seen.scaling.slots).toBe(40);
@@ -75,19 +82,25 @@ describe('a worker with { min, max }', () => {
   afterAll(() => database.drop());
   const start = workersOf(() => database);
 
+  const enqueue = (count: number) =>
+    Promise.all(
+      [database.tenantA, database.tenantB].map((tenantId) =>
+        database.plinth.transaction(
+          { tenantId },
+          async (tx) =>
+            void tx.jobs.enqueueMany(
+              'k',
+              Array.from({ length: count }, (_, n) => ({ n })),
+            ),
+        ),
+      ),
+    );
+
   test('grows while jobs wait, runs more of them at once, and never more than the most', async () => {
     let now = 0;
     let most = 0;
     const release = Promise.withResolvers<void>();
-    for (const tenantId of [database.tenantA, database.tenantB])
-      await database.plinth.transaction(
-        { tenantId },
-        async (tx) =>
-          void tx.jobs.enqueueMany(
-            'k',
-            Array.from({ length: 20 }, (_, n) => ({ n })),
-          ),
-      );
+    await enqueue(20);
     const worker = start(
       async () => {
         now += 1;
@@ -103,6 +116,15 @@ describe('a worker with { min, max }', () => {
     release.resolve();
     await expect.poll(() => worker.stats.completed, { timeout: 20_000 }).toBe(40);
     expect(most).toBeLessThanOrEqual(6);
+  });
+
+  test('grows by the depth of its queues, long before a job has waited for the target', async () => {
+    const release = Promise.withResolvers<void>();
+    await enqueue(5_000);
+    const worker = start(() => release.promise, { concurrency: { min: 1, max: 6, targetMs: 600_000 }, prefetch: 1 });
+    await expect.poll(() => worker.stats.running, { timeout: 60_000 }).toBe(6);
+    release.resolve();
+    await worker.stop();
   });
 
   test('refuses limits that are none', () => {

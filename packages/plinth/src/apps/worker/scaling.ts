@@ -13,7 +13,7 @@ export interface Load {
   nowMs: number;
   /** Most jobs that ran at once. */
   peak: number;
-  /** Longest wait of a job that was claimed or that still waits, here or in the database, ms. */
+  /** Longest wait of a job that was claimed or that still waits, here or in the database, or that is to be expected, ms. */
   waitMs: number;
   /** How late the event loop was, 99th percentile, ms. */
   loopDelayMs: number;
@@ -52,7 +52,13 @@ export const initialScaling = ({ min }: SlotLimits, nowMs: number): Scaling => (
 });
 
 /**
- * Grows by half while every slot is used and jobs wait longer than the target, if the event loop and the pool have room; shrinks by a fifth
+ * How long the last of `waiting` jobs will wait, ms, when `ended` were over within `elapsedMs` in which every slot was used (Little's law). The one that has
+ * not ended yet counts as ended now, so that jobs of which none has ended tell something as well.
+ */
+export const expectedWaitMs = (waiting: number, ended: number, elapsedMs: number): number => (waiting * elapsedMs) / (ended + 1);
+
+/**
+ * Grows by half while every slot is used and jobs wait longer than the target or will, if the event loop and the pool have room; shrinks by a fifth
  * while the process is overloaded, and by a quarter after ten seconds in which half of the slots sufficed.
  */
 export function scale(limits: SlotLimits, before: Scaling, load: Load): { scaling: Scaling; decision: Decision } {

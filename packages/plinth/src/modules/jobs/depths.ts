@@ -19,13 +19,24 @@ export const queueDepths = (tx: Queryable, limit: number): Promise<QueueDepth[]>
     [limit],
   );
 
-/** For how long the oldest job of these queues has waited, ms, of a thousand tenants of each; 0 when none waits. */
-export async function oldestWaitMs(tx: Queryable, queues: readonly string[] | undefined): Promise<number> {
-  const [row] = await tx.query<{ ms: number | null }>(
-    `select greatest(0, extract(epoch from clock_timestamp() - min(oldest_at)) * 1000)::float8 as ms from plinth_jobs.queue_depths($1, 1, 1000)`,
+export interface QueueLoad {
+  /** For how long the oldest job has waited, ms, of a thousand tenants of each queue; 0 when none waits. */
+  oldestWaitMs: number;
+  /** Jobs that may start now: at least so many. At most 1,000 of each priority and tenant are counted, of 20 tenants. */
+  waiting: number;
+  /** Processes that give signs of life; those that take from other queues count, too. */
+  workers: number;
+}
+
+/** What waits in these queues, or in all. */
+export async function queueLoad(tx: Queryable, queues: readonly string[] | undefined): Promise<QueueLoad> {
+  const [row] = await tx.query<QueueLoad>(
+    `select coalesce((select greatest(0, extract(epoch from clock_timestamp() - min(oldest_at)) * 1000) from plinth_jobs.queue_depths($1, 1, 1000)), 0)::float8 as "oldestWaitMs",
+       coalesce((select sum(waiting) from plinth_jobs.queue_depths($1, 1000, 20)), 0)::int as waiting,
+       (select count(*) from plinth_jobs.workers as w where w.beat_at + w.lease > clock_timestamp())::int as workers`,
     [queues ?? null],
   );
-  return row?.ms ?? 0;
+  return row ?? { oldestWaitMs: 0, waiting: 0, workers: 0 };
 }
 
 /** How many workers give signs of life, and for how long the first schedule that is due has waited for one, s. As plinth_reader. */

@@ -2,7 +2,7 @@ export type { BatchAdd, BatchCallback, BatchOptions, DependencyResult } from './
 export { dependenciesOf } from './batches.ts';
 export { dropUnnamedSchedules, putCardSchedules } from './card-schedules.ts';
 export type { QueueDepth } from './depths.ts';
-export { oldestWaitMs, queueDepths, schedulerHealth } from './depths.ts';
+export { queueDepths, queueLoad, schedulerHealth } from './depths.ts';
 export type { JobRow, JobsTransaction } from './enqueue.ts';
 export { addsToBatch, JOB_SIGNALS, MOST_PAYLOAD_BYTES, uniqueJob } from './enqueue.ts';
 export { errors as jobsErrors } from './errors.ts';
