@@ -19,7 +19,7 @@ export interface Wish {
   batchId: string | undefined;
 }
 
-interface Job extends Pick<Wish, 'id' | 'n' | 'priority' | 'maxAttempts' | 'onFailure' | 'key'> {
+export interface Job extends Pick<Wish, 'id' | 'n' | 'priority' | 'maxAttempts' | 'onFailure' | 'key'> {
   status: Status;
   attempts: number;
   /** Times in a row that it was lost with its worker. */
@@ -37,7 +37,7 @@ interface Batch {
 export class Refusal extends Error {}
 
 const LIVE: readonly Status[] = ['scheduled', 'pending', 'processing'];
-const waits = (job: Job): boolean => job.status === 'scheduled' || job.status === 'pending';
+export const waits = (job: Job): boolean => job.status === 'scheduled' || job.status === 'pending';
 const open = (parts: Parts): boolean => [...parts.values()].includes(undefined);
 const spoiled = (parts: Parts): boolean => [...parts.values()].some((end) => end === 'failed' || end === 'cancelled');
 

@@ -5,7 +5,7 @@ import { errorCode } from '#testing/error-code.ts';
 import type { Tx } from '../../index.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
 import { jobsFixture } from './jobs.fixture.ts';
-import { Life, type Outcome, Refusal, type Wish } from './life-model.fixture.ts';
+import { type Job, Life, type Outcome, Refusal, type Wish, waits } from './life-model.fixture.ts';
 import { limitsSteps } from './limits.fixture.ts';
 import type { ClaimedJob } from './work.ts';
 import { settleJobs } from './work.ts';
@@ -357,6 +357,16 @@ class Pair {
         expect(new Map(keys.map(({ key, job_id }) => [key, job_id]))).toEqual(
           new Map([...model.keys].flatMap(([key, { id, over }]) => (over ? [] : [[key, id]]))),
         );
+        const held = await tx.query<{ id: string; by: string[] }>(
+          `select j.id, array(select coalesce(d #>> '{}', o ->> 'cause') from jsonb_array_elements(plinth.explain_job(j.id) -> 'obstacles') o
+               left join jsonb_array_elements(o -> 'detail' -> 'job_ids') d on true where o ->> 'cause' in ('dependency', 'scheduled', 'backoff') order by 1) as by
+           from plinth.background_jobs j where j.job_type = 'k' and j.status in ('scheduled', 'pending')`,
+        );
+        const heldBy = (job: Job): string[] => {
+          if (job.gate?.open) return [...job.gate.parts].flatMap(([id, end]) => (end ? [] : [id])).sort();
+          return job.status === 'pending' ? [] : [job.attempts > 0 ? 'backoff' : 'scheduled'];
+        };
+        expect(new Map(held.map(({ id, by }) => [id, by]))).toEqual(new Map([...model.jobs.values()].filter(waits).map((job) => [job.id, heldBy(job)])));
         const batches = await tx.query<{ id: string; said: string; calls: string[] | null }>(
           `select id, status || ' ' || completed || ' ' || failed || ' ' || cancelled as said,
              (select array_agg(j.job_type::text order by j.job_type) from plinth.background_jobs j where j.job_type like 'cb.%' and j.payload -> 'batch' ->> 'id' = b.id::text) as calls
