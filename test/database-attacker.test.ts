@@ -94,6 +94,10 @@ test('who is the application becomes nobody else, reads no secret that it wrote,
      where n.nspname = 'plinth_webhooks' and c.relname ~ 'secrets$|signing_keys$' or n.nspname = 'plinth_access' and c.relname in ('operator_keys', 'login_links')`,
   );
   expect(tables.length).toBeGreaterThan(4);
+  const { rows: sequences } = await database.admin.query<{ name: string }>(
+    `select c.oid::regclass::text as name from pg_catalog.pg_class c where c.relnamespace = 'plinth_jobs'::regnamespace and c.relkind = 'S' and c.relname <> 'job_seq'`,
+  );
+  expect(sequences.length).toBeGreaterThan(4);
   for (const statement of [
     ...['plinth_owner', 'plinth_worker', 'plinth_reader', 'postgres'].map((other) => `set local role ${other}`),
     ...tables.map(({ name }) => `select from ${name}`),
@@ -104,6 +108,8 @@ test('who is the application becomes nobody else, reads no secret that it wrote,
     'create function plinth.mine() returns void language sql as $$ $$',
     'create trigger mine before insert on plinth_audit.entries for each row execute function plinth_audit.refuse_change()',
     'alter table plinth_audit.entries disable row level security',
+    // Where jobs of all tenants are written, and which of them workers look at.
+    ...sequences.map(({ name }) => `select nextval('${name}')`),
   ])
     expect([statement, ((await attempt(statement)) as { code?: unknown } | undefined)?.code]).toEqual([statement, '42501']);
 });
