@@ -94,6 +94,10 @@ test('who is the application becomes nobody else, reads no secret that it wrote,
      where n.nspname = 'plinth_webhooks' and c.relname ~ 'secrets$|signing_keys$' or n.nspname = 'plinth_access' and c.relname in ('operator_keys', 'login_links')`,
   );
   expect(tables.length).toBeGreaterThan(4);
+  const { rows: sequences } = await database.admin.query<{ name: string }>(
+    `select c.oid::regclass::text as name from pg_catalog.pg_class c where c.relnamespace = 'plinth_jobs'::regnamespace and c.relkind = 'S' and c.relname <> 'job_seq'`,
+  );
+  expect(sequences.length).toBeGreaterThan(4);
   for (const statement of [
     ...['plinth_owner', 'plinth_worker', 'plinth_reader', 'postgres'].map((other) => `set local role ${other}`),
     ...tables.map(({ name }) => `select from ${name}`),
@@ -104,6 +108,36 @@ test('who is the application becomes nobody else, reads no secret that it wrote,
     'create function plinth.mine() returns void language sql as $$ $$',
     'create trigger mine before insert on plinth_audit.entries for each row execute function plinth_audit.refuse_change()',
     'alter table plinth_audit.entries disable row level security',
+    // Where jobs of all tenants are written, and which of them workers look at.
+    ...sequences.map(({ name }) => `select nextval('${name}')`),
   ])
     expect([statement, ((await attempt(statement)) as { code?: unknown } | undefined)?.code]).toEqual([statement, '42501']);
+});
+
+const NIL = '00000000-0000-0000-0000-000000000000';
+
+test('who is the application does not act for the whole installation, whatever tenant it names', async () => {
+  await attacker.query(`set plinth.tenant_id = '${NIL}'`);
+  for (const [statement, code] of [
+    [`select plinth.pause_jobs(p_reason := 'attack')`, 'PL403'],
+    [`select plinth.set_job_limit(p_per := 'queue', p_max_running := 1, p_queue := 'default')`, 'PL403'],
+    [`select plinth.set_queue_retention('default', '1 hour')`, 'PL403'],
+    ['select plinth.set_delivery_limits(0.001, 1)', 'PL403'],
+    [`select plinth.set_retention_policy('audit.entries', '1 day')`, 'PL403'],
+    [`select plinth.reset_retention_policy('audit.entries')`, 'PL403'],
+    [`select plinth.place_legal_hold('attack')`, 'PL403'],
+    [`select plinth.release_legal_hold('${NIL}', 'attack')`, 'PL403'],
+    [`insert into plinth_kernel.retention_policies (tenant_id, kind, keep) values ('${NIL}', 'audit.entries', '1 day')`, '42501'],
+    [`insert into plinth_kernel.retention_holds (tenant_id, reason) values ('${NIL}', 'attack')`, '42501'],
+  ])
+    expect([statement, ((await attempt(statement ?? '')) as { code?: unknown } | undefined)?.code]).toEqual([statement, code]);
+  await database.admin.query(`insert into plinth_kernel.retention_policies (tenant_id, kind, keep) values ($1, 'audit.entries', '7 years')`, [NIL]);
+  await database.admin.query(`insert into plinth_kernel.retention_holds (tenant_id, reason) values ($1, 'matter 1')`, [NIL]);
+  for (const statement of [
+    `update plinth_kernel.retention_policies set keep = '1 day'`,
+    'delete from plinth_kernel.retention_policies',
+    'update plinth_kernel.retention_holds set released_at = now()',
+  ])
+    expect([statement, (await attacker.query(statement)).rowCount]).toEqual([statement, 0]);
+  await attacker.query(`set plinth.tenant_id = '${database.tenantA}'`);
 });

@@ -37,6 +37,8 @@ test('secrets are cut out by the name of their field and by their form', () => {
 test.each([
   ['whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD=', '***'],
   ['whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfV=', '***'],
+  ['token%3DeyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.abc', 'token%3D***'],
+  ['of eyJ.and. the end', 'of eyJ.and. the end'],
   ['redis://:hunter2@cache:6379/0', 'redis://***@cache:6379/0'],
   ['nats://a-token@bus:4222', 'nats://***@bus:4222'],
   ['https://user:hunter2@example.com/jwks', 'https://***@example.com/jwks'],

@@ -1,5 +1,6 @@
 import pino from 'pino';
 import { currentContext } from './context.ts';
+import { withoutSecrets } from './secret-text.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -23,10 +24,6 @@ export interface LogOptions {
 /** Fields that never reach a log, at the top or one level down. */
 const SECRET_FIELDS = ['authorization', 'cookie', 'password', 'secret', 'token', 'api_key', 'apiKey', 'idempotency_key', 'body', 'set-cookie'];
 const REDACTED = SECRET_FIELDS.flatMap((field) => (field.includes('-') ? [`["${field}"]`, `*["${field}"]`] : [field, `*.${field}`]));
-/** Keys, tokens, secrets and private keys of webhooks, and what stands before the @ of a URL: of a database the password, of others all of it, which may be a token. */
-const SECRET_TEXT =
-  /plk_[a-z]+_[0-9A-Za-z]+_[0-9A-Za-z]+|eyJ[\w-]+\.[\w-]+\.[\w-]*|\bwhs(?:ec|k)_[A-Za-z0-9+/=]+|(postgres(?:ql)?:\/\/[^:@/\s]+:)[^@\s]+(?=@)|((?:https?|rediss?|nats|tls|wss?):\/\/)[^@/\s]+(?=@)/g;
-const withoutSecrets = (text: string): string => text.replaceAll(SECRET_TEXT, (_found, user?: string, scheme?: string) => `${user ?? scheme ?? ''}***`);
 
 /** An error as it is logged: its chain of messages and stack, without keys, tokens and passwords that drivers put into texts. */
 function errorFields(error: unknown, depth = 0): unknown {

@@ -1,5 +1,7 @@
+import { createContext, runInContext } from 'node:vm';
 import { expect, test } from 'vitest';
-import { newSecret, secretHash, secretKind, secretLabel } from './secret-text.ts';
+import { newSecret, secretHash, secretKind, secretLabel, withoutSecrets } from './secret-text.ts';
+import { describeError, exceptionOf } from './thrown.ts';
 
 test('a secret has its kind, 32 random characters and a checksum, and no two are alike', () => {
   const made = new Set(Array.from({ length: 1000 }, () => newSecret('tenant')));
@@ -32,4 +34,22 @@ test('the label shows eight characters of a secret at most, none of them twice',
   expect(last4).toHaveLength(4);
   expect(secret.slice(0, -7).endsWith(last4)).toBe(true);
   expect(secretHash(secret)).toHaveLength(32);
+});
+
+test.each(['eyJ', '-eyJ', 'eyJa.', 'a.', 'postgres://a:', 'https://', 'plk_a_', 'whsec_'])(
+  'a megabyte of %s is looked through as fast as any other text',
+  (part) => {
+    const text = part.repeat(1_000_000 / part.length);
+    // It was hours: the limit is there so that a mistake fails and does not stand still.
+    const cut = runInContext('run()', createContext({ run: () => withoutSecrets(text) }), { timeout: 30_000 }) as string;
+    expect(cut.length).toBeLessThanOrEqual(text.length);
+  },
+);
+
+test('what is kept of an error, in the database and in spans, holds no secret that it quotes', () => {
+  const key = newSecret('tenant');
+  const error = new TypeError('connect postgres://app:hunter2@db/x', { cause: new Error(`refused ${key}`) });
+  expect(describeError(error)).toBe('TypeError: connect postgres://app:***@db/x (refused ***)');
+  expect(exceptionOf(error)).toMatchObject({ name: 'TypeError', message: 'connect postgres://app:***@db/x', stack: expect.not.stringContaining('hunter2') });
+  expect(exceptionOf(key)).toBe('***');
 });

@@ -51,3 +51,14 @@ export const secretLabel = (secret: string): { prefix: string; last4: string } =
   prefix: secret.slice(0, secret.indexOf('_', 4) + 5),
   last4: secret.slice(-CHECK_LENGTH - 5, -CHECK_LENGTH - 1),
 });
+
+/**
+ * Keys, tokens, secrets and private keys of webhooks, and what stands before the @ of a URL: of a database the password, of others all of it, which may be a token. Texts come from
+ * tenants, too: no character is looked at more than a few hundred times. A token begins anywhere in a word, so words without two dots behind them are left at once.
+ */
+const SECRET_TEXT =
+  /plk_[a-z]+_[0-9A-Za-z]+_[0-9A-Za-z]+|(?<![\w-])(?=[\w-]+\.[\w-]+\.)([\w-]*?)eyJ[\w-]+\.[\w-]+\.[\w-]*|\bwhs(?:ec|k)_[A-Za-z0-9+/=]+|(postgres(?:ql)?:\/\/[^:@/\s]+:)[^@\s]{1,500}(?=@)|((?:https?|rediss?|nats|tls|wss?):\/\/)[^@/\s]+(?=@)/g;
+
+/** A text that is told to others than its author, without the secrets that are known by their form. */
+export const withoutSecrets = (text: string): string =>
+  text.replaceAll(SECRET_TEXT, (_found, before?: string, user?: string, scheme?: string) => `${before ?? user ?? scheme ?? ''}***`);

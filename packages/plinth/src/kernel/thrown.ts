@@ -1,7 +1,8 @@
 import { cleanText } from './clean-text.ts';
+import { withoutSecrets } from './secret-text.ts';
 
 /**
- * What is kept of a thrown thing as text: never a stack, which would show paths to every reader of a job. Anything can be thrown, so nothing here throws, and what is
+ * What is kept of a thrown thing as text: never a stack, which would show paths to every reader of a job, nor passwords and keys, which drivers put into messages. Anything can be thrown, so nothing here throws, and what is
  * made can be stored: a failure that cannot be noted would be tried for ever.
  */
 
@@ -10,7 +11,7 @@ const MOST_PARTS = 5;
 const UNREADABLE = 'what was thrown cannot be read';
 
 /** What it says, without its name: of what is no error its message all the same, or what it holds. */
-export const messageOf = (thrown: unknown): string => cleanText(said(thrown));
+export const messageOf = (thrown: unknown): string => withoutSecrets(cleanText(said(thrown)));
 
 function said(thrown: unknown): string {
   try {
@@ -40,3 +41,7 @@ export function describeError(thrown: unknown): string {
     return UNREADABLE;
   }
 }
+
+/** As a span records it. */
+export const exceptionOf = (thrown: unknown): { name: string; message: string; stack: string } | string =>
+  thrown instanceof Error ? { name: thrown.name, message: messageOf(thrown), stack: withoutSecrets(thrown.stack ?? '') } : describeError(thrown);

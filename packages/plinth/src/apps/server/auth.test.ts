@@ -183,10 +183,13 @@ describe('API keys', () => {
 describe('operators', () => {
   test('enter a tenant only with a reason, which stands in its audit log once in ten minutes', async () => {
     const { tenantB } = server.database;
-    expect((await server.call('/api/v1/users', { key: server.operator, headers: { 'x-plinth-tenant': tenantB } })).body).toMatchObject({
-      status: 400,
-      code: 'kernel_reason_required',
-    });
+    for (const none of ['', ' ', '%20%0A%C2%A0'])
+      expect(
+        (await server.call('/api/v1/users', { key: server.operator, headers: { 'x-plinth-tenant': tenantB, 'x-plinth-reason': none } })).body,
+      ).toMatchObject({
+        status: 400,
+        code: 'kernel_reason_required',
+      });
     const headers = { 'x-plinth-tenant': tenantB, 'x-plinth-reason': encodeURIComponent('Anfrage 42: wo bleibt die Lieferung? 配送') };
     for (let i = 0; i < 3; i++) expect((await server.call('/api/v1/users', { key: server.operator, headers })).status).toBe(200);
     const other = createHandler({ plinth: server.database.plinth, services: createServices({ log: { level: 'silent' } }) });

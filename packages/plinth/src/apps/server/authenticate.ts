@@ -57,6 +57,8 @@ function readReason(request: Request): string | undefined {
   } catch {
     // A stray percent sign: the text is meant as it stands.
   }
+  // Spaces, encoded: no reason.
+  if (reason.trim() === '') return undefined;
   if (reason.length > 500 || reason.includes('\0'))
     throw fail('header_invalid', { message: 'X-Plinth-Reason is longer than 500 characters', detail: { header: 'X-Plinth-Reason' } });
   return reason;

@@ -58,3 +58,18 @@ test('nothing is shared where nothing may be believed, and a key that nobody kno
   expect(looks).toBe(22);
   await Promise.all([strict.settle(), keyring.settle()]);
 });
+
+test('a session of a tenant is never given the key of an operator, whatever id its own key has', async () => {
+  const { admin, tenantA } = server.database;
+  const { rows } = await admin.query<{ id: string }>('select id from plinth_access.operator_keys');
+  const id = rows[0]?.id ?? '';
+  // Tenants know ids of operators from plinth.operator_access, and the application may write API keys.
+  await admin.query(
+    `insert into plinth_access.api_keys (tenant_id, id, name, prefix, last4, hash, scopes) values ($1, $2, 'twin', 'plk_tenant_twin', 'twin', sha256('twin'), array['audit.read'])`,
+    [tenantA, id],
+  );
+  const keyring = createKeyring(plinth, 60_000);
+  expect(await keyring.byId({ id, tenantId: undefined })).toMatchObject({ kind: 'operator' });
+  expect(await keyring.byId({ id, tenantId: tenantA })).toMatchObject({ kind: 'tenant', tenant_id: tenantA, scopes: ['audit.read'] });
+  await keyring.settle();
+});

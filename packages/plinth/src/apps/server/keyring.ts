@@ -65,7 +65,8 @@ export function createKeyring(plinth: Plinth<ModuleMap>, cacheMs: number): Keyri
       const hash = keyHash(secret);
       return found(hash.toString('base64'), () => plinth.asWorker({ readOnly: true }, (tx) => findKey(tx, hash)));
     },
-    byId: ({ id, tenantId }) => found(`id:${id}`, () => plinth.asWorker({ readOnly: true }, (tx) => findKeyById(tx, id, tenantId))),
+    // With the tenant: an id is unique below it, and that of an operator's key is known to tenants.
+    byId: ({ id, tenantId }) => found(`id:${tenantId ?? ''}:${id}`, () => plinth.asWorker({ readOnly: true }, (tx) => findKeyById(tx, id, tenantId))),
     forget: () => {
       keys.clear();
       // What is being looked up may have been read before the change.

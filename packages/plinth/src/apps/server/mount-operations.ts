@@ -10,8 +10,13 @@ import { readiness } from './ready.ts';
 /** What whoever keeps the process alive asks. */
 export function mountOperations(app: Server, host: Pick<Host, 'plinth' | 'log' | 'options'>): void {
   only(app, 'GET', '/livez', () => json({ alive: true }));
+  let looking: ReturnType<typeof readiness> | undefined;
   only(app, 'GET', '/readyz', async () => {
-    const state = await readiness(host.plinth, host.options.tiers ?? {});
+    // Anybody may ask, and each look takes a connection: those who ask meanwhile share it.
+    looking ??= readiness(host.plinth, host.options.tiers ?? {}).finally(() => {
+      looking = undefined;
+    });
+    const state = await looking;
     return json(state, state.ready ? 200 : 503);
   });
   let observed = false;

@@ -10,8 +10,8 @@ export interface ReadingsOptions<T> {
 export function createReadings<T>({ read, freshMs, onFailure }: ReadingsOptions<T>): () => Promise<readonly T[]> {
   let readMs = Number.NEGATIVE_INFINITY;
   let seen: readonly T[] = [];
-  return async () => {
-    if (performance.now() - readMs < freshMs) return seen;
+  let reading: Promise<readonly T[]> | undefined;
+  const look = async (): Promise<readonly T[]> => {
     try {
       seen = await read();
     } catch (error) {
@@ -22,4 +22,5 @@ export function createReadings<T>({ read, freshMs, onFailure }: ReadingsOptions<
     readMs = performance.now();
     return seen;
   };
+  return async () => (performance.now() - readMs < freshMs ? seen : (reading ??= look().finally(() => (reading = undefined))));
 }

@@ -9,6 +9,7 @@ import { procedure } from '#kernel/rpc.ts';
 import type { Document } from './docs-page.ts';
 import { sampleOf } from './docs-sample.ts';
 import { createHandler, createServices, prometheusMetrics } from './index.ts';
+import { createReadings } from './readings.ts';
 import type { TestServer } from './server.fixture.ts';
 import { testServer } from './server.fixture.ts';
 
@@ -53,6 +54,21 @@ describe('what keeps the process alive', () => {
         },
       },
     });
+  });
+
+  test('/readyz asked by many at once is one look, and so is /metrics: neither takes a credential, and the connections are there for those who have one', async () => {
+    const { pool } = server.database.plinth;
+    let taken = 0;
+    const take = (): void => void (taken += 1);
+    pool.on('acquire', take);
+    const answers = await Promise.all(Array.from({ length: 20 }, () => server.call('/readyz')));
+    pool.off('acquire', take);
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    // A note that a key was used may be on its way besides.
+    expect(taken).toBeLessThan(5);
+    let reads = 0;
+    const seen = createReadings({ read: async () => [++reads], freshMs: 60_000, onFailure: () => {} });
+    expect(await Promise.all([seen(), seen(), seen()])).toEqual([[1], [1], [1]]);
   });
 
   test('/readyz refuses a database that was not migrated, and partitions that are missing ahead', async () => {

@@ -30,11 +30,20 @@ function rpcProblem(error: PlinthError, correlationId: string): Response {
   return json({ error: { message, code: TRPC_ERROR_CODES_BY_KEY[code], data } }, error.status);
 }
 
+/** tRPC decodes an address before it looks for commas. Errors: kernel_invalid_input. */
+function callsIn(path: string): number {
+  try {
+    return decodeURIComponent(path).split(',').length;
+  } catch {
+    throw fail('invalid_input', { message: 'The address is not valid percent encoding' });
+  }
+}
+
 /** Checks what tRPC does not: size, depth and content of the JSON, the number of calls in a batch. Returns the request to pass on. */
 async function checked(call: TrpcCall): Promise<Request> {
   const { request } = call;
   const url = new URL(request.url);
-  const calls = url.pathname.slice(TRPC_PATH.length + 1).split(',').length;
+  const calls = callsIn(url.pathname);
   if (calls > MOST_CALLS) throw fail('invalid_input', { message: `A batch holds at most ${MOST_CALLS} calls`, detail: { calls } });
   if (calls > 1 && call.idempotent) throw failIdempotency('batch_refused', { detail: { calls } });
   const input = url.searchParams.get('input');

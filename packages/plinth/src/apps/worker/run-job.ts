@@ -6,7 +6,7 @@ import { runInContext } from '#kernel/context.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
 import { below, harmless } from '#kernel/telemetry.ts';
-import { describeError } from '#kernel/thrown.ts';
+import { describeError, exceptionOf } from '#kernel/thrown.ts';
 import type { JobDefinition, JobRun, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, Settlement } from '#modules/jobs';
 import { addsToBatch, JobFailure, SYSTEM_TENANT, storable } from '#modules/jobs';
@@ -110,7 +110,7 @@ export function runJob(deps: RunDeps, running: RunningJob, definition: JobDefini
     const fail = (error: unknown): void => {
       if (over) return;
       harmless(() => {
-        span.recordException(error instanceof Error ? error : describeError(error));
+        span.recordException(exceptionOf(error));
         span.setStatus({ code: SpanStatusCode.ERROR });
       });
       // A handler that throws after its completion was committed has completed.

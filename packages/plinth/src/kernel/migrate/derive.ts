@@ -142,8 +142,16 @@ const schemaGrants = (schemas: readonly string[]): string[] =>
     `grant usage on schema ${schema} to plinth_app, plinth_worker, plinth_reader`,
     `revoke execute on all routines in schema ${schema} from public`,
     `grant execute on all routines in schema ${schema} to plinth_app, plinth_worker, plinth_reader`,
-    `grant usage on all sequences in schema ${schema} to plinth_app, plinth_worker`,
+    drawnSequences(schema),
   ]);
+
+/** Those that defaults of columns draw from. What another one counts is the business of its module, which says in a migration who may move it. */
+const drawnSequences = (schema: string): string => `do $$ declare _sequence regclass; begin
+     for _sequence in select distinct s.oid from pg_class s join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = s.oid
+       where s.relkind = 'S' and s.relnamespace = '${schema}'::regnamespace loop
+       execute format('grant usage on sequence %s to plinth_app, plinth_worker', _sequence);
+     end loop;
+   end $$`;
 
 const ownSchemas = (ordered: readonly AnyModule[]): string[] => ['plinth', 'plinth_kernel', ...ordered.map((card) => `plinth_${card.name}`)];
 

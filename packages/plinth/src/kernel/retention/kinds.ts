@@ -49,10 +49,13 @@ const SESSION_TENANT = `(select nullif(current_setting('plinth.tenant_id', true)
 /** Outside of every tenant, and for operators within one: what tells of all tenants is for nobody else. */
 export const OPERATORS_ONLY = `(select coalesce(current_setting('plinth.tenant_id', true), '') = '' or current_setting('plinth.actor_type', true) = 'operator')`;
 
+/** As plinth_kernel.require_own_tenant says it: what holds for all tenants is not written by a login that is an application and no more. */
+const OWN = `tenant_id = ${SESSION_TENANT} and (tenant_id <> '${NIL}' or (select pg_has_role(session_user, 'plinth_worker', 'member')))`;
+
 /** A tenant reads its own rows and those of the whole installation, and writes its own. */
 const tenantTable = (table: string): string[] => [
   ...guard(table),
-  `create policy tenant on ${table} using (tenant_id = ${SESSION_TENANT}) with check (tenant_id = ${SESSION_TENANT})`,
+  `create policy tenant on ${table} using (${OWN}) with check (${OWN})`,
   `create policy installation on ${table} for select using (tenant_id = '${NIL}')`,
   `create policy worker on ${table} for select to plinth_worker using (true)`,
   `grant select on ${table} to plinth_app, plinth_worker, plinth_reader`,

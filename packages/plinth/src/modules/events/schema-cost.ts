@@ -19,7 +19,7 @@ export const LONGEST_PATTERN_INPUT = 256;
 export const openRepetitions = (pattern: string): number => (pattern.match(/[*+]|\{\d*,\}|\{\d+,\d+\}/g) ?? []).length;
 
 /** Escapes and classes of a pattern as one character each. */
-export const bare = (pattern: string): string => pattern.replaceAll(/\\[^1-9k]/g, '_').replaceAll(/\[[^\]]*\]/g, '_');
+export const bare = (pattern: string): string => pattern.replaceAll(/\\[^1-9k]/g, '_').replaceAll(/\[[^\]]*\]?/g, '_');
 
 function targetOf(root: Node, reference: string): unknown {
   if (reference === '#') return root;

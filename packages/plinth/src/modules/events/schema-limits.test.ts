@@ -1,5 +1,6 @@
 /** What a tenant's schema may cost the process that it shares with others: a moment. */
 import { randomBytes } from 'node:crypto';
+import { createContext, runInContext } from 'node:vm';
 import { afterAll, describe, expect, test } from 'vitest';
 import { createKeyRing } from '#kernel/keys.ts';
 import { testDatabase } from '#testing/database.ts';
@@ -48,6 +49,19 @@ describe('a schema that', () => {
       message: expect.stringContaining('takes longer'),
     });
     await plinth.transaction({ tenantId: b }, async (tx) => void tx.events.publish(type, payload));
+  });
+
+  test.each(['[', '[a', '{1', '(', '\\', 'a|'])('has a pattern of %s again and again is looked at, and taken or refused, as fast as another', (part) => {
+    const schema = { properties: { a: { type: 'string', maxLength: 9, pattern: part.repeat(100_000 / part.length) } } };
+    const look = (): boolean => {
+      try {
+        return compileSchema(schema) !== undefined;
+      } catch {
+        return false;
+      }
+    };
+    // It was minutes: the limit is there so that a mistake fails and does not stand still.
+    expect([true, false]).toContain(runInContext('look()', createContext({ look }), { timeout: 30_000 }));
   });
 
   test('is larger than can be kept, or marks a field in more ways than can be followed, is refused', () => {

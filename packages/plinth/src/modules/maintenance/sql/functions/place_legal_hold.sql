@@ -2,7 +2,7 @@ create or replace function plinth.place_legal_hold(p_reason text, p_kind text de
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-  _tenant constant uuid := plinth_kernel.require_tenant();
+  _tenant constant uuid := plinth_kernel.require_own_tenant();
   _kind plinth_kernel.retention_kinds;
   _id uuid;
 begin
@@ -25,4 +25,4 @@ begin
 end
 $$;
 comment on function plinth.place_legal_hold(text, text, text) is
-  'Keeps rows of the tenant of the transaction whatever the policies say, until the hold is released; returns its id. p_kind: null is every kind. p_entity: LIKE pattern over entities (order:47%); kinds that do not tell their entity are then held whole. Recorded in the audit log. Errors: maintenance_hold_invalid, maintenance_kind_unknown, kernel_tenant_required.';
+  'Keeps rows of the tenant of the transaction whatever the policies say, until the hold is released; returns its id. p_kind: null is every kind. p_entity: LIKE pattern over entities (order:47%); kinds that do not tell their entity are then held whole. Recorded in the audit log. Errors: maintenance_hold_invalid, maintenance_kind_unknown, kernel_tenant_required, kernel_forbidden.';

@@ -9,7 +9,7 @@ begin
   end if;
   update plinth_kernel.retention_holds as h
   set released_at = clock_timestamp(), released_by = coalesce(plinth_kernel.setting('actor_id'), session_user), release_reason = p_reason
-  where h.tenant_id = plinth_kernel.require_tenant() and h.id = p_hold_id and h.released_at is null
+  where h.tenant_id = plinth_kernel.require_own_tenant() and h.id = p_hold_id and h.released_at is null
   returning * into _hold;
   if _hold.id is null then
     raise exception 'there is no open legal hold %', p_hold_id using errcode = 'PL404', detail = '{"code":"maintenance_hold_unknown"}', hint = 'Look at plinth.legal_holds.';
@@ -19,4 +19,4 @@ begin
 end
 $$;
 comment on function plinth.release_legal_hold(uuid, text) is
-  'Ends a legal hold of the tenant of the transaction; its rows follow the policies again. Recorded in the audit log. Errors: maintenance_hold_unknown, maintenance_hold_invalid, kernel_tenant_required.';
+  'Ends a legal hold of the tenant of the transaction; its rows follow the policies again. Recorded in the audit log. Errors: maintenance_hold_unknown, maintenance_hold_invalid, kernel_tenant_required, kernel_forbidden.';

@@ -2,7 +2,7 @@ create or replace function plinth.reset_retention_policy(p_kind text, p_reason t
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-  _tenant constant uuid := plinth_kernel.require_tenant();
+  _tenant constant uuid := plinth_kernel.require_own_tenant();
   _before interval;
 begin
   perform plinth_maintenance.policy_kind(p_kind);
@@ -17,4 +17,4 @@ begin
 end
 $$;
 comment on function plinth.reset_retention_policy(text, text) is
-  'Goes back to the policy above: a tenant''s to that of the installation, the installation''s to that of the module. False when there was nothing to reset. Recorded in the audit log. Errors: maintenance_kind_unknown, kernel_tenant_required.';
+  'Goes back to the policy above: a tenant''s to that of the installation, the installation''s to that of the module. False when there was nothing to reset. Recorded in the audit log. Errors: maintenance_kind_unknown, kernel_tenant_required, kernel_forbidden.';

@@ -2,7 +2,7 @@ create or replace function plinth.set_retention_policy(p_kind text, p_keep inter
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-  _tenant constant uuid := plinth_kernel.require_tenant();
+  _tenant constant uuid := plinth_kernel.require_own_tenant();
   _whole constant boolean := _tenant = '00000000-0000-0000-0000-000000000000';
   _kind plinth_kernel.retention_kinds := plinth_maintenance.policy_kind(p_kind);
   _before interval := plinth_kernel.retention_keep(p_kind, _tenant);
@@ -26,4 +26,4 @@ begin
 end
 $$;
 comment on function plinth.set_retention_policy(text, interval, boolean, text) is
-  'Sets how long the tenant of the transaction keeps a kind of record (tenant 00000000-0000-0000-0000-000000000000: everybody without a policy of their own). p_keep: 1 day to 1,000 years, null is forever. Recorded in the audit log. Errors: maintenance_kind_unknown, maintenance_policy_fixed, maintenance_keep_too_short, maintenance_keep_too_long, kernel_tenant_required.';
+  'Sets how long the tenant of the transaction keeps a kind of record (tenant 00000000-0000-0000-0000-000000000000: everybody without a policy of their own). p_keep: 1 day to 1,000 years, null is forever. Recorded in the audit log. Errors: maintenance_kind_unknown, maintenance_policy_fixed, maintenance_keep_too_short, maintenance_keep_too_long, kernel_tenant_required, kernel_forbidden.';

@@ -20,6 +20,7 @@ comment on domain plinth_queue.outcome is 'completed (acknowledged), expired or 
 
 -- Where a message stands in its queue. Never cached: the order in which values are taken is what plinth_queue.advance_cursor reasons by.
 create sequence plinth_queue.positions cache 1;
+grant usage on sequence plinth_queue.positions to plinth_app, plinth_worker;
 
 create table plinth_queue.queues (
   tenant_id uuid not null,
