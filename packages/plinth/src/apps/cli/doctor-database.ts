@@ -8,6 +8,7 @@ import type { ModuleMap } from '#kernel/module.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import { type Finding, fault, ok, warning } from './doctor-finding.ts';
 import { incidentFindings } from './doctor-incidents.ts';
+import { roomFindings } from './doctor-room.ts';
 import { sessionFindings } from './doctor-sessions.ts';
 import { ownerFindings, settingFindings } from './doctor-settings.ts';
 
@@ -198,6 +199,7 @@ async function served(url: string, all: ModuleMap, development: boolean): Promis
 
 async function planAsReader(url: string, all: ModuleMap): Promise<MigrationPlan> {
   const client = new Client({ connectionString: url, application_name: 'plinth doctor' });
+  client.on('error', () => {});
   await client.connect();
   try {
     await client.query('begin read only; set local role plinth_reader');
@@ -211,6 +213,7 @@ async function planAsReader(url: string, all: ModuleMap): Promise<MigrationPlan>
 export async function databaseFindings(client: pg.Client, url: string, all: ModuleMap, development: boolean): Promise<Finding[]> {
   return [
     ...(await alone('server', async () => (await client.query<ServerFacts>(FACTS, [Date.now()])).rows.flatMap(judge))),
+    ...(await alone('disk of the server', () => roomFindings(client))),
     ...(await alone('incidents', () => incidentFindings(client))),
     ...(await alone('settings', () => settingFindings(client))),
     ...(await alone('sessions', () => sessionFindings(client, url))),
