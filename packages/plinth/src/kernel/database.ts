@@ -53,6 +53,10 @@ export class Client extends pg.Client {
   }
 }
 
+/** For a connection that does something long: limits of the database and the role, which are meant for requests, would end it in the middle. Not those for locks. */
+export const UNLIMITED = `select pg_catalog.set_config(s.name, '0', false) from pg_catalog.pg_settings as s
+  where s.name in ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')`;
+
 /** A connection beside those of a pool, to the same place. The password is named, because the pool hides it from copies of its options. */
 export function clientBeside(pool: pg.Pool, options: pg.ClientConfig): Client {
   const own: pg.ClientConfig = pool.options;

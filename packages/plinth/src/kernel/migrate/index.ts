@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import pg from 'pg';
-import { Client, identifier } from '../database.ts';
+import { Client, identifier, UNLIMITED } from '../database.ts';
 import { PlinthError } from '../errors.ts';
 import type { ModuleMap } from '../module.ts';
 import { bootstrap, refuseStructure, refuseUnfit } from './bootstrap.ts';
@@ -38,20 +38,15 @@ export interface MigrateOptions {
 const LOCK = 'set lock_timeout = 0; select pg_catalog.pg_advisory_lock(7217046533310005); reset lock_timeout';
 const UNLOCK = 'select pg_catalog.pg_advisory_unlock(7217046533310005)';
 
-/**
- * With the limits of the database a wait for another installer, or an index, would end in the middle. Nothing is looked for by search_path: where everybody may create in schema
- * public, somebody's format(text, text) there would be run by whoever installs, a superuser perhaps. A limit for locks stays: somebody chose it for changes of tables.
- */
-const UNLIMITED = `select pg_catalog.set_config(s.name, '0', false) from pg_catalog.pg_settings as s
-  where s.name in ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')`;
-
 async function withClient<T>(url: string, body: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new Client({ connectionString: url, application_name: 'plinth migrate' });
   // A server that goes away is told by the statement that fails, not as an error of nobody's that ends the process.
   client.on('error', () => {});
   await client.connect();
   try {
+    // Nothing is looked for there: where everybody may create in schema public, somebody's format(text, text) would be run by whoever installs, a superuser perhaps.
     await client.query(`set search_path = ''`);
+    // A limit for locks stays: somebody chose it for changes of tables.
     await client.query(UNLIMITED);
     return await body(client);
   } finally {
