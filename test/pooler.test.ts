@@ -10,6 +10,8 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { startWorker } from '../packages/plinth/src/apps/worker/index.ts';
 import { startListener } from '../packages/plinth/src/apps/worker/listener.ts';
 import { createPlinth } from '../packages/plinth/src/index.ts';
+import { migrateUp } from '../packages/plinth/src/kernel/migrate/index.ts';
+import { modules } from '../packages/plinth/src/registry.gen.ts';
 import { type TestDatabase, testDatabase } from '../packages/plinth/src/testing/database.ts';
 import { needs } from '../packages/plinth/src/testing/needs.ts';
 
@@ -48,6 +50,8 @@ server_login_retry = 1
 `,
   );
   const child = spawn(pgbouncer.at, [...(process.getuid?.() === 0 ? ['-u', 'nobody'] : []), file], { stdio: 'ignore' });
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
   const url = `postgres://anybody@127.0.0.1:${own}/app`;
   await vi.waitFor(
     async () => {
@@ -60,8 +64,9 @@ server_login_retry = 1
   return {
     url,
     async stop() {
+      process.off('exit', kill);
       const gone = once(child, 'exit');
-      child.kill('SIGKILL');
+      kill();
       await gone;
       await rm(folder, { recursive: true, force: true });
     },
@@ -151,3 +156,12 @@ test.runIf(pgbouncer.available)(
     }
   },
 );
+
+test.runIf(pgbouncer.available)('migrations are refused there, and leave nothing on the sessions of others', async () => {
+  await expect(migrateUp({ url: pooler.url, modules })).rejects.toMatchObject({ code: 'kernel_database_unfit', wayOut: expect.stringContaining('by session') });
+  const client = new pg.Client({ connectionString: pooler.url });
+  await client.connect();
+  const { rows } = await client.query(`select current_user = session_user as own, current_setting('search_path') as path`);
+  await client.end();
+  expect(rows).toEqual([{ own: true, path: expect.stringContaining('public') }]);
+});

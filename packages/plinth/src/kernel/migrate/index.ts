@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import pg from 'pg';
-import { Client, identifier, UNLIMITED } from '../database.ts';
-import { PlinthError } from '../errors.ts';
+import { Client, identifier, sharesSessions, UNLIMITED } from '../database.ts';
+import { fail, PlinthError } from '../errors.ts';
 import type { ModuleMap } from '../module.ts';
 import { bootstrap, refuseStructure, refuseUnfit } from './bootstrap.ts';
 import type { Grant } from './dependants.ts';
@@ -44,6 +44,12 @@ async function withClient<T>(url: string, body: (client: pg.Client) => Promise<T
   client.on('error', () => {});
   await client.connect();
   try {
+    // The role and the search path would stay on a session that others are handed next, and the lock as well.
+    if (await sharesSessions(client, url))
+      throw fail('database_unfit', {
+        message: 'The connection is that of a pooler that hands sessions on between transactions',
+        wayOut: 'Name the server itself, or a pooler by session.',
+      });
     // Nothing is looked for there: where everybody may create in schema public, somebody's format(text, text) would be run by whoever installs, a superuser perhaps.
     await client.query(`set search_path = ''`);
     // A limit for locks stays: somebody chose it for changes of tables.
