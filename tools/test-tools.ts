@@ -16,6 +16,7 @@ const tools: readonly Tool[] = [
   },
   { debian: 'redis-server', found: () => process.env.PLINTH_REDIS_URL !== undefined || onPath('redis-server') },
   { debian: 'nats-server', found: () => onPath('nats-server') || existsSync('/usr/sbin/nats-server') },
+  { debian: 'pgbouncer', found: () => onPath('pgbouncer') || existsSync('/usr/sbin/pgbouncer') },
   {
     debian: 'postgresql-15',
     found: () => process.env.PLINTH_POSTGRES15_BIN !== undefined || existsSync('/usr/lib/postgresql/15/bin'),

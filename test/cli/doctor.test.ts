@@ -200,6 +200,25 @@ test('a database that takes no writes, and what cannot be looked at, are faults 
   expect(report.findings.map(({ check }) => check)).toEqual(expect.arrayContaining(['row security', 'oltp: partitions', 'functions and views', 'disk']));
 });
 
+test('a server that ends its sessions while it looks is told, and what can still be looked at beside it', { timeout }, async () => {
+  await using falling = await testDatabase('cli doctor falling');
+  const holder = await falling.admin.connect();
+  await holder.query('begin; lock table plinth_kernel.migrations in access exclusive mode');
+  const looking = command(['doctor', '--json'], { PLINTH_DATABASE_URL: falling.serverUrl, ...key });
+  const sessions = (which: string): Promise<number | null> =>
+    falling.admin
+      .query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'plinth doctor' and ${which}`)
+      .then(({ rowCount }) => rowCount);
+  await expect
+    .poll(async () => sessions(`state = 'idle' and exists (select from pg_locks where not granted and relation = 'plinth_kernel.migrations'::regclass)`))
+    .toBe(1);
+  await holder.query('rollback');
+  holder.release();
+  const ended = await looking;
+  expect(ended.stderr).toBe('');
+  expect(json<Report>(ended).findings.map(({ check }) => check)).toEqual(expect.arrayContaining(['version', 'oltp: database', 'disk']));
+});
+
 test('functions of another version are a warning', { timeout }, async () => {
   await using other = await testDatabase('cli doctor version');
   await other.admin.query(`update plinth_kernel.repeatables set checksum = 'of another version' where module in ('audit', 'jobs')`);

@@ -37,6 +37,15 @@ describe('plinth migrate, from an empty database on', { timeout: 120_000 }, () =
     expect((await database.admin.query(`select to_regnamespace('plinth') as schema`)).rows).toEqual([{ schema: null }]);
   });
 
+  test('a server that takes no writes is told with the way out', async () => {
+    await database.admin.query(`alter database ${database.name} set default_transaction_read_only = on`);
+    const refused = await command(['migrate', 'up'], env());
+    await database.admin.query(`begin read write; alter database ${database.name} reset default_transaction_read_only; commit`);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/read-only transaction\n.*reset default_transaction_read_only/);
+    expect((await database.admin.query(`select to_regnamespace('plinth') as schema`)).rows).toEqual([{ schema: null }]);
+  });
+
   test('up applies everything, prints each step, and makes the serving role', async () => {
     const done = await command(['migrate', 'up', '--server-role', SERVER_ROLE], { ...env(), PLINTH_SERVER_PASSWORD: 'secret of a test' });
     expect(done).toMatchObject({ code: 0, stderr: '' });

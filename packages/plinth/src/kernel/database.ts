@@ -53,6 +53,26 @@ export class Client extends pg.Client {
   }
 }
 
+/** For a connection that does something long: limits of the database and the role, which are meant for requests, would end it in the middle. Not those for locks. */
+export const UNLIMITED = `select pg_catalog.set_config(s.name, '0', false) from pg_catalog.pg_settings as s
+  where s.name in ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')`;
+
+const WHO = 'select pg_catalog.pg_backend_pid() as pid';
+
+/** Two connections that are open at the same time and have one session are those of a pooler that hands sessions on between transactions. A busy one may hand out another. */
+export async function sharesSessions(client: pg.Client, url: string): Promise<boolean> {
+  const other = new Client({ connectionString: url, application_name: 'plinth sessions' });
+  other.on('error', () => {});
+  try {
+    await other.connect();
+    const mine = await client.query<{ pid: number }>(WHO);
+    const its = await other.query<{ pid: number }>(WHO);
+    return mine.rows[0]?.pid === its.rows[0]?.pid;
+  } finally {
+    await other.end();
+  }
+}
+
 /** A connection beside those of a pool, to the same place. The password is named, because the pool hides it from copies of its options. */
 export function clientBeside(pool: pg.Pool, options: pg.ClientConfig): Client {
   const own: pg.ClientConfig = pool.options;

@@ -125,7 +125,7 @@ export const kernelErrors = {
   no_partition: {
     status: 422,
     title: 'The id lies outside the open partitions',
-    wayOut: 'Use an id made now (uuid v7), or run plinth maintain to make partitions.',
+    wayOut: 'Use an id made now (uuid v7), or run plinth maintain premake, which makes partitions.',
   },
   files_missing: {
     status: 500,

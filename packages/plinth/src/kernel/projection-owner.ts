@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { Queryable } from './database.ts';
-import { Client } from './database.ts';
+import { Client, UNLIMITED } from './database.ts';
 import { fail, isLockTimeout } from './errors.ts';
 
 /** The connection that owns the tables of a projection, and how long it waits for others. */
@@ -14,6 +14,9 @@ export async function withOwner<T>(url: string, body: (owner: Queryable) => Prom
   client.on('error', () => {});
   await client.connect();
   try {
+    // It stands still while the log is read, and what it locks first it waits for.
+    await client.query(UNLIMITED);
+    await client.query('set lock_timeout = 0');
     return await body({ query: async <Row>(text: string, values?: readonly unknown[]) => (await client.query(text, values as unknown[])).rows as Row[] });
   } finally {
     await client.end().catch(() => undefined);

@@ -7,7 +7,7 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 
-export type Need = 'chromium' | 'nats' | 'postgres15' | 'prisma' | 'redis' | 'root';
+export type Need = 'chromium' | 'nats' | 'pgbouncer' | 'postgres15' | 'prisma' | 'redis' | 'root';
 
 export interface Availability {
   readonly available: boolean;
@@ -32,6 +32,11 @@ const findings: Record<Need, Finding> = {
     find: () => onPath('nats-server') || (firstExisting('/usr/sbin/nats-server') ?? ''),
     reason: 'no NATS server was found',
     wayOut: 'install it (Debian: apt-get install nats-server)',
+  },
+  pgbouncer: {
+    find: () => onPath('pgbouncer') || (firstExisting('/usr/sbin/pgbouncer') ?? ''),
+    reason: 'no PgBouncer was found',
+    wayOut: 'install it (Debian: apt-get install pgbouncer)',
   },
   postgres15: {
     find: () => process.env.PLINTH_POSTGRES15_BIN ?? firstExisting('/usr/lib/postgresql/15/bin') ?? '',

@@ -8,8 +8,10 @@ import type { ModuleMap } from '#kernel/module.ts';
 import { createKernel } from '#kernel/plinth.ts';
 import { type Finding, fault, ok, warning } from './doctor-finding.ts';
 import { incidentFindings } from './doctor-incidents.ts';
+import { roomFindings } from './doctor-room.ts';
 import { sessionFindings } from './doctor-sessions.ts';
 import { ownerFindings, settingFindings } from './doctor-settings.ts';
+import { workFindings } from './doctor-work.ts';
 
 interface ServerFacts {
   number: number;
@@ -177,19 +179,20 @@ async function tenancyFindings(client: pg.Client): Promise<Finding[]> {
   return [fault(check, `not enabled or not forced on ${names}`, 'For each: alter table ... enable row level security, force row level security.')];
 }
 
-/** What readiness looks at (reachable, migrated, role, partitions), the version, the consumers of the feed and the projections, as findings. */
+/** What readiness looks at (reachable, migrated, role, partitions), the version, the work, the consumers of the feed and the projections, as findings. */
 async function served(url: string, all: ModuleMap, development: boolean): Promise<Finding[]> {
   const plinth = createKernel({ modules: all, database: { url, max: 2, applicationName: 'plinth doctor' } });
   const read = <Row>(text: string): Promise<Row[]> => plinth.asReader({ timeoutMs: 10_000 }, (tx) => tx.query<Row>(text));
   try {
     const state = await readiness(plinth as never, {});
-    const readable = Object.values(state.tiers).every(({ checks }) => checks.filter(told).every((one) => one.ok));
+    // What it says of role and partitions keeps nobody from reading.
     const migrated = Object.values(state.tiers).some(({ checks }) => checks.some((one) => one.name === 'migrated' && one.ok));
     return [
       ...readyFindings(state.tiers, development),
       ...(migrated ? await alone('functions and views', async () => [versionFinding(await planAsReader(url, all))]) : []),
-      ...(readable ? await alone('consumers', async () => (await read<ConsumerFacts>(CONSUMERS)).flatMap(consumerFindings)) : []),
-      ...(readable ? await alone('projections', async () => (await read<Parameters<typeof staleFinding>[0]>(STALE)).map(staleFinding)) : []),
+      ...(migrated ? await alone('work', () => workFindings(plinth)) : []),
+      ...(migrated ? await alone('consumers', async () => (await read<ConsumerFacts>(CONSUMERS)).flatMap(consumerFindings)) : []),
+      ...(migrated ? await alone('projections', async () => (await read<Parameters<typeof staleFinding>[0]>(STALE)).map(staleFinding)) : []),
     ];
   } finally {
     await plinth.close();
@@ -198,6 +201,7 @@ async function served(url: string, all: ModuleMap, development: boolean): Promis
 
 async function planAsReader(url: string, all: ModuleMap): Promise<MigrationPlan> {
   const client = new Client({ connectionString: url, application_name: 'plinth doctor' });
+  client.on('error', () => {});
   await client.connect();
   try {
     await client.query('begin read only; set local role plinth_reader');
@@ -211,6 +215,7 @@ async function planAsReader(url: string, all: ModuleMap): Promise<MigrationPlan>
 export async function databaseFindings(client: pg.Client, url: string, all: ModuleMap, development: boolean): Promise<Finding[]> {
   return [
     ...(await alone('server', async () => (await client.query<ServerFacts>(FACTS, [Date.now()])).rows.flatMap(judge))),
+    ...(await alone('disk of the server', () => roomFindings(client))),
     ...(await alone('incidents', () => incidentFindings(client))),
     ...(await alone('settings', () => settingFindings(client))),
     ...(await alone('sessions', () => sessionFindings(client, url))),

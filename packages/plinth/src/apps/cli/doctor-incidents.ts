@@ -61,6 +61,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
   '53100': 'The disk of the server is full: see what fills it (slots that nobody reads, WAL that is not archived, old partitions), and free space first.',
   '53300':
     'Every connection is taken: see who holds them in pg_stat_activity (as a superuser, for whom some are reserved), have fewer, or raise max_connections.',
+  '25006': 'The server takes no writes: name the primary, or reset default_transaction_read_only of the server, the database and the role.',
   '57P03': 'The server starts, recovers or shuts down: wait, and read its log.',
   '3D000': 'Name a database that exists in PLINTH_DATABASE_URL.',
   '28P01': 'Correct the password in PLINTH_DATABASE_URL.',

@@ -134,6 +134,8 @@ async function examine(environment: Environment): Promise<Finding[]> {
   const development = environment.databaseUrl === undefined;
   const all = await installedModules(environment, { examples: development });
   const client = new pg.Client({ connectionString: url, application_name: 'plinth doctor', connectionTimeoutMillis: 5_000 });
+  // It is asked while servers fall: what is under way tells of a connection that is lost.
+  client.on('error', () => {});
   const kept = development ? (await keptSecrets(environment.dataDir))?.masterKey : undefined;
   const local = [await disk(environment.dataDir), ...keys(environment, development, kept), outgoing(environment, development), await backplane(environment)];
   try {
@@ -147,7 +149,7 @@ async function examine(environment: Environment): Promise<Finding[]> {
   try {
     return [...(await databaseFindings(client, url, all, development)), ...local];
   } finally {
-    await client.end();
+    await client.end().catch(() => {});
   }
 }
 

@@ -1,4 +1,5 @@
 /** What people read: a task list with times, a box, a table. Programs use --json. */
+import { refusalWayOut } from './doctor-incidents.ts';
 import { SettingFault } from './environment.ts';
 
 const colour = process.stdout.isTTY && !process.env.NO_COLOR;
@@ -61,9 +62,10 @@ const UNREACHED: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EA
 
 /** Prints an expected failure as sentence and way out, and ends with exit code 1; 2 when the command was called wrongly. */
 export function complain(error: unknown): void {
-  const { message, wayOut, hint, code } = error as { message?: string; wayOut?: string; hint?: string; code?: string };
+  const { message, wayOut, hint, code, cause } = error as { message?: string; wayOut?: string; hint?: string; code?: string; cause?: unknown };
   process.stderr.write(`\n${red('✘')} ${plainLines(message ?? String(error))}\n`);
-  const way = wayOut ?? hint ?? (UNREACHED.has(code ?? '') ? 'Start the server, and check host, port, user, password and database of the URL.' : undefined);
+  const unreached = UNREACHED.has(code ?? '') ? 'Start the server, and check host, port, user, password and database of the URL.' : undefined;
+  const way = wayOut ?? hint ?? unreached ?? refusalWayOut(error) ?? refusalWayOut(cause);
   if (way) process.stderr.write(`  ${plainLines(way)}\n`);
   if (process.env.PLINTH_LOG_LEVEL === 'debug' && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
   process.exitCode = error instanceof SettingFault ? 2 : 1;

@@ -64,7 +64,7 @@ async function partitionFault(client: pg.PoolClient, modules: ModuleMap): Promis
      order by 1 limit 5`,
     [tables.map(([name]) => name), tables.map(([, every]) => every)],
   );
-  return rows.length > 0 ? `partitions ahead are missing for ${[...new Set(rows.map((row) => row.table))].join(', ')}; run plinth maintain` : undefined;
+  return rows.length > 0 ? `partitions ahead are missing for ${[...new Set(rows.map((row) => row.table))].join(', ')}; run plinth maintain premake` : undefined;
 }
 
 /** Installed and served by different hands: what misses before the first question can be asked, and the way out. */

@@ -19,16 +19,29 @@ export interface UpkeepOptions {
 }
 
 const HOUR_MS = 3_600_000;
+/** A machine that slept for days, or whose clock was set, has none for today when it goes on. */
+const PARTITIONS_MS = 60_000;
 const RING = { busyFrom: 100, busyMs: 250, restMs: 1_000, restTurns: 20 };
 /** A schedule made by another process without a hint is seen after the longest; one that another process holds now, after the shortest. */
 const SCHEDULE_WAIT_MS = { shortest: 50, longest: 15_000 };
 
-/** What keeps jobs going besides running them: partitions, the list of kinds, lost leases, schedules. Every worker does all of it. */
+/**
+ * What keeps jobs going besides running them: partitions, the list of kinds, schedules. Every worker does all of it. Partitions are no job: where there is none for today, no job
+ * could finish.
+ */
 export function startUpkeep(options: UpkeepOptions): Loop[] {
   const { plinth, services, stats, metrics } = options;
   const common = { log: services.log, wake: plinth.wake };
   return [
     startLoop({ ...common, name: 'announce', turn: announcing(options) }),
+    startLoop({
+      ...common,
+      name: 'partitions',
+      async turn() {
+        await plinth.asWorker({}, (tx) => tx.query('select plinth_kernel.partition_premake()'));
+        return PARTITIONS_MS;
+      },
+    }),
     startLoop({
       ...common,
       name: 'ring',
@@ -75,10 +88,7 @@ function ringTurn({ plinth, services, stats }: UpkeepOptions): () => Promise<num
 
 const MOST_INTEGER = 2_147_483_647;
 
-/**
- * At the start and every hour. The kinds first, because no job is claimed before their defaults are in force; then partitions: an installation
- * that stood still for days has none for today, no job could finish, and so neither could the one that makes partitions.
- */
+/** At the start and every hour. The kinds first, because no job is claimed before their defaults are in force. */
 async function announce({ plinth, definitions, onAnnounced }: UpkeepOptions): Promise<void> {
   const kinds = Object.entries(definitions).map(([kind, one]) => ({
     kind,
@@ -90,7 +100,6 @@ async function announce({ plinth, definitions, onAnnounced }: UpkeepOptions): Pr
   }));
   await plinth.asWorker({}, (tx) => announceKinds(tx, kinds));
   onAnnounced();
-  await plinth.asWorker({}, (tx) => tx.query('select plinth_kernel.partition_premake()'));
   await plinth.asWorker({}, async (tx) => {
     await putCardSchedules(tx, definitions);
     tx.signal(JOB_SIGNALS.scheduled);

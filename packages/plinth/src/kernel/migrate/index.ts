@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import pg from 'pg';
-import { Client, identifier } from '../database.ts';
-import { PlinthError } from '../errors.ts';
+import { Client, identifier, sharesSessions, UNLIMITED } from '../database.ts';
+import { fail, PlinthError } from '../errors.ts';
 import type { ModuleMap } from '../module.ts';
 import { bootstrap, refuseStructure, refuseUnfit } from './bootstrap.ts';
 import type { Grant } from './dependants.ts';
@@ -38,20 +38,21 @@ export interface MigrateOptions {
 const LOCK = 'set lock_timeout = 0; select pg_catalog.pg_advisory_lock(7217046533310005); reset lock_timeout';
 const UNLOCK = 'select pg_catalog.pg_advisory_unlock(7217046533310005)';
 
-/**
- * With the limits of the database a wait for another installer, or an index, would end in the middle. Nothing is looked for by search_path: where everybody may create in schema
- * public, somebody's format(text, text) there would be run by whoever installs, a superuser perhaps. A limit for locks stays: somebody chose it for changes of tables.
- */
-const UNLIMITED = `select pg_catalog.set_config(s.name, '0', false) from pg_catalog.pg_settings as s
-  where s.name in ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')`;
-
 async function withClient<T>(url: string, body: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new Client({ connectionString: url, application_name: 'plinth migrate' });
   // A server that goes away is told by the statement that fails, not as an error of nobody's that ends the process.
   client.on('error', () => {});
   await client.connect();
   try {
+    // The role and the search path would stay on a session that others are handed next, and the lock as well.
+    if (await sharesSessions(client, url))
+      throw fail('database_unfit', {
+        message: 'The connection is that of a pooler that hands sessions on between transactions',
+        wayOut: 'Name the server itself, or a pooler by session.',
+      });
+    // Nothing is looked for there: where everybody may create in schema public, somebody's format(text, text) would be run by whoever installs, a superuser perhaps.
     await client.query(`set search_path = ''`);
+    // A limit for locks stays: somebody chose it for changes of tables.
     await client.query(UNLIMITED);
     return await body(client);
   } finally {

@@ -1,4 +1,4 @@
-import { Client } from '../database.ts';
+import { Client, UNLIMITED } from '../database.ts';
 
 /**
  * A way to act as plinth_owner for the few statements that no function can run: DETACH CONCURRENTLY and VACUUM refuse transactions. Given
@@ -26,6 +26,7 @@ export function ownerAccess(url: string): OwnerAccess {
       client.on('error', () => {});
       await client.connect();
       try {
+        await client.query(UNLIMITED);
         await client.query(`set role plinth_owner; set statement_timeout = ${Math.ceil(timeoutMs)}`);
         await client.query(statement);
       } finally {
