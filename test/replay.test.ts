@@ -10,7 +10,21 @@ import { command, json, startCommand } from './cli/command.ts';
 
 interface Result {
   verdict: Record<
-    'payloads' | 'acknowledged' | 'rows' | 'entries' | 'events' | 'jobs' | 'summarised' | 'attempts' | 'verified' | 'lost' | 'twice' | 'halfDone' | 'notOnce',
+    | 'payloads'
+    | 'acknowledged'
+    | 'recorded'
+    | 'rows'
+    | 'upserts'
+    | 'entries'
+    | 'events'
+    | 'jobs'
+    | 'summarised'
+    | 'attempts'
+    | 'verified'
+    | 'lost'
+    | 'twice'
+    | 'halfDone'
+    | 'notOnce',
     number
   >;
   kills: Record<string, number>;
@@ -31,14 +45,29 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const replay = (...args: string[]) => command(['replay', 'github', '--rate', '0', '--json', ...args], { PLINTH_DATA_DIR: folder });
 
-test('every payload becomes one row, entry, event and job, and what is subscribed to arrives with a signature that verifies', { timeout }, async () => {
+test('every payload becomes one record, business row, entry, event and job, and what is subscribed to arrives with a signature that verifies', {
+  timeout,
+}, async () => {
   const ended = await replay('--limit', '80');
   const { verdict, adds_up } = json<Result>(ended);
-  const whole = { payloads: 80, acknowledged: 80, rows: 80, entries: 80, events: 80, jobs: 80, summarised: 80 };
+  const whole = { payloads: 80, acknowledged: 80, recorded: 80, upserts: 80, entries: 80, events: 80, jobs: 80, summarised: 80 };
   expect(verdict).toMatchObject({ ...whole, verified: OPENED, lost: 0, twice: 0, halfDone: 0, notOnce: 0 });
   expect(verdict.attempts).toBeGreaterThanOrEqual(OPENED);
+  // Several payloads are about one repository, issue or pull request.
+  expect(verdict.rows).toBeGreaterThan(0);
+  expect(verdict.rows).toBeLessThan(80);
   expect(adds_up).toBe(true);
   expect(ended.code).toBe(0);
+});
+
+test('without a running npm start the stories are told in the terminal, for their database goes with the run', { timeout }, async () => {
+  const { code, stdout } = await command(['replay', 'github', '--rate', '0', '--limit', '10'], { PLINTH_DATA_DIR: folder });
+  expect(code).toBe(0);
+  expect(stdout.match(/^Trace [0-9a-f-]{36} /gm)).toHaveLength(3);
+  // Of each: row, entry, event and job of one transaction, and what they caused.
+  for (const kind of ['payload', 'audit', 'event', 'job', 'delivery attempt'])
+    expect(stdout.match(new RegExp(`ms +${kind} +github\\.`, 'g'))?.length, kind).toBeGreaterThanOrEqual(3);
+  expect(stdout).toContain('While npm start runs');
 });
 
 test('server, worker and Postgres are killed meanwhile: nothing is lost, half done or done twice', { timeout }, async () => {

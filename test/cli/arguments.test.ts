@@ -19,6 +19,7 @@ describe('a call that no command understands ends with 2, before anything is don
     [['events', 'exprot'], /There is no command plinth events exprot: choose export\./],
     [['toString'], /There is no command plinth toString: choose dev, start/],
     [['dev', '--port', 'many'], /--port is "many"/],
+    [['new-module', 'Foo-Bar'], /"Foo-Bar" cannot be a module: use 3 to 30/],
   ])('plinth %j', { timeout }, async (typed, said) => {
     const { code, stdout, stderr } = await command(typed, nobody);
     expect(stderr).toMatch(said);

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type EmptyDatabase, emptyDatabase } from '../../packages/plinth/src/testing/database.ts';
 import { command, json } from './command.ts';
@@ -28,6 +31,16 @@ describe('plinth migrate, from an empty database on', { timeout: 120_000 }, () =
     expect(plan.migrations.length).toBeGreaterThanOrEqual(7);
     expect(plan.migrations.every(({ state }) => state === 'pending')).toBe(true);
     expect((await database.admin.query(`select to_regnamespace('plinth') as schema`)).rows).toEqual([{ schema: null }]);
+  });
+
+  test('without a URL it looks at the database of the running plinth dev, as the other commands do', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'plinth-cli-migrate-'));
+    await writeFile(join(folder, 'dev.json'), JSON.stringify({ adminUrl: database.url }));
+    const found = await command(['migrate', 'status', '--json'], { PLINTH_DATA_DIR: folder });
+    await rm(folder, { recursive: true, force: true });
+    const nowhere = await command(['migrate', 'status'], { PLINTH_DATA_DIR: folder });
+    expect(json<Plan>(found).migrations.every(({ state }) => state === 'pending')).toBe(true);
+    expect(nowhere).toMatchObject({ code: 2, stderr: expect.stringContaining('start plinth dev in this folder') });
   });
 
   test('a role without its password is refused before anything is done', async () => {

@@ -66,6 +66,23 @@ test('--json gives the rows', { timeout }, async () => {
   expect(new Set(rows.map(({ xact }) => xact)).size).toBe(1);
 });
 
+test('a story of more than 10,000 records says that it is cut, and --json says so beside its rows', { timeout }, async () => {
+  const story = randomUUID();
+  await database.plinth.transaction({ tenantId: database.tenantA, correlationId: story }, (tx) =>
+    tx.query(
+      "select count(plinth.log_audit_event(p_action := 'row.read', p_resource_type := 'row', p_resource_id := n::text)) from generate_series(1, 10001) n",
+    ),
+  );
+  const [text, data, whole] = await Promise.all([
+    command(['trace', story, '--url', database.url]),
+    command(['trace', story, '--json', '--url', database.url]),
+    command(['trace', correlationId, '--url', database.url]),
+  ]);
+  for (const { stderr } of [text, data]) expect(stderr).toContain('Only the oldest 10,000 records');
+  expect(json<unknown[]>(data)).toHaveLength(10_000);
+  expect(whole.stderr).toBe('');
+});
+
 test('an id under which nothing is recorded, an id that is none, and no database', { timeout }, async () => {
   const unknown = randomUUID();
   const [nothing, empty, wrong, nowhere] = await Promise.all([

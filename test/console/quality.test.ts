@@ -198,6 +198,24 @@ describe.runIf(browserAt.available)('every page', { timeout: 600_000 }, () => {
     expect(await page.getByRole('dialog').count()).toBe(0);
   });
 
+  test('a dialog that was opened while nothing had the focus leaves the keyboard on the page', async () => {
+    const { page } = await world.visit('/');
+    await page.keyboard.press('Control+k');
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await expect.poll(() => page.evaluate<string>('document.activeElement.id')).toBe('main');
+    await page.evaluate(drawn);
+    expect(await page.evaluate<string>('document.activeElement.id')).toBe('main');
+  });
+
+  test('the list that a link leads to is in sight in the navigation', async () => {
+    const { page } = await world.visit('/lists/webhooks/attempts', { viewport: { width: 1280, height: 400 } });
+    const open = page.locator(`${NAVIGATION} [aria-current="page"]`);
+    await expect.poll(async () => (await open.boundingBox())?.y ?? 0).toBeLessThan(400);
+    expect(await page.evaluate<number>('scrollY')).toBe(0);
+  });
+
   test('single keys can be switched off; Ctrl K stays', async () => {
     const { page } = await world.visit('/');
     await page.keyboard.press('?');

@@ -112,6 +112,21 @@ describe.runIf(browserAt.available)('the story of the demo order', { timeout: 18
     expect(text).toMatch(/failed; ran .*503/);
   });
 
+  test('a story that is too long to be told whole says so, on the page and in the copied text', async () => {
+    const { page, context } = await world.visit('/');
+    await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: world.origin });
+    // What the server says of 10,000 records; so many take a browser a minute.
+    await page.route(`**/api/v1/traces/${story.slice('/trace/'.length)}`, async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...((await response.json()) as object), capped: true } });
+    });
+    await page.goto(`${world.origin}/console${story}?tenant=${world.tenantA}`);
+    await page.getByText('the story may go on').waitFor();
+    await page.keyboard.press('c');
+    await page.getByText('The story is on the clipboard').waitFor();
+    expect(await page.evaluate<string>('navigator.clipboard.readText()')).toContain('the story may go on');
+  });
+
   test('a correlation id and an entity are found from anywhere', async () => {
     const { page } = await world.visit('/');
     const id = story.slice('/trace/'.length);

@@ -7,8 +7,9 @@ import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../packages/plinth/src/testing/database.ts';
 import { pack } from '../../tools/pack.ts';
-import { root } from '../../tools/repo.ts';
+import { read, root } from '../../tools/repo.ts';
 import { type Running, startProgram } from '../cli/command.ts';
+import { readmeExamples } from '../readme-examples.ts';
 
 let project: string;
 let files: string[];
@@ -97,6 +98,37 @@ test.each(['nodenext', 'node16', 'bundler'])('the types hold for a strict compil
   const options = ['--noEmit', '--strict', '--skipLibCheck', '--target', 'es2024', '--lib', 'es2024,dom', '--types', 'node'];
   const compiler = join(root, 'node_modules/typescript/bin/tsc');
   await run([compiler, ...options, '--module', module, '--moduleResolution', resolution, '--ignoreConfig', 'types.ts']);
+});
+
+test('the examples of every page hold for a strict compiler', async () => {
+  const modules = await readdir(join(root, 'packages/plinth/src/modules'));
+  const pages = [
+    'README.md',
+    'docs/your-application.md',
+    'packages/plinth/README.md',
+    ...modules.map((name) => `packages/plinth/src/modules/${name}/README.md`),
+  ];
+  const examples = pages.flatMap((page) =>
+    readmeExamples(read(page))
+      .filter(({ kind }) => kind === 'ts')
+      .map(({ text: code, line }) => ({ name: `${page.replaceAll('/', '_')}-${line}.ts`, code })),
+  );
+  expect(examples.length).toBeGreaterThan(5);
+  for (const { name, code } of examples) await writeFile(join(project, name), code);
+  const options = [
+    '--noEmit',
+    '--strict',
+    '--noUncheckedIndexedAccess',
+    '--skipLibCheck',
+    '--target',
+    'es2024',
+    '--types',
+    'node',
+    '--moduleDetection',
+    'force',
+  ];
+  const compiler = join(root, 'node_modules/typescript/bin/tsc');
+  await run([compiler, ...options, '--module', 'nodenext', '--ignoreConfig', ...examples.map(({ name }) => name)]);
 });
 
 test('the types hold for one that looks into declarations too, tells what may be undefined from what may be left out, and knows no browser', async () => {

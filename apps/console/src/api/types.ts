@@ -103,4 +103,6 @@ export interface TraceRow {
 export interface Trace {
   correlation_id: string;
   rows: readonly TraceRow[];
+  /** There may be more: only the oldest 10,000 are told. */
+  capped: boolean;
 }

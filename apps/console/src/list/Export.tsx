@@ -15,7 +15,7 @@ export function ExportButton({ meta, q }: { meta: ListMeta; q: string }): ReactN
     setBusy(true);
     const search = new URLSearchParams({ format, ...(q === '' ? {} : { q }) });
     try {
-      await download(access, `/lists/${meta.module}/${meta.list}/export?${search}`, `${meta.module}-${meta.list}.${format}`);
+      await download(access, `/exports/${meta.module}/${meta.list}?${search}`, `${meta.module}-${meta.list}.${format}`);
     } catch (error) {
       const problem = asProblem(error);
       toast({ text: `${problem.message}. ${problem.wayOut}`, bad: true });

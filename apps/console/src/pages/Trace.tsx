@@ -64,7 +64,7 @@ function Loaded({ trace, now }: { trace: Trace; now: number }): ReactNode {
   const chosen = story.rows.find(({ row }) => row.id === chosenId);
   const choose = useCallback((row: string | undefined) => void navigate({ search: (before) => ({ ...before, row }), replace: true }), [navigate]);
   const copy = (): void => {
-    copyText(storyText(trace.correlation_id, story)).then(
+    copyText(storyText(trace.correlation_id, story, trace.capped)).then(
       () => toast({ text: 'The story is on the clipboard' }),
       () => toast({ text: 'The browser does not allow copying here', bad: true }),
     );
@@ -74,6 +74,12 @@ function Loaded({ trace, now }: { trace: Trace; now: number }): ReactNode {
   return (
     <>
       <Head id={trace.correlation_id} story={story} copy={copy} />
+      {trace.capped ? (
+        <p className="mb-3 rounded-md border border-line px-3 py-2 text-warn" role="note">
+          Only the oldest {trace.rows.length.toLocaleString('en')} records are shown; the story may go on. The lists find the rest by{' '}
+          <code className="font-mono text-xs break-all">correlation_id:{trace.correlation_id}</code>.
+        </p>
+      ) : null}
       <KindFilter story={story} kind={kind} choose={(next) => void navigate({ search: (before) => ({ ...before, kind: next }), replace: true })} />
       <div className={chosen ? 'grid items-start gap-4 2xl:grid-cols-[minmax(0,1fr)_28rem]' : ''}>
         <StoryList story={story} kind={kind} chosen={chosen?.row.id} choose={choose} />

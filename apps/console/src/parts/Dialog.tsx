@@ -22,7 +22,9 @@ export function Dialog({ title, onClose, children, className = 'w-[min(28rem,cal
     dialog?.showModal();
     return () => {
       dialog?.close();
-      if (before instanceof HTMLElement) before.focus();
+      // Where nothing had it the page itself is the place, and not the link that skips to it, which would show up.
+      const place = before === document.body ? document.getElementById('main') : before;
+      if (place instanceof HTMLElement) place.focus({ preventScroll: true });
     };
   }, []);
   return (

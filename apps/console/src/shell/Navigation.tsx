@@ -1,5 +1,5 @@
-import { Link } from '@tanstack/react-router';
-import type { ReactNode } from 'react';
+import { Link, useLocation } from '@tanstack/react-router';
+import { type ReactNode, type RefObject, useEffect, useRef } from 'react';
 import type { ListMeta } from '../api/types.ts';
 import { words } from '../format.ts';
 import { Dialog } from '../parts/Dialog.tsx';
@@ -42,12 +42,23 @@ function ModuleGroup({ module, lists }: { module: string; lists: readonly ListMe
   );
 }
 
+/** There are more lists than fit beside a page: the one that is open is to be seen, also where a link led to it. */
+function useOpenInSight(known: boolean): RefObject<HTMLElement | null> {
+  const { pathname } = useLocation();
+  const nav = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (known && pathname) nav.current?.querySelector('[aria-current="page"]')?.scrollIntoView({ block: 'nearest' });
+  }, [known, pathname]);
+  return nav;
+}
+
 export function Navigation(): ReactNode {
   const lists = useLists();
+  const nav = useOpenInSight(lists.data !== undefined);
   const modules = [...Map.groupBy(lists.data ?? [], (meta) => meta.module)];
   const alone = modules.flatMap(([, group]) => (group.length === 1 ? group : []));
   return (
-    <nav aria-label="Main" className="px-2.5 pb-6">
+    <nav ref={nav} aria-label="Main" className="px-2.5 pb-6">
       <div className="flex h-12 items-center gap-2 px-2 text-sm font-semibold">
         <Logo /> Plinth
       </div>

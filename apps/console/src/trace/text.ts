@@ -32,7 +32,7 @@ const line = (item: StoryRow, start: number, gutter: string, kindWidth: number):
 };
 
 /** The story as plain text, for a ticket or a chat. */
-export function storyText(correlationId: string, story: Story): string {
+export function storyText(correlationId: string, story: Story, capped = false): string {
   const lines = [`Trace ${correlationId}`, `${new Date(story.from).toISOString()}, ${duration(story.to - story.from)} in all`, ''];
   const kindWidth = Math.max(...[...story.kinds.keys()].map((kind) => kind.length));
   for (const band of story.bands) {
@@ -43,5 +43,6 @@ export function storyText(correlationId: string, story: Story): string {
       );
     for (const row of band.rows) lines.push(line(row, story.from, together ? '|' : '-', kindWidth));
   }
+  if (capped) lines.push('', 'Only the oldest records are told; the story may go on.');
   return `${lines.join('\n')}\n`;
 }

@@ -77,6 +77,17 @@ export const kernelErrors = {
     wayOut: 'Leave out NUL bytes (\\u0000), unpaired surrogates (\\ud800 to \\udfff) and the key __proto__; none of them can be stored safely.',
   },
   header_invalid: { status: 400, title: 'A request header is not valid', wayOut: 'Correct the header that is named.' },
+  headers_too_large: {
+    status: 431,
+    title: 'The address and headers of the request are too large',
+    wayOut: 'Send at most 32 KiB of them: a shorter address, fewer cookies. What is long belongs into a body.',
+  },
+  malformed_request: { status: 400, title: 'This is not a well-formed HTTP request', wayOut: 'Send HTTP/1.1 without TLS, which a proxy in front may end.' },
+  request_timeout: {
+    status: 408,
+    title: 'The request did not come in time',
+    wayOut: 'Send the headers within 15 seconds, and all of the request within a minute.',
+  },
   unauthenticated: { status: 401, title: 'No valid credential was given', wayOut: 'Send Authorization: Bearer with an API key (plk_...) or a JWT.' },
   forbidden: { status: 403, title: 'The credential does not allow this', wayOut: 'Use a credential that has the permission named in the detail.' },
   operator_required: { status: 403, title: 'Only the team that runs Plinth may do this', wayOut: 'Use an operator key.' },

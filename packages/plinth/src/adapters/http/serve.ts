@@ -1,7 +1,9 @@
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
+import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createAdaptorServer } from '@hono/node-server';
+import { fail, toProblem } from '#kernel/errors.ts';
 import type { DirectBody } from './direct-body.ts';
 import { directBodyOf } from './direct-body.ts';
 
@@ -83,6 +85,25 @@ function writeDirect(response: Response, body: DirectBody, outgoing: ServerRespo
  */
 const IDLE_MS = 75_000;
 
+const refusals = { HPE_HEADER_OVERFLOW: 'headers_too_large', ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout' } as const;
+
+/** What never became a request is answered as everything else that is refused, where Node would send a line without a word. */
+function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
+  // As Node itself looks: an answer that has begun must not have another one in its middle.
+  const { _httpMessage: answer } = socket as Duplex & { _httpMessage?: ServerResponse };
+  if (!socket.writable || answer?.headersSent || error.code === 'ECONNRESET') return void socket.destroy();
+  const problem = toProblem(fail(refusals[error.code as keyof typeof refusals] ?? 'malformed_request'));
+  const body = JSON.stringify(problem);
+  const head = [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+    'content-type: application/problem+json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'cache-control: no-store',
+    'connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+}
+
 interface NodeEnv {
   incoming?: IncomingMessage;
   outgoing?: ServerResponse;
@@ -103,6 +124,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     overrideGlobalObjects: false,
     serverOptions: { requestTimeout: 60_000, headersTimeout: 15_000, keepAliveTimeout: IDLE_MS, maxHeaderSize: 32_768 },
   }) as HttpServer;
+  server.on('clientError', refuse);
   if (options.upgrade) server.on('upgrade', options.upgrade);
   await listenNext(server, wanted, host, options.tries ?? 20);
   const address = server.address();

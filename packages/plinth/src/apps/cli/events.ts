@@ -45,7 +45,7 @@ const exportCatalogue = defineCommand({
     internal: { type: 'boolean', description: 'Also types that are not for subscribers' },
     title: { type: 'string', default: 'Events', description: 'Title of the document' },
     out: { type: 'string', description: 'File to write; default: standard output' },
-    url: { type: 'string', description: 'Database URL; default the running plinth dev, else PLINTH_DATABASE_URL' },
+    url: { type: 'string', description: 'Database URL; default PLINTH_DATABASE_URL, else the running plinth dev' },
   },
   run: ({ args }) =>
     told(async () => {

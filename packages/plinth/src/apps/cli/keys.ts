@@ -10,7 +10,7 @@ import { devState } from './trace.ts';
 const rewrap = defineCommand({
   meta: { name: 'rewrap', description: 'Wrap stored keys under PLINTH_MASTER_KEY that are wrapped under one of PLINTH_MASTER_KEY_OLD.' },
   args: {
-    url: { type: 'string', description: 'Database URL; default the running plinth dev, else PLINTH_DATABASE_URL' },
+    url: { type: 'string', description: 'Database URL; default PLINTH_DATABASE_URL, else the running plinth dev' },
     json: { type: 'boolean', description: 'For programs' },
   },
   run: ({ args }) =>

@@ -4,14 +4,16 @@ import type { ModuleMap } from '#kernel/module.ts';
 import { databaseUrlOf, readEnvironment, SettingFault } from './environment.ts';
 import { installedModules, modulesArgument, variables } from './modules.ts';
 import { dim, green, red, say, seconds, told } from './output.ts';
+import { devState } from './trace.ts';
 
 const ACTIONS = ['plan', 'up', 'status', 'sql'] as const;
 
-const urlOf = (given: string | undefined): string => {
-  const url = databaseUrlOf('--url', given) ?? readEnvironment().maintenanceUrl ?? readEnvironment().databaseUrl;
+const urlOf = async (given: string | undefined): Promise<string> => {
+  const environment = readEnvironment();
+  const url = databaseUrlOf('--url', given) ?? environment.maintenanceUrl ?? environment.databaseUrl ?? (await devState(environment.dataDir))?.adminUrl;
   if (!url)
     throw new SettingFault(
-      'No database is named. Give --url, or set PLINTH_MAINTENANCE_URL or PLINTH_DATABASE_URL to a role that may create roles and schemas.',
+      'No database is named. Give --url, or set PLINTH_MAINTENANCE_URL or PLINTH_DATABASE_URL to a role that may create roles and schemas, or start plinth dev in this folder.',
     );
   return url;
 };
@@ -99,7 +101,7 @@ export const migrate = defineCommand({
       if (!action) throw new SettingFault(`There is no migrate ${args.action}: choose ${ACTIONS.join(', ')}.`);
       const modules = await installedModules(readEnvironment(variables(args)));
       if (action === 'sql') return say(migrateSql(modules));
-      const url = urlOf(args.url);
+      const url = await urlOf(args.url);
       if (action === 'up') return up(url, modules, args.json === true, exposureOf(args.expose, args['expose-except']), args['server-role']);
       return show(url, modules, args.json === true, action === 'status');
     })(undefined),

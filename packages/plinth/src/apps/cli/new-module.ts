@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { nameFault } from '#kernel/own-modules.ts';
 import { moduleFiles } from './new-module-files.ts';
+import { SettingFault } from './setting.ts';
 
 export interface NewModule {
   /** Root of a clone of Plinth. */
@@ -20,7 +21,7 @@ export interface NewModule {
  */
 export async function newModule({ root, name, generate = true }: NewModule): Promise<string[]> {
   const fault = nameFault(name);
-  if (fault) throw new Error(fault);
+  if (fault) throw new SettingFault(fault);
   const modules = join(root, 'packages/plinth/src/modules');
   if (!existsSync(modules)) throw new Error(`${modules} does not exist: run this in a clone of Plinth`);
   if (existsSync(join(modules, name))) throw new Error(`module ${name} exists already: ${join(modules, name)}`);

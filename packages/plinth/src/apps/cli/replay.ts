@@ -1,12 +1,12 @@
 import { defineCommand } from 'citty';
 import { inClone } from './clone.ts';
 import { readEnvironment, SettingFault } from './environment.ts';
-import { dim, green, red, say, seconds, table, told } from './output.ts';
+import { bold, dim, green, red, say, seconds, table, told } from './output.ts';
 import type { ReplayOptions, ReplayResult } from './replay/run.ts';
 import { replay as run } from './replay/run.ts';
 import type { Stack } from './replay/stack.ts';
 import { addsUp } from './replay/verdict.ts';
-import { devState } from './trace.ts';
+import { devState, rowsOf, traceLines } from './trace.ts';
 import { untilStopped } from './until-stopped.ts';
 
 const whole = (name: string, text: string, least: number, most: number): number => {
@@ -31,7 +31,20 @@ async function stackFor(dataDir: string, crash: boolean): Promise<{ stack: Stack
   return { stack: await ownStack(dataDir), name: 'a PostgreSQL, server and worker of its own' };
 }
 
-function report({ verdict, kills, sentAgain, sendingMs, wallMs }: ReplayResult, options: ReplayOptions, origin: string): void {
+/** Where the stories can be read; of a stack that ends with the replay they are told here. */
+async function tellTraces({ verdict }: ReplayResult, stack: Stack): Promise<void> {
+  if (Object.keys(stack.parts).length === 0) {
+    for (const { correlationId, tenantId } of verdict.traces) say(`  ${stack.origin}/console/trace/${correlationId}?tenant=${tenantId}`);
+    return;
+  }
+  for (const { correlationId } of verdict.traces) {
+    say(`\n${bold('Trace')} ${correlationId}  ${dim('rows with the same letter were committed together')}`);
+    for (const line of traceLines(await rowsOf(stack.adminUrl, correlationId))) say(line);
+  }
+  say(dim('\n  Their database goes with this run. While npm start runs, a replay without --crash writes to that one, and prints links into the console.'));
+}
+
+function report({ verdict, kills, sentAgain, sendingMs, wallMs }: ReplayResult, options: ReplayOptions): void {
   say();
   table(
     ['what', 'count', 'must be'],
@@ -39,7 +52,9 @@ function report({ verdict, kills, sentAgain, sendingMs, wallMs }: ReplayResult, 
       ['payloads in', verdict.payloads, ''],
       ['acknowledged', verdict.acknowledged, String(verdict.payloads)],
       ['sent again under the same key', sentAgain, ''],
-      ['business rows', verdict.rows, String(verdict.payloads)],
+      ['payloads recorded', verdict.recorded, String(verdict.payloads)],
+      ['business rows that they are about', verdict.rows, ''],
+      ['payloads counted in their business row', verdict.upserts, String(verdict.payloads)],
       ['audit entries', verdict.entries, String(verdict.payloads)],
       ['events', verdict.events, String(verdict.payloads)],
       ['jobs', verdict.jobs, String(verdict.payloads)],
@@ -61,10 +76,9 @@ function report({ verdict, kills, sentAgain, sendingMs, wallMs }: ReplayResult, 
         .join(', ')} (seed ${options.seed})`,
     );
   say(`  Wall time ${seconds(wallMs)}; sending ${seconds(sendingMs)}, ${Math.round(verdict.payloads / (sendingMs / 1000)).toLocaleString('en')} payloads/s`);
-  for (const { correlationId, tenantId } of verdict.traces)
-    say(!options.crash && origin ? `  ${origin}/console/trace/${correlationId}?tenant=${tenantId}` : `  trace ${correlationId}`);
-  say(`\n  ${addsUp(verdict) ? green('✔ Everything adds up.') : red('✘ Something does not add up.')}`);
 }
+
+const conclude = ({ verdict }: ReplayResult): void => say(`\n  ${addsUp(verdict) ? green('✔ Everything adds up.') : red('✘ Something does not add up.')}`);
 
 export const replay = defineCommand({
   meta: { name: 'replay', description: 'Drive real GitHub webhooks through one transaction each, and count what came of them.' },
@@ -111,7 +125,11 @@ export const replay = defineCommand({
       try {
         const result = await run(stack, options);
         if (args.json) say(JSON.stringify({ ...result, seed: options.seed, adds_up: addsUp(result.verdict) }));
-        else report(result, options, Object.keys(stack.parts).length === 0 ? stack.origin : '');
+        else {
+          report(result, options);
+          await tellTraces(result, stack);
+          conclude(result);
+        }
         if (!addsUp(result.verdict)) process.exitCode = 1;
       } finally {
         await stack.stop();

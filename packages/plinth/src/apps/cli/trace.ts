@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { defineCommand } from 'citty';
 import { Client } from '#kernel/database.ts';
 import { readCorrelationId } from '#kernel/ids.ts';
+import { MOST_TRACE_ROWS } from '#kernel/migrate/derive.ts';
 import type { DevState } from './dev.ts';
 import { stateFile } from './dev.ts';
 import { databaseUrlOf, readEnvironment, SettingFault } from './environment.ts';
@@ -30,7 +31,7 @@ export async function devState(dataDir: string): Promise<DevState | undefined> {
   }
 }
 
-async function rowsOf(url: string, correlationId: string): Promise<TraceRow[]> {
+export async function rowsOf(url: string, correlationId: string): Promise<TraceRow[]> {
   const client = new Client({ connectionString: url, application_name: 'plinth trace' });
   await client.connect();
   try {
@@ -48,7 +49,7 @@ const lettersOf = (index: number): string => (index < 26 ? '' : lettersOf(Math.f
 const DEEPEST_INDENT = 12;
 
 /** Rows under the row that caused them; rows of the same transaction have the same letters at the left. Each row once, also where rows cause each other in a circle. */
-function traceLines(rows: readonly TraceRow[]): string[] {
+export function traceLines(rows: readonly TraceRow[]): string[] {
   const known = new Set(rows.map((row) => row.id));
   const children = Map.groupBy(rows, (row) => row.parent_id);
   const transactions = [...new Set(rows.flatMap(({ xact }) => (xact ? [xact] : [])))];
@@ -84,7 +85,7 @@ export const trace = defineCommand({
   meta: { name: 'trace', description: 'Tell the whole story of a correlation id.' },
   args: {
     id: { type: 'positional', required: true, description: 'Correlation id' },
-    url: { type: 'string', description: 'Database URL; default the running plinth dev, else PLINTH_DATABASE_URL' },
+    url: { type: 'string', description: 'Database URL; default PLINTH_DATABASE_URL, else the running plinth dev' },
     json: { type: 'boolean', description: 'For programs' },
   },
   run: ({ args }) =>
@@ -98,6 +99,10 @@ export const trace = defineCommand({
       const url = databaseUrlOf('--url', args.url) ?? environment.databaseUrl ?? (await devState(environment.dataDir))?.adminUrl;
       if (!url) throw new SettingFault('No database is named: start plinth dev, set PLINTH_DATABASE_URL, or give --url.');
       const rows = await rowsOf(url, id);
+      if (rows.length >= MOST_TRACE_ROWS)
+        process.stderr.write(
+          `  Only the oldest ${MOST_TRACE_ROWS.toLocaleString('en')} records are told; there may be more. The lists of the console find them by correlation_id:${id}.\n`,
+        );
       if (args.json) return say(JSON.stringify(rows));
       if (rows.length === 0) throw new Error(`Nothing is recorded under ${id}.`);
       say(`${bold('Trace')} ${id}  ${dim('rows with the same letter were committed together')}`);

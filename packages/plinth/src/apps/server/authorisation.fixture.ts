@@ -205,7 +205,7 @@ GET /api/v1/webhooks/jwks/{tenant}/{subscription} public
 POST /api/v1/webhooks/inbound/{source} public
 GET /realtime events.read
 GET /api/v1/jobs/{id}/watch jobs.read
-GET /api/v1/lists/{module}/{list}/export audit.read across
+GET /api/v1/exports/{module}/{list} audit.read across
 GET /api/v1/durable/events/{type}/{id} events.read
 GET /api/v1/durable/webhooks/{id} webhooks.pull
 GET /api/v1/streams/a/path streams.read ALL /api/v1/streams/*

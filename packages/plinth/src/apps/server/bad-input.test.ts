@@ -81,8 +81,8 @@ const cases: Case[] = [
   get('a filter on an unknown column', '/api/v1/lists/audit/entries?q=secret:1', 400, 'kernel_filter_invalid'),
   get('a filter with an open quotation mark', `/api/v1/lists/audit/entries?q=${encodeURIComponent('action:"x')}`, 400, 'kernel_filter_invalid'),
   get('a filter with a time that is none', '/api/v1/lists/audit/entries?q=since:yesterday', 400, 'kernel_filter_invalid'),
-  get('an export in a format that is none', '/api/v1/lists/audit/entries/export?format=xlsx', 400, 'kernel_invalid_input'),
-  get('an export of a list that does not exist', '/api/v1/lists/audit/nothing/export', 404, 'kernel_list_unknown'),
+  get('an export in a format that is none', '/api/v1/exports/audit/entries?format=xlsx', 400, 'kernel_invalid_input'),
+  get('an export of a list that does not exist', '/api/v1/exports/audit/nothing', 404, 'kernel_list_unknown'),
   get('a trace of something that is no id', '/api/v1/traces/abc', 400, 'kernel_invalid_input'),
 ];
 

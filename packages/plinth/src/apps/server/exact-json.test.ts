@@ -77,7 +77,7 @@ describe('a number of more digits than JavaScript holds', () => {
       expect(text.includes(changes) || text.includes(sorted), text).toBe(true);
       expect(text).toContain(`"same":${LONG}`);
     }
-    const exported = '/api/v1/lists/audit/entries/export?q=entity_type:account&format=';
+    const exported = '/api/v1/exports/audit/entries?q=entity_type:account&format=';
     expect(await get(`${exported}ndjson`)).toContain(`"balance":${ODD}`);
     expect(await get(`${exported}csv`)).toContain(`""balance"":${ODD}`);
   });
@@ -85,7 +85,7 @@ describe('a number of more digits than JavaScript holds', () => {
   test('passes through jobs, queues and events, also as a whole payload', async () => {
     const { id } = (await post('/api/v1/jobs', `{"kind":"count","payload":{"n":${LONG}}}`)).body as { id: string };
     expect(await get(`/api/v1/jobs/${id}`)).toContain(`"n":${LONG}`);
-    expect(await get('/api/v1/lists/jobs/jobs/export?format=ndjson')).toContain(`"n":${LONG}`);
+    expect(await get('/api/v1/exports/jobs/jobs?format=ndjson')).toContain(`"n":${LONG}`);
     await post('/api/v1/queues/exact/messages', `{"messages":[{"payload":${ODD}},{"payload":{"n":${FRACTION}}}]}`);
     const { text } = await post('/api/v1/queues/exact/receive', '{"limit":2}');
     expect(text).toContain(`"payload":${ODD}`);

@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-const exported = (query: string, key = server.keyA) => server.call(`/api/v1/lists/audit/entries/export?${query}`, { key });
+const exported = (query: string, key = server.keyA) => server.call(`/api/v1/exports/audit/entries?${query}`, { key });
 
 describe('an export', () => {
   test('as NDJSON holds every record of the filter, newest first, with all columns', async () => {
@@ -56,6 +56,12 @@ describe('an export', () => {
     expect(text).toContain(`"'=cmd|calc, ""quoted""\nline"`);
   });
 
+  test('has an address of its own: a record whose id is "export" is read like any other', async () => {
+    const made = await server.call('/api/v1/users', { method: 'POST', key: server.keyA, body: { id: 'export', name: 'Ex Port', roles: [] } });
+    expect(made.status, made.text).toBe(200);
+    expect((await server.call('/api/v1/lists/access/users/export', { key: server.keyA })).body).toMatchObject({ id: 'export', name: 'Ex Port' });
+  });
+
   test('follows the list’s own filter and stays in its tenant', async () => {
     expect((await exported('format=ndjson&q=action:row.n7')).text.trimEnd().split('\n')).toHaveLength(1);
     expect((await exported('format=ndjson&q=entity_type:row', server.keyB)).text.trimEnd().split('\n')).toHaveLength(3);
@@ -68,7 +74,7 @@ describe('an export', () => {
     const plinth = createPlinth({ database: { url: server.database.serverUrl }, clock: { now: () => Date.now() + skewMs } });
     const handler = createHandler({ plinth, services: createServices({ log: { level: 'silent' } }) });
     const response = await handler(
-      new Request('http://plinth.test/api/v1/lists/audit/entries/export?format=ndjson&q=entity_type:row%20since:1h', {
+      new Request('http://plinth.test/api/v1/exports/audit/entries?format=ndjson&q=entity_type:row%20since:1h', {
         headers: { authorization: `Bearer ${server.keyA}` },
       }),
     );
@@ -81,13 +87,13 @@ describe('an export', () => {
   test('needs the permission of the module', async () => {
     const { secret } = await server.makeKey(server.database.tenantA, ['jobs.read']);
     expect((await exported('format=csv', secret)).body).toMatchObject({ status: 403, permission: 'audit.read' });
-    expect((await server.call('/api/v1/lists/audit/entries/export')).status).toBe(401);
+    expect((await server.call('/api/v1/exports/audit/entries')).status).toBe(401);
   });
 
   test('is read as fast as it is taken: the next page is asked for when the reader wants it', async () => {
     const { pool } = server.database.plinth;
     const response = await server.handler(
-      new Request('http://plinth.test/api/v1/lists/audit/entries/export?format=ndjson&q=entity_type:row', {
+      new Request('http://plinth.test/api/v1/exports/audit/entries?format=ndjson&q=entity_type:row', {
         headers: { authorization: `Bearer ${server.keyA}` },
       }),
     );
@@ -102,7 +108,7 @@ describe('an export', () => {
     const made = await server.call('/api/v1/operators/keys', { method: 'POST', key: server.operator, body: { name: 'export', scopes: ['audit.read'] } });
     const { id, secret } = made.body as { id: string; secret: string };
     const headers = { authorization: `Bearer ${secret}`, 'x-plinth-reason': 'test' };
-    const response = await server.handler(new Request('http://plinth.test/api/v1/lists/audit/entries/export?format=ndjson&q=entity_type:row', { headers }));
+    const response = await server.handler(new Request('http://plinth.test/api/v1/exports/audit/entries?format=ndjson&q=entity_type:row', { headers }));
     const reader = response.body?.getReader();
     await reader?.read();
     await server.call(`/api/v1/operators/keys/${id}`, { method: 'DELETE', key: server.operator });

@@ -70,7 +70,7 @@ export function mountApi(app: Server, host: Host): void {
       },
     });
   });
-  only(app, 'GET', '/api/v1/lists/:module/:list/export', async (c) => {
+  only(app, 'GET', '/api/v1/exports/:module/:list', async (c) => {
     const { module, list } = c.req.param();
     const { format, q } = exportQuery(new URL(c.req.url).searchParams);
     return exportList(host, () => callFacts(host, c.req.raw, c.env), { module: module ?? '', list: list ?? '', format, q });

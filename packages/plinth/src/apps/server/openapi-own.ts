@@ -170,7 +170,7 @@ export const withoutKey = (address: string): boolean => ['/streams/', '/console/
 /** Addresses that are no procedures: streams, and the calls that make and end the console's cookie. */
 export function ownPaths(): Record<string, Record<string, Operation>> {
   return {
-    '/lists/{module}/{list}/export': {
+    '/exports/{module}/{list}': {
       get: {
         operationId: 'lists-export',
         tags: ['lists'],

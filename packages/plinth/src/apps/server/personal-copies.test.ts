@@ -112,7 +112,7 @@ afterAll(async () => {
 
 describe('what is stored is all that is shown', () => {
   test.each(['csv', 'ndjson'])('by the export of the list as %s, also to whoever may read personal fields', async (format) => {
-    const { status, text } = await server.call(`/api/v1/lists/events/events/export?format=${format}&q=event_type:${TYPE}`, { key: server.keyA });
+    const { status, text } = await server.call(`/api/v1/exports/events/events?format=${format}&q=event_type:${TYPE}`, { key: server.keyA });
     expect(status).toBe(200);
     expect(text).toMatch(ENCRYPTED);
     expect(text).not.toContain(CANARY);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { fail } from '#kernel/errors.ts';
 import { readCorrelationId } from '#kernel/ids.ts';
+import { MOST_TRACE_ROWS } from '#kernel/migrate/derive.ts';
 import type { ApiRecord } from '#kernel/module.ts';
 import type { Hit, Page, Records } from '#kernel/records.ts';
 import type { Principal } from '#kernel/rpc.ts';
@@ -95,6 +96,30 @@ export function mustRead(principal: Principal, module: string): void {
 export const FILTER_HELP =
   'Terms separated by blanks: column:value, -column:value, column:a,b, column:start*, column:* (has a value), column>n, since:7d, until:2026-01-31, or the start of an id. Values with blanks stand in double quotes.';
 
+const trace = procedure({
+  rest: 'GET /traces/{id}',
+  permission: undefined,
+  exactJson: true,
+  tenant: false,
+  summary: 'Everything recorded under one correlation id, oldest first, at most 10,000 records',
+})
+  .input(z.object({ id: z.string().min(1).max(100).meta({ description: 'A UUID or 32 hexadecimal digits' }) }))
+  .output(
+    z.object({
+      correlation_id: z.guid(),
+      rows: z.array(traceRow),
+      capped: z.boolean().meta({ description: 'True: there were 10,000 records or more, and only the oldest 10,000 are looked at' }),
+    }),
+  )
+  .query(async ({ ctx, input }) => {
+    const correlationId = readCorrelationId(input.id);
+    if (!correlationId)
+      throw fail('invalid_input', { message: 'The correlation id is not a UUID', detail: { issues: [{ field: 'id', message: 'not a UUID' }] } });
+    const rows = await ctx.tx.query<z.infer<typeof traceRow>>('select * from plinth.trace($1)', [correlationId]);
+    const mayRead = reader(ctx.principal);
+    return { correlation_id: correlationId, rows: rows.filter(({ module }) => mayRead(module)), capped: rows.length >= MOST_TRACE_ROWS };
+  });
+
 /** What follows from the cards without any module writing it: lists, search and traces. Open to every credential; each module's records to its readers. */
 export const recordsApi = (records: Records): ApiRecord => ({
   lists: {
@@ -149,23 +174,5 @@ export const recordsApi = (records: Records): ApiRecord => ({
       .output(z.object({ hits: z.array(hit) }))
       .query(async ({ ctx, input }) => ({ hits: (await records.find(ctx.tx, input.q, reader(ctx.principal))).map(hitOf) })),
   },
-  traces: {
-    get: procedure({
-      rest: 'GET /traces/{id}',
-      permission: undefined,
-      exactJson: true,
-      tenant: false,
-      summary: 'Everything recorded under one correlation id, oldest first, at most 10,000 records',
-    })
-      .input(z.object({ id: z.string().min(1).max(100).meta({ description: 'A UUID or 32 hexadecimal digits' }) }))
-      .output(z.object({ correlation_id: z.guid(), rows: z.array(traceRow) }))
-      .query(async ({ ctx, input }) => {
-        const correlationId = readCorrelationId(input.id);
-        if (!correlationId)
-          throw fail('invalid_input', { message: 'The correlation id is not a UUID', detail: { issues: [{ field: 'id', message: 'not a UUID' }] } });
-        const rows = await ctx.tx.query<z.infer<typeof traceRow>>('select * from plinth.trace($1)', [correlationId]);
-        const mayRead = reader(ctx.principal);
-        return { correlation_id: correlationId, rows: rows.filter(({ module }) => mayRead(module)) };
-      }),
-  },
+  traces: { get: trace },
 });

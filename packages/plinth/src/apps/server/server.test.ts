@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -117,6 +118,24 @@ describe('one story', () => {
     expect(await server.call(`/api/v1/traces/${id}`, { key: server.keyB })).toMatchObject({ status: 200, body: { rows: [] } });
     const across = await server.call(`/api/v1/traces/${id}`, { key: server.operator, headers: { 'x-plinth-reason': 'a question of the customer' } });
     expect(across.body).toMatchObject({ rows: [{ kind: 'audit' }] });
+  });
+
+  test('a story of more than 10,000 records says that it is cut', async () => {
+    const correlationId = randomUUID();
+    const { plinth, tenantA: tenantId } = server.database;
+    const record = (from: number, to: number) =>
+      plinth.transaction({ tenantId, correlationId }, (tx) =>
+        tx.query(
+          "select count(plinth.log_audit_event(p_action := 'row.read', p_resource_type := 'row', p_resource_id := n::text)) from generate_series($1::int, $2::int) n",
+          [from, to],
+        ),
+      );
+    const traced = async () => (await server.call(`/api/v1/traces/${correlationId}`, { key: server.keyA })).body as { rows: unknown[]; capped: boolean };
+    await record(1, 2);
+    expect(await traced()).toMatchObject({ capped: false, rows: [{}, {}] });
+    await record(3, 10_001);
+    const { rows, capped } = await traced();
+    expect([rows.length, capped]).toEqual([10_000, true]);
   });
 
   test.each([

@@ -118,7 +118,10 @@ $body$`,
   ];
 }
 
-/** plinth.trace: everything that happened under one correlation id, over all modules. At most 10,000 rows, oldest first. */
+/** A longer story is cut at its end: whoever shows as many rows says that there may be more. */
+export const MOST_TRACE_ROWS = 10_000;
+
+/** plinth.trace: everything that happened under one correlation id, over all modules, oldest first. */
 export function traceFunction(names: readonly string[]): string {
   const nothing = `select ${TRACE_COLUMNS.split(', ')
     .map((column) => `null::${column.split(' ')[1]}`)
@@ -127,7 +130,7 @@ export function traceFunction(names: readonly string[]): string {
   return `create or replace function plinth.trace(p_correlation_id uuid) returns table (${TRACE_COLUMNS}) language sql stable set search_path = '' as $body$
   select * from (
 ${body}
-  ) as t order by 4, 2 limit 10000
+  ) as t order by 4, 2 limit ${MOST_TRACE_ROWS}
 $body$`;
 }
 

@@ -46,6 +46,25 @@ describe('queues over HTTP', () => {
     expect(codeOf(await post('q/extend', { receipt: 'x' }))).toBe('queue_receipt_invalid');
   });
 
+  test('a receipt is of the queue that its message was received from: another queue in the address is told so, and nothing happens', async () => {
+    await post('q/messages', { messages: [{ payload: 1 }, { payload: 2 }] });
+    const receipts = (await receive({ limit: 2 })).map(({ receipt }) => receipt);
+    const [receipt] = receipts;
+    for (const [path, body] of [
+      ['other/acknowledge', { receipts }],
+      ['other/extend', { receipt }],
+      ['other/release', { receipt, dead: true }],
+    ] as const) {
+      const answer = await post(path, body);
+      expect([path, answer.status, codeOf(answer)]).toEqual([path, 404, 'queue_receipt_not_found']);
+      // The other tenant has no such message, in whichever queue.
+      expect((await post(path, body, { key: server.keyB })).text).not.toContain('"queue":"q"');
+    }
+    expect((await post('q/acknowledge', { receipts })).body).toEqual({ acknowledged: receipts, lost: [] });
+    // Gone: no queue holds it.
+    expect((await post('other/acknowledge', { receipts })).body).toEqual({ acknowledged: [], lost: receipts });
+  });
+
   test('dead letters are listed and redriven, one and all', async () => {
     await server.call('/api/v1/queues/q', { method: 'PUT', key: server.keyA, body: { max_receives: 1 } });
     await post('q/messages', { messages: [{ payload: 1 }, { payload: 2 }] });

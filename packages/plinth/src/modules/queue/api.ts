@@ -3,7 +3,7 @@ import { procedure } from '#kernel/rpc.ts';
 import type { AnyTransaction } from '#kernel/transaction.ts';
 import type { AuditEffects } from '#modules/audit';
 import { fail } from './errors.ts';
-import { acknowledgeMany, extend, hasVisible, receive, release, wakeReceivers } from './receive.ts';
+import { acknowledgeMany, extend, hasVisible, receive, release, requireReceiptsOf, wakeReceivers } from './receive.ts';
 import type { Payload, QueueTransaction } from './send.ts';
 import { queueSignal } from './send.ts';
 
@@ -159,6 +159,7 @@ export const api = {
     .input(named.extend({ receipts: z.array(receipt).min(1).max(1000) }))
     .output(z.object({ acknowledged: z.array(z.string()), lost: z.array(z.string()) }))
     .mutation(async ({ ctx, input }) => {
+      await requireReceiptsOf(ctx.tx, input.name, input.receipts);
       const held = await acknowledgeMany(ctx.tx, input.receipts);
       // The next of a group may be waiting for this.
       wakeReceivers(ctx.tx, input.name);
@@ -168,7 +169,10 @@ export const api = {
   extend: procedure({ rest: 'POST /queues/{name}/extend', permission: 'queue.receive', summary: 'Hides a received message for longer' })
     .input(named.extend({ receipt, visibility_ms: visibilityMs.optional() }))
     .output(z.object({ visible_until: z.date() }))
-    .mutation(async ({ ctx, input }) => ({ visible_until: await extend(ctx.tx, input.receipt, input.visibility_ms) })),
+    .mutation(async ({ ctx, input }) => {
+      await requireReceiptsOf(ctx.tx, input.name, [input.receipt]);
+      return { visible_until: await extend(ctx.tx, input.receipt, input.visibility_ms) };
+    }),
 
   release: procedure({ rest: 'POST /queues/{name}/release', permission: 'queue.receive', summary: 'Gives a received message back' })
     .input(
@@ -182,6 +186,7 @@ export const api = {
     )
     .output(z.object({ status: z.enum(['pending', 'scheduled', 'failed']) }))
     .mutation(async ({ ctx, input }) => {
+      await requireReceiptsOf(ctx.tx, input.name, [input.receipt]);
       const status = await release(ctx.tx, input.receipt, { delayMs: input.delay_ms, error: input.error, dead: input.dead, counted: input.counted });
       wakeReceivers(ctx.tx, input.name);
       return { status };

@@ -19,6 +19,11 @@ export const errors = {
     title: 'The receipt does not hold its message any more',
     wayOut: 'Stop and roll back: the message was received by another, acknowledged or given back. Receive again, with a longer visibility or extend_message.',
   },
+  receipt_not_found: {
+    status: 404,
+    title: 'The receipt is of another queue',
+    wayOut: 'Show the receipt to the queue that its message was received from.',
+  },
   dead_letter_not_found: {
     status: 404,
     title: 'There is no such dead letter',

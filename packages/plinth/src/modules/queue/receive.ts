@@ -80,5 +80,10 @@ export async function hasVisible(tx: AnyTransaction, queue: string): Promise<boo
   return row?.visible ?? false;
 }
 
+/** Over HTTP the queue stands in the address. Errors: queue_receipt_invalid, queue_receipt_not_found. */
+export async function requireReceiptsOf(tx: Queryable, queue: string, receipts: readonly string[]): Promise<void> {
+  await tx.query('select plinth_queue.require_receipts_of($1, $2)', [queue, receipts]);
+}
+
 /** Wakes receivers of the queue after COMMIT. */
 export const wakeReceivers = (tx: AnyTransaction, queue: string): void => tx.signal(queueSignal(tx.context.tenantId, queue));

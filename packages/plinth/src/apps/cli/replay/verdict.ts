@@ -9,7 +9,12 @@ import { isSubscribed } from './payloads.ts';
 export interface Verdict {
   payloads: number;
   acknowledged: number;
+  /** Rows of the payloads themselves. */
+  recorded: number;
+  /** Repositories, issues, pull requests and others that the payloads are about: fewer, for several are about the same one. */
   rows: number;
+  /** Payloads whose business row is there and has counted every payload about it, once. */
+  upserts: number;
   entries: number;
   events: number;
   jobs: number;
@@ -37,20 +42,27 @@ export interface Acknowledged {
 
 const COUNTS = `
 with ids as (select unnest($1::uuid[]) as id),
+business as (
+  select tenant_id, 'repository' as kind, id, payloads from plinth_github.repositories union all select tenant_id, 'issue', id, payloads from plinth_github.issues
+  union all select tenant_id, 'pull_request', id, payloads from plinth_github.pull_requests union all select tenant_id, 'other', id, payloads from plinth_github.others),
+told as (select tenant_id, kind, entity_id, count(*) as payloads from plinth_github.deliveries group by 1, 2, 3),
+sound as (select t.tenant_id, t.kind, t.entity_id from told t join business b on b.tenant_id = t.tenant_id and b.kind = t.kind and b.id = t.entity_id and b.payloads = t.payloads),
 per as (
-  select i.id,
-    (select count(*) from plinth_github.deliveries d where d.id = i.id)::int as rows,
-    (select coalesce(sum(d.summarised), 0) from plinth_github.deliveries d where d.id = i.id)::int as summarised
-  from ids i),
+  select i.id, count(d.id)::int as recorded, count(s.kind)::int as upserts, coalesce(sum(d.summarised), 0)::int as summarised, min(concat_ws(':', s.tenant_id, s.kind, s.entity_id)) as row
+  from ids i left join plinth_github.deliveries d on d.id = i.id left join sound s on s.tenant_id = d.tenant_id and s.kind = d.kind and s.entity_id = d.entity_id
+  group by i.id),
 entries as (select metadata ->> 'delivery_id' as id, count(*)::int as n from plinth.audit_logs where metadata ->> 'delivery_id' = any ($1::text[]) group by 1),
 events as (select idempotency_key as id, count(*)::int as n from plinth.event_store where idempotency_key = any ($1::text[]) group by 1),
 jobs as (select payload ->> 'delivery_id' as id, count(*)::int as n from plinth.background_jobs where job_type = 'github.summarise' and payload ->> 'delivery_id' = any ($1::text[]) group by 1)
-select per.id::text, per.rows, per.summarised, coalesce(en.n, 0) as entries, coalesce(ev.n, 0) as events, coalesce(j.n, 0) as jobs
+select per.id::text, per.recorded, per.upserts, per.row, per.summarised, coalesce(en.n, 0) as entries, coalesce(ev.n, 0) as events, coalesce(j.n, 0) as jobs
 from per left join entries en on en.id = per.id::text left join events ev on ev.id = per.id::text left join jobs j on j.id = per.id::text`;
 
 interface Counted {
   id: string;
-  rows: number;
+  recorded: number;
+  upserts: number;
+  /** Tenant, kind and id of the business row. */
+  row: string;
   summarised: number;
   entries: number;
   events: number;
@@ -100,12 +112,14 @@ export async function judge(adminUrl: string, notes: string, payloads: readonly 
       `select count(*)::int as n from plinth_webhooks.attempts a where a.event_id in (select id from plinth.event_store where idempotency_key = any ($1::text[]))`,
       [ids],
     );
-    const whole = (one: Counted): boolean => one.rows === 1 && one.entries === 1 && one.events === 1 && one.jobs === 1;
-    const nothing = (one: Counted): boolean => one.rows + one.entries + one.events + one.jobs === 0;
+    const whole = (one: Counted): boolean => one.recorded === 1 && one.upserts === 1 && one.entries === 1 && one.events === 1 && one.jobs === 1;
+    const nothing = (one: Counted): boolean => one.recorded + one.entries + one.events + one.jobs === 0;
     return {
       payloads: payloads.length,
       acknowledged: acknowledged.size,
-      rows: sum(counted, (one) => one.rows),
+      recorded: sum(counted, (one) => one.recorded),
+      rows: new Set(counted.flatMap((one) => one.row || [])).size,
+      upserts: sum(counted, (one) => one.upserts),
       entries: sum(counted, (one) => one.entries),
       events: sum(counted, (one) => one.events),
       jobs: sum(counted, (one) => one.jobs),
@@ -125,7 +139,8 @@ export async function judge(adminUrl: string, notes: string, payloads: readonly 
 /** True when nothing was lost, halved or doubled. */
 export const addsUp = (verdict: Verdict): boolean =>
   verdict.acknowledged === verdict.payloads &&
-  verdict.rows === verdict.payloads &&
+  verdict.recorded === verdict.payloads &&
+  verdict.upserts === verdict.payloads &&
   verdict.entries === verdict.payloads &&
   verdict.events === verdict.payloads &&
   verdict.jobs === verdict.payloads &&
