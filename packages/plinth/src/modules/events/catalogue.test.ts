@@ -144,7 +144,7 @@ test('the TypeScript types compile, take what fits and refuse what does not', as
     const odd: CatalogueType = {
       name: '9-lives',
       version: 1,
-      schema: { properties: { a: { $ref: '#/nowhere' } } },
+      schema: { properties: { a: { $ref: '#/nowhere' }, b: { $ref: '#/$defs/%zz' } } },
       description: null,
       examples: [],
       compatibility: 'none',

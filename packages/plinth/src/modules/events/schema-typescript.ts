@@ -23,11 +23,20 @@ export function comment(lines: readonly string[], indent = ''): string {
   return said.length === 1 ? `${indent}/** ${said[0]} */\n` : `${indent}/**\n${said.map((line) => `${indent} * ${line}\n`).join('')}${indent} */\n`;
 }
 
+/** A stray percent sign is meant as it stands. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 const at = (root: Node, pointer: string): unknown =>
   pointer
     .slice(2)
     .split('/')
-    .map((part) => decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~'))
+    .map((part) => decoded(part).replaceAll('~1', '/').replaceAll('~0', '~'))
     .reduce<unknown>((node, part) => (typeof node === 'object' && node !== null && Object.hasOwn(node, part) ? (node as Node)[part] : undefined), root);
 
 const union = (parts: readonly string[]): string => [...new Set(parts)].join(' | ') || 'never';
