@@ -114,6 +114,9 @@ function asked(router: AnyRouter, operation: Operation): Operation {
   return { ...operation, ...(description ? { description } : {}), ...(permission ? { security: [{ bearer: [permission] }] } : {}) };
 }
 
+/** Addresses that name a list of a card. */
+const LISTED = /^\/(lists|exports)\/\{module\}/;
+
 /** `module` and `list` of the address become what there is to choose from. */
 function withLists(operation: Operation, lists: readonly ListAddress[]): Operation {
   const names = { module: [...new Set(lists.map(({ module }) => module))], list: [...new Set(lists.map(({ list }) => list))] };
@@ -142,7 +145,7 @@ export function openApiDocument(router: AnyRouter, lists: readonly ListAddress[]
     securitySchemes: { bearer: { type: 'http', scheme: 'bearer', description: 'An API key (plk_...) or a JWT' } },
   }) as unknown as Json & { paths: Record<string, Record<string, Operation>>; components: Json };
   const told = (address: string, method: string, operation: Operation): Operation =>
-    completed(address, method, asked(router, address.startsWith('/lists/{module}') ? withLists(operation, lists) : operation));
+    completed(address, method, asked(router, LISTED.test(address) ? withLists(operation, lists) : operation));
   const entries = Object.entries({ ...made.paths, ...ownPaths() }).sort(([a], [b]) => a.localeCompare(b));
   const paths = Object.fromEntries(
     entries.map(([address, operations]) => [

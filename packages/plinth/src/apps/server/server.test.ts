@@ -322,6 +322,14 @@ describe('the description of the API', () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
+  test('names the lists there are, wherever an address takes one', async () => {
+    const { paths } = (await server.call('/openapi.json')).body as {
+      paths: Record<string, { get: { parameters: { name: string; schema: { enum?: string[] } }[] } }>;
+    };
+    for (const address of ['/lists/{module}/{list}', '/lists/{module}/{list}/{id}', '/exports/{module}/{list}'])
+      expect(paths[address]?.get.parameters.find(({ name }) => name === 'list')?.schema.enum, address).toContain('entries');
+  });
+
   test('/docs says limits as people do', async () => {
     const { text } = await server.call('/docs');
     expect(text).toContain('Names the handler: a worker that has one for it runs the job; 1 to 200 characters');
