@@ -8,3 +8,9 @@ export function seeded(seed: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   };
 }
+
+/** The seed of a random test: a new one every time, or the one that PLINTH_SEED repeats. */
+export const drawnSeed = (): number => Number(process.env.PLINTH_SEED ?? Math.floor(Math.random() * 2 ** 31));
+
+/** How often a random test draws: what the gate has time for, or PLINTH_RUNS. */
+export const drawnRuns = (usual: number): number => Number(process.env.PLINTH_RUNS ?? usual);

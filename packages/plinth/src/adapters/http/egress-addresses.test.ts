@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { drawnRuns, drawnSeed } from '#testing/random.ts';
 import { inCidr, judgeAddress, mayCall, parseAddress, parseCidr } from './egress-addresses.ts';
 import { readTarget, rulesOf } from './egress-target.ts';
 
@@ -133,7 +134,7 @@ describe('against the IANA registries', () => {
       .filter((value) => value >= 0n && value <= top);
     return fc.oneof(edges, fc.bigInt(0n, top)).map((value) => toBytes(value, size));
   };
-  const seed = Math.trunc(Math.random() * 2 ** 31);
+  const seed = drawnSeed();
 
   test(`no address that a registry calls unreachable is ever callable (seed ${seed})`, () => {
     fc.assert(
@@ -142,7 +143,7 @@ describe('against the IANA registries', () => {
         const special = RANGES.find((range) => range.size === bytes.length && value >= range.from && value <= range.to && !range.reachable);
         expect(judgeAddress(bytes).global && special !== undefined).toBe(false);
       }),
-      { seed, numRuns: 20_000 },
+      { seed, numRuns: drawnRuns(20_000) },
     );
   });
   test(`an IPv4 address outside of every registry row stays callable (seed ${seed})`, () => {
@@ -153,7 +154,7 @@ describe('against the IANA registries', () => {
         const listed = value === azure || RANGES.some((range) => range.size === 4 && value >= range.from && value <= range.to);
         expect(listed || judgeAddress(bytes).global).toBe(true);
       }),
-      { seed, numRuns: 20_000 },
+      { seed, numRuns: drawnRuns(20_000) },
     );
   });
   test(`v4-mapped and NAT64 say exactly what the IPv4 address inside says (seed ${seed})`, () => {
@@ -163,7 +164,7 @@ describe('against the IANA registries', () => {
         bytes.set(v4, 12);
         expect(judgeAddress(bytes).global).toBe(judgeAddress(v4).global);
       }),
-      { seed, numRuns: 5000 },
+      { seed, numRuns: drawnRuns(5000) },
     );
   });
 });

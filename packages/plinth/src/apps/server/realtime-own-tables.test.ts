@@ -1,7 +1,7 @@
 /** A page of an application's own rows, and what it is told from the offset that it took: nothing is in neither. */
 import type { PoolClient } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { seeded } from '#testing/random.ts';
+import { drawnSeed, seeded } from '#testing/random.ts';
 import { createPlinthClient } from '../../client/index.ts';
 import { realtimeOffset } from '../../index.ts';
 import type { Listening } from './realtime.fixture.ts';
@@ -188,7 +188,7 @@ describe('plinth.realtime_offset()', () => {
 });
 
 test('whatever commits late and in whatever order: page and told together hold everything', async () => {
-  const seed = Number(process.env.PLINTH_SEED ?? Date.now() % 1_000_000);
+  const seed = drawnSeed();
   const random = seeded(seed);
   const pages: { offset: string; rows: number[] }[] = [];
   const waiting: (() => Promise<void>)[] = [];

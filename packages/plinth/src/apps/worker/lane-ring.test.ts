@@ -1,7 +1,7 @@
 /** Fair turns: what the ring promises whatever waits in the lanes, against a model of queues. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { seeded } from '#testing/random.ts';
+import { drawnRuns, drawnSeed, seeded } from '#testing/random.ts';
 import type { Lane, LaneRing, Taken } from './lane-ring.ts';
 import { createLaneRing } from './lane-ring.ts';
 
@@ -38,7 +38,7 @@ describe('the lane ring', () => {
         const jain = shares.reduce((sum, share) => sum + share, 0) ** 2 / (shares.length * shares.reduce((sum, share) => sum + share * share, 0));
         expect(jain).toBeGreaterThan(0.98);
       }),
-      { numRuns: 25 },
+      { seed: drawnSeed(), numRuns: drawnRuns(25) },
     );
   });
 
@@ -100,7 +100,7 @@ describe('the lane ring', () => {
   });
 
   test('tenants that share a limit get what is left of it by their weights, and so do the lanes of one tenant, whoever else has work', () => {
-    const seed = Math.floor(Math.random() * 2 ** 31);
+    const seed = drawnSeed();
     console.info(`seed ${seed}`);
     const ring = createLaneRing(seeded(seed));
     const limited = [lane('a', 5, 1), lane('b', 5, 3, 'mail'), lane('b', 5, 3, 'sync')].map((one) => ({ ...one, room: 1 }));
@@ -159,6 +159,7 @@ describe('the lane ring', () => {
           expect(got).toBe(total);
         },
       ),
+      { seed: drawnSeed(), numRuns: drawnRuns(100) },
     );
   });
 

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { drawnRuns, drawnSeed } from '#testing/random.ts';
 import type { Fold } from './aggregate.ts';
 import { loadAggregate } from './aggregate.ts';
 import { appendNow } from './append.ts';
@@ -125,7 +126,7 @@ async function append(
 }
 
 test('whatever is appended, in whatever order: answers, errors, streams and folds are those of the model', { timeout: 120_000 }, async () => {
-  const seed = Number(process.env.PLINTH_SEED ?? Date.now() % 1_000_000);
+  const seed = drawnSeed();
   console.log(`append model: seed ${seed} (PLINTH_SEED=${seed} repeats it)`);
   const seen = new Map<string, number>();
   await fc.assert(
@@ -162,7 +163,7 @@ test('whatever is appended, in whatever order: answers, errors, streams and fold
       }
       expect(streams).toEqual(new Map([...model.streams].filter(([, notes]) => notes.length > 0)));
     }),
-    { seed, numRuns: 100 },
+    { seed, numRuns: drawnRuns(100) },
   );
   console.log(`append model: ${runs} runs, ${JSON.stringify(Object.fromEntries(seen))}`);
   for (const kind of ['appended', 'duplicate', 'events_version_conflict', 'events_idempotency_conflict', 'events_event_invalid'])

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { drawnRuns, drawnSeed } from '#testing/random.ts';
 import { isJson, jsonChanges } from './json-changes.ts';
 
 test('names the smallest parts that differ, by JSON pointer', () => {
@@ -41,7 +42,7 @@ function applyChanges(before: unknown, changes: ReturnType<typeof jsonChanges>):
 }
 
 test('tells everything: the value before and the changes make the value after', () => {
-  const seed = Number(process.env.PLINTH_SEED ?? Date.now() % 1_000_000);
+  const seed = drawnSeed();
   console.log(`json changes: seed ${seed} (PLINTH_SEED=${seed} repeats it)`);
   const json = fc
     .jsonValue({ noUnicodeString: false, maxDepth: 4 })
@@ -51,7 +52,7 @@ test('tells everything: the value before and the changes make the value after', 
       expect(applyChanges(before, jsonChanges(before, after))).toEqual(after);
       expect(jsonChanges(after, after)).toEqual([]);
     }),
-    { seed, numRuns: 500 },
+    { seed, numRuns: drawnRuns(500) },
   );
 });
 

@@ -1,6 +1,7 @@
 /** Batches: callbacks once, never twice and never not at all, whoever ends the last jobs and however many at once. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { errorCode } from '#testing/error-code.ts';
+import { drawnSeed, seeded } from '#testing/random.ts';
 import type { Tx } from '../../index.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
 import { jobsFixture } from './jobs.fixture.ts';
@@ -263,13 +264,10 @@ describe('the last jobs of a batch at once', () => {
     for (let n = 0; n < batches; n++) await make(1 + ((n * 7) % 16));
     const claimed: ClaimedJob[] = [];
     for (let got = await jobs.claim(500); got.length > 0; got = await jobs.claim(500)) claimed.push(...got);
-    const seed = Date.now() % 100_000;
+    const seed = drawnSeed();
     process.stdout.write(`seed ${seed}\n`);
-    let state = seed;
-    const random = (below: number): number => {
-      state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
-      return Math.floor((state / 2_147_483_648) * below);
-    };
+    const next = seeded(seed);
+    const random = (below: number): number => Math.floor(next() * below);
     const mixed = claimed.map((job) => ({ job, at: random(1e6) })).sort((x, y) => x.at - y.at);
     const groups: ClaimedJob[][] = [];
     while (mixed.length > 0) groups.push(mixed.splice(0, 1 + random(4)).map(({ job }) => job));

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { errorCode } from '#testing/error-code.ts';
+import { drawnRuns, drawnSeed } from '#testing/random.ts';
 import { dependenciesOf } from './batches.ts';
 import type { JobsFixture, Options } from './jobs.fixture.ts';
 import { jobsFixture } from './jobs.fixture.ts';
@@ -314,6 +315,6 @@ test('any flow ends as its model does: workers at once, dependents that come whi
       expect(ids.map((id) => found.get(id))).toEqual(model(plan));
       expect((await jobs.database.admin.query('select 1 from plinth_jobs.gates where finished_at is null')).rowCount).toBe(0);
     }),
-    { numRuns: 25, verbose: 1 },
+    { seed: drawnSeed(), numRuns: drawnRuns(25), verbose: 1 },
   );
 }, 120_000);

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { errorCode } from '#testing/error-code.ts';
-import { seeded } from '#testing/random.ts';
+import { drawnSeed, seeded } from '#testing/random.ts';
 import type { Tx } from '../../index.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
 import { jobsFixture } from './jobs.fixture.ts';
@@ -12,7 +12,7 @@ import { limitsSteps } from './limits.fixture.ts';
 import type { ClaimedJob, Settlement } from './work.ts';
 import { settleJobs } from './work.ts';
 
-const SEED = Number(process.env.PLINTH_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const SEED = drawnSeed();
 const STEPS = Number(process.env.PLINTH_STEPS ?? 60);
 
 let jobs: JobsFixture;

@@ -3,7 +3,7 @@
  * run, PLINTH_SEED to repeat one.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { seeded } from '#testing/random.ts';
+import { drawnSeed, seeded } from '#testing/random.ts';
 import type { JobsFixture } from './jobs.fixture.ts';
 import { jobsFixture } from './jobs.fixture.ts';
 import type { LimitsSteps } from './limits.fixture.ts';
@@ -12,7 +12,7 @@ import type { ClaimedJob, Settlement } from './work.ts';
 import { recoverJobs, registerWorker, settleJobs } from './work.ts';
 
 const CLAIMS = Number(process.env.PLINTH_CAP_CLAIMS ?? 10_000);
-const SEED = Number(process.env.PLINTH_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const SEED = drawnSeed();
 const CLAIMERS = 8;
 /** Caps are the numbers below times this: small ones make every claim fight for a place, large ones get through more claims. */
 const SCALE = CLAIMS > 20_000 ? 5 : 1;

@@ -1,5 +1,6 @@
 /** Ticks of cron text in time zones that change their clocks, and the sentences that refuse cron text. */
 import { describe, expect, test } from 'vitest';
+import { drawnRuns, drawnSeed, seeded } from '#testing/random.ts';
 import { lastTicks, nextTick } from './cron.ts';
 
 const ticks = (cron: string, timeZone: string, after: string, count: number): string[] => {
@@ -164,13 +165,10 @@ function walls(
 }
 
 test('agrees with a model that looks at the clock every minute, in both directions', { timeout: 180_000 }, () => {
-  const seed = Date.now() % 2 ** 31;
+  const seed = drawnSeed();
   console.log(`seed ${seed}`);
-  let state = seed;
-  const random = (below: number): number => {
-    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9) | 0;
-    return (state >>> 8) % below;
-  };
+  const next = seeded(seed);
+  const random = (below: number): number => Math.floor(next() * below);
   const pick = <T>(of: readonly T[]): T => of[random(of.length)] as T;
   const field = (top: number): { text: string; holds: (n: number) => boolean; wild: boolean } => {
     const step = 1 + random(Math.min(top, 20));
@@ -202,7 +200,7 @@ test('agrees with a model that looks at the clock every minute, in both directio
   ] as const;
   const seen = new Map<string, ReturnType<typeof walls>>();
   let compared = 0;
-  for (let round = 0; round < 60; round++) {
+  for (let round = 0; round < drawnRuns(60); round++) {
     const [timeZone, day] = pick(changes);
     const from = Date.parse(`${day}T00:00Z`);
     const to = from + 3 * 86_400_000;

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { consumeOnce } from '#kernel/feed.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { drawnRuns, drawnSeed } from '#testing/random.ts';
 import { fanOut } from './consumer.ts';
 
 let database: TestDatabase;
@@ -151,7 +152,7 @@ describe('the dialects of CloudEvents', () => {
     [Array.from({ length: 10 }).reduce((inner) => ({ not: inner }), { exact: { type: 'x' } })],
   ])('%j is refused when it is saved', async (filter) => expect(await refusal(filter)).toContain('webhooks_filter_invalid'));
 
-  const seed = Math.trunc(Math.random() * 2 ** 31);
+  const seed = drawnSeed();
   test(`agree with an evaluator written down plainly (seed ${seed})`, async () => {
     type Filter = Record<string, unknown>;
     const at = (document: Record<string, unknown>, path: string): unknown =>
@@ -199,7 +200,7 @@ describe('the dialects of CloudEvents', () => {
         fc.pre((text.match(/"(?:type|subject|data\.[xyz.]+)":/g) ?? []).length <= 25 && !/(?:"not":\{|\[\{){8}/.test(text));
         expect(await wants(one, event)).toBe(naive(one, event));
       }),
-      { seed, numRuns: 300 },
+      { seed, numRuns: drawnRuns(300) },
     );
   });
 });
@@ -218,7 +219,7 @@ const paths = [
   '($.data.a == 1) is unknown',
   '$.*.*.* starts with "x"',
 ];
-const payloadSeed = Math.trunc(Math.random() * 2 ** 31);
+const payloadSeed = drawnSeed();
 test(`whatever a payload holds, no filter fails on it: it matches or it does not (seed ${payloadSeed})`, async () => {
   const accepted: string[] = [];
   for (const path of paths) {
@@ -239,7 +240,7 @@ test(`whatever a payload holds, no filter fails on it: it matches or it does not
       ]);
       expect(rows[0]?.yes).toBeTypeOf('boolean');
     }),
-    { seed: payloadSeed, numRuns: 300 },
+    { seed: payloadSeed, numRuns: drawnRuns(300) },
   );
 });
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
-import { seeded } from '#testing/random.ts';
+import { drawnSeed, seeded } from '#testing/random.ts';
 import type { Answer, Claimed } from './simulation.fixture.ts';
 import { backlog, deadFor, drain, Simulation } from './simulation.fixture.ts';
 
@@ -251,8 +251,8 @@ describe('a receiver that answers 429', () => {
 
 describe('order under failures and dying dispatchers', () => {
   test('of a key, the next is sent only when the one before was delivered or given up', { timeout: 180_000 }, async () => {
-    const seed = Number(process.env.PLINTH_SIMULATION_SEED ?? Math.floor(Math.random() * 2 ** 31));
-    process.stdout.write(`webhooks simulation: PLINTH_SIMULATION_SEED=${seed}\n`);
+    const seed = drawnSeed();
+    process.stdout.write(`webhooks simulation: PLINTH_SEED=${seed}\n`);
     const random = seeded(seed);
     const byKey = await lane(
       'by key',

@@ -186,6 +186,17 @@ describe('order', () => {
     }
   });
 
+  test('has no place for a test event: one that waits when the order changes still goes first', async () => {
+    const id = await subscribe();
+    await happen(a, [{ type: 'order.created', n: 1 }]);
+    const [told] = await as<{ id: string }>(a, 'select plinth.send_test_event($1) as id', [id]);
+    for (const ordering of ['fifo', 'fifo_by_key', 'parallel', 'fifo']) {
+      await as(a, 'select plinth.set_delivery_policy($1, p_ordering => $2)', [id, ordering]);
+      expect((await waiting(id)).find((one) => one.id === told?.id)).toMatchObject({ key: null, due: true });
+    }
+    expect((await new Simulation(database.admin).claim(9, HOLDER)).map((one) => one.id)).toEqual([told?.id]);
+  });
+
   test('poison is skipped, or blocks until somebody sends it again or skips it', async () => {
     const skips = await subscribe(`p_ordering => 'fifo', p_retry_schedule => 'none'`);
     const blocks = await subscribe(`p_ordering => 'fifo', p_retry_schedule => 'none', p_poison => 'block'`);

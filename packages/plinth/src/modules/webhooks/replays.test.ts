@@ -6,6 +6,7 @@ import { testDatabase } from '#testing/database.ts';
 import { errorCode } from '#testing/error-code.ts';
 import { createPlinth } from '../../index.ts';
 import { fanOut } from './consumer.ts';
+import type { Claimed } from './simulation.fixture.ts';
 import { Simulation } from './simulation.fixture.ts';
 
 let database: TestDatabase;
@@ -101,6 +102,54 @@ test('an ordered lane that is resumed without what waits keeps what is under way
   await simulation.settle([first, ...next].map((claimed) => ({ claimed, answer: { outcome: 'delivered' } })));
   expect(await simulation.claim(10, HOLDER)).toMatchObject([{ lane_key: '1' }]);
   expect(await as(a, 'select order_key, status from plinth.event_deliveries')).toEqual([{ order_key: '1', status: 'processing' }]);
+});
+
+test('what was under way when the order changed goes out again, though what was before it was dropped and its dispatcher died', async () => {
+  const id = await subscribe(a, 'died.*');
+  await happen(a, 'died.made', 1, 2);
+  const simulation = new Simulation(database.admin);
+  const [first, second] = (await simulation.claim(10, HOLDER)).toSorted((x, y) => x.seq - y.seq);
+  if (!first || !second) throw new Error('both are under way');
+  await simulation.settle([{ claimed: first, answer: { outcome: 'returned' } }]);
+  await as(a, `select plinth.set_delivery_policy($1, p_ordering => 'fifo')`, [id]);
+  expect(await as(a, `select waiting, dropped from plinth.resume_subscription($1, 'skip')`, [id])).toEqual([{ waiting: 1, dropped: 1 }]);
+  expect(await simulation.claim(10, HOLDER)).toEqual([]);
+  await simulation.advance(61);
+  expect((await simulation.claim(10, HOLDER)).map((one) => one.id)).toEqual([second.id]);
+});
+
+test('what was tried under one key does not go out beside what is before it under another', async () => {
+  const id = await subscribe(a, 'turned.*');
+  const order = (path: string) => as(a, `select plinth.set_delivery_policy($1, p_ordering => 'fifo_by_key', p_order_key => $2)`, [id, path]);
+  await order('$.one');
+  await as(a, `select plinth.publish_event('turned.made', e) from jsonb_array_elements('[{"one": "y", "two": "x"}, {"one": "x", "two": "x"}]') e`);
+  while ((await consumeOnce(database.plinth, 'webhooks.fan-out', fanOut)) > 0);
+  const simulation = new Simulation(database.admin);
+  const [first, second] = (await simulation.claim(10, HOLDER)).toSorted((x, y) => x.seq - y.seq);
+  if (!first || !second) throw new Error('one of each key is under way');
+  const refused = { outcome: 'failed', response_code: 422 } as const;
+  await simulation.settle([{ claimed: first, answer: refused }]);
+  await order('$.two');
+  await simulation.settle([{ claimed: second, answer: refused }]);
+  const [again] = await simulation.claim(10, HOLDER, 600);
+  expect(again?.id).toBe(first.id);
+  await simulation.advance(400);
+  expect(await simulation.claim(10, HOLDER)).toEqual([]);
+  await simulation.settle([{ claimed: again as Claimed, answer: { outcome: 'delivered' } }]);
+  expect((await simulation.claim(10, HOLDER)).map((one) => one.id)).toEqual([second.id]);
+});
+
+test('a subscription that was pulled goes on where its lane ended when it is pushed', async () => {
+  const [{ id } = { id: '' }] = await as<{ id: string }>(a, `select subscription_id as id from plinth.subscribe('pulled', '{turning.*}', p_mode => 'pull')`);
+  await happen(a, 'turning.made', 1, 3);
+  await database.plinth.asWorker({}, (tx) => tx.query('select from plinth_webhooks.append_pulled(1)'));
+  await as(a, `select plinth.update_subscription($1, p_mode => 'push', p_url => 'https://example.com/')`, [id]);
+  const simulation = new Simulation(database.admin);
+  for (const n of [2, 3]) {
+    const [one] = await simulation.claim(10, HOLDER);
+    expect(await as(a, `select (body::jsonb #>> '{data,n}')::int as n from plinth.event_deliveries where id = $1`, [one?.id])).toEqual([{ n }]);
+    await simulation.settle([{ claimed: one as Claimed, answer: { outcome: 'delivered' } }]);
+  }
 });
 
 test('a subscription has 5 running at most, a tenant 20, and another tenant its own', async () => {
@@ -244,6 +293,17 @@ test.each([
   await database.plinth.asWorker({}, (tx) => tx.query('select plinth_webhooks.release_held_back()'));
   const { rows } = await database.admin.query(`select due_at < 'infinity' as due, lane_key as key from plinth_webhooks.deliveries order by seq`);
   expect(rows).toEqual(now === 'fifo' ? [true, false, false].map((due) => ({ due, key: '' })) : [1, 2, 3].map(() => ({ due: true, key: null })));
+});
+
+test('what was given up goes out in the order of its events, also of those of one millisecond', async () => {
+  const id = await subscribe(a, 'same.*');
+  await as(a, `select plinth.set_delivery_policy($1, p_ordering => 'fifo')`, [id]);
+  await happen(a, 'same.made', 1, 200);
+  await database.admin.query(`update plinth_webhooks.deliveries set status = 'failed', finished_at = now(), due_at = 'infinity'`);
+  await as(a, 'select plinth.start_replay($1, p_only_failed => true)', [id]);
+  await work();
+  const { rows } = await database.admin.query<{ n: number }>(`select (body::jsonb #>> '{data,n}')::int as n from plinth_webhooks.deliveries order by seq`);
+  expect(rows.map(({ n }) => n)).toEqual(Array.from({ length: 200 }, (_, index) => index + 1));
 });
 
 test('without an end takes everything that has happened, also what was published by a host whose clock is ahead', async () => {

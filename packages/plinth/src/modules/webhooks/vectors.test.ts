@@ -3,6 +3,7 @@ import { createHash, createHmac, generateKeyPairSync, randomBytes } from 'node:c
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PlinthError } from '#kernel/errors.ts';
+import { drawnRuns, drawnSeed } from '#testing/random.ts';
 import { hmac, keyFor } from './hmac.ts';
 import type { InboundMessage } from './inbound.ts';
 import { inboundType, verifyInbound } from './inbound.ts';
@@ -48,7 +49,7 @@ const vectors = [
   },
 ];
 
-const anySeed = Math.trunc(Math.random() * 2 ** 31);
+const anySeed = drawnSeed();
 test(`HMAC of two hashes is that of node:crypto, for keys and texts of any length (seed ${anySeed})`, () => {
   const text = fc.string({ unit: 'binary', maxLength: 100 });
   fc.assert(
@@ -60,7 +61,7 @@ test(`HMAC of two hashes is that of node:crypto, for keys and texts of any lengt
       );
       expect(own.toString('hex')).toBe(createHmac('sha256', key).update(head).update(body).digest('hex'));
     }),
-    { seed: anySeed, numRuns: 500 },
+    { seed: anySeed, numRuns: drawnRuns(500) },
   );
 });
 
@@ -177,7 +178,7 @@ describe('inbound verification', () => {
     expect(codeOf(() => verifyInbound({ ...message, body: `${slackBody}&x=1` }))).toBe('webhooks_signature_invalid');
   });
 
-  const seed = Math.trunc(Math.random() * 2 ** 31);
+  const seed = drawnSeed();
   test(`takes what is signed in each form, byte for byte, and nothing that was changed (seed ${seed})`, () => {
     const form = fc.constantFrom<[Signing, InboundMessage['profile'], string, string]>(
       ['v1', 'standard', WHSEC, WHSEC],
@@ -195,7 +196,7 @@ describe('inbound verification', () => {
         changed[at % changed.length] = ((changed[at % changed.length] ?? 0) + 1) % 256;
         expect(codeOf(() => verifyInbound({ ...message, body: changed }))).toBe('webhooks_signature_invalid');
       }),
-      { seed, numRuns: 200 },
+      { seed, numRuns: drawnRuns(200) },
     );
   });
 

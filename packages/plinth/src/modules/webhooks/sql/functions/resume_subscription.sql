@@ -23,6 +23,8 @@ begin
     where d.tenant_id = _old.tenant_id and d.subscription_id = _old.id and d.status <> 'failed'
       and not exists (select from plinth_webhooks.flights f where f.tenant_id = d.tenant_id and f.subscription_id = d.subscription_id and f.delivery_id = d.id and f.lease_until > clock_timestamp());
     get diagnostics _dropped = row_count;
+    -- What is under way may be first now, and has to be taken again should its dispatcher die.
+    perform plinth_webhooks.promote_all(_old.tenant_id, _old.id);
   end if;
   update plinth_webhooks.deliveries d set due_at = clock_timestamp(), step = 0, give_up_at = null
   where d.tenant_id = _old.tenant_id and d.subscription_id = _old.id and d.due_at < 'infinity' and (d.due_at > clock_timestamp() or d.step > 0 or d.give_up_at is not null);

@@ -19,6 +19,10 @@ begin
   if _mode = 'pull' and (p_old.ordering, p_old.order_key) is distinct from ('fifo', null) then
     perform plinth_webhooks.reorder(p_old.tenant_id, p_old.id);
   end if;
+  if _mode = 'push' and p_old.mode = 'pull' then
+    -- What was first may be in the lane that was read, and nobody made the next one due: the next claim does.
+    insert into plinth_webhooks.held_back (tenant_id, subscription_id, lane_key) values (p_old.tenant_id, p_old.id, '');
+  end if;
   -- Nothing was signed so far.
   return case when _mode = 'push' and p_old.mode = 'pull' and p_old.signing <> 'v1a' then plinth_webhooks.add_secret(p_old.id, null, interval '24 hours') end;
 end
