@@ -103,6 +103,8 @@ create table plinth_webhooks.deliveries (
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 create index deliveries_due on plinth_webhooks.deliveries (tenant_id, subscription_id, due_at) where due_at < 'infinity';
 create index deliveries_in_order on plinth_webhooks.deliveries (tenant_id, subscription_id, lane_key, seq) where lane_key is not null and status <> 'failed';
+-- plinth_webhooks.revive gives those that it sends again their places in the order of their events.
+grant usage on sequence plinth_webhooks.deliveries_seq_seq to plinth_app, plinth_worker;
 create index deliveries_by_subscription on plinth_webhooks.deliveries (tenant_id, subscription_id, id);
 create index deliveries_given_up on plinth_webhooks.deliveries (tenant_id, id) where status = 'failed';
 create index deliveries_by_correlation on plinth_webhooks.deliveries (tenant_id, correlation_id, id);
