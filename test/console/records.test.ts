@@ -136,6 +136,21 @@ describe.runIf(browserAt.available)('records', { timeout: 180_000 }, () => {
     expect(faults).toEqual([]);
   });
 
+  test('a row tells why it is as it is while its card says so, and not what it has no word for', async () => {
+    const { rows } = (await world.call(world.tenantA, 'GET', '/lists/parcels/parcels?q=label:"box 8"')) as { rows: { id: string }[] };
+    const { page, faults } = await world.visit(`${list}/${rows[0]?.id}`);
+    const why = page.getByRole('region', { name: 'Why it has not come' });
+    await why.getByText('It waits for the van.').waitFor();
+    expect(await why.getByText('It waits for the van.').count()).toBe(1);
+    expect(await why.textContent()).toMatch(/The road is closed\. Until .*2031.*It can start .*2031/);
+    expect(await axeFaults(page)).toEqual([]);
+    await world.plinth.transaction({ tenantId: world.tenantA }, (tx) =>
+      tx.query(`update plinth_parcels.parcels set status = 'delivered' where id = $1`, [rows[0]?.id]),
+    );
+    await why.waitFor({ state: 'detached' });
+    expect(faults).toEqual([]);
+  });
+
   test('a dangerous action asks first, happens, and is told; a refused one shows the way out', async () => {
     const { page } = await world.visit(`${list}?q=label:"box 7"`);
     const row = page.locator('tbody tr');

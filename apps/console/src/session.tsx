@@ -1,8 +1,8 @@
 import { keepPreviousData, type QueryClient, queryOptions, useQuery, useQueryClient } from '@tanstack/react-query';
 import { createContext, type ReactNode, use, useCallback, useMemo, useState } from 'react';
-import { type Access, api } from './api/client.ts';
+import { type Access, api, ask } from './api/client.ts';
 import { isAway } from './api/problem.ts';
-import type { ListMeta, Me, Page, Principal, Row, Tenant, Trace, TraceRow } from './api/types.ts';
+import type { Explanation, ListMeta, Me, Page, Principal, Row, Tenant, Trace, TraceRow } from './api/types.ts';
 import { keepReason, keptReason } from './reason.ts';
 import { stored } from './storage.ts';
 
@@ -162,6 +162,23 @@ export function useItem(module: string, list: string, id: string, everyMs: numbe
     queryKey: ['item', access.tenant, module, list, id],
     queryFn: ({ signal }) => api<Row>(access, `/lists/${module}/${list}/${encodeURIComponent(id)}`, { signal }),
     // What was refused stays so; a server that is away comes back.
+    refetchInterval: (query) => (query.state.error && !isAway(query.state.error) ? false : everyMs),
+  });
+}
+
+/** Looking at all tenants, what is done to a row and asked about it still happens in its tenant, where it has one. */
+export const accessTo = (access: Access, row: Row): Access => ({
+  ...access,
+  tenant: access.tenant ?? (typeof row.tenant_id === 'string' && row.tenant_id !== noTenant ? row.tenant_id : undefined),
+});
+
+/** What the module says of a row; nothing is asked without a procedure. */
+export function useExplanation(procedure: string | undefined, row: Row, everyMs: number | false) {
+  const { access } = useSession();
+  return useQuery({
+    queryKey: ['explanation', access.tenant, procedure, row.id],
+    queryFn: ({ signal }) => ask<Explanation>(accessTo(access, row), procedure ?? '', { id: row.id }, signal),
+    enabled: procedure !== undefined,
     refetchInterval: (query) => (query.state.error && !isAway(query.state.error) ? false : everyMs),
   });
 }

@@ -28,7 +28,7 @@ const headersOf = (access: Access, call: Call): Headers => {
   return headers;
 };
 
-const ask = (access: Access, path: string, call: Call, limit = AbortSignal.timeout(timeLimitMs)): Promise<Response> =>
+const send = (access: Access, path: string, call: Call, limit = AbortSignal.timeout(timeLimitMs)): Promise<Response> =>
   fetch(path, {
     method: call.method ?? 'GET',
     headers: headersOf(access, call),
@@ -52,15 +52,22 @@ async function answered(response: Response): Promise<Response> {
 
 /** Calls the REST API. Throws a Problem for every answer that is not 2xx. */
 export async function api<T>(access: Access, path: string, call: Call = {}): Promise<T> {
-  const response = await answered(await ask(access, `/api/v1${path}`, call));
+  const response = await answered(await send(access, `/api/v1${path}`, call));
   const text = await response.text();
   return (text === '' ? undefined : parseJson(text)) as T;
+}
+
+/** Asks a query of a module's api by its tRPC name. */
+export async function ask<T>(access: Access, path: string, input: unknown, signal: AbortSignal): Promise<T> {
+  const response = await send(access, `/api/trpc/system.${path}?input=${encodeURIComponent(JSON.stringify(input))}`, { signal }).then(answered);
+  const answer = parseJson(await response.text()) as { result?: { data?: unknown } };
+  return answer.result?.data as T;
 }
 
 /** Runs a mutation of a module's api by its tRPC name. Sent again because its answer got lost, it is done once. */
 export async function act(access: Access, path: string, input: unknown): Promise<unknown> {
   const response = await withRepeatKey(JSON.stringify([access.tenant, path, input]), (idempotencyKey) =>
-    ask(access, `/api/trpc/system.${path}`, { method: 'POST', body: input, idempotencyKey }),
+    send(access, `/api/trpc/system.${path}`, { method: 'POST', body: input, idempotencyKey }),
   ).then(answered);
   const answer = parseJson(await response.text()) as { result?: { data?: unknown } };
   return answer.result?.data;
@@ -73,7 +80,7 @@ export async function act(access: Access, path: string, input: unknown): Promise
 export async function download(access: Access, path: string, fileName: string): Promise<void> {
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(new DOMException('', 'TimeoutError')), timeLimitMs);
-  const response = await ask(access, `/api/v1${path}`, {}, late.signal)
+  const response = await send(access, `/api/v1${path}`, {}, late.signal)
     .then(answered)
     .finally(() => clearTimeout(timer));
   const url = URL.createObjectURL(await response.blob());

@@ -60,6 +60,14 @@ export interface ListMeta {
   empty: string;
   correlation: string | null;
   actions: readonly ActionMeta[];
+  explain: { procedure: string; title: string; when: { column: string; in: readonly string[] } | null } | null;
+}
+
+/** What an explaining query answers, at least. */
+export interface Explanation {
+  sentence: string;
+  obstacles?: readonly { sentence: string; until?: string }[];
+  expected_at?: string;
 }
 
 /** A row of a list has the columns of the list, its id, tenant, time and correlation; one on its own page has every column of its view. */

@@ -11,6 +11,7 @@ const meta = (title: string, columns: string[]): ListMeta => ({
   empty: '',
   correlation: 'correlation_id',
   actions: [],
+  explain: null,
 });
 const row = (second: number, values: Record<string, string>): Row => ({
   id: `${second}`,

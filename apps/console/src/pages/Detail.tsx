@@ -11,6 +11,7 @@ import { Icon } from '../parts/icons.tsx';
 import { Status } from '../parts/Status.tsx';
 import { Trouble } from '../parts/Trouble.tsx';
 import { Value } from '../parts/Value.tsx';
+import { Why } from '../parts/Why.tsx';
 import { rowName } from '../row-name.ts';
 import { useItem, useList } from '../session.tsx';
 import { isStatusColumn } from '../status.ts';
@@ -91,6 +92,7 @@ function Loaded({ meta, row }: { meta: ListMeta; row: Row }): ReactNode {
   return (
     <>
       <Head meta={meta} row={row} />
+      <Why meta={meta} row={row} everyMs={useLiveEvery(liveMs)} />
       <div className={different ? 'grid items-start gap-4 xl:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]' : ''}>
         {different ? (
           <section aria-labelledby="changes" className="xl:order-2">

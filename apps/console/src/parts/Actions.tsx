@@ -1,18 +1,19 @@
 import { useMutation } from '@tanstack/react-query';
 import { type FormEvent, type ReactNode, useState } from 'react';
-import { type Access, act } from '../api/client.ts';
+import { act } from '../api/client.ts';
 import { Problem } from '../api/problem.ts';
 import type { ActionMeta, ListMeta, Row } from '../api/types.ts';
 import { rowName } from '../row-name.ts';
-import { noTenant, useRefresh, useSession } from '../session.tsx';
+import { accessTo, useRefresh, useSession } from '../session.tsx';
 import { ActionFields, inputOf, valuesOf } from './ActionFields.tsx';
 import { Dialog } from './Dialog.tsx';
 import { Trouble } from './Trouble.tsx';
 import { useToast } from './toast.tsx';
 
+export const isReady = (row: Row, { when }: Pick<ActionMeta, 'when'>): boolean => !when || !(when.column in row) || when.in.includes(String(row[when.column]));
+
 /** Actions of the card that the row is ready for. */
-export const actionsFor = (meta: ListMeta, row: Row): ActionMeta[] =>
-  meta.actions.filter(({ when }) => !when || !(when.column in row) || when.in.includes(String(row[when.column])));
+export const actionsFor = (meta: ListMeta, row: Row): ActionMeta[] => meta.actions.filter((action) => isReady(row, action));
 
 interface ActionProps {
   meta: ListMeta;
@@ -20,12 +21,6 @@ interface ActionProps {
   row: Row;
   small: boolean;
 }
-
-/** Looking at all tenants, an action still happens in the tenant of its row, where it has one. */
-const accessTo = (access: Access, row: Row): Access => ({
-  ...access,
-  tenant: access.tenant ?? (typeof row.tenant_id === 'string' && row.tenant_id !== noTenant ? row.tenant_id : undefined),
-});
 
 /** Dangerous actions and those with fields ask first; every failure is told with its way out, in the same dialog. */
 function ActionButton({ meta, action, row, small }: ActionProps): ReactNode {

@@ -103,6 +103,14 @@ export interface ActionCard {
   counts?: { procedure: string; field: string; what: string };
 }
 
+/** What is said about a row besides its columns, on its own page: why it waits, what holds it. */
+export interface ExplainCard {
+  /** Name of a query of this module's api that takes { id } and answers { sentence } and, where there is more to say, obstacles: [{ sentence, until }] and expected_at. */
+  procedure: string;
+  title: string;
+  when?: { column: string; in: readonly string[] };
+}
+
 /** A list, its detail page and its actions, described as data: the console and GET /api/v1/lists/<module>/<list> are derived from it. */
 export interface ListCard {
   title: string;
@@ -118,6 +126,7 @@ export interface ListCard {
   empty: string;
   /** Buttons on a row. */
   actions?: readonly ActionCard[];
+  explain?: ExplainCard;
 }
 
 /**

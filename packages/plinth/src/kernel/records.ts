@@ -3,44 +3,15 @@ import { fail } from './errors.ts';
 import type { FilterTarget } from './filter-sql.ts';
 import { addFilter, Conditions, uuidRange } from './filter-sql.ts';
 import { isUuid, v7Floor, v7Time } from './ids.ts';
-import type { ActionField, ListCard, ModuleMap } from './module.ts';
+import type { ListMeta } from './list-meta.ts';
+import { metaOf } from './list-meta.ts';
+import type { ListCard, ModuleMap } from './module.ts';
 import type { AnyTransaction } from './transaction.ts';
 
 /**
  * The lists of the cards: pages newest first, one record, any record by what somebody holds in their hand. They read public views in the
  * transaction of the caller, so row security decides what is seen; the tenant is sent as a literal predicate besides, which Citus prunes by.
  */
-
-export interface ListMeta {
-  module: string;
-  list: string;
-  title: string;
-  columns: { name: string; type: string }[];
-  filters: string[];
-  empty: string;
-  /** Column that links to a trace. */
-  correlation: string | null;
-  actions: ActionMeta[];
-}
-
-/** An action with its procedures by their whole names: `jobs.cancel`. */
-export interface ActionMeta {
-  procedure: string;
-  label: string;
-  when: { column: string; in: string[] } | null;
-  danger: boolean;
-  fields: FieldMeta[];
-  counts: { procedure: string; field: string; what: string } | null;
-}
-
-/** A field of an action; what the card leaves out is null. */
-export type FieldMeta = Pick<ActionField, 'name' | 'label' | 'type'> & {
-  hint: string | null;
-  options: { value: string; label: string }[];
-  required: boolean;
-  from: string | null;
-  when: { field: string; in: string[] } | null;
-};
 
 export type Row = Record<string, unknown> & { id: string };
 
@@ -194,41 +165,6 @@ function inTenants(tx: AnyTransaction): Conditions {
   const where = inTenant(tx);
   if (!tx.context.tenantId) where.add(`tenant_id = any (array(${EVERY_TENANT}))`);
   return where;
-}
-
-const fieldOf = ({ name, label, type, hint, options, required, from, when }: ActionField): FieldMeta => ({
-  name,
-  label,
-  type,
-  hint: hint ?? null,
-  options: [...(options ?? [])],
-  required: required ?? false,
-  from: from ?? null,
-  when: when ? { field: when.field, in: [...when.in] } : null,
-});
-
-function metaOf({ module, name, card, permissionOf }: List, view: View, mayDo: (permission: string) => boolean): ListMeta {
-  const offered = (card.actions ?? []).filter(({ procedure }) => {
-    const permission = permissionOf(procedure);
-    return permission === undefined || mayDo(permission);
-  });
-  return {
-    module,
-    list: name,
-    title: card.title,
-    columns: card.columns.map((column) => ({ name: column, type: view.types.get(column) ?? 'text' })),
-    filters: [...card.filters],
-    empty: card.empty,
-    correlation: view.correlation,
-    actions: offered.map(({ procedure, label, when, danger, fields, counts }) => ({
-      procedure: `${module}.${procedure}`,
-      label,
-      when: when ? { column: when.column, in: [...when.in] } : null,
-      danger: danger ?? false,
-      fields: (fields ?? []).map(fieldOf),
-      counts: counts ? { ...counts, procedure: `${module}.${counts.procedure}` } : null,
-    })),
-  };
 }
 
 /** Columns of the list, and what rows always have: ids, time, what actions depend on. */

@@ -17,14 +17,16 @@ function notTaken(api: unknown, procedure: string, names: readonly string[]): st
   return names.filter((name) => !taken.has(name));
 }
 
-/** Buttons on rows whose procedure is none, or does not take the id of the row and what the fields ask for; the same of those that count. */
+/** Buttons and explanations of rows whose procedure is none, or does not take the id of the row and what the fields ask for; the same of those that count. */
 export const brokenActions = (card: AnyModule): string[] =>
-  Object.entries(card.lists ?? {}).flatMap(([list, { actions }]) =>
-    (actions ?? []).flatMap(({ procedure, label, fields, counts }) => {
-      const names = ['id', ...(fields ?? []).map(({ name }) => name)];
-      return [procedure, ...(counts ? [counts.procedure] : [])].flatMap((one) => {
-        const missing = notTaken(card.api, one, names)?.map((name) => `${one} does not take ${name}`);
-        return (missing ?? [`there is no procedure ${one} with an input`]).map((fault) => `${list}, ${label}: ${fault}`);
-      });
-    }),
+  Object.entries(card.lists ?? {}).flatMap(([list, { actions, explain }]) =>
+    [...(actions ?? []), ...(explain ? [{ procedure: explain.procedure, label: explain.title, fields: undefined, counts: undefined }] : [])].flatMap(
+      ({ procedure, label, fields, counts }) => {
+        const names = ['id', ...(fields ?? []).map(({ name }) => name)];
+        return [procedure, ...(counts ? [counts.procedure] : [])].flatMap((one) => {
+          const missing = notTaken(card.api, one, names)?.map((name) => `${one} does not take ${name}`);
+          return (missing ?? [`there is no procedure ${one} with an input`]).map((fault) => `${list}, ${label}: ${fault}`);
+        });
+      },
+    ),
   );

@@ -45,6 +45,10 @@ const listMeta = z
           .meta({ description: 'A procedure with the same input that says how much it would be' }),
       }),
     ),
+    explain: z
+      .object({ procedure: z.string(), title: z.string(), when: z.object({ column: z.string(), in: z.array(z.string()) }).nullable() })
+      .nullable()
+      .meta({ description: 'A query that takes the id of a row and says why it is as it is' }),
   })
   .meta({ title: 'List' });
 

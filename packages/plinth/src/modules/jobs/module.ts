@@ -141,6 +141,7 @@ export default defineModule({
         { procedure: 'cancel', label: 'Cancel', when: { column: 'status', in: ['scheduled', 'pending', 'processing', 'failed'] }, danger: true },
         { procedure: 'retry', label: 'Run again', when: { column: 'status', in: ['failed'] } },
       ],
+      explain: { procedure: 'explain', title: 'Why it does not run', when: { column: 'status', in: ['scheduled', 'pending'] } },
     },
     attempts: {
       title: 'Attempts',
