@@ -50,13 +50,17 @@ test('idle workers over fifty queues write nothing but signs of life, and ask li
     await expect.poll(() => done, { timeout: 20_000 }).toBe(2 * QUEUES);
     await expect.poll(async () => (await admin.query('select from plinth_jobs.claims')).rowCount).toBe(0);
     await admin.query(NOTE_WRITES);
-    const beats = async (): Promise<number> =>
-      Number((await admin.query(`select count(*) as n from public.written where in_table = 'plinth_jobs.workers'`)).rows[0].n);
-    const asked = async (): Promise<number> =>
-      Number((await admin.query(`select xact_commit + xact_rollback as n from pg_stat_database where datname = current_database()`)).rows[0].n);
+    // What the test itself asks is not the workers'.
+    let own = 0;
+    const number = async (query: string): Promise<number> => {
+      own += 1;
+      return Number((await admin.query(query)).rows[0].n);
+    };
+    const beats = (): Promise<number> => number(`select count(*) as n from public.written where in_table = 'plinth_jobs.workers'`);
+    const asked = (): Promise<number> => number('select xact_commit + xact_rollback as n from pg_stat_database where datname = current_database()');
     const [askedBefore, beatsBefore] = [await asked(), await beats()];
     await expect.poll(beats, { timeout: 30_000, interval: 500 }).toBeGreaterThanOrEqual(BEATS);
-    expect((await asked()) - askedBefore).toBeLessThan(ASKED_FOR_A_BEAT * ((await beats()) - beatsBefore));
+    expect((await asked()) - askedBefore - own).toBeLessThan(ASKED_FOR_A_BEAT * ((await beats()) - beatsBefore));
     const { rows } = await admin.query('select distinct in_table from public.written');
     expect(rows).toEqual([{ in_table: 'plinth_jobs.workers' }]);
   } finally {
