@@ -245,6 +245,16 @@ describe('caps', () => {
     expect(await limits.holds()).toBe(6);
   });
 
+  test('the cap of one key that comes back when the exception of a tenant for each key is removed counts what ran under the exception', async () => {
+    await limits.setForAll({ per: 'key', key: 'x', maxRunning: 2 });
+    const exception = await limits.setFor(jobs.a, { per: 'key', rate: 1_000, burst: 1_000 });
+    await limits.fill(jobs.a, 10, { key: 'x' });
+    expect(await jobs.claim(6)).toHaveLength(6);
+    await jobs.plinth.asWorker({ tenantId: jobs.a }, (tx) => tx.query('select plinth.remove_job_limit($1)', [exception]));
+    expect(await jobs.claim(6)).toEqual([]);
+    expect(await limits.holds()).toBe(6);
+  });
+
   test('a limit counts what runs already', async () => {
     await limits.fill(jobs.a, 10);
     const before = await jobs.claim(4);

@@ -247,6 +247,21 @@ describe('in the database', () => {
     expect((await row(id)).last_job_id).not.toBe(running);
   });
 
+  test('skip_if_running that is set while a job of the schedule runs leaves out ticks until that job has finished', async () => {
+    const id = await put(a, 'slow');
+    const tick = async () => {
+      await database.admin.query(`update plinth_jobs.schedules set next_run_at = clock_timestamp()`);
+      return (await run()).jobIds;
+    };
+    const [running] = await tick();
+    await put(a, 'slow', { skipIfRunning: true });
+    expect(await tick()).toEqual([]);
+    expect(await row(id)).toMatchObject({ last_job_id: running, note: expect.stringContaining('was left out') });
+    await plinth.transaction({ tenantId: a }, (tx) => tx.query('select plinth.cancel_job($1)', [running]));
+    expect(await tick()).toHaveLength(1);
+    expect(await tick()).toEqual([]);
+  });
+
   test('ends_at in the past is kept and never ticks; a window to come waits for its start', async () => {
     const ended = await put(a, 'ended', { endsAt: new Date('2020-01-01T00:00:00Z') });
     const later = await put(a, 'later', { startsAt: new Date('2099-01-01T00:30:00Z') });

@@ -1,4 +1,4 @@
--- Another limit may hold in place of the one that is removed, whose cap did not count what runs.
+-- Another limit may hold in place of the one that is removed, whose cap did not count what runs. In place of one for each key of a tenant that may be one for a key of all tenants.
 create or replace function plinth.remove_job_limit(p_id uuid, p_reason text default null) returns void
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -14,7 +14,7 @@ begin
   end if;
   update plinth_jobs.limits l set recount_until = 'infinity'
   where l.tenant_id in (_limit.tenant_id, '00000000-0000-0000-0000-000000000000') and l.source = _limit.source and l.per = _limit.per and l.queue = _limit.queue and l.max_running is not null
-    and l.concurrency_key in ('', _limit.concurrency_key);
+    and (_limit.concurrency_key = '' or l.concurrency_key in ('', _limit.concurrency_key));
   if found then
     perform plinth_jobs.hold_running(nullif(_limit.tenant_id, '00000000-0000-0000-0000-000000000000'));
   end if;

@@ -28,6 +28,8 @@ begin
     returning s.*, g.runs
   ), jobs as (
     select m.tenant_id, m.id as schedule_id, m.skip_if_running, r.at, row_number() over () as position,
+      -- A job from before skip_if_running was set has no key.
+      m.skip_if_running and exists (select from plinth.background_jobs b where b.tenant_id = m.tenant_id and b.id = m.last_job_id and b.status in ('scheduled', 'pending', 'processing')) as overlaps,
       jsonb_build_object('id', r.id, 'kind', m.kind, 'name', m.name, 'queue', m.queue, 'priority', m.priority, 'max_attempts', m.max_attempts,
         'payload', m.payload || jsonb_strip_nulls(jsonb_build_object(
           'scheduled_for', to_char(r.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
@@ -39,7 +41,7 @@ begin
     cross join lateral jsonb_array_elements(m.runs) with ordinality as t (run, position)
     cross join lateral jsonb_to_record(t.run) as r (id uuid, at timestamptz, since timestamptz, late boolean)
   )
-  select jsonb_agg(jsonb_build_object('tenant_id', j.tenant_id, 'schedule_id', j.schedule_id, 'exclusive', j.skip_if_running, 'at', j.at, 'job', j.job) order by j.position)
+  select jsonb_agg(jsonb_build_object('tenant_id', j.tenant_id, 'schedule_id', j.schedule_id, 'exclusive', j.skip_if_running, 'overlaps', j.overlaps, 'at', j.at, 'job', j.job) order by j.position)
   into _jobs from jobs j;
   if _jobs is null then
     return;
@@ -52,7 +54,7 @@ begin
       select p.tenant_id, jsonb_agg(p.job order by p.position) as jobs
       from (select (e ->> 'tenant_id')::uuid as tenant_id, e -> 'job' as job, n as position,
           sum(octet_length(e ->> 'job')) over (partition by e ->> 'tenant_id' order by n) / 4194304 as chunk
-        from jsonb_array_elements(_jobs) with ordinality as t (e, n)) as p
+        from jsonb_array_elements(_jobs) with ordinality as t (e, n) where not (e ->> 'overlaps')::boolean) as p
       group by p.tenant_id, p.chunk
     loop
       perform set_config('plinth.tenant_id', _part.tenant_id::text, true), set_config('plinth.correlation_id', plinth_kernel.uuid_v7()::text, true);
@@ -65,7 +67,7 @@ begin
       end if;
       for _part in
         select (e ->> 'tenant_id')::uuid as tenant_id, (e ->> 'schedule_id')::uuid as schedule_id, jsonb_agg(e -> 'job' order by n) as jobs
-        from jsonb_array_elements(_jobs) with ordinality as t (e, n) group by 1, 2
+        from jsonb_array_elements(_jobs) with ordinality as t (e, n) where not (e ->> 'overlaps')::boolean group by 1, 2
       loop
         begin
           -- Of each tenant one is waited for.
