@@ -26,6 +26,8 @@ const raised = sql.flatMap(({ path, text }) =>
 test('frameworks find the status of an error under either name, and logs show it once', () => {
   const error = new PlinthError('shop_sold_out', { status: 409, title: 'There is none left', wayOut: 'Choose another one.' });
   expect([error.status, error.statusCode]).toEqual([409, 409]);
+  // Nest 12 and Koa take an error for an answer that says whether its sentence is for the caller.
+  expect(error.expose).toBe(true);
   expect(Object.keys(error)).not.toContain('statusCode');
 });
 

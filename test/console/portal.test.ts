@@ -1,5 +1,5 @@
 /** The customer portal as a customer has it: a link, a page, endpoints of their own, and no way to anything else. */
-import type { Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { needs } from '../../packages/plinth/src/testing/needs.ts';
 import { type EmbeddingPage, embeddingPage } from './fixture/embedding-page.ts';
@@ -121,7 +121,7 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     await button(page, 'Count').click();
     await page.getByText('There is nothing to send.').waitFor();
     await page.getByLabel('Until').fill('');
-    await page.getByLabel('At most a second').fill('50');
+    await page.getByLabel('At most so many a second').fill('50');
     await button(page, 'Count').click();
     await page.getByText('1 would be sent.').waitFor();
     await look(page, 'replay');
@@ -261,6 +261,32 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     expect(await dialogWider()).toBe(0);
     await close(page);
     await world.call(world.tenantA, 'DELETE', `/webhooks/subscriptions/${id}`);
+  });
+
+  test('on a telephone the types of test events fit the page, controls stand in line, and phases in the order in which they happen', async () => {
+    const type = `order.${'long_'.repeat(12)}name`;
+    await world.call(world.tenantA, 'PUT', `/event-types/${type}`, { schema: { type: 'object' }, example: {}, visibility: 'public' });
+    const { page } = await world.open(await link(), { viewport: { width: 390, height: 800 } });
+    await button(page, 'billing').click();
+    await page.getByRole('option', { name: type }).waitFor({ state: 'attached' });
+    await page.getByRole('rowheader').first().waitFor();
+    expect(await page.evaluate<number>('document.documentElement.scrollWidth - document.documentElement.clientWidth')).toBe(0);
+    const box = async (of: Locator) => (await of.boundingBox()) ?? { x: 0, y: 0, width: 0, height: 0 };
+    const [choice, refresh, row, name] = [
+      await box(page.getByLabel('Outcome')),
+      await box(button(page, 'Refresh')),
+      await box(page.getByRole('row').nth(1)),
+      await box(page.getByRole('rowheader').first()),
+    ];
+    const badge = `document.querySelector('.plp-foot').insertAdjacentHTML('beforeend', '<span class="plp-badge plp-plain">cancelled</span>')`;
+    expect(await page.evaluate<string>(`${badge}; getComputedStyle(document.querySelector('.plp-foot .plp-badge')).paddingLeft`)).toBe('8px');
+    expect(refresh.y + refresh.height).toBe(choice.y + choice.height);
+    expect(name.width, 'the outcome stands below, so that names have the whole line').toBe(row.width);
+    await page.getByRole('rowheader').first().getByRole('button').click();
+    await page.getByText('webhook-id', { exact: true }).waitFor();
+    expect(await page.getByRole('dialog').getByRole('term').allTextContents()).toEqual('Outcome URL At webhook-id dns connect tls wait total'.split(' '));
+    await close(page);
+    await world.call(world.tenantA, 'DELETE', `/event-types/${type}`);
   });
 
   test('a failure is told with its way out', async () => {

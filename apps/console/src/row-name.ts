@@ -13,3 +13,6 @@ export function rowName(meta: ListMeta, row: Row): string {
   }
   return meta.title;
 }
+
+/** An operator's look, written down before what they came for: no story is called by it as long as it holds something else. */
+export const isLook = (name: string): boolean => name === 'operator.accessed';

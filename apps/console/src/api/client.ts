@@ -38,7 +38,7 @@ const send = (access: Access, path: string, call: Call, limit = AbortSignal.time
   });
 
 /** The answer when it is 2xx; else throws the Problem that it tells. */
-async function answered(response: Response): Promise<Response> {
+async function answered(response: Response, isRead = true): Promise<Response> {
   if (response.ok) return response;
   const told = await response.text();
   let body: unknown;
@@ -47,12 +47,12 @@ async function answered(response: Response): Promise<Response> {
   } catch {
     body = undefined;
   }
-  throw problemOf(response.status, body, response.headers.get('x-correlation-id'));
+  throw problemOf(response.status, body, response.headers.get('x-correlation-id'), isRead);
 }
 
 /** Calls the REST API. Throws a Problem for every answer that is not 2xx. */
 export async function api<T>(access: Access, path: string, call: Call = {}): Promise<T> {
-  const response = await answered(await send(access, `/api/v1${path}`, call));
+  const response = await answered(await send(access, `/api/v1${path}`, call), call.method !== 'POST');
   const text = await response.text();
   return (text === '' ? undefined : parseJson(text)) as T;
 }
@@ -68,7 +68,7 @@ export async function ask<T>(access: Access, path: string, input: unknown, signa
 export async function act(access: Access, path: string, input: unknown): Promise<unknown> {
   const response = await withRepeatKey(JSON.stringify([access.tenant, path, input]), (idempotencyKey) =>
     send(access, `/api/trpc/system.${path}`, { method: 'POST', body: input, idempotencyKey }),
-  ).then(answered);
+  ).then((response) => answered(response, false));
   const answer = parseJson(await response.text()) as { result?: { data?: unknown } };
   return answer.result?.data;
 }
@@ -81,7 +81,7 @@ export async function download(access: Access, path: string, fileName: string): 
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(new DOMException('', 'TimeoutError')), timeLimitMs);
   const response = await send(access, `/api/v1${path}`, {}, late.signal)
-    .then(answered)
+    .then((answer) => answered(answer))
     .finally(() => clearTimeout(timer));
   const url = URL.createObjectURL(await response.blob());
   const link = document.createElement('a');

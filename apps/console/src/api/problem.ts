@@ -10,16 +10,27 @@ export class Problem extends Error {
   readonly code: string;
   readonly wayOut: string;
   readonly correlationId: string | undefined;
+  /** A write whose fate is open; one that was refused left nothing, and a read writes nothing. */
+  readonly mayHaveWritten: boolean;
   /** What is wrong with single fields of the input. */
   readonly issues: readonly Issue[];
 
-  constructor(told: { title: string; status: number; code: string; wayOut: string; correlationId?: string | undefined; issues?: readonly Issue[] }) {
+  constructor(told: {
+    title: string;
+    status: number;
+    code: string;
+    wayOut: string;
+    correlationId?: string | undefined;
+    mayHaveWritten?: boolean;
+    issues?: readonly Issue[];
+  }) {
     super(told.title);
     this.name = 'Problem';
     this.status = told.status;
     this.code = told.code;
     this.wayOut = told.wayOut;
     this.correlationId = told.correlationId;
+    this.mayHaveWritten = told.mayHaveWritten ?? false;
     this.issues = told.issues ?? [];
   }
 }
@@ -32,7 +43,7 @@ const isIssue = (value: unknown): value is Issue => {
 const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
 
 /** Reads problem+json, or the same inside tRPC's error envelope; anything else still becomes a sentence with a way out. */
-export function problemOf(status: number, body: unknown, headerId: string | null): Problem {
+export function problemOf(status: number, body: unknown, headerId: string | null, isRead = true): Problem {
   const outer = (body ?? {}) as { error?: { data?: { problem?: unknown } } };
   const told = (outer.error?.data?.problem ?? outer) as Record<string, unknown>;
   return new Problem({
@@ -41,6 +52,7 @@ export function problemOf(status: number, body: unknown, headerId: string | null
     code: text(told.code) ?? 'unknown',
     wayOut: text(told.way_out) ?? 'Try again; if it persists, look at the log of the server.',
     correlationId: text(told.correlation_id) ?? headerId ?? undefined,
+    mayHaveWritten: !isRead && status >= 500,
     issues: Array.isArray(told.issues) ? told.issues.filter(isIssue) : [],
   });
 }

@@ -26,7 +26,7 @@ test('a story is called by the first thing that happened, not by the key, the re
     [
       [row(1, { scope: 'orders.create api_key:1', key: 'k1' })],
       [row(2, { reason: 'Ticket 7', ip: '192.0.2.1' })],
-      [row(4, { action: 'order.paid' }), row(3, { action: 'order.placed' })],
+      [row(4, { action: 'order.paid' }), row(3, { action: 'order.placed' }), row(2, { action: 'operator.accessed' })],
     ],
   );
   expect(stories.map(({ title, at }) => [title, at])).toEqual([['order.placed', '2026-01-01T00:00:04Z']]);

@@ -1,5 +1,5 @@
 import type { ListMeta, Row } from '../api/types.ts';
-import { rowName } from '../row-name.ts';
+import { isLook, rowName } from '../row-name.ts';
 import { isStatusColumn, toneOf } from '../status.ts';
 
 /** A correlation id that was seen in the newest rows, with what is known of it there. */
@@ -43,7 +43,7 @@ export function latestStories(metas: readonly ListMeta[], pages: readonly (reado
       if (failed(row)) draft.failures += 1;
       if (at > draft.at) draft.at = at;
       const name = rowName(meta, row);
-      const named = name !== meta.title;
+      const named = name !== meta.title && !isLook(name);
       if (draft.first === '' || (named === draft.named ? at < draft.first : named)) Object.assign(draft, { first: at, title: name, named });
     }
   });

@@ -38,7 +38,7 @@ function Head({ id, story, copy }: { id: string; story: Story; copy: () => void 
   return (
     <div className="mb-3 flex flex-wrap items-end gap-x-4 gap-y-2">
       <div className="min-w-0">
-        <h1 className="text-lg font-semibold break-words">{story.rows[0]?.row.title ?? 'Trace'}</h1>
+        <h1 className="text-lg font-semibold break-words">{story.title}</h1>
         <p className="flex flex-wrap items-center gap-x-3 text-soft">
           <span className="inline-flex items-center gap-1.5 text-text">
             Trace <Id value={id} name="correlation id" />
@@ -70,7 +70,7 @@ function Loaded({ trace, now }: { trace: Trace; now: number }): ReactNode {
     );
   };
   useShortcut('c', copy);
-  useTitle(`${story.rows[0]?.row.title ?? 'Trace'} ${shortId(trace.correlation_id)}`);
+  useTitle(`${story.title} ${shortId(trace.correlation_id)}`);
   return (
     <>
       <Head id={trace.correlation_id} story={story} copy={copy} />

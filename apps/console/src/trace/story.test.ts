@@ -53,6 +53,12 @@ test('rows whose cause is not part of the story begin it', () => {
   expect(ids(story.rows)).toEqual(['first', 'late']);
 });
 
+test('a story is called by what happened first, not by the look of the operator who did it', () => {
+  const look = row('look', 0, { title: 'operator.accessed' });
+  expect(tell([look, row('made', 1, { title: 'order.placed' })], start).title).toBe('order.placed');
+  expect(tell([look], start).title).toBe('operator.accessed');
+});
+
 test('causes that run in a circle lose no row', () => {
   const story = tell(
     [row('a', 0, { parent_id: 'b' }), row('b', 1, { parent_id: 'c' }), row('c', 2, { parent_id: 'a' }), row('d', 3, { parent_id: 'd' })],

@@ -3,6 +3,7 @@
  * follows below it. Pure: from the rows of the API to plain data, so that the page and the copied text agree.
  */
 import type { TraceRow } from '../api/types.ts';
+import { isLook } from '../row-name.ts';
 import { isUnfinished, toneOf } from '../status.ts';
 import { type Attempt, attemptsOf, type Span, spansOf } from './spans.ts';
 
@@ -31,6 +32,8 @@ export interface Band {
 }
 
 export interface Story {
+  /** What its first record is called that is more than the look of an operator. */
+  title: string;
   bands: readonly Band[];
   /** Every row in the order of the page. */
   rows: readonly StoryRow[];
@@ -149,7 +152,9 @@ export function tell(traceRows: readonly TraceRow[], now: number): Story {
   for (let next = waiting.pop(); next; next = waiting.pop()) place(next.draft, next.depth);
   const kinds = new Map<string, number>();
   for (const { row } of rows) kinds.set(row.kind, (kinds.get(row.kind) ?? 0) + 1);
+  const first = rows.find(({ row }) => !isLook(row.title)) ?? rows[0];
   return {
+    title: first?.row.title ?? 'Trace',
     bands,
     rows,
     kinds,

@@ -41,6 +41,11 @@ export class PlinthError extends Error {
   get statusCode(): number {
     return this.status;
   }
+
+  /** Whether the sentence is for the caller, as errors of http-errors say it: Nest 12 knows them by that, Koa writes it into the answer. */
+  get expose(): boolean {
+    return this.status < 500;
+  }
 }
 
 /** Builds a thrower for a module's catalogue: `const fail = raiser('jobs', errors); throw fail('not_found', {...})`. */

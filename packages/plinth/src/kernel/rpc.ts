@@ -117,7 +117,9 @@ const issuesOf = (cause: unknown): { field: string; message: string }[] => {
 };
 const inputSentence = (error: TRPCError): string => {
   const [first] = issuesOf(error.cause);
-  return first ? `The input is not valid: ${first.field || 'input'}: ${first.message}` : 'The input is not valid';
+  if (!first) return 'The input is not valid';
+  // What is wrong with the whole has no field to be named.
+  return `The input is not valid: ${first.field === '' ? '' : `${first.field}: `}${first.message}`;
 };
 
 /** True when one of the scopes grants the permission. */

@@ -376,6 +376,8 @@ describe('tokens', () => {
     const handler = createHandler({ plinth: server.database.plinth, services: createServices({ log: { level: 'silent' } }) });
     const response = await handler(new Request('http://plinth.test/api/v1/me', { headers: { authorization: `Bearer ${await hs256(claims())}` } }));
     expect(await response.json()).toMatchObject({ code: 'access_token_unsupported' });
+    const wrong = await handler(new Request('http://plinth.test/api/v1/me', { headers: { authorization: 'Bearer wrong' } }));
+    expect(await wrong.json(), 'no key, and not meant as a token').toMatchObject({ status: 401, code: 'access_key_unknown' });
   });
 });
 

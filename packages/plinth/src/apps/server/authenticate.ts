@@ -106,7 +106,8 @@ export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOpti
   };
 
   const byToken = async (token: string): Promise<Principal> => {
-    if (!verify) throw failAccess('token_unsupported');
+    // Without JWTs a key was meant, unless it has the three parts of one.
+    if (!verify) throw failAccess(/^[^.]+\.[^.]*\.[^.]*$/.test(token) ? 'token_unsupported' : 'key_unknown');
     const facts = await verify(token);
     const cacheKey = JSON.stringify(facts);
     const kept = members.get(cacheKey);

@@ -277,3 +277,8 @@ test('a body that something before Plinth has read is told as that, and not as o
     expect([answer.status, await answer.json()]).toMatchObject([400, { code: 'kernel_malformed_body', way_out: expect.stringContaining('express.json()') }]);
   }
 });
+
+test('what is wrong with the whole input is told without a name of a field that it does not have', async () => {
+  const { body } = await server.call('/api/v1/users', { method: 'POST', key: server.keyA, body: { nmae: 'Ada' } });
+  expect(body).toMatchObject({ code: 'kernel_invalid_input', title: expect.stringMatching(/^The input is not valid: there is no field nmae; it takes /) });
+});

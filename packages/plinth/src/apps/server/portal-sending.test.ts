@@ -171,6 +171,18 @@ describe('what the portal says of sending', () => {
     expect((await ask(token, `/endpoints/${id}`)).body).toMatchObject({ waiting: 1, next_attempt_at: null });
   });
 
+  test('an endpoint that fails says when it is disabled at the earliest, and one that does not, or is, says nothing', async () => {
+    const { token } = await link();
+    const { id } = await endpoint(token);
+    const early = async (): Promise<unknown> => ((await ask(token, `/endpoints/${id}`)).body as { disabled_not_before: string | null }).disabled_not_before;
+    expect(await early()).toBeNull();
+    await post(token, `/endpoints/${id}/test`);
+    await lane(id, `failing_since = '2026-01-01T00:00:00Z', failure_count = 1`);
+    expect(new Date(String(await early())).toISOString()).toBe('2026-01-06T00:00:00.000Z');
+    await post(token, `/endpoints/${id}/disable`);
+    expect(await early()).toBeNull();
+  });
+
   test('what would send nothing is refused with the reason: types, an event that is gone, an endpoint that is disabled', async () => {
     const { token } = await link();
     const { id } = await endpoint(token);

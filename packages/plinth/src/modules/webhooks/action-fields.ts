@@ -28,5 +28,5 @@ export const replayFields: readonly ActionField[] = [
   { name: 'patterns', label: 'Types', type: 'list', hint: 'Such as order.paid or order.*' },
   { name: 'filter', label: 'Filter', type: 'json', hint: 'A jsonpath such as $.data.total > 100, or filters of CloudEvents.' },
   { name: 'ids', label: 'Ids', type: 'list', hint: 'Only these: of events, or webhook-ids.' },
-  { name: 'rate_per_second', label: 'At most a second', type: 'number', hint: 'Left out: as fast as it goes.' },
+  { name: 'rate_per_second', label: 'At most so many a second', type: 'number', hint: 'Left out: as fast as it goes.' },
 ];

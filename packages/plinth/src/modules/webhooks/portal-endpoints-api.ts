@@ -27,6 +27,7 @@ const endpoint = z
     description: z.string().nullable(),
     failure_count: z.number().int(),
     failing_since: time,
+    disabled_not_before: time.describe('When it is disabled at the earliest if it goes on failing; null when it does not fail'),
     disabled_at: time,
     disabled_reason: z.string().nullable(),
     created_at: z.string(),
@@ -43,7 +44,8 @@ const endpoint = z
   .meta({ title: 'PortalEndpoint' });
 type Endpoint = z.infer<typeof endpoint>;
 const COLUMNS = Object.keys(endpoint.shape).join(', ');
-const ENDPOINTS = `plinth.event_subscriptions v cross join lateral plinth_webhooks.queue_of(v.tenant_id, v.id)`;
+const ENDPOINTS = `(select s.*, case when s.enabled then s.failing_since + s.disable_after end as disabled_not_before from plinth.event_subscriptions s) v
+  cross join lateral plinth_webhooks.queue_of(v.tenant_id, v.id)`;
 
 async function endpointOf(tx: AnyTransaction, endpointId: string): Promise<Endpoint> {
   const [found] = await tx.query<{ row: Endpoint }>(

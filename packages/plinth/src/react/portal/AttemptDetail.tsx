@@ -33,6 +33,12 @@ export function AttemptDetail({ id, onClose, onSent }: { id: string; onClose: ()
   );
 }
 
+const PHASES = ['dns', 'connect', 'tls', 'wait', 'total'];
+
+/** As they happen: JSON out of the database has its keys in an order of its own. */
+const inOrder = (timings: Readonly<Record<string, number>>): [phase: string, ms: number][] =>
+  Object.entries(timings).sort(([one], [other]) => PHASES.indexOf(one) - PHASES.indexOf(other));
+
 function Outcome({ attempt }: { attempt: Exchange }): ReactNode {
   const { time } = usePortal();
   return (
@@ -49,7 +55,7 @@ function Outcome({ attempt }: { attempt: Exchange }): ReactNode {
       </dd>
       <dt>webhook-id</dt>
       <dd className="plp-break">{attempt.delivery_id}</dd>
-      {Object.entries(attempt.timings ?? {}).map(([phase, ms]) => (
+      {inOrder(attempt.timings ?? {}).map(([phase, ms]) => (
         <Phase key={phase} phase={phase} ms={ms} />
       ))}
     </dl>

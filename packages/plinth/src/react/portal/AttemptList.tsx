@@ -88,7 +88,7 @@ function AttemptTable({ rows, onOpen, withUrl }: AttemptTableProps): ReactNode {
               <Badge tone={attempt.status === 'delivered' ? 'ok' : 'bad'}>{attempt.status}</Badge>
             </td>
             <td className="plp-break">{attempt.response_code ?? attempt.error_code}</td>
-            <td>{attempt.response_time_ms === null ? '' : `${attempt.response_time_ms} ms`}</td>
+            <td className="plp-nowrap">{attempt.response_time_ms === null ? '' : `${attempt.response_time_ms} ms`}</td>
           </tr>
         ))}
       </tbody>

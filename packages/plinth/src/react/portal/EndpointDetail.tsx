@@ -42,7 +42,9 @@ function Facts({ endpoint }: { endpoint: Endpoint }): ReactNode {
   return (
     <>
       <div className="plp-row">
-        <Title>{endpoint.name}</Title>
+        <Title>
+          <bdi>{endpoint.name}</bdi>
+        </Title>
         <EndpointState endpoint={endpoint} />
         {endpoint.waiting > 0 ? (
           <span className="plp-soft">
@@ -53,7 +55,7 @@ function Facts({ endpoint }: { endpoint: Endpoint }): ReactNode {
           <span className="plp-soft">Nothing is sent before {time(endpoint.paused_until)}</span>
         ) : null}
       </div>
-      {endpoint.description ? <p>{endpoint.description}</p> : null}
+      {endpoint.description ? <p dir="auto">{endpoint.description}</p> : null}
       <dl className="plp-facts">
         <dt>URL</dt>
         <dd className="plp-break">{endpoint.url ?? 'None: messages are pulled'}</dd>
@@ -68,7 +70,8 @@ function Facts({ endpoint }: { endpoint: Endpoint }): ReactNode {
           <>
             <dt>Failing since</dt>
             <dd>
-              {time(endpoint.failing_since)}, {endpoint.failure_count} attempts in a row
+              {time(endpoint.failing_since)}, {endpoint.failure_count} {endpoint.failure_count === 1 ? 'attempt' : 'attempts in a row'}
+              {endpoint.disabled_not_before ? `. If none arrives, it is disabled, not before ${time(endpoint.disabled_not_before)}` : ''}
             </dd>
           </>
         ) : null}

@@ -59,7 +59,7 @@ function EndpointTable({ rows, onOpen }: { rows: readonly Endpoint[]; onOpen: (i
           <tr key={endpoint.id}>
             <th scope="row">
               <button type="button" className="plp-link" onClick={() => onOpen(endpoint.id)}>
-                {endpoint.name}
+                <bdi>{endpoint.name}</bdi>
               </button>
               <span className="plp-soft plp-break">{endpoint.url ?? 'pulled'}</span>
             </th>

@@ -73,7 +73,7 @@ export function ReplayForm({ endpointId, onClose, onStarted }: { endpointId: str
         </fieldset>
         {wish.what === 'ids' ? <IdsField wish={wish} onChange={change} refused={refused} /> : <RangeFields wish={wish} onChange={change} refused={refused} />}
         <Text
-          label="At most a second"
+          label="At most so many a second"
           hint="Left out: as fast as it goes."
           type="number"
           value={wish.rate}

@@ -35,7 +35,7 @@ export function ReplayList({ endpointId, onStarted }: { endpointId: string; onSt
       </div>
       {error ? <Trouble error={error} retry={reload} /> : null}
       {rows?.length === 0 ? <p className="plp-soft">Nothing was sent again.</p> : null}
-      <ul className="plp-plain">
+      <ul className="plp-list">
         {rows?.map((replay) => (
           <ReplayLine key={replay.id} replay={replay} onChanged={reload} />
         ))}

@@ -24,6 +24,8 @@ export interface Endpoint {
   description: string | null;
   failure_count: number;
   failing_since: string | null;
+  /** When it is disabled at the earliest if it goes on failing. */
+  disabled_not_before: string | null;
   disabled_at: string | null;
   disabled_reason: string | null;
   created_at: string;
