@@ -263,7 +263,7 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     await world.call(world.tenantA, 'DELETE', `/webhooks/subscriptions/${id}`);
   });
 
-  test('on a telephone the types of test events fit the page, controls stand in line, and phases in the order in which they happen', async () => {
+  test('on a telephone the types of test events fit the page, controls stand in line, phases in their order, and deprecated types say so', async () => {
     const type = `order.${'long_'.repeat(12)}name`;
     await world.call(world.tenantA, 'PUT', `/event-types/${type}`, { schema: { type: 'object' }, example: {}, visibility: 'public' });
     const { page } = await world.open(await link(), { viewport: { width: 390, height: 800 } });
@@ -285,6 +285,10 @@ describe.runIf(browserAt.available)('the portal', { timeout: 300_000 }, () => {
     await page.getByRole('rowheader').first().getByRole('button').click();
     await page.getByText('webhook-id', { exact: true }).waitFor();
     expect(await page.getByRole('dialog').getByRole('term').allTextContents()).toEqual('Outcome URL At webhook-id dns connect tls wait total'.split(' '));
+    await close(page);
+    await world.call(world.tenantA, 'PUT', `/event-types/${type}/deprecation`, { message: 'Too long.', successor: 'order.paid' });
+    await button(page, 'Change').click();
+    await page.getByText('Deprecated: use order.paid.').waitFor();
     await close(page);
     await world.call(world.tenantA, 'DELETE', `/event-types/${type}`);
   });

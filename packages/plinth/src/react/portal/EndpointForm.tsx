@@ -186,7 +186,7 @@ function TypeChoice({ values, before, onChange, refused }: PartProps & { before:
           />
           <span>
             {name}
-            <span className="plp-soft"> {rows?.find((type) => type.name === name)?.description ?? ''}</span>
+            <TypeNote type={rows?.find((type) => type.name === name)} />
           </span>
         </label>
       ))}
@@ -196,5 +196,15 @@ function TypeChoice({ values, before, onChange, refused }: PartProps & { before:
         </button>
       ) : null}
     </fieldset>
+  );
+}
+
+/** What helps to choose: also that a type is going away, and what comes instead. */
+function TypeNote({ type }: { type: EventType | undefined }): ReactNode {
+  if (!type) return null;
+  return (
+    <span className="plp-soft">
+      {type.deprecated_at ? ` Deprecated${type.successor ? `: use ${type.successor}` : ''}.` : ''} {type.description ?? ''}
+    </span>
   );
 }
