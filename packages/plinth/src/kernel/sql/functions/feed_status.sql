@@ -1,7 +1,7 @@
--- How far behind each consumer is, for doctor, metrics and people. It looks at 1,000 rows a shard and no more, whatever waits: in the middle of
--- a window at those behind `last` by position, otherwise at those since s1 by transaction, all of which are unread (`+ 0` and the lateral join keep
--- the planner to the index of transactions, see feed-read.ts). Definer rights for the reason of feed_windows: it tells numbers, and error texts,
--- which are the installation's.
+-- How far behind each consumer is, for doctor, metrics and people. It looks at 1,000 rows of a kind and shard and no more, whatever waits: in the middle of
+-- a window at those behind `last` by position and at those since s2 by transaction, which may lie before `last`; otherwise at those since s1. All of
+-- these are unread (`+ 0` and the lateral join keep the planner to the index of transactions, see feed-read.ts). Definer rights for the reason of feed_windows: it
+-- tells numbers, and error texts, which are the installation's.
 create or replace function plinth_kernel.feed_status(p_feed text, p_consumer text default null)
 returns table (consumer text, shard smallint, waiting bigint, oldest timestamptz, handled bigint, failures integer, failing_since timestamptz, last_error text, retry_at timestamptz, moved_at timestamptz)
 language plpgsql stable security definer set search_path = ''
@@ -30,9 +30,13 @@ begin
           (select e.created_at from %1$s as e where e.shard = $1 and e.position + 0 > $3 and e.xact >= pg_snapshot_xmax($2) order by e.xact limit 1000) limit 1000) as u', p_feed::regclass)
         into waiting, oldest using _cursor.shard, _cursor.s1, _cursor.above;
     else
-      execute pg_catalog.format('select count(*), min(u.created_at) from (select e.created_at from %s as e where e.shard = $1 and e.position > greatest($2, $3)
-          and (e.position > $4 or not pg_visible_in_snapshot(e.xact, $5)) order by e.position limit 1000) as u', p_feed::regclass)
-        into waiting, oldest using _cursor.shard, _cursor.last, _cursor.above, _cursor.up_to, _cursor.s1;
+      execute pg_catalog.format('select count(*), min(u.created_at) from (
+          (select e.position, e.created_at from %1$s as e where e.shard = $1 and e.position > greatest($2, $3)
+            and (e.position > $4 or not pg_visible_in_snapshot(e.xact, $5)) order by e.position limit 1000) union
+          (select o.position, o.created_at from pg_snapshot_xip($6) as x (xact) cross join lateral (
+            select e.position, e.created_at from %1$s as e where e.shard = $1 and e.position + 0 > $3 and e.xact = x.xact limit 1000) as o limit 1000) union
+          (select e.position, e.created_at from %1$s as e where e.shard = $1 and e.position + 0 > $3 and e.xact >= pg_snapshot_xmax($6) order by e.xact limit 1000) limit 1000) as u', p_feed::regclass)
+        into waiting, oldest using _cursor.shard, _cursor.last, _cursor.above, _cursor.up_to, _cursor.s1, _cursor.s2;
     end if;
     return next;
   end loop;
