@@ -76,3 +76,20 @@ test('a role whose name has to be quoted serves, with effects and without', asyn
     await admin.query(`drop role "${role}"`);
   }
 });
+
+test('a database that is away, full or takes no writes is told as that, and no effect is blamed for it', async () => {
+  for (const [code, known] of [
+    ['57P01', 'kernel_unavailable'],
+    ['53100', 'kernel_unavailable'],
+    ['25006', 'kernel_read_only'],
+  ]) {
+    await admin.query(`create or replace function public.faulty() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = '${code}'; end $$;
+      create or replace trigger faulty before insert on plinth_audit.entries for each row execute function public.faulty()`);
+    const failing = plinth.transaction({ tenantId: tenantA }, async (tx) => {
+      for (let n = 0; n < 3; n++) tx.audit.record({ action: 'order.placed' });
+      await tx.flush();
+    });
+    await expect(failing, code).rejects.toMatchObject({ code: known });
+  }
+  await admin.query('drop function public.faulty() cascade');
+});

@@ -5,14 +5,17 @@ import type { Effect } from './effects.ts';
 import { effectsDocument } from './effects.ts';
 import { isLockTimeout, kernelErrors, PlinthError, toPlinthError } from './errors.ts';
 
+const BLAMELESS = new Set(['kernel_schema_older', 'kernel_unavailable', 'kernel_read_only']);
+
 /**
  * Finds which effect made the set-based write fail, by writing them one by one in a transaction that is rolled back.
  * Only failures pay for it. Always throws.
  */
 export async function explain(pool: pg.Pool, context: Context, effects: readonly Effect[], cause: unknown, own?: pg.PoolClient): Promise<never> {
   const base = toPlinthError(cause);
-  // No effect is to blame for a statement that failed before them, for a write that came too late, or for a database that knows none.
-  if (cause instanceof PlinthError || (cause as { code?: unknown } | null)?.code === '25P02' || base.code === 'kernel_schema_older') throw base;
+  // No effect is to blame for a statement that failed before them, for a write that came too late, or for a database that knows none, takes no writes or is away: the
+  // search would find the first one at fault, because it meets the same.
+  if (cause instanceof PlinthError || (cause as { code?: unknown } | null)?.code === '25P02' || BLAMELESS.has(base.code)) throw base;
   // One effect that its module refused needs no search, and so no second connection: a pool whose every transaction fails at flush
   // would wait for itself. An error of the kernel (a deadlock, a lost connection) may have nothing to do with it.
   const only = effects.length === 1 && !base.code.startsWith('kernel_') ? effects[0] : undefined;

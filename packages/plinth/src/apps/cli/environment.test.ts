@@ -39,6 +39,11 @@ describe.each(['PLINTH_DATABASE_URL', 'PLINTH_MAINTENANCE_URL'])('%s', (name) =>
     expect(databaseUrl ?? maintenanceUrl).toBe(url);
   });
 
+  test.each(['postgres://u:secret@one,two/app', 'postgres://u:secret@127.0.0.1:1,127.0.0.1:2/app'])('is refused with a list of hosts, as %s', (url) => {
+    expect(() => readEnvironment({ [name]: url })).toThrow(`${name} names several hosts`);
+    expect(readEnvironment({ [name]: 'postgres://u:a,b@localhost/app' })).toBeDefined();
+  });
+
   test.each(['localhost', 'localhost:5432/app', 'mysql://u:secret@localhost/app', 'postgres://u:secret@[bad/app'])(
     'is refused as %s, in a sentence that names it',
     (url) => {
