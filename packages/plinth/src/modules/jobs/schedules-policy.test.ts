@@ -125,9 +125,15 @@ describe('in the database', () => {
   const run = () => plinth.asWorker({}, (tx) => runDueSchedules(tx));
   const put = (tenantId: string, name: string, more: Partial<ScheduleInput> = {}) =>
     plinth.transaction({ tenantId }, (tx) => putSchedule(tx, { name, cron: '0 * * * *', kind: 'hourly', ...more }));
+  /** Half an hour from the present one: the latest tick is never one of this minute, which would not be late. */
+  const minute = (new Date().getUTCMinutes() + 30) % 60;
+  const away = `${minute} * * * *`;
   /** As if no worker had run for so long; the tick is a real one. */
-  const missed = (id: string, interval: string) =>
-    database.admin.query(`update plinth_jobs.schedules set next_run_at = date_trunc('hour', clock_timestamp() - $2::interval) where id = $1`, [id, interval]);
+  const missed = (id: string, interval: string, at = 0) =>
+    database.admin.query(
+      `update plinth_jobs.schedules set next_run_at = date_trunc('hour', clock_timestamp() - $2::interval) + $3 * interval '1 minute' where id = $1`,
+      [id, interval, at],
+    );
   const row = async (id: string) => (await database.admin.query('select * from plinth.job_schedules where id = $1', [id])).rows[0];
   const jobs = async () =>
     (
@@ -143,14 +149,14 @@ describe('in the database', () => {
     );
 
   test('each policy does what it says, in its tenant, and the payload tells the tick', async () => {
-    const skip = await put(a, 'skip', { missedRuns: 'skip' });
-    const once = await put(b, 'once', { payload: { x: 1 } });
-    const all = await put(a, 'all', { missedRuns: 'all', catchUpLimit: 3 });
-    for (const id of [skip, once, all]) await missed(id, '5 hours 2 minutes');
+    const skip = await put(a, 'skip', { cron: away, missedRuns: 'skip' });
+    const once = await put(b, 'once', { cron: away, payload: { x: 1 } });
+    const all = await put(a, 'all', { cron: away, missedRuns: 'all', catchUpLimit: 3 });
+    for (const id of [skip, once, all]) await missed(id, '5 hours 2 minutes', minute);
     expect((await run()).jobIds).toHaveLength(4);
     const found = await jobs();
     expect(found.filter((job) => job.tenant_id === b)).toMatchObject([
-      { payload: { x: 1, scheduled_for: expect.stringMatching(/T\d\d:00:00\.000Z$/), missed_since: expect.any(String) } },
+      { payload: { x: 1, scheduled_for: expect.stringMatching(`:${String(minute).padStart(2, '0')}:00.000Z$`), missed_since: expect.any(String) } },
     ]);
     const made = found.filter((job) => job.tenant_id === a).map((job) => job.payload.scheduled_for);
     expect(made).toHaveLength(3);
@@ -198,7 +204,7 @@ describe('in the database', () => {
   });
 
   test('a job starts at its tick and a spread that is always the same for the schedule', async () => {
-    const ids = await Promise.all(Array.from({ length: 20 }, (_, i) => put(i % 2 ? a : b, `j${i}`, { jitterMs: 3_600_000 })));
+    const ids = await Promise.all(Array.from({ length: 20 }, (_, i) => put(i % 2 ? a : b, `j${i}`, { cron: away, jitterMs: 3_600_000 })));
     const spread = async () => {
       await database.admin.query('delete from plinth_jobs.jobs');
       await database.admin.query(`update plinth_jobs.schedules set next_run_at = clock_timestamp()`);
@@ -218,7 +224,7 @@ describe('in the database', () => {
     expect(new Set(seconds).size).toBeGreaterThan(10);
     // Missed ones spread from the moment they are made up, not all at once.
     await database.admin.query('delete from plinth_jobs.jobs');
-    for (const id of ids) await missed(id, '5 hours');
+    for (const id of ids) await missed(id, '5 hours', minute);
     const { now } = (await database.admin.query<{ now: Date }>('select clock_timestamp() as now')).rows[0] as { now: Date };
     await run();
     expect((await jobs()).filter(({ run_at }) => run_at < now)).toEqual([]);
