@@ -155,12 +155,20 @@ export async function stop(postmaster: Postmaster, cluster: string, timeoutMs: n
   await killAll(pid, cluster);
 }
 
-/** SIGKILL to the server and all its children at once, as a power cut would. */
+/** SIGKILL to the server and all its children at once, as a power cut would; and to children that it made meanwhile, which may wait a minute for their client. */
 export async function killAll(pid: number, cluster: string): Promise<void> {
-  const everyone = new Set([pid, ...(await serverProcesses(cluster))]);
-  for (const one of everyone) signalProcess(one, 'SIGKILL');
-  const gone = async () => !(await isAlive(pid)) && (await serverProcesses(cluster)).length === 0;
-  if (await waitUntil(gone, 5_000)) return;
+  const kill = (some: readonly number[]): void => {
+    for (const one of some) signalProcess(one, 'SIGKILL');
+  };
+  const left = async (): Promise<readonly number[]> => {
+    const children = await serverProcesses(cluster);
+    kill(children);
+    return children;
+  };
+  kill([...new Set([pid, ...(await serverProcesses(cluster))])]);
+  const gone = async () => !(await isAlive(pid)) && (await left()).length === 0;
+  // On a machine that is busy with other things even this takes its time.
+  if (await waitUntil(gone, 30_000)) return;
   throw new EmbeddedPostgresError(
     'stop_failed',
     `PostgreSQL (process ${pid}) on ${cluster} does not end.`,
