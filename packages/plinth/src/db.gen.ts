@@ -1022,7 +1022,7 @@ export interface EventsEventsTable {
   id: Generated<string>;
   /** Order of insertion; within a stream the order of versions. With gaps, and not the order of commits: read it through a feed cursor. */
   position: Generated<string>;
-  shard: Generated<string>;
+  shard: Generated<number>;
   type: string;
   /** Version of the event type whose schema the payload was checked against; null for types that are not registered. */
   type_version: number | null;

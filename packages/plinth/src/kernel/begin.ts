@@ -23,8 +23,16 @@ const BEGIN: Prepared = { name: 'plinth_begin', text: 'begin isolation level rea
 const BEGIN_READ_ONLY: Prepared = { name: 'plinth_begin_read_only', text: 'begin isolation level read committed, read only', values: [] };
 export const COMMIT: Prepared = { name: 'plinth_commit', text: 'commit', values: [] };
 
-/** BEGIN, role and settings. Undefined where only the text will do: a role that has to be quoted, and an isolation whose snapshot the query would take. */
+/** BEGIN, role and settings. Undefined where only the text will do. */
 export function beginStatements(input: TransactionInput, context: Settings): Prepared[] | undefined {
+  const settings = allSettings(input, context);
+  if (!settings) return undefined;
+  const begin = input.readOnly ? BEGIN_READ_ONLY : BEGIN;
+  return settings.length > 0 ? [begin, settingStatement(settings)] : [begin];
+}
+
+/** Role and settings as a query may set them. Undefined for a role that has to be quoted, and an isolation whose snapshot the query would take. */
+function allSettings(input: TransactionInput, context: Settings): Settings | undefined {
   const role = input.role === undefined ? 'plinth_app' : input.role;
   if ((input.isolation ?? 'read committed') !== 'read committed' || (role !== null && !/^[a-z_][a-z0-9_]*$/.test(role))) return undefined;
   const settings: Settings = role === null ? [...context] : [['role', role], ...context];
@@ -32,9 +40,10 @@ export function beginStatements(input: TransactionInput, context: Settings): Pre
   if (input.lockMs) settings.push(['lock_timeout', String(Math.ceil(input.lockMs))]);
   if (input.idleMs) settings.push(['idle_in_transaction_session_timeout', String(Math.ceil(input.idleMs))]);
   if (input.durable === false) settings.push(['synchronous_commit', 'off']);
-  const begin = input.readOnly ? BEGIN_READ_ONLY : BEGIN;
-  return settings.length > 0 ? [begin, { ...settingText(settings.map(([name]) => name)), values: settings.map(([, value]) => value) }] : [begin];
+  return settings;
 }
+
+const settingStatement = (settings: Settings): Prepared => ({ ...settingText(settings.map(([name]) => name)), values: settings.map(([, value]) => value) });
 
 const texts = new Map<string, Pick<Prepared, 'name' | 'text'>>();
 
@@ -99,6 +108,15 @@ export class Beginning {
     } finally {
       stream?.uncork();
     }
+  }
+
+  /**
+   * Role and context for a message that is all of its transaction: the server begins one with the first statement of a message and commits with its end, so there is no
+   * BEGIN and no COMMIT to send, to read and to answer (docs/adr/0011). Where sessions begin in another isolation than read committed, the statement fails with 25001.
+   */
+  alone(): Prepared | undefined {
+    const settings = this.#sent || this.#input.readOnly ? undefined : allSettings(this.#input, this.#settings);
+    return settings && settingStatement([...settings, ['transaction_isolation', 'read committed']]);
   }
 
   /**

@@ -7,11 +7,17 @@ import { isLockTimeout, kernelErrors, PlinthError, toPlinthError } from './error
 
 const BLAMELESS = new Set(['kernel_schema_older', 'kernel_unavailable', 'kernel_read_only']);
 
+/** The connection of a transaction that failed; `open`: it has to be rolled back. */
+interface Own {
+  client: pg.PoolClient;
+  open: boolean;
+}
+
 /**
  * Finds which effect made the set-based write fail, by writing them one by one in a transaction that is rolled back.
  * Only failures pay for it. Always throws.
  */
-export async function explain(pool: pg.Pool, context: Context, effects: readonly Effect[], cause: unknown, own?: pg.PoolClient): Promise<never> {
+export async function explain(pool: pg.Pool, context: Context, effects: readonly Effect[], cause: unknown, own?: Own): Promise<never> {
   const base = toPlinthError(cause);
   // No effect is to blame for a statement that failed before them, for a write that came too late, or for a database that knows none, takes no writes or is away: the
   // search would find the first one at fault, because it meets the same.
@@ -45,11 +51,11 @@ const LOCK_MS = 200;
  * `own` is the connection of the transaction that failed: using it again means that a pool whose every transaction fails does
  * not wait for itself. A joined transaction has none to give, so there the pool does.
  */
-async function firstFailing(pool: pg.Pool, context: Context, effects: readonly Effect[], base: PlinthError, own: pg.PoolClient | undefined) {
-  const client = own ?? (await pool.connect());
+async function firstFailing(pool: pg.Pool, context: Context, effects: readonly Effect[], base: PlinthError, own: Own | undefined) {
+  const client = own?.client ?? (await pool.connect());
   let alike: { index: number; effect: Effect } | undefined;
   try {
-    await client.query('rollback');
+    if (own?.open) await client.query('rollback');
     await client.query(beginText({ lockMs: LOCK_MS }, context));
     for (const [index, effect] of effects.slice(0, MOST_TRIED).entries()) {
       await client.query('savepoint tried');

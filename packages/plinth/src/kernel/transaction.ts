@@ -280,9 +280,12 @@ function corked<T>(stream: ReturnType<typeof streamOf>, start: () => Promise<T>)
   }
 }
 
+/** Pools whose sessions begin transactions in another isolation than read committed. */
+const elsewise = new WeakSet<pg.Pool>();
+
 /**
- * Effects and COMMIT as one message, so they cost one round trip; BEGIN with them where nothing was sent before. A statement that fails ends it before
- * COMMIT. `note` leaves in the same write, as a message of its own: what becomes of it nobody has to know. Returns the last command.
+ * Effects and COMMIT as one message, so they cost one round trip; where nothing was sent before, the message is a transaction by itself. A statement that fails ends it
+ * before COMMIT. `note` leaves in the same write, as a message of its own: what becomes of it nobody has to know. Returns the last command.
  */
 async function sendCommit(
   deps: TransactionDeps,
@@ -293,13 +296,25 @@ async function sendCommit(
   note: string | undefined,
 ): Promise<string> {
   if (effects.length > 0 && deps.writeEffects) {
-    const statements = [...deps.writeEffects(context, effects), COMMIT];
+    const writes = deps.writeEffects(context, effects);
+    const sent = (run: () => Promise<pg.QueryResult[]>): Promise<pg.QueryResult[]> =>
+      corked(streamOf(client), () => {
+        const running = run();
+        if (note) client.query(note).catch(() => {});
+        return running;
+      });
+    const settings = elsewise.has(deps.pool) ? undefined : beginning.alone();
+    if (settings) {
+      const isolated = await sent(() => runPrepared(client, [settings, ...writes])).then(
+        () => true,
+        (error: unknown) => ((error as { code?: unknown }).code === '25001' ? false : Promise.reject(error)),
+      );
+      if (isolated) return 'COMMIT';
+      elsewise.add(deps.pool);
+    }
     const begin = beginning.take();
-    const results = await corked(streamOf(client), () => {
-      const running = begin ? runPrepared(client, [...begin, ...statements]) : beginning.before(() => runPrepared(client, statements));
-      if (note) client.query(note).catch(() => {});
-      return running;
-    });
+    const statements = [...(begin ?? []), ...writes, COMMIT];
+    const results = await sent(() => (begin ? runPrepared(client, statements) : beginning.before(() => runPrepared(client, statements))));
     return results.at(-1)?.command ?? '';
   }
   const write = effects.length > 0 ? `call plinth.write_effects(${literal(effectsDocument(effects))});` : '';
@@ -321,7 +336,7 @@ async function commit(deps: TransactionDeps, client: pg.PoolClient, beginning: B
   own.end();
   const note = signals.size > 0 && effects.length > 0 && deps.writeEffects ? deps.ride(signals) : undefined;
   const last = await sendCommit(deps, client, beginning, tx.context, effects, note).catch((error: unknown) =>
-    effects.length > 0 ? explain(deps.pool, tx.context, effects, error, client) : Promise.reject(error),
+    effects.length > 0 ? explain(deps.pool, tx.context, effects, error, { client, open: beginning.sent }) : Promise.reject(error),
   );
   if (last !== 'COMMIT') throw failedBefore();
   return note !== undefined;

@@ -9,7 +9,8 @@ import { OPERATORS_ONLY, retentionKinds, retentionSql } from '../retention/kinds
  * once, never by hand in a module (design.md 4.4).
  */
 
-const SESSION_TENANT = `(select nullif(current_setting('plinth.tenant_id', true), '')::uuid)`;
+const SETTING = `nullif(current_setting('plinth.tenant_id', true), '')::uuid`;
+const SESSION_TENANT = `(select ${SETTING})`;
 const ALL: readonly Privilege[] = ['select', 'insert', 'update', 'delete'];
 
 /** Row security of one table: the tenant's own rows, everything for the owner and readers, and for workers where the card says so. */
@@ -19,7 +20,9 @@ export function tablePolicies(schema: string, table: string, card: TableCard): s
     ['owner', 'to plinth_owner using (true) with check (true)'],
     ['reader', 'for select to plinth_reader using (true)'],
   ];
-  if (card.tenancy === 'tenant') all.push(['tenant', `using (tenant_id = ${SESSION_TENANT}) with check (tenant_id = ${SESSION_TENANT})`]);
+  const read = card.singleRows === 'read and written' ? SETTING : SESSION_TENANT;
+  const written = card.singleRows ? SETTING : SESSION_TENANT;
+  if (card.tenancy === 'tenant') all.push(['tenant', `using (tenant_id = ${read}) with check (tenant_id = ${written})`]);
   else all.push(['app', `to plinth_app using (${card.operatorsOnly ? OPERATORS_ONLY : 'true'}) with check (true)`]);
   if (card.worker || card.tenancy === 'global') all.push(['worker', 'to plinth_worker using (true) with check (true)']);
   return [

@@ -38,7 +38,7 @@ const streamInsert: Omit<EffectInsert, 'alone'> = {
     correlation_id, causation_id, occurred_at, aggregate_type, aggregate_id, version)
     select $1::uuid, plinth_kernel.shard_of($1::uuid), $2::uuid, $3::text, $4::integer, $5::jsonb, $6::jsonb, $7::text, $8::text,
     $9::uuid, $10::uuid, $11::timestamptz, $12::text, $13::text,
-    case when $14::bigint is null or $14::bigint = h.version - 1 then h.version else plinth_events.next_version(h.version - 1, $14::bigint, $12::text, $13::text) end
+    case when h.version - 1 <> $14::bigint then plinth_events.next_version(h.version, $14::bigint, $12::text, $13::text) else h.version end
     from head as h`,
   values(row, context) {
     const values = row.type === undefined || row.aggregate_id === undefined ? undefined : valuesOf(row, context);

@@ -28,6 +28,7 @@ export default defineModule({
       personal: ['payload', 'metadata', 'actor_id'],
       grants: { app: ['select', 'insert'], worker: ['select'] },
       worker: true,
+      singleRows: 'written',
       trace: {
         kind: 'event',
         title: 'type',
@@ -36,7 +37,7 @@ export default defineModule({
       },
       sample: { type: `'order.created'`, shard: 'plinth_kernel.shard_of(tenant_id)' },
     },
-    streams: { tenancy: 'tenant', keep: 'forever', sample: { version: '1' }, grants: { app: ['select', 'insert', 'update'] } },
+    streams: { tenancy: 'tenant', keep: 'forever', sample: { version: '1' }, grants: { app: ['select', 'insert', 'update'] }, singleRows: 'read and written' },
     dedup: { tenancy: 'tenant', keep: { for: '90 days', by: 'delete', column: 'created_at' }, grants: { app: ['select', 'insert'] } },
     snapshots: { tenancy: 'tenant', keep: { for: '90 days', by: 'delete', column: 'created_at' }, personal: ['state'], sample: { version: '1' } },
     types: {
@@ -45,6 +46,7 @@ export default defineModule({
       worker: true,
       // Written by functions only: versions and marks are never changed or deleted.
       grants: { app: ['select'], worker: ['select'] },
+      singleRows: 'read and written',
       sample: { name: `'order.created_' || left(md5(random()::text), 8)` },
     },
     common_types: { tenancy: 'global', keep: 'forever', grants: { app: ['select'], worker: ['select'] } },

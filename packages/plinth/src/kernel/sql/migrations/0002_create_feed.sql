@@ -5,7 +5,7 @@
 -- Made here because tables of later migrations bind to it; functions/shard_of.sql is its home.
 create or replace function plinth_kernel.shard_of(p_tenant_id uuid) returns smallint
 language sql immutable strict parallel safe
-return (hashtextextended(p_tenant_id::text, 0) & 7)::smallint;
+return (uuid_hash_extended(p_tenant_id, 0) & 7)::smallint;
 
 create table plinth_kernel.feed_epochs (
   feed text not null,

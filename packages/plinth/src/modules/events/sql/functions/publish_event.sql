@@ -26,7 +26,7 @@ begin
     and pg_catalog.jsonb_typeof(p_payload) = 'object' and pg_catalog.pg_column_size(p_payload) <= 1048576
     and p_aggregate_type <> '' and p_aggregate_id <> '' and length(p_aggregate_type || p_aggregate_id) <= 500
     and coalesce(p_expected_version, 0) >= 0 and p_idempotency_key is null and p_occurred_at is null
-    and (p_metadata is null or pg_catalog.jsonb_typeof(p_metadata) = 'object' and pg_catalog.pg_column_size(p_metadata) <= 1048576)) is not true
+    and p_metadata is null) is not true
   then
     p_metadata := nullif(p_metadata, 'null');
     perform plinth_events.require_valid(p_event_type, p_payload, p_aggregate_type, p_aggregate_id, p_expected_version, p_idempotency_key, p_metadata, p_occurred_at);
@@ -82,8 +82,7 @@ begin
     insert into plinth_events.events (tenant_id, shard, id, type, type_version, aggregate_type, aggregate_id, version, payload, metadata,
       correlation_id, causation_id, occurred_at)
     select _tenant_id, plinth_kernel.shard_of(_tenant_id), _id, p_event_type, _type_version, p_aggregate_type, p_aggregate_id,
-      case when p_expected_version is null or p_expected_version = h.version - 1 then h.version
-        else plinth_events.next_version(h.version - 1, p_expected_version, p_aggregate_type, p_aggregate_id) end,
+      case when h.version - 1 <> p_expected_version then plinth_events.next_version(h.version, p_expected_version, p_aggregate_type, p_aggregate_id) else h.version end,
       p_payload, p_metadata, coalesce(p_correlation_id, plinth_kernel.correlation_id()), coalesce(p_causation_id, plinth_kernel.causation_id()), p_occurred_at
     from head as h;
   else

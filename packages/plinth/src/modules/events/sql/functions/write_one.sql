@@ -21,7 +21,7 @@ begin
     insert into plinth_events.streams as s (tenant_id, aggregate_type, aggregate_id, version) values (_tenant_id, _row.aggregate_type, _row.aggregate_id, 0)
     on conflict (tenant_id, aggregate_type, aggregate_id) do update set version = s.version
     returning s.version into _version;
-    perform plinth_events.next_version(_version, _row.expected_version, _row.aggregate_type, _row.aggregate_id);
+    perform plinth_events.next_version(_version + 1, _row.expected_version, _row.aggregate_type, _row.aggregate_id);
     return;
   end if;
   if _row.idempotency_key is not null then
@@ -41,7 +41,7 @@ begin
     insert into plinth_events.streams as s (tenant_id, aggregate_type, aggregate_id, version, id) values (_tenant_id, _row.aggregate_type, _row.aggregate_id, 1, _row.id)
     on conflict (tenant_id, aggregate_type, aggregate_id) do update set version = s.version + 1, updated_at = pg_catalog.clock_timestamp()
     returning s.version into _version;
-    _version := plinth_events.next_version(_version - 1, _row.expected_version, _row.aggregate_type, _row.aggregate_id);
+    _version := plinth_events.next_version(_version, _row.expected_version, _row.aggregate_type, _row.aggregate_id);
   end if;
   insert into plinth_events.events (tenant_id, shard, id, type, type_version, aggregate_type, aggregate_id, version, payload, metadata, idempotency_key,
     actor_type, actor_id, correlation_id, causation_id, occurred_at)

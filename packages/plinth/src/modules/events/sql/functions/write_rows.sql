@@ -56,7 +56,7 @@ begin
     -- Materialized, so that the version is compared for the rows that only check as well.
     select a.*, case when a.aggregate_id is not null then
         plinth_events.next_version(h.version - count(a.type) over stream + count(a.type) over (stream order by a.nth rows unbounded preceding)
-          - (a.type is not null)::integer, a.expected_version, a.aggregate_type, a.aggregate_id) end as version
+          + (a.type is null)::integer, a.expected_version, a.aggregate_type, a.aggregate_id) end as version
     from asked as a left join heads as h on h.aggregate_type = a.aggregate_type and h.aggregate_id = a.aggregate_id
     where not a.repeated
     window stream as (partition by a.aggregate_type, a.aggregate_id)

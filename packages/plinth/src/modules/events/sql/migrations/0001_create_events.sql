@@ -7,22 +7,21 @@
 create domain plinth_events.type as text constraint event_type_form check (value ~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$' and length(value) <= 200);
 create domain plinth_events.name as varchar(500) constraint name_given check (value <> '');
 create domain plinth_events.payload as jsonb constraint payload_form check (value @> '{}' and pg_column_size(value) <= 1048576);
-create domain plinth_events.shard as smallint constraint shard_range check (value between 0 and 7);
 comment on domain plinth_events.type is 'Words of letters, digits, _ and -, joined by dots: order.created, trip_completed. At most 200 characters.';
 comment on domain plinth_events.name is '1 to 500 characters.';
 comment on domain plinth_events.payload is 'A JSON object of at most 1 MiB.';
-comment on domain plinth_events.shard is 'plinth_kernel.shard_of(tenant_id).';
 
 create table plinth_events.events (
   tenant_id uuid not null,
   id uuid not null default plinth_kernel.uuid_v7(),
   -- Its sequence must not be cached: a session that keeps numbers back would number a stream out of order.
   position bigint generated always as identity (cache 1),
-  shard plinth_events.shard not null default plinth_kernel.shard_of(plinth_kernel.tenant_id()),
+  shard smallint not null default plinth_kernel.shard_of(plinth_kernel.tenant_id()),
   type plinth_events.type not null,
   type_version integer,
-  aggregate_type plinth_events.name,
-  aggregate_id plinth_events.name,
+  -- Checked where the head of their stream is.
+  aggregate_type text,
+  aggregate_id text,
   version bigint,
   payload plinth_events.payload not null,
   metadata jsonb,
@@ -38,7 +37,7 @@ create table plinth_events.events (
 ) partition by range (id);
 
 create index events_by_feed on plinth_events.events (shard, xact, position);
-create index events_by_correlation on plinth_events.events (tenant_id, correlation_id);
+create index events_by_correlation on plinth_events.events (tenant_id, correlation_id) where correlation_id is not null;
 create index events_by_stream on plinth_events.events (tenant_id, aggregate_type, aggregate_id, version) where aggregate_id is not null;
 
 comment on table plinth_events.events is 'What happened, one row an event, append only. An event with an aggregate has a version in its stream.';
