@@ -248,8 +248,8 @@ class World {
       }
       return [{ state, codes, entries }];
     });
-    const found = { codes: answers.map(({ code }) => code), rows: sorted(rows) };
-    const expected = orders.map(({ codes, entries }) => ({ codes, rows: sorted([...World.entries, ...entries]) }));
+    const found = { codes: answers.map(({ code }) => code), rows: sorted(rows), stored: await this.stored() };
+    const expected = orders.map(({ state, codes, entries }) => ({ codes, rows: sorted([...World.entries, ...entries]), stored: this.told(state) }));
     const which = expected.findIndex((one) => JSON.stringify(one) === JSON.stringify(found));
     if (which < 0) expect(found, `seed ${SEED}: ${JSON.stringify(actions)}`).toEqual(expected[0]);
     const order = orders[which] as (typeof orders)[number];
@@ -275,23 +275,36 @@ class World {
       `select tenant_id || ' ' || operator_id || ' ' || reason as text from plinth_access.operator_access`,
     );
     expect(sorted(looks.map(({ text }) => text)), `seed ${SEED}`).toEqual(sorted([...World.noted]));
-    for (const [tenantId, tenant] of this.state.tenants) {
-      const read = await database.plinth.transaction({ tenantId }, async (tx) => ({
-        members: await tx.query('select id, roles, status from plinth.users order by id'),
-        roles: await tx.query('select name, permissions from plinth.roles order by name'),
-        keys: await tx.query('select id, scopes, status from plinth.api_keys order by id'),
-      }));
-      const status = (key: { revoked: boolean; expiresAt: number | undefined }) =>
-        key.revoked ? 'revoked' : (key.expiresAt ?? Number.POSITIVE_INFINITY) <= now() ? 'expired' : 'active';
-      const by = <T>(rows: Iterable<[string, T]>): [string, T][] => [...rows].sort(([x], [y]) => (x < y ? -1 : 1));
-      expect(read, `seed ${SEED}`).toEqual({
-        members: by(tenant.members).map(([id, member]) => ({ id, ...member })),
-        roles: by(tenant.roles).map(([name, permissions]) => ({ name, permissions })),
-        keys: by(this.state.keys)
-          .filter(([, key]) => key.tenantId === tenantId)
-          .map(([id, key]) => ({ id, scopes: key.scopes, status: status(key) })),
-      });
-    }
+    expect(await this.stored(), `seed ${SEED}`).toEqual(this.told(this.state));
+  }
+
+  /** Of each tenant, as it sees itself. */
+  async stored(): Promise<unknown> {
+    const found: unknown[] = [];
+    for (const tenantId of this.state.tenants.keys())
+      found.push(
+        await database.plinth.transaction({ tenantId }, async (tx) => ({
+          tenant: await tx.query('select id, status from plinth_kernel.tenants'),
+          members: await tx.query('select id, roles, status from plinth.users order by id'),
+          roles: await tx.query('select name, permissions from plinth.roles order by name'),
+          keys: await tx.query('select id, scopes, status from plinth.api_keys order by id'),
+        })),
+      );
+    return found;
+  }
+
+  told(state: Access): unknown {
+    const status = (key: { revoked: boolean; expiresAt: number | undefined }) =>
+      key.revoked ? 'revoked' : (key.expiresAt ?? Number.POSITIVE_INFINITY) <= now() ? 'expired' : 'active';
+    const by = <T>(rows: Iterable<[string, T]>): [string, T][] => [...rows].sort(([x], [y]) => (x < y ? -1 : 1));
+    return [...state.tenants].map(([tenantId, tenant]) => ({
+      tenant: [{ id: tenantId, status: tenant.status }],
+      members: by(tenant.members).map(([id, { roles, status: is }]) => ({ id, roles, status: is })),
+      roles: by(tenant.roles).map(([name, permissions]) => ({ name, permissions })),
+      keys: by(state.keys)
+        .filter(([, key]) => key.tenantId === tenantId)
+        .map(([id, key]) => ({ id, scopes: key.scopes, status: status(key) })),
+    }));
   }
 }
 
