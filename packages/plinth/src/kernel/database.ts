@@ -24,6 +24,10 @@ export interface PoolOptions {
   prepare?: boolean | undefined;
 }
 
+/** As libpq takes them, and pg does not. A password may have a comma. */
+const SEVERAL_HOSTS = /^postgres(?:ql)?:\/\/(?:[^/?#]*@|(?![^/?#]*@))[^/?#@]*,/;
+export const namesSeveralHosts = (url: string): boolean => SEVERAL_HOSTS.test(url);
+
 /**
  * What connections of Plinth ask for when they are made, whatever database and role are set to: the driver reads no times in other styles (it answers null), and backslashes in our
  * SQL mean themselves. Parameters of the start, which cost nothing; of these two poolers keep account as well, while many refuse others and `options`.

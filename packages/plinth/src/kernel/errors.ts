@@ -212,6 +212,11 @@ export const kernelErrors = {
     title: 'No database was named',
     wayOut: 'Give createPlinth({ database: { url } }) the URL of the role that serves, or a pool of pg; a variable of the environment may not be set.',
   },
+  database_hosts: {
+    status: 500,
+    title: 'The URL of the database names several hosts',
+    wayOut: 'Give one host that leads to the primary: a name in DNS, an address that moves along, or a pooler. The driver does not try one after the other.',
+  },
   database_unfit: {
     status: 503,
     title: 'Plinth cannot be installed in this database as it is',

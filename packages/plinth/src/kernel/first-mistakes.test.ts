@@ -52,6 +52,14 @@ test.each([
   expect(open).toThrow(expect.objectContaining({ code: 'kernel_database_unnamed', wayOut: expect.stringContaining('database: { url }') }));
 });
 
+test.each(['postgres://u:secret@one,two/app', 'postgresql://127.0.0.1:1,127.0.0.1:2/app'])(
+  'createPlinth refuses a list of hosts, which the driver does not take: %s',
+  (url) => {
+    const open = (): unknown => createPlinth({ database: { url } });
+    expect(open).toThrow(expect.objectContaining({ code: 'kernel_database_hosts', message: expect.not.stringContaining('secret') }));
+  },
+);
+
 test('a Plinth that was closed says that it was', async () => {
   const plinth = createPlinth({ database: { url: database.serverUrl } });
   await plinth.close();

@@ -3,7 +3,7 @@ import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
 import type { ContextInput } from './context.ts';
 import type { PoolOptions, Queryable } from './database.ts';
-import { createPool, cutConnections, survivingLoss } from './database.ts';
+import { createPool, cutConnections, namesSeveralHosts, survivingLoss } from './database.ts';
 import { effectWriter } from './effect-statements.ts';
 import type { EffectCheck, EffectFollower, EffectInsert } from './effects.ts';
 import { offerOf } from './effects.ts';
@@ -69,6 +69,7 @@ const isPool = (database: PoolOptions | pg.Pool): database is pg.Pool => 'connec
 function checkDatabase(database: PoolOptions | pg.Pool | undefined): void {
   if (typeof database !== 'object' || database === null || (!isPool(database) && (typeof database.url !== 'string' || database.url === '')))
     throw fail('database_unnamed');
+  if (!isPool(database) && namesSeveralHosts(database.url)) throw fail('database_hosts');
 }
 
 const checksOf = (modules: ModuleMap, wake: Wake): Map<string, EffectCheck> =>

@@ -100,6 +100,17 @@ describe('run', () => {
     await kit.assertEnqueued('once', { of: 'other' }, { status: 'pending', times: 1 });
   });
 
+  test('names the job that holds its unique key, and leaves that job as it is', async () => {
+    const kit = kitOf({ keyed: async () => 'done' });
+    const holder = await enqueue(a, 'keyed', { n: 1 }, { uniqueKey: 'one' });
+    for (const onDuplicate of ['keep', 'replace'] as const)
+      await expect(kit.run('keyed', { n: 2 }, { uniqueKey: 'one', onDuplicate })).rejects.toThrow(
+        `nothing was enqueued: job ${holder} of kind keyed holds the unique key "one"`,
+      );
+    await kit.assertEnqueued('keyed', { n: 1 }, { times: 1 });
+    expect(await kit.run('keyed', { n: 3 }, { uniqueKey: 'two' })).toMatchObject({ outcome: 'completed' });
+  });
+
   test('tells what became of a job that was completed in a joined transaction', async () => {
     const kit = kitOf({
       joined: async (run) => {

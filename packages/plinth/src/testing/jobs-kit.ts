@@ -10,7 +10,7 @@ import type { Plinth } from '#kernel/plinth.ts';
 import type { Transaction } from '#kernel/transaction.ts';
 import type { JobDefinition, JobRun, ThreadJobDefinition, WorkServices } from '#kernel/work.ts';
 import type { ClaimedJob, EnqueueOptions, JobsTransaction, Settled, Settlement } from '#modules/jobs';
-import { claimJobs, recoverJobs, settleJobs, unregisterWorker } from '#modules/jobs';
+import { claimJobs, recoverJobs, settleJobs, uniqueJob, unregisterWorker } from '#modules/jobs';
 import type { EnqueuedJob, Expectation } from './enqueued.ts';
 import { assertEnqueued, assertNotEnqueued } from './enqueued.ts';
 
@@ -60,7 +60,7 @@ export interface JobsKit {
   drain(options?: { most?: number }): Promise<Drained>;
   /**
    * Enqueues one job and runs it, and nothing else: with transactions, completeIn, failure and result as in a worker. Errors: those of
-   * enqueueing; an Error when it may not run, for example because its kind is paused.
+   * enqueueing; an Error when it may not run, for example because its kind is paused, or when another job holds its unique key.
    */
   run(kind: string, payload?: JsonObject, options?: Omit<EnqueueOptions, 'queue' | 'runAt' | 'delayMs'> & { tenantId?: string | undefined }): Promise<RanJob>;
   /**
@@ -152,9 +152,15 @@ export function jobsKit<Modules extends ModuleMap>(options: JobsKitOptions<Modul
       if (!definitions[kind]) throw new Error(`there is no handler for jobs of kind ${kind}; there are: ${Object.keys(definitions).sort().join(', ')}`);
       // A queue of its own, so that nothing else is claimed.
       const queue = `plinth-testing-${randomBytes(8).toString('hex')}`;
-      const id = await plinth.transaction({ tenantId: tenant }, async (tx) =>
-        (tx as unknown as JobsTransaction).jobs.enqueue(kind, payload, { ...enqueueOptions, queue }),
-      );
+      const id = await plinth.transaction({ tenantId: tenant }, async (tx) => {
+        const made = (tx as unknown as JobsTransaction).jobs.enqueue(kind, payload, { ...enqueueOptions, queue });
+        const key = enqueueOptions.uniqueKey;
+        const holder = key === undefined ? made : await holderOf(tx, kind, key);
+        // Thrown here, so that a holder is not replaced or pushed back by a job that does not run.
+        if (holder !== undefined && holder !== made)
+          throw new Error(`nothing was enqueued: job ${holder} of kind ${kind} holds the unique key ${JSON.stringify(key)}`);
+        return made;
+      });
       return attempts.during(tenant, async (claim) => {
         const job = await claim([kind], [queue]);
         if (!job) throw new Error(`job ${id} of kind ${kind} may not run now: select * from plinth.explain_job('${id}') says why`);
@@ -162,6 +168,11 @@ export function jobsKit<Modules extends ModuleMap>(options: JobsKitOptions<Modul
       });
     },
   };
+}
+
+async function holderOf(tx: Transaction<ModuleMap>, kind: string, key: string): Promise<string | undefined> {
+  await tx.flush();
+  return uniqueJob(tx, kind, key);
 }
 
 const UNIT_MS = { ms: 1, seconds: 1_000, minutes: 60_000, hours: 3_600_000, days: 86_400_000 } as const;

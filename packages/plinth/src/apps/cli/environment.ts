@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { JwtOptions } from '#apps/server/index.ts';
 import type { WorkerOptions } from '#apps/worker/index.ts';
+import { namesSeveralHosts } from '#kernel/database.ts';
 import type { KeyRing } from '#kernel/keys.ts';
 import { createKeyRing } from '#kernel/keys.ts';
 import type { ModuleMap } from '#kernel/module.ts';
@@ -106,13 +107,10 @@ function backplaneOf(text: (name: string) => string | undefined): string | false
   return url;
 }
 
-/** As libpq takes them, and pg does not. A password may have a comma. */
-const SEVERAL_HOSTS = /^postgres(?:ql)?:\/\/(?:[^/?#]*@|(?![^/?#]*@))[^/?#@]*,/;
-
 /** A URL that pg can connect to. It is not repeated in the sentence: a password may be in it. */
 export function databaseUrlOf(name: string, text: string | undefined): string | undefined {
-  if (text === undefined || (/^postgres(ql)?:\/\//.test(text) && URL.canParse(text) && !SEVERAL_HOSTS.test(text))) return text;
-  if (SEVERAL_HOSTS.test(text))
+  if (text === undefined || (/^postgres(ql)?:\/\//.test(text) && URL.canParse(text) && !namesSeveralHosts(text))) return text;
+  if (namesSeveralHosts(text))
     throw new SettingFault(`${name} names several hosts: give one that leads to the primary, a name in DNS, an address that moves along or a pooler.`);
   throw new SettingFault(`${name} is no URL of a PostgreSQL: give one such as postgres://user:password@localhost:5432/database.`);
 }

@@ -2,6 +2,7 @@ import { defineCommand } from 'citty';
 import { ensureAdminKey, readiness } from '#apps/server/index.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import { createKernel } from '#kernel/plinth.ts';
+import { premakePartitions } from '#kernel/retention/premake.ts';
 import { builtConsole } from './console.ts';
 import type { Environment } from './environment.ts';
 import { readEnvironment, SettingFault } from './environment.ts';
@@ -18,7 +19,7 @@ import { untilStopped } from './until-stopped.ts';
 export async function prepare(url: string, modules: ModuleMap, adminKey: string | undefined): Promise<void> {
   const plinth = createKernel({ modules, database: { url, max: 1, applicationName: 'plinth start' } });
   try {
-    await plinth.asWorker({}, (tx) => tx.query('select plinth_kernel.partition_premake()')).catch(() => {});
+    await premakePartitions((body) => plinth.asWorker({}, body)).catch(() => {});
     const { tiers } = await readiness(plinth as never, {});
     const faults = Object.values(tiers).flatMap(({ checks }) => checks.filter((check) => !check.ok).map((check) => check.fault ?? check.name));
     if (faults.length > 0)

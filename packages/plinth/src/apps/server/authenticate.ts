@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache';
 import { fail, PlinthError, raiser } from '#kernel/errors.ts';
 import { isUuid } from '#kernel/ids.ts';
 import type { ModuleMap } from '#kernel/module.ts';
@@ -7,6 +6,7 @@ import type { Principal } from '#kernel/rpc.ts';
 import type { FoundKey } from '#modules/access';
 import { accessErrors, checkTenant, customRoles, findMember, permissionsOf } from '#modules/access';
 import { isPortalToken, webhooksErrors } from '#modules/webhooks';
+import { createBeliefs } from './beliefs.ts';
 import type { TokenFacts } from './jwt.ts';
 import { createTokenVerifier } from './jwt.ts';
 import { createKeyring } from './keyring.ts';
@@ -92,8 +92,8 @@ export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOpti
   const nowMs = () => plinth.clock.now();
   const ttl = Math.min(options.cacheMs ?? LONGEST_CACHE_MS, LONGEST_CACHE_MS);
   const keyring = createKeyring(plinth, ttl);
-  const tenants = new LRUCache<string, true>({ max: 10_000, ttl: Math.max(ttl, 1) });
-  const members = new LRUCache<string, Member>({ max: 10_000, ttl: Math.max(ttl, 1) });
+  const tenants = createBeliefs<true>(ttl);
+  const members = createBeliefs<Member>(ttl);
   const verify = options.jwt ? createTokenVerifier(options.jwt, nowMs) : undefined;
   const sessions = createSessions(options.sessionSecret, nowMs);
   const portal = createPortalSessions(plinth, ttl);
@@ -109,17 +109,16 @@ export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOpti
     // Without JWTs a key was meant, unless it has the three parts of one.
     if (!verify) throw failAccess(/^[^.]+\.[^.]*\.[^.]*$/.test(token) ? 'token_unsupported' : 'key_unknown');
     const facts = await verify(token);
-    const cacheKey = JSON.stringify(facts);
-    const kept = members.get(cacheKey);
-    const member = kept ?? (await readMember(plinth, facts));
-    if (!kept && ttl > 0) members.set(cacheKey, member);
+    const member = await members.about(JSON.stringify(facts), () => readMember(plinth, facts));
     return { actor: { type: 'user', id: facts.userId }, tenantId: facts.tenantId, ...member, operator: false };
   };
 
   const operatorTenant = async (tenantId: string | undefined): Promise<void> => {
-    if (!tenantId || tenants.has(tenantId)) return;
-    await plinth.asWorker({ readOnly: true }, (tx) => checkTenant(tx, tenantId, true));
-    if (ttl > 0) tenants.set(tenantId, true);
+    if (!tenantId) return;
+    await tenants.about(tenantId, async () => {
+      await plinth.asWorker({ readOnly: true }, (tx) => checkTenant(tx, tenantId, true));
+      return true;
+    });
   };
 
   const principalOf = async (request: Request, tenantId: string | undefined): Promise<Principal | undefined> => {
@@ -158,10 +157,7 @@ export function createAuthenticator(plinth: Plinth<ModuleMap>, options: AuthOpti
       return { principal, reason };
     },
     forget() {
-      keyring.forget();
-      tenants.clear();
-      members.clear();
-      portal.forget();
+      for (const believed of [keyring, tenants, members, portal]) believed.forget();
     },
   };
 }

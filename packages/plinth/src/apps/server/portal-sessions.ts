@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache';
 import { raiser } from '#kernel/errors.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
@@ -6,6 +5,7 @@ import type { Principal } from '#kernel/rpc.ts';
 import { checkTenant } from '#modules/access';
 import type { PortalGrant } from '#modules/webhooks';
 import { portalGeneration, portalScopes, readPortalToken, tenantOfPortalToken, webhooksErrors } from '#modules/webhooks';
+import { createBeliefs } from './beliefs.ts';
 
 const fail = raiser('webhooks', webhooksErrors);
 
@@ -49,7 +49,7 @@ function idOf(token: string): unknown {
 }
 
 export function createPortalSessions(plinth: Plinth<ModuleMap>, cacheMs: number): PortalSessions {
-  const grants = new LRUCache<string, PortalGrant>({ max: 10_000, ttl: Math.max(cacheMs, 1) });
+  const grants = createBeliefs<PortalGrant>(cacheMs);
   const look = async (token: string): Promise<PortalGrant> => {
     const tenantId = tenantOfPortalToken(token);
     return plinth.asWorker({ tenantId, readOnly: true }, async (tx) => {
@@ -61,9 +61,7 @@ export function createPortalSessions(plinth: Plinth<ModuleMap>, cacheMs: number)
     });
   };
   const grantOf: PortalSessions['grantOf'] = async (token) => {
-    const kept = grants.get(token);
-    const grant = kept ?? (await look(token));
-    if (!kept && cacheMs > 0) grants.set(token, grant);
+    const grant = await grants.about(token, () => look(token));
     if (grant.expiresAt * 1000 <= plinth.clock.now()) throw fail('portal_link_expired');
     return grant;
   };
@@ -89,6 +87,6 @@ export function createPortalSessions(plinth: Plinth<ModuleMap>, cacheMs: number)
       return `${COOKIE}=${token}; Path=${PORTAL_API}; Max-Age=${lifeS}; HttpOnly; ${site}`;
     },
     close: () => ['SameSite=Strict', 'SameSite=None; Secure; Partitioned'].map((site) => `${COOKIE}=; Path=${PORTAL_API}; Max-Age=0; HttpOnly; ${site}`),
-    forget: () => grants.clear(),
+    forget: grants.forget,
   };
 }

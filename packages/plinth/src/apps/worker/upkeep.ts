@@ -1,5 +1,6 @@
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
+import { premakePartitions } from '#kernel/retention/premake.ts';
 import type { JobDefinition, WorkServices } from '#kernel/work.ts';
 import { announceKinds, dropUnnamedSchedules, JOB_SIGNALS, promoteJobs, putCardSchedules, rotateRing, runDueSchedules } from '#modules/jobs';
 import type { Loop } from './loop.ts';
@@ -38,7 +39,7 @@ export function startUpkeep(options: UpkeepOptions): Loop[] {
       ...common,
       name: 'partitions',
       async turn() {
-        await plinth.asWorker({}, (tx) => tx.query('select plinth_kernel.partition_premake()'));
+        await premakePartitions((body) => plinth.asWorker({}, body));
         return PARTITIONS_MS;
       },
     }),

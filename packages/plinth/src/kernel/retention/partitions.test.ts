@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
+import { premakePartitions } from './premake.ts';
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -92,4 +93,19 @@ test('the worker makes partitions ahead for every kind, and no more than 40 peri
   expect(ahead.length).toBeGreaterThan(2);
   expect(ahead.every((kind) => kind.made === 1)).toBe(true);
   await expect(premake(1000)).rejects.toMatchObject({ code: 'kernel_invalid_input' });
+});
+
+test('a table that somebody has locked keeps no other from its partitions, and the error names it', async () => {
+  const { plinth, admin } = database;
+  const asWorker: Parameters<typeof premakePartitions>[0] = (body) => plinth.asWorker({}, body);
+  await premakePartitions(asWorker, 5);
+  const locker = await admin.connect();
+  await locker.query('begin; lock table plinth_audit.entries in access exclusive mode');
+  await expect(premakePartitions(asWorker, 6)).rejects.toThrow(/^no partitions could be made for audit\.entries: /);
+  const health = () => plinth.asWorker({}, (tx) => tx.query<{ kind: string; ahead: number }>('select kind, ahead from plinth_kernel.partition_health()'));
+  await locker.query('rollback');
+  locker.release();
+  const behind = (await health()).filter(({ ahead }) => ahead < 6).map(({ kind }) => kind);
+  expect(behind).toEqual(['audit.entries']);
+  expect(await premakePartitions(asWorker, 6)).toBe(1);
 });

@@ -137,13 +137,11 @@ const revoke = procedure({
   .output(apiKey)
   .mutation(async ({ ctx, input }) => {
     const tx = ctx.tx as AccessTransaction;
-    const before = await one(tx, input.id);
-    if (before.status === 'revoked') return before;
-    await tx.query('update plinth_access.api_keys set revoked_at = clock_timestamp() where tenant_id = $1 and id = $2 and revoked_at is null', [
-      tx.context.tenantId,
-      input.id,
-    ]);
-    tx.audit.record({ action: 'api_key.revoked', entityType: 'api_key', entityId: input.id, before: { name: before.name, scopes: before.scopes } });
+    const [gone] = await tx.query<{ name: string; scopes: string[] }>(
+      'update plinth_access.api_keys set revoked_at = clock_timestamp() where tenant_id = $1 and id = $2 and revoked_at is null returning name, scopes',
+      [tx.context.tenantId, input.id],
+    );
+    if (gone) tx.audit.record({ action: 'api_key.revoked', entityType: 'api_key', entityId: input.id, before: { name: gone.name, scopes: gone.scopes } });
     return one(tx, input.id);
   });
 

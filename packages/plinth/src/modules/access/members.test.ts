@@ -144,3 +144,36 @@ describe('keys', () => {
     expect((await database.admin.query('select from plinth_access.api_keys')).rowCount).toBe(0);
   });
 });
+
+describe('two at once', () => {
+  /** Both wait for what is held, and go on one after the other. */
+  const both = async (hold: string, values: unknown[], calls: () => Promise<unknown>[]): Promise<unknown[]> => {
+    const holder = await database.admin.connect();
+    await holder.query('begin');
+    await holder.query(hold, values);
+    const asked = Promise.all(calls());
+    const waiting = `select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+    await expect.poll(async () => (await database.admin.query<{ n: number }>(waiting)).rows[0]?.n, { timeout: 10_000 }).toBe(2);
+    await holder.query('rollback');
+    holder.release();
+    return asked;
+  };
+  const since = async (already: number): Promise<string[]> => (await actions(database.tenantA)).slice(already);
+
+  test('revoke a key: it was revoked once', async () => {
+    const a = caller(database.tenantA);
+    const { id } = await a.keys.create({ name: 'k', scopes: ['audit.read'] });
+    const already = (await actions(database.tenantA)).length;
+    const answers = await both('select from plinth_access.api_keys where id = $1 for update', [id], () => [a.keys.revoke({ id }), a.keys.revoke({ id })]);
+    expect(answers).toMatchObject([{ status: 'revoked' }, { status: 'revoked' }]);
+    expect(await since(already)).toEqual(['api_key.revoked']);
+  });
+
+  test('define a role: one makes it, the other changes it', async () => {
+    const a = caller(database.tenantA);
+    const already = (await actions(database.tenantA)).length;
+    const held = `insert into plinth_access.roles (tenant_id, name, permissions) values ($1, 'auditor', '{audit.read}')`;
+    await both(held, [database.tenantA], () => ['audit.read', 'audit.write'].map((permission) => a.roles.put({ name: 'auditor', permissions: [permission] })));
+    expect(await since(already)).toEqual(['role.created', 'role.updated']);
+  });
+});

@@ -11,6 +11,14 @@ const fail = raiser('access', errors);
 const role = z.object({ name: z.string(), description: z.string(), permissions: z.array(z.string()), built_in: z.boolean() }).meta({ title: 'Role' });
 const roleName = z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/, 'lower-case letters, digits, _ and -');
 
+/**
+ * What roles grant stays as it is until the transaction ends; with `change`, nobody else looks meanwhile. Else a role could be widened while it is granted, or be removed
+ * while somebody gets it.
+ */
+export async function holdRoles(tx: AccessTransaction, change = false): Promise<void> {
+  await tx.query(`select pg_advisory_xact_lock${change ? '' : '_shared'}(hashtextextended('plinth roles ' || $1, 0))`, [tx.context.tenantId]);
+}
+
 /** Roles that the tenant of the transaction defined itself: name -> permissions. At most 1,000. */
 export async function customRoles(tx: Queryable & { context: { tenantId?: string | undefined } }): Promise<Map<string, string[]>> {
   const rows = await tx.query<{ name: string; permissions: string[] }>('select name, permissions from plinth_access.roles where tenant_id = $1 limit 1000', [
@@ -42,6 +50,7 @@ const put = procedure({ rest: 'PUT /roles/{name}', permission: 'access.admin', s
     const tx = ctx.tx as AccessTransaction;
     if (Object.hasOwn(BUILT_IN_ROLES, input.name)) throw fail('role_built_in', { message: `${input.name} is a built-in role` });
     refuseUnknown(input.permissions, ctx.permissions);
+    await holdRoles(tx, true);
     const before = (await customRoles(tx)).get(input.name);
     const more = beyond([...input.permissions, ...(before ?? [])], ctx.principal.scopes);
     if (more.length > 0) throw fail('escalation', { detail: { permissions: more } });
@@ -66,6 +75,7 @@ const remove = procedure({ rest: 'DELETE /roles/{name}', permission: 'access.adm
   .mutation(async ({ ctx, input }) => {
     const tx = ctx.tx as AccessTransaction;
     if (Object.hasOwn(BUILT_IN_ROLES, input.name)) throw fail('role_built_in', { message: `${input.name} is a built-in role` });
+    await holdRoles(tx, true);
     const [gone] = await tx.query<{ permissions: string[] }>('delete from plinth_access.roles where tenant_id = $1 and name = $2 returning permissions', [
       tx.context.tenantId,
       input.name,

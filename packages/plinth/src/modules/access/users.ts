@@ -4,7 +4,7 @@ import type { Principal } from '#kernel/rpc.ts';
 import { procedure } from '#kernel/rpc.ts';
 import { errors } from './errors.ts';
 import { beyond, permissionsOf } from './permissions.ts';
-import { customRoles } from './roles.ts';
+import { customRoles, holdRoles } from './roles.ts';
 import type { AccessTransaction } from './transaction.ts';
 
 const fail = raiser('access', errors);
@@ -56,6 +56,7 @@ const FIELDS = ['email', 'name', 'roles', 'locale', 'time_zone', 'attributes', '
  * change those who have it either, else an admin could lock out the owner. Errors: access_role_not_found, access_escalation.
  */
 async function checkRoles(tx: AccessTransaction, principal: Principal, granted: readonly string[], held: readonly string[] = []): Promise<void> {
+  await holdRoles(tx);
   const custom = await customRoles(tx);
   const unknown = granted.find((role) => permissionsOf([role], custom).length === 0);
   if (unknown !== undefined) throw fail('role_not_found', { message: `There is no role ${unknown}`, detail: { role: unknown } });

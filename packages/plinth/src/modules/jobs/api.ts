@@ -7,7 +7,7 @@ import { JOB_SIGNALS, uniqueJob } from './enqueue.ts';
 import { errors } from './errors.ts';
 import { jobInput, json, kind, maxAttempts, moment, optionsOf, priority, queue } from './job-input.ts';
 import { previewTicks } from './preview.ts';
-import { MOST_CATCH_UP, MOST_JITTER_MS, putSchedule } from './schedules.ts';
+import { MOST_CATCH_UP, MOST_JITTER_MS, putSchedule, switchSchedule } from './schedules.ts';
 
 const fail = raiser('jobs', errors);
 const id = z.object({ id: z.guid() });
@@ -194,7 +194,7 @@ export const api = {
   pauseSchedule: procedure({ rest: 'POST /jobs/schedules/{id}/pause', permission: 'jobs.write', summary: 'Stops a schedule until it is resumed' })
     .input(id)
     .output(id)
-    .mutation(async ({ ctx, input }) => ({ id: await switchSchedule(ctx.tx, input.id, false) })),
+    .mutation(async ({ ctx, input }) => switched(ctx.tx, input.id, false)),
 
   resumeSchedule: procedure({
     rest: 'POST /jobs/schedules/{id}/resume',
@@ -203,17 +203,11 @@ export const api = {
   })
     .input(id)
     .output(id)
-    .mutation(async ({ ctx, input }) => ({ id: await switchSchedule(ctx.tx, input.id, true) })),
+    .mutation(async ({ ctx, input }) => switched(ctx.tx, input.id, true)),
 };
 
-/** A null next_run_at lets the scheduler work out the next tick from now, so a pause makes up nothing. One that runs keeps the tick that it awaits. */
-async function switchSchedule(tx: AnyTransaction, scheduleId: string, enabled: boolean): Promise<string> {
-  const [row] = await tx.query(
-    `update plinth_jobs.schedules set enabled = $3, next_run_at = case when $3 and enabled and error is null then next_run_at end, error = null, updated_at = clock_timestamp()
-     where tenant_id = $1 and id = $2 returning id`,
-    [tx.context.tenantId, scheduleId, enabled],
-  );
-  if (!row) throw fail('schedule_not_found', { message: `There is no schedule ${scheduleId}` });
+async function switched(tx: AnyTransaction, scheduleId: string, enabled: boolean): Promise<{ id: string }> {
+  if (!(await switchSchedule(tx, scheduleId, enabled))) throw fail('schedule_not_found', { message: `There is no schedule ${scheduleId}` });
   tx.signal(JOB_SIGNALS.scheduled);
-  return scheduleId;
+  return { id: scheduleId };
 }

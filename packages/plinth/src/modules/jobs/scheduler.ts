@@ -89,8 +89,9 @@ function planBatch(due: readonly DueSchedule[], now: Date, newId: () => string):
       continue;
     }
     if (jobs > 0 && jobs + plan.runs.length > MOST_JOBS) {
+      // The rest is not worked out in vain: a thousand ticks of one schedule take 50 ms, and the process does nothing else meanwhile.
       postponed = true;
-      continue;
+      break;
     }
     jobs += plan.runs.length;
     rows.push({ tenant_id, id, tick, next: plan.next ?? 'infinity', note: plan.note, runs: plan.runs.map((run) => ({ id: newId(), ...run })) });

@@ -1,8 +1,10 @@
 /** What becomes of ticks that were missed, of windows and of overlaps: first as arithmetic, then in the database, by its clock. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createCaller, router } from '#kernel/rpc.ts';
 import type { TestDatabase } from '#testing/database.ts';
 import { testDatabase } from '#testing/database.ts';
 import type { Plinth } from '../../index.ts';
+import { api } from './api.ts';
 import { runDueSchedules } from './scheduler.ts';
 import type { ScheduleInput } from './schedules.ts';
 import { putSchedule } from './schedules.ts';
@@ -101,6 +103,25 @@ describe('the plan', () => {
     ]);
   });
 
+  test('once: of the ticks that an edit of the window left inside, the job knows the first', () => {
+    const startsAt = new Date('2026-05-01T05:00:00Z');
+    expect(plan({ startsAt }, '2026-05-01T07:30:00Z')).toMatchObject({
+      runs: [['05-01T07:00', '05-01T05:00', true]],
+      note: 'the ticks from 2026-05-01T05:00:00Z up to 2026-05-01T07:00:00Z were made up by one job',
+    });
+    expect(plan({ startsAt, missedRuns: 'all', catchUpLimit: 2 }, '2026-05-01T07:30:00Z').note).toBe(
+      'the ticks from 2026-05-01T05:00:00Z to before 2026-05-01T06:00:00Z were dropped: no more than 2 are made up',
+    );
+  });
+
+  test('all: a tick in time is enqueued behind those that were missed, whatever the spread', () => {
+    expect(plan({ missedRuns: 'all' }, '2026-05-01T05:00:30Z').runs).toEqual([
+      ['05-01T03:00', '', true],
+      ['05-01T04:00', '', true],
+      ['05-01T05:00', '', true],
+    ]);
+  });
+
   test('a clock that was set back brings no tick again', () => {
     expect(plan({ tick: null, lastRunAt: new Date('2026-05-01T03:00:00Z') }, '2026-05-01T02:59:58Z').next).toBe('05-01T04:00');
   });
@@ -122,6 +143,16 @@ describe('in the database', () => {
     await database.admin.query('delete from plinth_jobs.schedules');
   });
 
+  /** The API in the name of somebody of the tenant. */
+  const schedulesCaller = (tenantId: string) => {
+    const actor = { type: 'user', id: 'ada' } as const;
+    return createCaller(router(api))({
+      principal: { actor, tenantId, roles: [], scopes: ['jobs.*'], operator: false },
+      correlationId: plinth.newId(),
+      adapters: {},
+      run: (call, body) => plinth.transaction({ tenantId, actor, readOnly: call.type === 'query' }, body),
+    });
+  };
   const run = () => plinth.asWorker({}, (tx) => runDueSchedules(tx));
   const put = (tenantId: string, name: string, more: Partial<ScheduleInput> = {}) =>
     plinth.transaction({ tenantId }, (tx) => putSchedule(tx, { name, cron: '0 * * * *', kind: 'hourly', ...more }));
@@ -176,6 +207,20 @@ describe('in the database', () => {
     await put(a, 'all', { missedRuns: 'all' });
     expect((await run()).jobIds).toEqual([]);
     expect((await row(id)).next_run_at.getTime()).toBeGreaterThan(Date.now() - 60_000);
+  });
+
+  test('ticks after it was resumed are owed, though no scheduler was up to see that it was', async () => {
+    const caller = schedulesCaller(a);
+    const id = await put(a, 'all', { missedRuns: 'all', cron: '* * * * *' });
+    await caller.pauseSchedule({ id });
+    await caller.resumeSchedule({ id });
+    const { rows } = await database.admin.query('select next_run_at > clock_timestamp() as ahead, next_run_at from plinth_jobs.schedules');
+    expect(rows).toEqual([{ ahead: true, next_run_at: expect.any(Date) }]);
+    await database.admin.query(`update plinth_jobs.schedules set cron = 'never' where id = $1`, [id]);
+    await caller.pauseSchedule({ id });
+    await caller.resumeSchedule({ id });
+    expect((await run()).jobIds).toEqual([]);
+    expect((await row(id)).error).toContain('never');
   });
 
   test('one that had stopped with an error makes up nothing when it is corrected', async () => {

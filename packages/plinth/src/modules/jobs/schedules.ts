@@ -109,10 +109,8 @@ function check(input: ScheduleInput): void {
   }
 }
 
-const clockOf = async (tx: AnyTransaction): Promise<Date> => {
-  const [row] = await tx.query<{ now: Date }>('select clock_timestamp() as now');
-  return row?.now ?? tx.now();
-};
+/** After which a schedule may tick: now, or its last tick where the clock was set back since. */
+const beginOf = ({ now, last_run_at: lastRunAt }: { now: Date; last_run_at: Date | null }): Date => (lastRunAt && lastRunAt > now ? lastRunAt : now);
 
 /** The next tick as SQL takes it, and a note when there is none. Errors: jobs_schedule_invalid, also for cron text that never ticks. */
 function firstTick(input: ScheduleInput, timeZone: string, now: Date): { next: Date | 'infinity'; note?: string } {
@@ -145,7 +143,11 @@ export function faultOfSchedule(kind: string, schedule: JobSchedule | undefined)
 export async function putSchedule(tx: AnyTransaction, input: ScheduleInput, source: { tenantId?: string; source?: 'card' } = {}): Promise<string> {
   check(input);
   const timeZone = input.timeZone ?? 'UTC';
-  const { next, note } = firstTick(input, timeZone, await clockOf(tx));
+  const [clock] = await tx.query<{ now: Date; last_run_at: Date | null }>(
+    `select clock_timestamp() as now, (select s.last_run_at from plinth_jobs.schedules s where s.tenant_id = $1 and s.name = $2) as last_run_at`,
+    [source.tenantId ?? tx.context.tenantId, input.name],
+  );
+  const { next, note } = firstTick(input, timeZone, clock ? beginOf(clock) : tx.now());
   const [row] = await tx.query<{ id: string }>('select plinth_jobs.put_schedule($1) as id', [
     JSON.stringify({
       tenant_id: source.tenantId,
@@ -170,4 +172,42 @@ export async function putSchedule(tx: AnyTransaction, input: ScheduleInput, sour
     }),
   ]);
   return row?.id ?? '';
+}
+
+interface SwitchedSchedule {
+  cron: string;
+  time_zone: string;
+  starts_at: Date | null;
+  ends_at: Date | null;
+  last_run_at: Date | null;
+  now: Date;
+}
+
+/**
+ * Pauses a schedule or lets it go on, from now: what it missed meanwhile it does not owe, what comes after it does, whether a scheduler is up or not. One that runs keeps the
+ * tick that it awaits. False: there is none.
+ */
+export async function switchSchedule(tx: AnyTransaction, scheduleId: string, enabled: boolean): Promise<boolean> {
+  const key = [tx.context.tenantId, scheduleId];
+  const [found] = await tx.query<SwitchedSchedule>(
+    'select cron, time_zone, starts_at, ends_at, last_run_at, clock_timestamp() as now from plinth_jobs.schedules where tenant_id = $1 and id = $2 for update',
+    key,
+  );
+  if (!found) return false;
+  await tx.query(
+    `update plinth_jobs.schedules set enabled = $3, next_run_at = case when $3 then case when enabled and error is null then next_run_at else $4 end end, error = null,
+       updated_at = clock_timestamp() where tenant_id = $1 and id = $2`,
+    [...key, enabled, enabled ? resumedAt(found) : null],
+  );
+  return true;
+}
+
+/** Null: SQL wrote what cannot be worked out, and the scheduler will say so. */
+function resumedAt(found: SwitchedSchedule): Date | null {
+  try {
+    const timing = { cron: found.cron, timeZone: found.time_zone, startsAt: found.starts_at ?? undefined, endsAt: found.ends_at ?? undefined };
+    return nextInWindow(timing, beginOf(found)) ?? null;
+  } catch {
+    return null;
+  }
 }

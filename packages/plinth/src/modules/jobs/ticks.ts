@@ -58,7 +58,9 @@ export function planTicks(schedule: DueTiming, now: Date): TickPlan {
   if (latest === undefined) return { runs: [], next };
   const late = (at: string): boolean => now.getTime() - new Date(at).getTime() > MISSED_AFTER_MS;
   if (schedule.missedRuns === 'all') {
-    const runs = due.ticks.map((at) => ({ at, late: late(at) }));
+    // One that is in time comes after those that are made up: with a spread, it would start before them.
+    const madeUp = late(due.ticks[0] ?? latest);
+    const runs = due.ticks.map((at) => ({ at, late: madeUp }));
     return due.from === due.ticks[0]
       ? { runs, next }
       : { runs, next, note: `${span(due.from, before(due.ticks[0]))} dropped: no more than ${schedule.catchUpLimit} are made up` };
@@ -81,16 +83,24 @@ export function planTicks(schedule: DueTiming, now: Date): TickPlan {
 function dueTicks(schedule: DueTiming, tick: string, now: Date): { from: string; ticks: string[] } {
   const { cron, timeZone, startsAt, endsAt } = schedule;
   const first = new Date(tick);
-  // An edit of the window may have left the awaited tick outside.
-  const inside = (at: Date): boolean => (!startsAt || at >= startsAt) && (!endsAt || at < endsAt);
-  const second = nextTick(cron, timeZone, first);
-  if (!second || second > now) return { from: tick, ticks: inside(first) ? [tick] : [] };
   const until = endsAt && endsAt <= now ? new Date(endsAt.getTime() - 1) : now;
+  const following = (after: Date): Date | undefined => {
+    const at = nextInWindow(schedule, after);
+    return at && at <= until ? at : undefined;
+  };
+  // An edit of the window may have left the awaited tick outside.
+  const inside = (!startsAt || first >= startsAt) && (!endsAt || first < endsAt);
+  const oldest = inside ? first : following(first);
+  if (!oldest) return { from: tick, ticks: [] };
+  const text = (at: Date): string => (at === first ? tick : at.toISOString());
   const limit = schedule.missedRuns === 'all' ? schedule.catchUpLimit : 1;
-  const later = lastTicks(cron, timeZone, until, limit).filter((at) => at > first && inside(at));
-  const ticks = later.map((at) => at.toISOString());
-  if (ticks.length < limit && inside(first)) ticks.unshift(tick);
-  return { from: inside(first) ? tick : (ticks[0] ?? tick), ticks };
+  // Forward while there are few: looking back costs as much for sixty ticks as for the whole limit.
+  const ticks = [oldest];
+  for (let at = following(oldest); at; at = following(at)) {
+    ticks.push(at);
+    if (ticks.length > limit) return { from: text(oldest), ticks: lastTicks(cron, timeZone, until, limit).map((one) => one.toISOString()) };
+  }
+  return { from: text(oldest), ticks: ticks.map(text) };
 }
 
 const shown = (at: string): string => `${new Date(at).toISOString().slice(0, 19)}Z`;

@@ -1,6 +1,7 @@
 import { toPlinthError } from '#kernel/errors.ts';
 import type { PlanItem, RetentionOptions, RetentionResult } from '#kernel/retention/engine.ts';
 import { planRetention, runRetention } from '#kernel/retention/engine.ts';
+import { premakePartitions } from '#kernel/retention/premake.ts';
 import type { RetentionServices, Step } from '#kernel/retention/services.ts';
 import type { WorkServices } from '#kernel/work.ts';
 import { assertKinds } from './kinds.ts';
@@ -99,10 +100,9 @@ async function work(services: MaintenanceServices, recording: RetentionServices,
 }
 
 async function premake(services: RetentionServices, ahead: number, report: RunReport): Promise<void> {
-  const made = await services.step({ kind: 'all', action: 'premake', target: `${ahead} periods ahead` }, async () => {
-    const kinds = await services.asWorker((tx) => tx.query<{ made: number }>('select made from plinth_kernel.partition_premake($1)', [ahead]));
-    return { rows: kinds.reduce((sum, kind) => sum + kind.made, 0) };
-  });
+  const made = await services.step({ kind: 'all', action: 'premake', target: `${ahead} periods ahead` }, async () => ({
+    rows: await premakePartitions(services.asWorker, ahead),
+  }));
   report.partitionsMade = made.rows ?? 0;
 }
 

@@ -1,15 +1,11 @@
--- Definer: making a partition needs the owner, and a worker may make only what the cards name. A table that is gone with its module keeps none of the others from theirs.
+-- For callers in SQL: all kinds in their transaction. Workers make those of one kind in a transaction each, so that a table that somebody has locked keeps no other from its
+-- own. A table that is gone with its module keeps none of the others from theirs.
 create or replace function plinth_kernel.partition_premake(p_ahead integer default 3)
 returns table (kind text, made integer)
-language plpgsql security definer set search_path = '' set lock_timeout = '2s'
+language sql volatile security definer set search_path = ''
 as $$
-begin
-  if p_ahead not between 1 and 40 then
-    raise exception 'partitions are made 1 to 40 periods ahead, not %', p_ahead using errcode = 'PL400', detail = '{"code":"kernel_invalid_input"}', hint = 'Use 3, the default.';
-  end if;
-  return query
-    select k.kind, plinth_kernel.ensure_partitions(k.table_name::regclass, k.every, p_ahead)
-    from plinth_kernel.retention_kinds as k where k.method = 'partition' and to_regclass(k.table_name) is not null order by k.kind;
-end
+  select m.kind, m.made from (
+    select k.kind, plinth_kernel.partition_premake_kind(k.kind, p_ahead) as made from plinth_kernel.retention_kinds as k where k.method = 'partition' order by k.kind) as m
+  where m.made is not null
 $$;
 comment on function plinth_kernel.partition_premake(integer) is 'Makes missing partitions of every partitioned kind, p_ahead periods ahead. For plinth_worker.';
