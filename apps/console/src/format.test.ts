@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ago, duration, shortId } from './format.ts';
+import { ago, duration, shortId, words } from './format.ts';
 
 test('durations are read at a glance', () => {
   expect([0, 0.4, 38, 999, 1000, 2840, 61_000, 3_720_000, 200_000_000].map(duration)).toEqual([
@@ -25,4 +25,8 @@ test('times are told from now', () => {
 test('ids made together are told apart by their tails', () => {
   expect(shortId('01a1fbe9-f228-71f9-8dcf-01381b6f0e29')).toBe('01a1…6f0e29');
   expect(shortId('order-42')).toBe('order-42');
+});
+
+test('names of columns are read as words, and letters that stand for words as they are written', () => {
+  expect(['entity_type', 'ip', 'return_url', 'shipped'].map(words)).toEqual(['Entity type', 'IP', 'Return URL', 'Shipped']);
 });

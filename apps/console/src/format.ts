@@ -44,9 +44,9 @@ export const isUuid = (value: string): boolean => uuid.test(value);
 /** Uuid v7 begin alike when made together, so the tail tells them apart: `0199…7f2a31`. */
 export const shortId = (id: string): string => (isUuid(id) ? `${id.slice(0, 4)}…${id.slice(-6)}` : id.length > 24 ? `${id.slice(0, 10)}…${id.slice(-8)}` : id);
 
-/** `entity_type` as people read it: `Entity type`. */
+/** `entity_type` as people read it: `Entity type`; `ip` and `url` as they are written. */
 export const words = (name: string): string => {
-  const spaced = name.replaceAll('_', ' ');
+  const spaced = name.replaceAll('_', ' ').replace(/\b(?:ip|url)\b/g, (letters) => letters.toUpperCase());
   return spaced.charAt(0).toUpperCase() + spaced.slice(1);
 };
 

@@ -69,6 +69,6 @@ export function Value(props: ValueProps): ReactNode {
     );
   }
   const length = interval(value);
-  if (length !== undefined) return length;
+  if (length !== undefined) return <span className="whitespace-nowrap">{length}</span>;
   return full ? <Json value={value} label={name} /> : <JsonLine value={value} />;
 }

@@ -40,10 +40,25 @@ function eventStream(place: Place): Response {
   });
 }
 
+/** Pages of other sites may listen with a token of theirs, as over a WebSocket. Browsers send no cookie to where `*` may read the answer. */
+const SHARED = { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'x-correlation-id' };
+const PREFLIGHT = {
+  ...SHARED,
+  'access-control-allow-methods': 'GET',
+  'access-control-allow-headers': 'authorization, last-event-id, x-correlation-id, x-plinth-tenant, x-plinth-reason',
+  'access-control-max-age': '600',
+};
+
 /** GET /realtime: events of the tenant as they are committed, from an offset on. The same address takes WebSockets (realtime-upgrade.ts). */
 export function mountRealtime(app: Server, host: Host): void {
   if (!host.plinth.modules.events) return;
   host.plinth.wake.on(ACCESS_SIGNAL, host.calls.authenticator.forget);
+  app.use('/realtime', async (c, next) => {
+    if (c.req.method === 'OPTIONS' && c.req.header('access-control-request-method')) return new Response(null, { status: 204, headers: PREFLIGHT });
+    await next();
+    for (const [name, value] of Object.entries(SHARED)) c.res.headers.set(name, value);
+    return undefined;
+  });
   only(app, 'GET', '/realtime', async (c) => {
     const ask = await askOf(host, c.req.raw, c.env);
     if (c.req.raw.method === 'HEAD') return new Response(null, { headers: EVENT_STREAM });

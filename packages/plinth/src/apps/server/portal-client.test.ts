@@ -44,3 +44,29 @@ test('a failure is a sentence with a way out', async () => {
   const nowhere = createPortalClient({ baseUrl: 'http://127.0.0.1:9', token });
   expect(await nowhere.get('/session').catch(problemOf)).toMatchObject({ status: 0, code: 'unreachable' });
 });
+
+test('a token that has expired is asked for once more, however many calls meet its end, and what changes something is done once', async () => {
+  const link = async (): Promise<string> => {
+    const made = await server.call('/api/v1/webhooks/portal-links', { method: 'POST', key: server.keyA, body: {} });
+    return (made.body as { token: string }).token;
+  };
+  const [first = '', second = ''] = [await link(), await link()];
+  const given = [`${first.slice(0, -3)}AAA`, second];
+  let asked = 0;
+  let renewed = 0;
+  const client = createPortalClient({ baseUrl: serving.origin, token: async () => given[asked++] ?? '', onRenewed: () => (renewed += 1) });
+  const body = { name: 'renewed', url: 'https://example.com/h', event_types: ['order.paid'] };
+  const [session, made] = await Promise.all([client.get<Session>('/session'), client.send<{ id: string }>('POST', '/endpoints', body)]);
+  expect([session.tenant_id, asked, renewed > 0]).toEqual([server.database.tenantA, 2, true]);
+  const { endpoints } = await client.get<{ endpoints: Endpoint[] }>('/endpoints');
+  expect(endpoints.filter(({ name }) => name === 'renewed').map(({ id }) => id)).toEqual([made.id]);
+  // Whoever gives tokens has no other one: the failure is told, and nobody asks without end.
+  const spent = createPortalClient({ baseUrl: serving.origin, token: () => given[0] ?? '' });
+  expect(await spent.get('/session').catch(problemOf)).toMatchObject({ status: 401 });
+  // It fails, as a back end that is away does, and gives one later.
+  let away = true;
+  const late = createPortalClient({ baseUrl: serving.origin, token: () => (away ? Promise.reject(new TypeError('fetch failed')) : second) });
+  expect(await late.get('/session').catch(problemOf)).toMatchObject({ code: 'unreachable' });
+  away = false;
+  expect(await late.get<Session>('/session')).toMatchObject({ tenant_id: server.database.tenantA });
+});

@@ -3,6 +3,7 @@ import { Agent, createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { SignJWT } from 'jose';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import type { Listening, Told } from './realtime.fixture.ts';
@@ -10,10 +11,14 @@ import { addressOf, eventually, listening } from './realtime.fixture.ts';
 import type { TestServer } from './server.fixture.ts';
 import { testServer } from './server.fixture.ts';
 
+const SECRET = 'a secret of at least thirty-two bytes';
 let server: TestServer;
 let http: Listening;
 beforeAll(async () => {
-  server = await testServer('realtime_socket', { realtime: { heartbeatMs: 300, checkMs: 500, mostPerTenant: 20, bufferBytes: 256 * 1024 } });
+  server = await testServer('realtime_socket', {
+    auth: { jwt: { secret: SECRET }, cacheMs: 0 },
+    realtime: { heartbeatMs: 300, checkMs: 500, mostPerTenant: 20, bufferBytes: 256 * 1024 },
+  });
   http = await listening(server);
 });
 afterAll(async () => {
@@ -129,6 +134,30 @@ test('a browser sends its token as a protocol', async () => {
   await one.until((told) => told.some(({ event }) => event === 'ready'), 'ready');
   expect(one.socket.protocol).toBe('plinth.realtime');
   one.socket.close();
+});
+
+test('a JWT offered as a protocol, as a back end makes one for a page, is heard until it has expired, which is told', async () => {
+  const signed = (expiresS: number): Promise<string> =>
+    new SignJWT({ tenant_id: server.database.tenantA, roles: ['viewer'] })
+      .setProtectedHeader({ alg: 'HS256' })
+      .setSubject('ana')
+      .setExpirationTime(Math.floor(Date.now() / 1000) + expiresS)
+      .sign(new TextEncoder().encode(SECRET));
+  // Clocks may differ by a minute: this one is over in some seconds.
+  const one = await open({ protocols: ['plinth.realtime', `plinth.bearer.${await signed(-54)}`], topics: ['events/jwt'] });
+  await one.until((told) => told.some(({ event }) => event === 'ready'), 'ready');
+  await publish(server.database.tenantB, 'jwt', 9);
+  await publish(server.database.tenantA, 'jwt', 1);
+  await one.closed;
+  expect(one.numbers()).toEqual([1]);
+  expect(one.told.at(-1)).toMatchObject({ event: 'failure', data: { status: 401 } });
+  const offset = one.told.find(({ event }) => event === 'event')?.id;
+  await publish(server.database.tenantA, 'jwt', 2);
+  const again = await open({ protocols: ['plinth.realtime', `plinth.bearer.${await signed(60)}`], topics: ['events/jwt'], offset });
+  await again.until(() => again.numbers().length === 1, 'what happened in between');
+  expect(again.numbers()).toEqual([2]);
+  again.socket.close();
+  await expect(open({ protocols: ['plinth.realtime', `plinth.bearer.${await signed(-61)}`] })).rejects.toMatchObject({ status: 401 });
 });
 
 test('a session of the console counts only for pages of the console', async () => {

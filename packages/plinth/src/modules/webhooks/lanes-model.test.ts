@@ -28,8 +28,9 @@ interface Sent {
   n: number;
   key: string;
   other: string;
-  /** Where it stands in its order. */
+  /** Where it stands in its order; ahead of all others when the order was changed while it was under way, until its attempt is over. */
   place: number;
+  ahead: boolean;
   status: 'waits' | 'delivered' | 'failed' | 'blocked' | 'dropped';
   attempts: number;
 }
@@ -40,8 +41,6 @@ class Lanes {
   readonly flying = new Map<number, Claimed>();
   /** Of dispatchers that died: an answer counts as long as nobody took the delivery over. */
   readonly ghosts = new Map<number, Claimed>();
-  /** Under way since before the order was changed: these go on, and the first of their key in the new order may go out beside them. */
-  readonly crossing = new Set<string>();
   /** Test events that wait, and those under way. */
   readonly tests = new Map<string, Claimed | undefined>();
   readonly tenantId: string;
@@ -57,7 +56,7 @@ class Lanes {
   }
 
   happened(event: Pick<Sent, 'n' | 'key' | 'other'>): void {
-    this.sent.push({ ...event, place: ++this.#places, status: this.enabled ? 'waits' : 'dropped', attempts: 0 });
+    this.sent.push({ ...event, place: ++this.#places, ahead: false, status: this.enabled ? 'waits' : 'dropped', attempts: 0 });
   }
   of(n: number): Sent {
     const sent = this.sent[n];
@@ -67,6 +66,10 @@ class Lanes {
   with = (...statuses: Sent['status'][]): Sent[] => this.sent.filter(({ status }) => statuses.includes(status));
   behind(sent: Sent): void {
     sent.place = ++this.#places;
+    sent.ahead = false;
+  }
+  reorder(): void {
+    for (const one of this.sent) one.ahead = this.flying.has(one.n);
   }
   lane = (sent: Sent): string => (this.ordering === 'fifo' ? '' : sent[this.path]);
 
@@ -79,10 +82,10 @@ class Lanes {
     if (one.status !== 'waits') say(`though it is ${one.status}`);
     if (this.flying.has(n)) say('twice');
     if (this.ordering !== 'parallel') {
-      if ([...this.flying].some(([other, { lease_id }]) => !this.crossing.has(lease_id) && this.lane(this.of(other)) === this.lane(one))) say('beside another');
+      if ([...this.flying.keys()].some((other) => this.lane(this.of(other)) === this.lane(one))) say('beside another');
       const first = this.with('waits', 'blocked')
         .filter((other) => this.lane(other) === this.lane(one))
-        .sort((x, y) => x.place - y.place)[0];
+        .sort((x, y) => Number(y.ahead) - Number(x.ahead) || x.place - y.place)[0];
       if (first?.n !== n) say(`before ${first?.n}`);
     }
     this.ghosts.delete(n);
@@ -100,6 +103,7 @@ class Lanes {
     }
     if (outcome !== 'returned') one.attempts += 1;
     if (outcome === 'gone') this.enabled = false;
+    if (outcome === 'failed' || outcome === 'gone') one.ahead = false;
     const given = this.ordering !== 'parallel' && this.poison === 'block' ? 'blocked' : 'failed';
     // By its own schedule a delivery is given up when time has passed.
     const over = outcome === 'gone' || (outcome === 'failed' && status !== 'pending');
@@ -137,7 +141,7 @@ const WEIGHTS: Record<string, number> = {
   disable: 1,
   gone: 1,
   resume: 2,
-  replay: 2,
+  replay: 3,
   tell: 2,
 };
 
@@ -151,7 +155,7 @@ test(`what is done to a subscription loses nothing, sends nothing beside what it
   const { admin, plinth, tenantA, tenantB } = database;
   class Undone extends Error {}
   /** At times it is taken back first, to a savepoint or as a whole: then it never was. */
-  const as = async <Row>(tenantId: string, text: string, values: unknown[] = []): Promise<Row[]> => {
+  const as = async <Row>(tenantId: string, text: string, values: unknown[] = [], beforeCommit?: () => Promise<void> | undefined): Promise<Row[]> => {
     const isolation = of(['read committed', 'read committed', 'repeatable read', 'serializable'] as const);
     const undone = random(6);
     if (undone === 0)
@@ -169,7 +173,9 @@ test(`what is done to a subscription loses nothing, sends nothing beside what it
         await tx.query(text, values);
         await tx.query('rollback to savepoint s');
       }
-      return tx.query<Row>(text, values);
+      const rows = await tx.query<Row>(text, values);
+      await beforeCommit?.();
+      return rows;
     });
   };
   for (let round = 0; round < ROUNDS; round++) {
@@ -246,15 +252,20 @@ test(`what is done to a subscription loses nothing, sends nothing beside what it
         const ordering = of(['parallel', 'fifo', 'fifo_by_key', 'fifo_by_key']);
         const path = ordering === 'fifo_by_key' ? of(['key', 'other'] as const) : lanes.path;
         // What blocked the old order waits in the new one.
-        if (ordering !== lanes.ordering || path !== lanes.path) for (const one of lanes.with('blocked')) one.status = 'waits';
-        if (ordering !== lanes.ordering || path !== lanes.path) for (const { lease_id } of lanes.flying.values()) lanes.crossing.add(lease_id);
-        Object.assign(lanes, { ordering, path, poison: of(['skip', 'block']) });
-        await as(lanes.tenantId, `select plinth.set_delivery_policy($1, p_ordering => $2, p_order_key => $4, p_poison => $3, p_max_in_flight => 3)`, [
-          lanes.id,
-          lanes.ordering,
-          lanes.poison,
-          `$.${path}`,
-        ]);
+        const poison = of(['skip', 'block']);
+        const meanwhile = random(3) === 0 ? 1 + random(6) : 0;
+        await as(
+          lanes.tenantId,
+          `select plinth.set_delivery_policy($1, p_ordering => $2, p_order_key => $4, p_poison => $3, p_max_in_flight => 3)`,
+          [lanes.id, ordering, poison, `$.${path}`],
+          // As it was, until this commits.
+          () => (meanwhile > 0 ? claim(meanwhile) : undefined),
+        );
+        if (ordering !== lanes.ordering || path !== lanes.path) {
+          for (const one of lanes.with('blocked')) one.status = 'waits';
+          lanes.reorder();
+        }
+        Object.assign(lanes, { ordering, path, poison });
       },
       resend: async (lanes) => {
         const dead = lanes.with('failed', 'blocked');
@@ -290,13 +301,24 @@ test(`what is done to a subscription loses nothing, sends nothing beside what it
           `select id, (payload ->> 'n')::int as n from plinth_events.events where tenant_id = $1 and type = 'order.created' and created_at >= $2 order by id`,
           [lanes.tenantId, since],
         );
-        const onlyFailed = random(3) === 0;
+        const onlyFailed = random(2) === 0;
         const wanted = random(2) === 0 ? events : events.filter(() => random(3) === 0);
         if (wanted.length === 0) return;
-        await as(lanes.tenantId, `select plinth.start_replay($1, p_ids => $2, p_only_failed => $3)`, [lanes.id, wanted.map(({ id }) => id), onlyFailed]);
-        while ((await plinth.asWorker({}, (tx) => tx.query<{ n: number }>('select plinth_webhooks.work_replays() as n')))[0]?.n);
-        for (const one of wanted.map(({ n }) => lanes.of(n))) {
-          if (one.status !== 'failed' && (onlyFailed || (one.status !== 'delivered' && one.status !== 'dropped'))) continue;
+        const again = wanted
+          .map(({ n }) => lanes.of(n))
+          .filter(({ status }) => status === 'failed' || (!onlyFailed && (status === 'delivered' || status === 'dropped')));
+        const asked = [lanes.id, wanted.map(({ id }) => id), onlyFailed];
+        const [preview] = await as<{ n: number }>(lanes.tenantId, 'select plinth.preview_replay($1, p_ids => $2, p_only_failed => $3) as n', asked);
+        expect(preview?.n, `seed ${SEED}`).toBe(again.length);
+        // A slow one goes on in the middle of a millisecond.
+        await as(lanes.tenantId, `select plinth.start_replay($1, p_ids => $2, p_only_failed => $3, p_rate_per_second => $4)`, [...asked, of([null, 1, 2])]);
+        for (let running = true; running; ) {
+          await plinth.asWorker({}, (tx) => tx.query('select plinth_webhooks.work_replays()'));
+          running =
+            (await admin.query(`update plinth_webhooks.replays set worked_at = worked_at - interval '1 second' where status = 'running' returning 1`)).rows
+              .length > 0;
+        }
+        for (const one of again) {
           one.status = 'waits';
           lanes.behind(one);
         }
@@ -333,15 +355,20 @@ test(`what is done to a subscription loses nothing, sends nothing beside what it
       for (const one of await drain(simulation, HOLDER, 0.1)) {
         const lanes = both.find(({ tenantId }) => tenantId === one.tenant_id) as Lanes;
         if (lanes.tests.delete(one.id)) continue;
-        const sent = lanes.of(numbers.get(one.id) ?? -1);
-        sent.status = 'delivered';
-        sent.attempts += 1;
+        const n = numbers.get(one.id) ?? -1;
+        lanes.claimed(n, one);
+        lanes.answered(n, { outcome: 'delivered' }, 'delivered');
       }
     };
     await admin.query(`update plinth_webhooks.flights set lease_until = clock_timestamp()`);
     for (const lanes of both) {
+      lanes.die();
       if (!lanes.enabled) await as(lanes.tenantId, 'select plinth.resume_subscription($1)', [lanes.id]);
-      for (const one of lanes.with('blocked')) await as(lanes.tenantId, 'select plinth.skip_delivery($1)', [idOf(lanes, one.n)]);
+      lanes.enabled = true;
+      for (const one of lanes.with('blocked')) {
+        await as(lanes.tenantId, 'select plinth.skip_delivery($1)', [idOf(lanes, one.n)]);
+        one.status = 'failed';
+      }
     }
     await finish();
     const about = `seed ${SEED}, round ${round}`;

@@ -89,7 +89,7 @@ const preview = procedure({
   rest: 'POST /webhooks/subscriptions/{id}/replays/preview',
   permission: RETRY,
   summary: 'How many deliveries a replay would add at most',
-  description: 'With the input of the replay. Counted to the first 100,000 events; filters are judged of the first 10,000, and what waits anyway is counted.',
+  description: 'With the input of the replay. Counted to the first 100,000 events; filters are judged of the first 10,000. What waits anyway is not counted.',
 })
   .input(what)
   .output(z.object({ total: z.number().int() }))

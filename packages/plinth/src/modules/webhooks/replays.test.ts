@@ -139,6 +139,41 @@ test('what was tried under one key does not go out beside what is before it unde
   expect((await simulation.claim(10, HOLDER)).map((one) => one.id)).toEqual([second.id]);
 });
 
+test.each(['is under way', 'is claimed while the change is not committed'])(
+  'the first of a key waits for a later one that %s since before the change',
+  async (how) => {
+    const id = await subscribe(a, 'crossing.*');
+    const order = 'select plinth.set_delivery_policy($1, p_ordering => $2, p_order_key => $3)';
+    await as(a, order, [id, 'fifo_by_key', '$.one']);
+    const events = [
+      { n: 0, one: 'a', two: 'y' },
+      { n: 1, one: 'a', two: 'x' },
+      { n: 2, one: 'b', two: 'x' },
+    ];
+    await as(a, `select plinth.publish_event('crossing.made', e) from jsonb_array_elements($1) e`, [JSON.stringify(events)]);
+    while ((await consumeOnce(database.plinth, 'webhooks.fan-out', fanOut)) > 0);
+    const simulation = new Simulation(database.admin);
+    let flying = how === 'is under way' ? await simulation.claim(10, HOLDER) : [];
+    await database.plinth.transaction({ tenantId: a }, async (tx) => {
+      await tx.query(order, [id, 'fifo_by_key', '$.two']);
+      if (flying.length === 0) flying = await simulation.claim(10, HOLDER);
+    });
+    expect(flying).toHaveLength(2);
+    await database.plinth.transaction({ tenantId: a }, async (tx) => {
+      await tx.query('select from plinth_webhooks.lanes where subscription_id = $1 for no key update', [id]);
+      expect(await simulation.claim(10, HOLDER), 'while somebody holds the lane').toEqual([]);
+    });
+    expect(await simulation.claim(10, HOLDER)).toEqual([]);
+    const delivered = { outcome: 'delivered' } as const;
+    const [, later] = flying.toSorted((x, y) => x.seq - y.seq);
+    await simulation.settle([{ claimed: later as Claimed, answer: delivered }]);
+    const next = await simulation.claim(10, HOLDER);
+    expect(
+      await as(a, `select (body::jsonb #>> '{data,n}')::int as n from plinth_webhooks.deliveries where id = any ($1)`, [next.map((one) => one.id)]),
+    ).toEqual([{ n: 1 }]);
+  },
+);
+
 test('a subscription that was pulled goes on where its lane ended when it is pushed', async () => {
   const [{ id } = { id: '' }] = await as<{ id: string }>(a, `select subscription_id as id from plinth.subscribe('pulled', '{turning.*}', p_mode => 'pull')`);
   await happen(a, 'turning.made', 1, 3);
@@ -298,12 +333,13 @@ test.each([
 test('what was given up goes out in the order of its events, also of those of one millisecond', async () => {
   const id = await subscribe(a, 'same.*');
   await as(a, `select plinth.set_delivery_policy($1, p_ordering => 'fifo')`, [id]);
-  await happen(a, 'same.made', 1, 200);
+  // More than a batch takes, which so ends in the middle of a millisecond.
+  await happen(a, 'same.made', 1, 900);
   await database.admin.query(`update plinth_webhooks.deliveries set status = 'failed', finished_at = now(), due_at = 'infinity'`);
   await as(a, 'select plinth.start_replay($1, p_only_failed => true)', [id]);
-  await work();
+  await workAll();
   const { rows } = await database.admin.query<{ n: number }>(`select (body::jsonb #>> '{data,n}')::int as n from plinth_webhooks.deliveries order by seq`);
-  expect(rows.map(({ n }) => n)).toEqual(Array.from({ length: 200 }, (_, index) => index + 1));
+  expect(rows.map(({ n }) => n)).toEqual(Array.from({ length: 900 }, (_, index) => index + 1));
 });
 
 test('without an end takes everything that has happened, also what was published by a host whose clock is ahead', async () => {

@@ -172,29 +172,74 @@ export interface PortalClient {
   send<Answer>(method: 'POST' | 'PATCH' | 'DELETE', path: string, body?: unknown): Promise<Answer>;
 }
 
+/** A token, or what gives one: it is asked when the first call is made, and once more when the server refuses the one it gave, as it does when a link has expired. */
+export type PortalToken = string | (() => string | Promise<string>);
+
+interface ClientAccess {
+  baseUrl: string;
+  token?: PortalToken | undefined;
+  session?: string | undefined;
+  /** Another token was taken instead of one that was refused. */
+  onRenewed?: (() => void) | undefined;
+}
+
+/** Gives the token of a call; `refused` is the one that the server did not take. Calls that are refused together ask once. */
+function tokens(give: () => string | Promise<string>): (refused?: string) => Promise<string> {
+  let asked: Promise<string> | undefined;
+  return async (refused) => {
+    const before = asked;
+    if (refused !== undefined && (await before?.catch(() => refused)) === refused && asked === before) asked = undefined;
+    if (!asked) {
+      const asking = (async () => give())();
+      asked = asking;
+      // One that could not be got is asked for again by the next call.
+      asking.catch(() => {
+        if (asked === asking) asked = undefined;
+      });
+    }
+    return asked;
+  };
+}
+
 /** `token` as bearer; or `session`, the id of the link whose cookie the hosted page has. */
-export function createPortalClient({ baseUrl, token, session }: { baseUrl: string; token?: string | undefined; session?: string | undefined }): PortalClient {
+export function createPortalClient({ baseUrl, token, session, onRenewed }: ClientAccess): PortalClient {
   const base = baseUrl.replace(/\/+$/, '');
-  const who: Record<string, string> = token ? { authorization: `Bearer ${token}` } : session ? { 'x-plinth-portal': session } : {};
-  const ask = (path: string, init: RequestInit): Promise<Response> => {
+  const tokenOf = typeof token === 'function' ? tokens(token) : undefined;
+  const callWith = (bearer: string | undefined, path: string, init: RequestInit): Promise<Response> => {
     const limit = AbortSignal.timeout(LONGEST_MS);
+    const who: Record<string, string> = bearer ? { authorization: `Bearer ${bearer}` } : session ? { 'x-plinth-portal': session } : {};
     return fetch(`${base}/api/v1/webhooks/portal${path}`, {
       ...init,
-      credentials: token ? 'omit' : 'same-origin',
+      headers: { ...who, ...(init.headers as Record<string, string> | undefined) },
+      credentials: bearer ? 'omit' : 'same-origin',
       signal: init.signal ? AbortSignal.any([init.signal, limit]) : limit,
     });
+  };
+  const ask = async (path: string, init: RequestInit): Promise<Response> => {
+    if (!tokenOf) return callWith(typeof token === 'string' ? token : undefined, path, init);
+    const bearer = await tokenOf();
+    const response = await callWith(bearer, path, init);
+    if (response.status !== 401) return response;
+    const other = await tokenOf(bearer);
+    // The same again: nothing else can be said about it.
+    if (other === bearer) return response;
+    const again = await callWith(other, path, init);
+    if (again.status !== 401) onRenewed?.();
+    return again;
   };
   const answered = async <Answer>(response: Response): Promise<Answer> => {
     if (!response.ok) throw await problemIn(response);
     return parseJson(await response.text()) as Answer;
   };
+  // Of tokens that come and go the page has one holder.
+  const who = typeof token === 'string' ? token : session;
   return {
     baseUrl: base,
-    get: async (path, signal) => answered(await ask(path, { headers: who, ...(signal ? { signal } : {}) })),
+    get: async (path, signal) => answered(await ask(path, signal ? { signal } : {})),
     async send(method, path, body) {
       const text = method === 'DELETE' ? null : JSON.stringify(body ?? {});
-      const response = await withRepeatKey(JSON.stringify([base, token ?? session, method, path, text]), (key) =>
-        ask(path, { method, headers: { ...who, 'content-type': 'application/json', 'idempotency-key': key }, body: text }),
+      const response = await withRepeatKey(JSON.stringify([base, who, method, path, text]), (key) =>
+        ask(path, { method, headers: { 'content-type': 'application/json', 'idempotency-key': key }, body: text }),
       );
       return answered(response);
     },

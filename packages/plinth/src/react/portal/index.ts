@@ -1,7 +1,7 @@
 /** React components of the customer portal of webhooks; put `plinth/react/portal.css` beside them. */
 export { AttemptDetail } from './AttemptDetail.tsx';
 export { AttemptList } from './AttemptList.tsx';
-export type { Attempt, Endpoint, EventType, Exchange, PortalClient, Replay, Session } from './client.ts';
+export type { Attempt, Endpoint, EventType, Exchange, PortalClient, PortalToken, Replay, Session } from './client.ts';
 export { createPortalClient, PortalProblem } from './client.ts';
 export { EndpointDetail } from './EndpointDetail.tsx';
 export { EndpointForm } from './EndpointForm.tsx';

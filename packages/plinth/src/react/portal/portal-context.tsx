@@ -1,6 +1,6 @@
 /** What every part of the portal shares: the client, what the link allows, and how to say a time. */
 import { createContext, type ReactNode, type RefObject, use, useCallback, useEffect, useMemo, useRef, useState } from 'react';
-import type { PortalClient, Session } from './client.ts';
+import type { PortalClient, PortalToken, Session } from './client.ts';
 import { createPortalClient, problemOf } from './client.ts';
 import { keepFocus } from './keep-focus.ts';
 import { Busy, Trouble, UsedContext } from './parts.tsx';
@@ -28,8 +28,11 @@ export function usePortal(): Portal {
 export interface PortalAccess {
   /** Origin of the Plinth server; empty for the page's own. */
   baseUrl: string;
-  /** Token of a link: POST /api/v1/webhooks/portal-links. */
-  token?: string | undefined;
+  /**
+   * Token of a link (POST /api/v1/webhooks/portal-links), or a function that gets one from your back end: it is asked once more when the link has expired, so that a
+   * page that stays open goes on.
+   */
+  token?: PortalToken | undefined;
   /** Id of the link whose session this browser has; for the hosted page. */
   session?: string | undefined;
   /** Default: that of the link, else the system's. */
@@ -69,9 +72,22 @@ function useUsed(root: RefObject<HTMLElement | null>): RefObject<boolean> {
 
 /** Opens the portal for the parts in it. Its element has the class `plp`, on which theme variables can be set. */
 export function PortalProvider({ baseUrl, token, session: link, theme, locale, children }: PortalAccess & { children: ReactNode }): ReactNode {
-  const client = useMemo(() => createPortalClient({ baseUrl, token, session: link }), [baseUrl, token, link]);
+  const latest = useRef(token);
+  useEffect(() => {
+    latest.current = token;
+  });
+  // A function may be another one with every render: the newest is asked.
+  const credential = typeof token === 'function' ? null : token;
   const [session, setSession] = useState<Session>();
   const [error, setError] = useState<unknown>();
+  const client = useMemo(() => {
+    const ask = (): string | Promise<string> => (typeof latest.current === 'function' ? latest.current() : (latest.current ?? ''));
+    // Another link lasts until another time.
+    const onRenewed = (): void => void made.get<Session>('/session').then(setSession, () => {});
+    // oxlint-disable-next-line react/refs -- asked when calls are made, never while rendering
+    const made = createPortalClient({ baseUrl, token: credential === null ? ask : credential, session: link, onRenewed });
+    return made;
+  }, [baseUrl, credential, link]);
   const load = useCallback(
     (signal?: AbortSignal) => {
       client.get<Session>('/session', signal).then(

@@ -17,7 +17,7 @@ begin
       where f.tenant_id = g.tenant_id and f.subscription_id = g.subscription_id and f.delivery_id = g.id and f.lease_id = g.lease_id limit 1 for update) f
     where g.id <> all (p_busy)
   ), held as materialized (
-    select d.subscription_id, d.lane_key, d.lane_key is not null and (d.lane_key is distinct from l.lane_key or d.due_at = 'infinity') as reordered, d.step, d.due_at, s.poison, l.attempt, l.probe, l.tenant_id, l.id, l.outcome, l.retry_after_ms, l.age_ms, l.response_time_ms, l.response_code,
+    select d.subscription_id, d.lane_key, d.lane_key is not null and (d.lane_key is distinct from l.lane_key or d.due_at = 'infinity' or d.seq < 0) as reordered, d.step, d.due_at, s.poison, l.attempt, l.probe, l.tenant_id, l.id, l.outcome, l.retry_after_ms, l.age_ms, l.response_time_ms, l.response_code,
       l.error_code, l.error_message, r.refused, p.delay,
       case when l.outcome in ('failed', 'gone') then coalesce(d.give_up_at, clock_timestamp() + (1.2 * coalesce((select sum(x) from unnest(q.seconds) x), 0)) * interval '1 second') end as give_up_at,
       l.outcome = 'gone' or (l.outcome = 'failed' and (coalesce(l.permanent, false) or coalesce(d.give_up_at <= clock_timestamp() - case when r.refused then interval '1 day' else interval '0' end, false)
@@ -123,6 +123,8 @@ begin
         -- The probe of a parallel lane goes behind the others, so that one bad delivery cannot fail every probe.
         when h.probe then case when h.lane_key is null then clock_timestamp() else h.due_at end
         else clock_timestamp() + greatest(case when h.refused then interval '1 second' else h.delay end, case when h.retry_after_ms > 0 then least(h.retry_after_ms, 86400000) * interval '1 millisecond' end) end,
+      -- What was put ahead goes back to its place.
+      seq = case when d.seq < 0 then d.seq + 4611686018427387904 else d.seq end,
       last_error = coalesce(h.error_message, d.last_error), last_response_code = h.response_code
     from held h where h.outcome in ('failed', 'gone') and d.tenant_id = h.tenant_id and d.id = h.id and d.status = 'pending'
   )

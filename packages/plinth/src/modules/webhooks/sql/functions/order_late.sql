@@ -10,6 +10,10 @@ begin
   where h.tenant_id = p_tenant_id and h.subscription_id = p_subscription_id and h.lane_key is null and h.until <= pg_snapshot_xmin(pg_current_snapshot());
   update plinth_webhooks.held_back h set until = pg_snapshot_xmax(pg_current_snapshot())
   where h.tenant_id = p_tenant_id and h.subscription_id = p_subscription_id and h.lane_key is null and h.until is null;
+  if found then
+    -- The change did not see what was claimed while it was not committed. No claim runs beside this one.
+    perform plinth_webhooks.put_ahead(p_tenant_id, p_subscription_id);
+  end if;
   with late as materialized (
     select d.id, d.event_id from plinth_webhooks.deliveries d
     where d.tenant_id = p_tenant_id and d.subscription_id = p_subscription_id and d.due_at < 'infinity' and d.lane_key is null and d.event_id is not null

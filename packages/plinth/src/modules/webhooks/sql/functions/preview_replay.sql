@@ -5,4 +5,4 @@ as $$
   select (plinth_webhooks.replay_window(p_subscription_id, p_since, p_until, p_patterns, p_ids, p_only_failed, p_filter)).total
 $$;
 comment on function plinth.preview_replay(uuid, timestamptz, timestamptz, text[], uuid[], boolean, jsonb) is
-  'How many deliveries plinth.start_replay with the same arguments would add at most, counted to the first 100,000 events of the range; filters are judged of the first 10,000, and what waits anyway is counted. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid, webhooks_filter_invalid.';
+  'How many deliveries plinth.start_replay with the same arguments would add at most, counted to the first 100,000 events of the range; filters are judged of the first 10,000. What waits anyway is not counted. Errors: webhooks_subscription_not_found, webhooks_replay_invalid, webhooks_pattern_invalid, webhooks_filter_invalid.';

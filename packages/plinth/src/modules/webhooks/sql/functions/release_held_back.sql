@@ -9,6 +9,9 @@ declare
   _left integer := p_limit;
   _released integer := 0;
 begin
+  -- Of an order that was just changed, what is under way since before counts also where somebody holds the lane: then its notes are for the next claim.
+  perform plinth_webhooks.put_ahead(n.tenant_id, n.subscription_id) from (
+    select h.tenant_id, h.subscription_id from plinth_webhooks.held_back h where h.lane_key is null and h.until is null limit 100) n;
   for _lane in
     with recursive noted as (
       (select h.tenant_id, h.subscription_id from plinth_webhooks.held_back h order by h.tenant_id, h.subscription_id limit 1)

@@ -43,7 +43,9 @@ begin
     end if;
   end if;
   begin
-    select count(*) into _replay.total from plinth_webhooks.replay_candidates(_replay, 100000, 10000) c where c.wanted;
+    select count(*) into _replay.total from plinth_webhooks.replay_candidates(_replay, 100000, 10000) c
+    where c.wanted and (p_only_failed or not exists (
+      select from plinth_webhooks.deliveries d where d.tenant_id = _replay.tenant_id and d.id = c.delivery_id and d.status <> 'failed'));
   exception when data_exception or undefined_object or feature_not_supported then
     raise exception 'The replay is not valid: the filter could not be judged: %', sqlerrm using errcode = 'PL400', detail = '{"code":"webhooks_replay_invalid"}', hint = 'Correct the filter.';
   end;

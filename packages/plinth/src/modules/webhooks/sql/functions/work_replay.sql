@@ -29,7 +29,7 @@ begin
     return 0;
   end if;
   select count(*) filter (where c.taken), (array_agg(c.id order by c.id desc) filter (where c.taken))[1], count(*) filter (where c.taken and c.matched), bool_or(not c.taken),
-    coalesce(jsonb_agg(jsonb_build_object('tenant_id', p_replay.tenant_id, 'id', c.event_id, 'delivery_id', c.id, 'type', c.type, 'correlation_id', c.correlation_id, 'place', c.place))
+    coalesce(jsonb_agg(jsonb_build_object('tenant_id', p_replay.tenant_id, 'id', c.event_id, 'delivery_id', c.delivery_id, 'type', c.type, 'correlation_id', c.correlation_id, 'place', c.place))
       filter (where c.taken and c.wanted), '[]')
   into _looked, _last, _matched, _cut, _rows
   from (select c.*, row_number() over by_id as place, count(*) filter (where c.wanted) over by_id <= _most - case when c.wanted then 0 else 1 end as taken
