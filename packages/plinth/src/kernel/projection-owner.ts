@@ -8,16 +8,28 @@ import { fail, isLockTimeout } from './errors.ts';
 const LOCK_TRIES = 30;
 const WAIT = `set local lock_timeout = '1s'`;
 
-export async function withOwner<T>(url: string, body: (owner: Queryable) => Promise<T>): Promise<T> {
+export interface Owner extends Queryable {
+  /** The connection was lost, and what it had locked others may have. */
+  gone(): boolean;
+}
+
+export async function withOwner<T>(url: string, body: (owner: Owner) => Promise<T>): Promise<T> {
   const settings = { connectionString: url, application_name: 'plinth projections', connectionTimeoutMillis: 10_000, pipeline: true };
   const client = new Client(settings as pg.ClientConfig);
+  let gone = false;
   client.on('error', () => {});
+  client.on('end', () => {
+    gone = true;
+  });
   await client.connect();
   try {
     // It stands still while the log is read, and what it locks first it waits for.
     await client.query(UNLIMITED);
     await client.query('set lock_timeout = 0');
-    return await body({ query: async <Row>(text: string, values?: readonly unknown[]) => (await client.query(text, values as unknown[])).rows as Row[] });
+    return await body({
+      gone: () => gone,
+      query: async <Row>(text: string, values?: readonly unknown[]) => (await client.query(text, values as unknown[])).rows as Row[],
+    });
   } finally {
     await client.end().catch(() => undefined);
   }

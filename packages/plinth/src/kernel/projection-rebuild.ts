@@ -9,6 +9,7 @@ import type { ModuleMap } from './module.ts';
 import type { Plinth } from './plinth.ts';
 import type { Projection, ProjectionTables } from './projection.ts';
 import { declareProjection, projectionConsumer, projectionsOf, quoted } from './projection.ts';
+import type { Owner } from './projection-owner.ts';
 import { patiently, withOwner } from './projection-owner.ts';
 import type { TableComparison } from './projection-tables.ts';
 import { compareTables, createShadow, shadowOf, swapTable } from './projection-tables.ts';
@@ -64,6 +65,7 @@ interface State {
   shadows: string[] | null;
   cancel_reason: string | null;
   erasures: string;
+  begun: string | null;
 }
 
 /** Near enough to stop the live one for the rest. */
@@ -82,10 +84,12 @@ interface Rebuild {
   name: string;
   projection: Projection;
   options: RebuildOptions;
-  owner: Queryable;
+  owner: Owner;
   shadows: ProjectionTables;
   /** Whether the handler failed on personal fields in readable form. */
   told: Told;
+  /** When it began: another one may begin in its place once the connection of the owner, which keeps others out, is lost. */
+  begun: string | null;
 }
 
 /** Finds a projection of the cards. Errors: kernel_projection_unknown. */
@@ -105,13 +109,16 @@ export async function rebuildProjection<Modules extends ModuleMap>(plinthOf: Pli
   return withOwner(options.ownerUrl, async (owner) => {
     await lockOrThrow(owner, name);
     const shadows = Object.fromEntries(Object.entries(projection.tables).map(([key, table]) => [key, quoted(shadowOf(table))]));
-    const rebuild: Rebuild = { plinth, feed: feedOf(plinth.modules), name, projection, options, owner, shadows, told: { revealed: false } };
+    const rebuild: Rebuild = { plinth, feed: feedOf(plinth.modules), name, projection, options, owner, shadows, told: { revealed: false }, begun: null };
     const before = await prepare(rebuild);
+    rebuild.begun = (await plinth.asWorker({}, (tx) => stateOf(tx, name)))?.begun ?? null;
     try {
       await replay(rebuild);
       return await finish(rebuild, before);
     } catch (error) {
-      if ((error as { code?: string }).code === 'kernel_projection_cancelled') await forget(rebuild);
+      // Cancelled, whatever else ended it.
+      const state = await plinth.asWorker({}, (tx) => stateOf(tx, name)).catch(() => undefined);
+      if (state?.cancel_reason && state.begun === rebuild.begun && !owner.gone()) await forget(rebuild);
       else await note(plinth, name, 'error = $2', [textOf(error, rebuild.told).slice(0, 1000)]).catch(() => undefined);
       throw error;
     }
@@ -144,7 +151,7 @@ const note = (plinth: Plinth<ModuleMap>, name: string, set: string, values: unkn
 const stateOf = async (tx: Queryable, name: string): Promise<State | undefined> =>
   (
     await tx.query<State>(
-      `select revision, phase, rebuild_revision, shadows, cancel_reason, case when opened then erasures else 0 end as erasures from plinth_kernel.projection_states() where name = $1`,
+      `select revision, phase, rebuild_revision, shadows, cancel_reason, case when opened then erasures else 0 end as erasures, rebuild_started_at::text as begun from plinth_kernel.projection_states() where name = $1`,
       [name],
     )
   )[0];
@@ -178,7 +185,7 @@ async function prepare(rebuild: Rebuild): Promise<{ state: State | undefined; re
   return { state, resumed: false };
 }
 
-async function forget({ feed, name, projection, owner }: Omit<Rebuild, 'options' | 'shadows' | 'told'>): Promise<void> {
+async function forget({ feed, name, projection, owner }: Omit<Rebuild, 'options' | 'shadows' | 'told' | 'begun'>): Promise<void> {
   await patiently(owner, name, async () => {
     for (const table of Object.values(projection.tables)) await owner.query(`drop table if exists ${quoted(shadowOf(table))}`);
     await owner.query('set local role plinth_worker');
@@ -200,13 +207,19 @@ interface Standing {
   failures: number;
 }
 
+function refuseCancelled(name: string, state: State | undefined): void {
+  if (state?.cancel_reason) throw fail('projection_cancelled', { message: `The rebuild of ${name} was cancelled: ${state.cancel_reason}` });
+}
+
 /** How far both are. Throws when somebody has cancelled the rebuild. */
-async function look({ plinth, feed, name, options }: Rebuild): Promise<{ progress: RebuildProgress; live: Standing | undefined }> {
+async function look({ plinth, feed, name, options, owner, begun }: Rebuild): Promise<{ progress: RebuildProgress; live: Standing | undefined }> {
   const { rows, state } = await plinth.asWorker({}, async (tx) => ({
     rows: await tx.query<Standing>(PROGRESS, [feed.name, [name, rebuildConsumer(name)]]),
     state: await stateOf(tx, name),
   }));
-  if (state?.cancel_reason) throw fail('projection_cancelled', { message: `The rebuild of ${name} was cancelled: ${state.cancel_reason}` });
+  refuseCancelled(name, state);
+  if (owner.gone()) throw fail('unavailable', { message: `The connection that keeps others from rebuilding ${name} is lost` });
+  if (state?.begun !== begun) throw fail('projection_busy', { message: `${name} is being rebuilt anew by another process` });
   const shadow = rows.find((row) => row.consumer !== name);
   if (!shadow) throw fail('projection_cancelled', { message: `The consumer of the rebuild of ${name} is gone` });
   const live = rows.find((row) => row.consumer === name);
@@ -233,13 +246,13 @@ const readerOf = ({ name, projection, told }: Rebuild, tables?: ProjectionTables
 
 /** Reads the log into the shadow tables until little is left. */
 async function replay(rebuild: Rebuild): Promise<void> {
-  const { plinth, name, options, shadows } = rebuild;
+  const { plinth, name, options, owner, shadows } = rebuild;
   // Nothing may be put aside: the new tables hold everything, or are not put in place.
   const consumer: Consumer = { ...readerOf(rebuild, shadows), onPoison: 'stop' };
   let lookedMs = performance.now();
   let near = (await look(rebuild)).progress.waiting < CAUGHT_UP;
   const loop = async (): Promise<void> => {
-    while (!near) {
+    while (!near && !owner.gone()) {
       const handled = await consumeOnce(plinth, rebuildConsumer(name), consumer).catch(async (error: unknown) => {
         near = true;
         throw error;
@@ -291,7 +304,11 @@ async function finish(rebuild: Rebuild, before: { state: State | undefined; resu
     const comparison: TableComparison[] = [];
     const tables = Object.values(projection.tables);
     if (comparable) for (const table of tables) comparison.push(await compareTables(owner, table, shadowOf(table), projection.uncompared ?? []));
-    const erasures = Number((await stateOf(owner, name))?.erasures ?? 0);
+    // Whoever cancels from here on waits for this row, and finds that nothing is being rebuilt.
+    await owner.query('select from plinth_kernel.feed_projections where name = $1 for update', [name]);
+    const state = await stateOf(owner, name);
+    refuseCancelled(name, state);
+    const erasures = Number(state?.erasures ?? 0);
     const swapped = !(comparison.some((one) => !one.equal) && formerRevision === revision && erasures === 0 && options.onDifference !== 'swap');
     const how = swapped ? await swap(rebuild) : {};
     await owner.query(
@@ -342,6 +359,7 @@ function holding<T>(rebuild: Rebuild, body: (aside: number) => Promise<T>): Prom
   const { feed, name, projection, owner } = rebuild;
   const cursors = async (): Promise<void> => {
     await owner.query('set local role plinth_worker');
+    refuseCancelled(name, await stateOf(owner, name));
     await owner.query(`select from plinth_kernel.feed_cursors where feed = $1 and consumer = any ($2) order by consumer, shard for update`, [
       feed.name,
       [name, rebuildConsumer(name)],

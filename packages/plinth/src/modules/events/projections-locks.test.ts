@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { consumeOnce } from '#kernel/feed.ts';
 import { declareProjections, projectionConsumer } from '#kernel/projection.ts';
-import { rebuildProjection } from '#kernel/projection-rebuild.ts';
+import { cancelRebuild, rebuildProjection } from '#kernel/projection-rebuild.ts';
 import { testDatabase } from '#testing/database.ts';
 import { SHOP, shopOf, totalsOf } from './projections.fixture.ts';
 
@@ -60,4 +60,19 @@ test.each([
   await release();
   expect(await rebuilt).toMatchObject({ swapped: true });
   expect(await centsOf(what)).toBe('50');
+});
+
+test('a rebuild that waits to swap can be cancelled, and leaves nothing', { timeout: 120_000 }, async () => {
+  await leftOpen('select from shop.totals');
+  const before = await admin.query(`select oid from pg_class where oid = 'shop.totals'::regclass`);
+  const rebuilt = rebuildProjection(fresh, 'shop.totals', { ownerUrl: database.url, onDifference: 'swap' });
+  rebuilt.catch(() => {});
+  await expect.poll(waiting, { timeout: 20_000, interval: 20 }).toBe(1);
+  expect(await cancelRebuild(fresh, 'shop.totals', 'a mistake', database.url)).toBe(false);
+  await expect(rebuilt).rejects.toMatchObject({ code: 'kernel_projection_cancelled', message: expect.stringContaining('a mistake') });
+  await release();
+  expect((await admin.query(`select oid from pg_class where oid = to_regclass('shop.totals') and to_regclass('shop.totals__shadow') is null`)).rows).toEqual(
+    before.rows,
+  );
+  expect((await admin.query(`select from plinth_kernel.feed_cursors where consumer like '%rebuild'`)).rowCount).toBe(0);
 });

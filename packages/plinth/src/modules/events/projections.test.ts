@@ -305,6 +305,41 @@ describe('a rebuild', { timeout: 120_000 }, () => {
     expect(await left()).toEqual([]);
   });
 
+  test('whose own connection is lost keeps nobody out, and stops; nobody can make it pass over events or read them twice', async () => {
+    await using at = await place();
+    const { tenantA: a } = at.database;
+    const totals = totalsOf(1);
+    const [begun, killed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const plinth = at.shop({
+      ...totals,
+      handle: async (tx, events, tables) => {
+        begun.resolve();
+        await killed.promise;
+        await totals.handle(tx, events, tables);
+      },
+    });
+    await at.rows(
+      `insert into plinth_events.events (tenant_id, shard, type, payload) select $1, plinth_kernel.shard_of($1), 'order.paid', jsonb_build_object('order', 'o' || g, 'cents', 1) from generate_series(1, 1000) as g`,
+      [a],
+    );
+    const rebuilt = at.rebuild(plinth, { parallel: 1 });
+    rebuilt.catch(() => {});
+    await begun.promise;
+    const owner = `from pg_stat_activity where application_name = 'plinth projections' and datname = current_database()`;
+    await at.rows(`select pg_terminate_backend(pid) ${owner}`);
+    await expect.poll(() => at.rows(`select ${owner}`)).toEqual([]);
+    const asked = (statement: string) => plinth.asWorker({}, (tx) => tx.query(statement));
+    await expect(asked(`select plinth.park_next_event('shop.totals~rebuild', 0, 'x')`)).rejects.toMatchObject({ code: 'events_operation_invalid' });
+    await expect(asked(`select plinth.rewind_consumer('shop.totals~rebuild', 'x', p_to := 'beginning')`)).rejects.toMatchObject({
+      code: 'events_operation_invalid',
+    });
+    killed.resolve();
+    await expect(rebuilt).rejects.toMatchObject({ code: 'kernel_unavailable' });
+    expect(Number((await at.rows<{ n: string }>('select rebuild_handled as n from plinth.projections'))[0]?.n)).toBeLessThan(800);
+    expect(await at.rebuild(plinth)).toMatchObject({ swapped: true, resumed: true });
+    expect(await at.totals()).toHaveLength(1000);
+  });
+
   test('replaces the rows where a view depends on the table, and refuses what is no plain table', async () => {
     await using at = await place();
     const { tenantA: a } = at.database;

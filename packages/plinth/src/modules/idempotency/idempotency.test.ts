@@ -125,6 +125,19 @@ describe('in SQL', () => {
     expect(await begin(key)).toEqual([{ replayed: true, response_status: 201, response_body: { id: 7 }, entity_id: '7' }]);
   });
 
+  test('a start that was never finished keeps its key from other requests until it has expired', async () => {
+    const key = newKey();
+    await begin(key);
+    await admin.query(`update plinth_idempotency.keys set locked_until = now() where key = $1`, [key]);
+    const other = () =>
+      plinth.transaction({ tenantId: tenantA }, (tx) =>
+        tx.query(`select replayed from plinth.begin_idempotent(p_scope := 'pay', p_key := $1, p_request_hash := 'another')`, [key]),
+      );
+    await expect(other()).rejects.toMatchObject({ code: 'idempotency_key_reused' });
+    await admin.query(`update plinth_idempotency.keys set expires_at = now() where key = $1`, [key]);
+    expect(await other()).toEqual([{ replayed: false }]);
+  });
+
   test('finishing what was not begun, or twice, is refused', async () => {
     const finish = (key: string) => plinth.transaction({ tenantId: tenantA }, (tx) => tx.query('select plinth.finish_idempotent($1, $2)', ['pay', key]));
     await expect(finish('never')).rejects.toMatchObject({ code: 'idempotency_not_begun', status: 404 });

@@ -9,6 +9,7 @@ declare
 begin
   perform plinth_kernel.require_worker();
   perform plinth_events.require_reason(p_reason);
+  perform plinth_events.refuse_rebuild(p_consumer);
   select c.failures, c.last_error into _status from plinth_kernel.feed_cursors as c where c.feed = 'plinth_events.events' and c.consumer = p_consumer and c.shard = p_shard;
   perform plinth_events.require_consumer(found, p_consumer || ' with shard ' || p_shard);
   -- What fails comes before what is unread.

@@ -8,6 +8,7 @@ declare
 begin
   perform plinth_kernel.require_worker();
   perform plinth_events.require_reason(p_reason);
+  perform plinth_events.refuse_rebuild(p_consumer);
   select jsonb_agg(jsonb_build_object('shard', r.shard, 'after', r.after_position) order by r.shard) into _places
   from plinth_kernel.feed_rewind('plinth_events.events', p_consumer, p_to, p_position, p_at, p_forward) as r;
   perform plinth_events.require_consumer(_places is not null, p_consumer);

@@ -29,8 +29,9 @@ begin
       set id = plinth_kernel.uuid_v7(), request_hash = excluded.request_hash, state = 'started', entity_type = excluded.entity_type, entity_id = null, response_status = null,
         response_body = null, locked_until = excluded.locked_until, correlation_id = excluded.correlation_id, created_at = excluded.created_at,
         finished_at = null, expires_at = excluded.expires_at
-      -- An answer is kept until it expires; a start that was committed and never finished is taken over after its lease.
-      where (k.state = 'done' and k.expires_at <= _now) or (k.state = 'started' and k.locked_until <= _now and k.request_hash is not distinct from excluded.request_hash)
+      -- An answer is kept until it expires; a start that was committed and never finished is taken over after its lease, by another request when it has expired.
+      where (k.state = 'done' and k.expires_at <= _now)
+        or (k.state = 'started' and k.locked_until <= _now and (k.expires_at <= _now or k.request_hash is not distinct from excluded.request_hash))
     returning k.* into _found;
   exception when lock_not_available then
     raise exception 'a call with the idempotency key % is still running', p_key using errcode = 'PL409', detail = '{"code":"idempotency_in_progress"}',
