@@ -1555,7 +1555,7 @@ export interface KernelProjectionNotesTable {
   noted_at: Generated<Date>;
 }
 
-/** For each module the checksum of its functions, views and derived objects that are installed. */
+/** For each module the checksum of its functions, views and derived objects that are installed; for each schema ("tables of plinth_jobs") that of the row security of its tables. */
 export interface KernelRepeatablesTable {
   module: string;
   checksum: string;

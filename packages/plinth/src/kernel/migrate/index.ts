@@ -11,6 +11,7 @@ import { derivedSql } from './derive.ts';
 import type { Exposure } from './expose.ts';
 import { exposePublic, exposureOf, refuseTaken } from './expose.ts';
 import type { Migration } from './files.ts';
+import { guardedSchemas, guardSums, schemaGuarded } from './guards.ts';
 import type { MigrationPlan, Source } from './plan.ts';
 import { checksumsOf, installed, pendingOf, planOf, refuse, refuseDiverged, sourceOf } from './plan.ts';
 import type { ViewOutlook } from './repeatables.ts';
@@ -120,13 +121,18 @@ async function applyDerived(client: pg.Client, source: Source, others: Offering,
   let notExposed: unknown;
   await client.query(`begin; ${SHORT_WAITS}; set local role plinth_owner`);
   try {
-    await lockTables(client, schemasOf(source));
+    const statements = derivedSql(source.ordered, others);
+    const guarded = await guardedSchemas(client, statements);
+    await lockTables(
+      client,
+      schemasOf(source).filter((schema) => !guarded.has(schema)),
+    );
     const grants = await applyRepeatables(client, source.repeatables);
-    for (const statement of derivedSql(source.ordered, others)) await client.query(statement);
+    for (const statement of statements) if (!guarded.has(schemaGuarded(statement) ?? '')) await client.query(statement);
     await client.query(
       `insert into plinth_kernel.repeatables (module, checksum) select * from unnest($1::text[], $2::text[])
        on conflict (module) do update set checksum = excluded.checksum, applied_at = now() where repeatables.checksum <> excluded.checksum`,
-      unzip(checksumsOf(source, others)),
+      unzip([...checksumsOf(source, others), ...(await guardSums(client, statements))]),
     );
     if (exposure) {
       await client.query('savepoint exposing');
@@ -150,7 +156,7 @@ async function applyDerived(client: pg.Client, source: Source, others: Offering,
 
 const schemasOf = (source: Source): string[] => ['plinth', 'plinth_kernel', ...source.ordered.map((card) => `plinth_${card.name}`)];
 
-const unzip = (map: ReadonlyMap<string, string>): [string[], string[]] => [[...map.keys()], [...map.values()]];
+const unzip = (pairs: readonly [string, string][]): [string[], string[]] => [pairs.map(([one]) => one), pairs.map(([, other]) => other)];
 
 /** As the role that installs: plinth_owner may not create in schema public. */
 async function expose(client: pg.Client, exposure: Exposure, grants: Grant[]): Promise<string[]> {

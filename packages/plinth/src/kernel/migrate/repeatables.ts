@@ -62,7 +62,8 @@ async function inTheWay(client: pg.ClientBase, file: Repeatable, before: readonl
 export async function applyRepeatables(client: pg.ClientBase, files: readonly Repeatable[]): Promise<Grant[]> {
   const ours = files.map(createdBy);
   const grants: Grant[] = [];
-  let waiting = [...files];
+  // Views last: from then on who reads one waits for the commit.
+  let waiting = files.toSorted((a, b) => Number(a.kind === 'view') - Number(b.kind === 'view'));
   while (waiting.length > 0) {
     const failed: { file: Repeatable; error: Error }[] = [];
     const gone = new Set<string>();

@@ -52,6 +52,41 @@ test('an upgrade behind a long reader holds up nobody: in between its tries othe
   expect(waits[0]).toMatch(/^a report \(pid \d+\) has used plinth_scratch\.things for \d+ s$/);
 });
 
+test('functions alone are upgraded beside whoever uses tables, whose row security stands as it was; where it does not it is told again', async () => {
+  const answer = (n: number): void =>
+    write('functions/answer.sql', `create or replace function plinth_scratch.answer() returns integer language sql immutable begin atomic select ${n}; end;`);
+  const { admin } = database;
+  answer(41);
+  await up();
+  const report = await reader();
+  answer(42);
+  await up({ patienceMs: 0 });
+  expect((await admin.query('select plinth_scratch.answer()')).rows).toEqual([{ answer: 42 }]);
+  await report.end();
+  const policies = async () => (await admin.query(`select polname, polrelid::regclass::text as table from pg_policy order by 2, 1`)).rows;
+  const before = await policies();
+  for (const [n, damage] of [
+    'drop policy tenant on plinth_scratch.things',
+    'alter policy reader on plinth_kernel.tenants using (false)',
+    'alter table plinth_scratch.things no force row level security',
+    `create policy everybody on plinth_scratch.things using (true)`,
+  ].entries()) {
+    await admin.query(damage);
+    answer(n);
+    await up();
+  }
+  expect(await policies()).toEqual(
+    [...before, { polname: 'everybody', table: 'plinth_scratch.things' }].toSorted(
+      (a, b) => a.table.localeCompare(b.table) || a.polname.localeCompare(b.polname),
+    ),
+  );
+  const { rows } = await admin.query(
+    `select relforcerowsecurity as forced, (select pg_get_expr(polqual, polrelid) from pg_policy where polname = 'reader' and polrelid = 'plinth_kernel.tenants'::regclass) as readers from pg_class where oid = 'plinth_scratch.things'::regclass`,
+  );
+  expect(rows).toEqual([{ forced: true, readers: 'true' }]);
+  await admin.query('drop policy everybody on plinth_scratch.things');
+});
+
 test('a migration does so too, and one that finds no moment says who is in the way and leaves nothing behind', async () => {
   write('migrations/0002_add_size.sql', '-- why: test\n-- locks: things\n-- breaking: no\nalter table plinth_scratch.things add column size integer;\n');
   const report = await reader();

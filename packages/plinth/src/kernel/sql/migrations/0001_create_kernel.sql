@@ -65,7 +65,7 @@ create table plinth_kernel.repeatables (
   checksum text not null,
   applied_at timestamptz not null default now()
 );
-comment on table plinth_kernel.repeatables is 'For each module the checksum of its functions, views and derived objects that are installed.';
+comment on table plinth_kernel.repeatables is 'For each module the checksum of its functions, views and derived objects that are installed; for each schema ("tables of plinth_jobs") that of the row security of its tables.';
 
 create table plinth_kernel.exposure (
   only_row boolean primary key default true check (only_row),
