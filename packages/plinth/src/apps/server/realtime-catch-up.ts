@@ -78,8 +78,10 @@ export async function catchUp(given: CatchUp): Promise<void> {
       await tail.refresh();
       continue;
     }
+    // What lies behind a window that was half told begins with what is read of it now: of its end the offset says no time.
+    const readMs = tail.nowMs();
     if (from.window.s2 !== undefined || from.window.s1 !== target)
-      for (const window of windowsTo(from.window, target)) await tellWindow(given, from.atMs, window);
+      for (const [index, window] of windowsTo(from.window, target).entries()) await tellWindow(given, index === 0 ? from.atMs : readMs, window);
     const { held } = connection;
     if (held && !held.overflowed) {
       connection.held = undefined;
