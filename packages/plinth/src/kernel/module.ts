@@ -66,7 +66,7 @@ export interface TableCard {
   worker?: boolean;
   /**
    * Statements for one row are what this table is for: its policy reads the setting for each row that is written, or also for each that is read. The sub-select
-   * that other tables have reads it once a statement, which pays from some ten rows on, and takes every statement 2 us to start (docs/adr/0016).
+   * that other tables have reads it once a statement, which spares 0.35 us for each row after the first and takes up to 3 us to start (docs/adr/0016).
    */
   singleRows?: 'written' | 'read and written';
   /** Of a global table that tells of all tenants: plinth_app sees its rows outside of tenants and as an operator, and nowhere else. */

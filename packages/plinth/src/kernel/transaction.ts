@@ -281,7 +281,7 @@ function corked<T>(stream: ReturnType<typeof streamOf>, start: () => Promise<T>)
 }
 
 /** Pools whose sessions begin transactions in another isolation than read committed. */
-const elsewise = new WeakSet<pg.Pool>();
+const withBegin = new WeakSet<pg.Pool>();
 
 /**
  * Effects and COMMIT as one message, so they cost one round trip; where nothing was sent before, the message is a transaction by itself. A statement that fails ends it
@@ -303,14 +303,14 @@ async function sendCommit(
         if (note) client.query(note).catch(() => {});
         return running;
       });
-    const settings = elsewise.has(deps.pool) ? undefined : beginning.alone();
+    const settings = withBegin.has(deps.pool) ? undefined : beginning.alone();
     if (settings) {
       const isolated = await sent(() => runPrepared(client, [settings, ...writes])).then(
         () => true,
         (error: unknown) => ((error as { code?: unknown }).code === '25001' ? false : Promise.reject(error)),
       );
       if (isolated) return 'COMMIT';
-      elsewise.add(deps.pool);
+      withBegin.add(deps.pool);
     }
     const begin = beginning.take();
     const statements = [...(begin ?? []), ...writes, COMMIT];

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { drawnRuns, drawnSeed, seeded } from '#testing/random.ts';
 import { lastTicks, nextTick } from './cron.ts';
+import { wallFormat } from './schedules-model.fixture.ts';
 
 const ticks = (cron: string, timeZone: string, after: string, count: number): string[] => {
   const found: string[] = [];
@@ -138,15 +139,7 @@ function walls(
   from: number,
   to: number,
 ): { at: number; wall: string; minute: number; hour: number; day: number; month: number; weekday: number }[] {
-  const format = new Intl.DateTimeFormat('en-GB', {
-    timeZone,
-    year: 'numeric',
-    month: '2-digit',
-    day: '2-digit',
-    hour: '2-digit',
-    minute: '2-digit',
-    hourCycle: 'h23',
-  });
+  const format = wallFormat(timeZone);
   const found = [];
   for (let at = from; at < to; at += 60_000) {
     const part = Object.fromEntries(format.formatToParts(at).map(({ type, value }) => [type, Number(value)]));

@@ -12,13 +12,9 @@ interface Span {
   to: number;
   offset: number;
 }
-const zones = new Map<string, Span[]>();
-
-/** The spans of time in which the clock of a zone keeps its distance from UTC. */
-function spansOf(zone: string): Span[] {
-  const known = zones.get(zone);
-  if (known) return known;
-  const format = new Intl.DateTimeFormat('en-GB', {
+/** What clocks on the wall of a zone show, to the minute. */
+export const wallFormat = (zone: string): Intl.DateTimeFormat =>
+  new Intl.DateTimeFormat('en-GB', {
     timeZone: zone,
     year: 'numeric',
     month: '2-digit',
@@ -27,6 +23,14 @@ function spansOf(zone: string): Span[] {
     minute: '2-digit',
     hourCycle: 'h23',
   });
+
+const zones = new Map<string, Span[]>();
+
+/** The spans of time in which the clock of a zone keeps its distance from UTC. */
+function spansOf(zone: string): Span[] {
+  const known = zones.get(zone);
+  if (known) return known;
+  const format = wallFormat(zone);
   const offsetAt = (at: number): number => {
     const part = Object.fromEntries(format.formatToParts(at).map(({ type, value }) => [type, Number(value)]));
     return Date.UTC(part.year ?? 0, (part.month ?? 0) - 1, part.day, part.hour, part.minute) - at;
