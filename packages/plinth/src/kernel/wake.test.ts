@@ -85,6 +85,8 @@ test('who still listens is told, whoever else has stopped', () => {
 test('nothing stays of names that nobody listens to any more', async () => {
   // In a process of its own: counting the objects of this one, with all that other files have imported, took two minutes on a busy machine.
   const { stdout } = await promisify(execFile)(process.execPath, [
+    // When the engine replaces a loop that runs decides what it still holds; without, every run is the same.
+    '--no-use-osr',
     '--input-type=module',
     '--eval',
     `import { queryObjects } from 'node:v8';
@@ -94,7 +96,8 @@ test('nothing stays of names that nobody listens to any more', async () => {
     const before = sets();
     const stop = Array.from({ length: 20_000 }, (_, n) => wake.on('queue:' + n, () => {}));
     const during = sets();
-    for (const one of stop) one();
+    // Popped, because an array that a loop goes through may live as long as its function: the ways to stop would hold what they have stopped.
+    while (stop.length > 0) stop.pop()();
     console.log(JSON.stringify({ during: during - before, after: sets() - before }));`,
   ]);
   const { during, after } = JSON.parse(stdout) as { during: number; after: number };
