@@ -701,7 +701,7 @@ export interface ParkedEventsView {
   retry_at: Date | null;
 }
 
-/** Projections of the events, for operators and the application itself. status: live; stale (the code has another revision than the one that made the tables, or data subjects were erased whose personal fields they may hold, erasures: rebuild it); replaying, swapping (it is being rebuilt). comparison: what the last rebuild found when it compared new and old tables. */
+/** Projections of the events, for operators and the application itself. status: live; stale (the processes have another revision, declared_revision, than the code that made the tables, or code of several did and revision is null, or data subjects were erased whose personal fields they may hold, erasures: rebuild it); replaying, swapping (it is being rebuilt). comparison: what the last rebuild found when it compared new and old tables. */
 export interface ProjectionsView {
   id: string | null;
   tenant_id: string | null;
@@ -1520,6 +1520,7 @@ export interface KernelFeedProjectionsTable {
   kind: string;
   revision: string | null;
   declared: string;
+  declared_at: Date | null;
   phase: string | null;
   rebuild_revision: string | null;
   shadows: unknown;

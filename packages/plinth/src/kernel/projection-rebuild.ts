@@ -46,8 +46,10 @@ export interface RebuildProgress {
 export interface RebuildReport {
   name: string;
   revision: string;
-  /** Revision that the tables were made by before; null: not known. */
+  /** Revision that the tables were made by before; null: not known, or more than one. */
   formerRevision: string | null;
+  /** That of the processes which run it; of another one, the projection stays `stale`. */
+  declaredRevision: string;
   resumed: boolean;
   swapped: boolean;
   /** Data subjects that were erased since the tables were made and whose personal fields they may have held: the reason to differ, and to swap. */
@@ -60,6 +62,7 @@ export interface RebuildReport {
 
 interface State {
   revision: string | null;
+  declared: string;
   phase: string | null;
   rebuild_revision: string | null;
   shadows: string[] | null;
@@ -110,11 +113,11 @@ export async function rebuildProjection<Modules extends ModuleMap>(plinthOf: Pli
     await lockOrThrow(owner, name);
     const shadows = Object.fromEntries(Object.entries(projection.tables).map(([key, table]) => [key, quoted(shadowOf(table))]));
     const rebuild: Rebuild = { plinth, feed: feedOf(plinth.modules), name, projection, options, owner, shadows, told: { revealed: false }, begun: null };
-    const before = await prepare(rebuild);
+    const resumed = await prepare(rebuild);
     rebuild.begun = (await plinth.asWorker({}, (tx) => stateOf(tx, name)))?.begun ?? null;
     try {
       await replay(rebuild);
-      return await finish(rebuild, before);
+      return await finish(rebuild, resumed);
     } catch (error) {
       // Cancelled, whatever else ended it.
       const state = await plinth.asWorker({}, (tx) => stateOf(tx, name)).catch(() => undefined);
@@ -151,16 +154,16 @@ const note = (plinth: Plinth<ModuleMap>, name: string, set: string, values: unkn
 const stateOf = async (tx: Queryable, name: string): Promise<State | undefined> =>
   (
     await tx.query<State>(
-      `select revision, phase, rebuild_revision, shadows, cancel_reason, case when opened then erasures else 0 end as erasures, rebuild_started_at::text as begun from plinth_kernel.projection_states() where name = $1`,
+      `select revision, declared, phase, rebuild_revision, shadows, cancel_reason, case when opened then erasures else 0 end as erasures, rebuild_started_at::text as begun from plinth_kernel.projection_states() where name = $1`,
       [name],
     )
   )[0];
 
-/** Shadow tables and their consumer, made together; or those of a rebuild that was interrupted. */
-async function prepare(rebuild: Rebuild): Promise<{ state: State | undefined; resumed: boolean }> {
+/** Shadow tables and their consumer, made together; or those of a rebuild that was interrupted: true. */
+async function prepare(rebuild: Rebuild): Promise<boolean> {
   const { plinth, feed, name, projection, options, owner } = rebuild;
   await plinth.asWorker({}, async (tx) => {
-    await declareProjection(tx, name, projection);
+    await declareProjection(tx, name, projection, 'visitor');
     // Nobody else may have read the log since a dump was restored, and a rebuild that has read nearly everything asks no consumer's turn.
     await tx.query('select plinth_kernel.feed_epoch($1)', [feed.name]);
   });
@@ -169,7 +172,7 @@ async function prepare(rebuild: Rebuild): Promise<{ state: State | undefined; re
   const names = Object.values(projection.tables).map(shadowOf);
   if (state?.rebuild_revision === revision && !options.restart && state.cancel_reason === null && String(state.shadows) === String(names)) {
     await note(plinth, name, `error = null, phase = 'replaying'`, []);
-    return { state, resumed: true };
+    return true;
   }
   await patiently(owner, name, async () => {
     for (const table of Object.values(projection.tables)) await createShadow(owner, table);
@@ -182,7 +185,7 @@ async function prepare(rebuild: Rebuild): Promise<{ state: State | undefined; re
       [name, revision, JSON.stringify(names)],
     );
   });
-  return { state, resumed: false };
+  return false;
 }
 
 async function forget({ feed, name, projection, owner }: Omit<Rebuild, 'options' | 'shadows' | 'told' | 'begun'>): Promise<void> {
@@ -285,10 +288,9 @@ async function drain(tx: AnyTransaction, feed: Feed, name: string, consumer: Rea
  * Stops whoever writes the live tables, brings both to the same point, compares, and swaps; one transaction, so that everybody sees all of it or nothing.
  * An async projection stands still meanwhile; transactions that write events for an inline one wait.
  */
-async function finish(rebuild: Rebuild, before: { state: State | undefined; resumed: boolean }): Promise<RebuildReport> {
+async function finish(rebuild: Rebuild, resumed: boolean): Promise<RebuildReport> {
   const { plinth, feed, name, projection, options, owner, shadows } = rebuild;
   const revision = String(projection.revision);
-  const formerRevision = before.state?.revision ?? null;
   const { progress, live } = await look(rebuild);
   options.onProgress?.({ ...progress, phase: 'swapping' });
   const near = live !== undefined && live.waiting < COMPARABLE && live.failures === 0;
@@ -309,7 +311,11 @@ async function finish(rebuild: Rebuild, before: { state: State | undefined; resu
     const state = await stateOf(owner, name);
     refuseCancelled(name, state);
     const erasures = Number(state?.erasures ?? 0);
-    const swapped = !(comparison.some((one) => !one.equal) && formerRevision === revision && erasures === 0 && options.onDifference !== 'swap');
+    const formerRevision = state?.revision ?? null;
+    const declaredRevision = state?.declared ?? revision;
+    // While processes of another revision run, the tables are not of one alone.
+    const same = formerRevision === revision && declaredRevision === revision;
+    const swapped = !(comparison.some((one) => !one.equal) && same && erasures === 0 && options.onDifference !== 'swap');
     const how = swapped ? await swap(rebuild) : {};
     await owner.query(
       `update plinth_kernel.feed_projections set comparison = $2, updated_at = clock_timestamp(), error = $4,
@@ -325,7 +331,7 @@ async function finish(rebuild: Rebuild, before: { state: State | undefined; resu
         revision,
       ],
     );
-    return { name, revision, formerRevision, resumed: before.resumed, swapped, erasures, comparison, how };
+    return { name, revision, formerRevision, declaredRevision, resumed, swapped, erasures, comparison, how };
   });
 }
 

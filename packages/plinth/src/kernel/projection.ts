@@ -105,17 +105,23 @@ export const projectionsOf = (modules: ModuleMap): Map<string, Projection> =>
     Object.values(modules).flatMap((card) => Object.entries(card.projections ?? {}).map(([name, projection]) => [`${card.name}.${name}`, projection] as const)),
   );
 
-/** Notes which revisions of the projections this process runs, so that what has to be rebuilt can be seen; and folds in what tenants noted of any since. */
-export async function declareProjections<Modules extends ModuleMap>(plinth: Plinth<Modules>, projections = projectionsOf(plinth.modules)): Promise<void> {
+/**
+ * Who says which code there is of a projection: a process that has `started` with it, one that is `running`, or a `visitor`, who rebuilds or looks and whose code
+ * is that of the processes only as long as none of them has said otherwise.
+ */
+export type DeclaredBy = 'started' | 'running' | 'visitor';
+
+/** Notes which revisions of the projections this process has, so that what has to be rebuilt can be seen; and folds in what tenants noted of any since. */
+export async function declareProjections<Modules extends ModuleMap>(plinth: Plinth<Modules>, by: DeclaredBy = 'started'): Promise<void> {
   await plinth.asWorker({}, async (tx) => {
     await tx.query('select plinth_kernel.projections_fold()');
-    for (const [name, projection] of projections) await declareProjection(tx, name, projection);
+    for (const [name, projection] of projectionsOf(plinth.modules)) await declareProjection(tx, name, projection, by);
   });
 }
 
-export async function declareProjection(tx: AnyTransaction, name: string, projection: Projection): Promise<void> {
+export async function declareProjection(tx: AnyTransaction, name: string, projection: Projection, by: DeclaredBy): Promise<void> {
   const tables = Object.values(liveTables(projection));
   const [found] = await tx.query<{ filled: boolean }>(`select ${tables.map((table) => `exists (select from ${table})`).join(' or ')} as filled`);
   const kind = projection.kind ?? 'async';
-  await tx.query('select plinth_kernel.projection_declare($1, $2, $3, $4)', [name, kind, String(projection.revision), found?.filled === false]);
+  await tx.query('select plinth_kernel.projection_declare($1, $2, $3, $4, $5)', [name, kind, String(projection.revision), found?.filled === false, by]);
 }

@@ -128,7 +128,7 @@ const STALE = `select name, erasures::int, revision is not distinct from declare
 const staleFinding = ({ name, erasures, erased_only }: { name: string; erasures: number; erased_only: boolean }): Finding =>
   warning(
     `projection ${name}`,
-    erased_only ? `may hold personal fields of ${erasures} erased data subjects` : 'its tables were made by another revision of its code',
+    erased_only ? `may hold personal fields of ${erasures} erased data subjects` : 'its tables were made by another revision of its code, or by several',
     `Make it anew: plinth projections rebuild ${name}.`,
   );
 

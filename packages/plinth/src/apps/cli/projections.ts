@@ -42,7 +42,7 @@ async function run(environment: Environment, args: Args): Promise<void> {
   });
   try {
     if (args.action === 'list') {
-      await declareProjections(plinth);
+      await declareProjections(plinth, 'visitor');
       const rows = await plinth.asReader({}, (tx) => tx.query<Record<string, unknown>>(`select ${COLUMNS.join(', ')} from plinth.projections order by name`));
       if (args.json) return say(JSON.stringify(rows));
       if (rows.length === 0) return say('  No module declares a projection. Those of your own are known by --modules or PLINTH_MODULES.');
@@ -82,6 +82,8 @@ async function run(environment: Environment, args: Args): Promise<void> {
     }
     for (const [name, how] of Object.entries(report.how)) say(`  ${name}: ${how}`);
     say(report.swapped ? '  In place.' : '  The live tables were kept: the same revision made other rows. Rebuild with --swap, or cancel.');
+    if (report.declaredRevision !== report.revision)
+      say(`  Processes of revision ${report.declaredRevision} write it, and this is ${report.revision}: it is stale until it is rebuilt by theirs.`);
   } finally {
     await plinth.close();
   }

@@ -23,35 +23,45 @@ const HOUR_MS = 3_600_000;
 export function startConsumers(options: ConsumersOptions): Loop[] {
   const cards = Object.values(options.plinth.modules);
   if (!cards.some((card) => card.feed)) return [];
+  const declare = declarer(options.plinth);
   const consumers = cards
     .filter((card) => options.services.enabled(card.name))
     .flatMap((card) =>
-      Object.entries(consumersOf(card)).map(([name, consumer]) => startConsumer(options, `${card.name}.${name}`, declared(options.plinth, consumer))),
+      Object.entries(consumersOf(card)).map(([name, consumer]) => startConsumer(options, `${card.name}.${name}`, declared(declare, consumer))),
     );
-  return [...consumers, declaring(options)];
+  return [...consumers, declaring(options, declare)];
 }
 
-/** Before the first event is handled, while it can still be seen that the tables of a projection are new. */
-function declared(plinth: Plinth<ModuleMap>, consumer: Consumer): Consumer {
-  let known = false;
-  return {
-    ...consumer,
-    async handle(tx, events) {
-      if (!known) await declareProjections(plinth);
-      known = true;
-      await consumer.handle(tx, events);
-    },
+/** `unless`: not again, when it was said already. */
+type Declare = (unless?: 'said') => Promise<void>;
+
+/** Says which projections this process has: that it has started with them, and from then on that it still runs, which does not outdo those that started later. */
+function declarer(plinth: Plinth<ModuleMap>): Declare {
+  let said = false;
+  return async (unless) => {
+    if (said && unless) return;
+    await declareProjections(plinth, said ? 'running' : 'started');
+    said = true;
   };
 }
 
-/** Says which projections this process has; tried again while their tables are not there yet. */
-const declaring = ({ plinth, services }: ConsumersOptions): Loop =>
+/** Before the first event is handled, while it can still be seen that the tables of a projection are new. */
+const declared = (declare: Declare, consumer: Consumer): Consumer => ({
+  ...consumer,
+  async handle(tx, events) {
+    await declare('said');
+    await consumer.handle(tx, events);
+  },
+});
+
+/** Tried again while the tables are not there yet. */
+const declaring = ({ plinth, services }: ConsumersOptions, declare: Declare): Loop =>
   startLoop({
     name: 'projections',
     log: services.log,
     wake: plinth.wake,
     async turn() {
-      await declareProjections(plinth);
+      await declare();
       return HOUR_MS;
     },
   });

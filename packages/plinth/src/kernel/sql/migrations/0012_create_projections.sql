@@ -4,10 +4,12 @@
 create table plinth_kernel.feed_projections (
   name text primary key,
   kind text not null check (kind in ('async', 'inline')),
-  -- That of the code which made what is in the tables; null: not known, they were there before the projection ran here.
+  -- That of the code which made what is in the tables; null: not known, they were there before the projection ran here, or code of several wrote them.
   revision text,
-  -- That of the code which runs.
+  -- That of the processes which run it: of those that started last.
   declared text not null,
+  -- When one of them last said so; null: no worker runs it, and whoever rebuilds it speaks for the code.
+  declared_at timestamptz,
   phase text check (phase in ('replaying', 'swapping')),
   rebuild_revision text,
   shadows jsonb,

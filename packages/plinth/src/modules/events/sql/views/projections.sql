@@ -10,4 +10,4 @@ left join lateral (select sum(f.handled)::bigint as handled, sum(f.waiting)::big
 left join lateral (select sum(f.handled)::bigint as handled from plinth_kernel.feed_status('plinth_events.events', p.name) as f) as l on p.kind = 'async'
 where coalesce(plinth_kernel.setting('actor_type'), 'system') not in ('user', 'api_key');
 comment on view plinth.projections is
-  'Projections of the events, for operators and the application itself. status: live; stale (the code has another revision than the one that made the tables, or data subjects were erased whose personal fields they may hold, erasures: rebuild it); replaying, swapping (it is being rebuilt). comparison: what the last rebuild found when it compared new and old tables.';
+  'Projections of the events, for operators and the application itself. status: live; stale (the processes have another revision, declared_revision, than the code that made the tables, or code of several did and revision is null, or data subjects were erased whose personal fields they may hold, erasures: rebuild it); replaying, swapping (it is being rebuilt). comparison: what the last rebuild found when it compared new and old tables.';
