@@ -1,3 +1,4 @@
+import { toPlinthError } from '#kernel/errors.ts';
 import { FEED_SIGNAL } from '#kernel/feed.ts';
 import type { ModuleMap } from '#kernel/module.ts';
 import type { Plinth } from '#kernel/plinth.ts';
@@ -48,6 +49,8 @@ const SEVERAL = 3;
 const PAGE = 500;
 /** After a look that failed. */
 const RETRY_MS = 200;
+/** Whoever asked later than this before a look that failed for want of a connection waits for the next: an administrator or a failover ends all of them, and new ones are made at once. */
+const PATIENCE_MS = 2_000;
 /** Retention moves the beginning of the log, a restore its epoch. */
 const STATE_MS = 60_000;
 
@@ -61,7 +64,10 @@ export function createTail(plinth: Plinth<ModuleMap>, log: WorkServices['log'], 
   return new LogTail(plinth, log, listener);
 }
 
-type Asked = PromiseWithResolvers<void>;
+interface Asked extends PromiseWithResolvers<void> {
+  sinceMs: number;
+}
+const mayWait = (error: unknown, sinceMs: number): boolean => performance.now() - sinceMs < PATIENCE_MS && toPlinthError(error).code === 'kernel_unavailable';
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 class LogTail implements Tail {
@@ -101,7 +107,7 @@ class LogTail implements Tail {
   }
 
   refresh(): Promise<void> {
-    const one = Promise.withResolvers<void>();
+    const one = { ...Promise.withResolvers<void>(), sinceMs: performance.now() };
     this.#asked.push(one);
     // With a reason, and once: Node would make an exception with its stack for each call.
     if (!this.#nudge.signal.aborted) this.#nudge.abort('asked');
@@ -116,13 +122,19 @@ class LogTail implements Tail {
   }
 
   async #begin(mine: AbortController): Promise<void> {
-    try {
-      const { snapshot } = await this.#readState();
-      this.#moveTo({ s1: snapshot, last: '0' });
-    } catch (error) {
-      if (this.#running === mine) this.#running = undefined;
-      throw error;
-    }
+    const sinceMs = performance.now();
+    for (let known = false; !known; )
+      try {
+        const { snapshot } = await this.#readState();
+        this.#moveTo({ s1: snapshot, last: '0' });
+        known = true;
+      } catch (error) {
+        if (mine.signal.aborted || !mayWait(error, sinceMs)) {
+          if (this.#running === mine) this.#running = undefined;
+          throw error;
+        }
+        await pause(RETRY_MS);
+      }
     void this.#run(mine.signal);
   }
 
@@ -183,7 +195,10 @@ class LogTail implements Tail {
         await this.#look(stop);
         for (const one of those) one.resolve();
       } catch (error) {
-        for (const one of those) one.reject(error);
+        for (const one of those) {
+          if (!stop.aborted && mayWait(error, one.sinceMs)) this.#asked.push(one);
+          else one.reject(error);
+        }
         if (!stop.aborted) this.#log.warn({ err: error }, 'the log could not be read for realtime');
         // What was known of the log may not hold after an outage: another server may answer.
         this.#stateMs = Number.NEGATIVE_INFINITY;

@@ -115,7 +115,9 @@ export async function listening(server: Pick<TestServer, 'handler'>): Promise<Li
       const response = await open(options, abort.signal);
       if (response.status !== 200) throw new Error(`the stream was refused: ${response.status} ${await response.text()}`);
       const reader = read(response, abort);
-      await reader.until(({ told }) => told.some(({ event }) => event === 'ready' || event === 'reset'), 'the stream is ready');
+      const first = (...events: string[]): Told | undefined => reader.told.find(({ event }) => events.includes(event));
+      await reader.until(({ ended }) => first('ready', 'reset', 'failure') !== undefined || ended !== undefined, 'the stream is ready');
+      if (!first('ready', 'reset')) throw new Error(`the stream was refused: ${JSON.stringify(first('failure')?.data)}, ended: ${reader.ended}`);
       return reader;
     },
   };
