@@ -16,7 +16,7 @@ import { createKernel } from '#kernel/plinth.ts';
 import type { Projection } from '#kernel/projection.ts';
 import { declareProjections, defineProjection } from '#kernel/projection.ts';
 import type { JobDefinition, JobRun } from '#kernel/work.ts';
-import { putSchedule } from '#modules/jobs';
+import { JOB_SIGNALS, putSchedule } from '#modules/jobs';
 import { acknowledge, receive } from '#modules/queue';
 import { modules } from '#registry';
 import { testFolder } from '#testing/folder.ts';
@@ -97,6 +97,8 @@ export class CrashingWorld {
   #postgres: EmbeddedPostgres;
   #admin: pg.Pool | undefined;
   readonly log: string[] = [];
+  /** The last that has a name. */
+  moment = '-infinity';
 
   private constructor(folder: string, postgres: EmbeddedPostgres, settings: Record<string, string | number | boolean>) {
     this.#folder = folder;
@@ -180,7 +182,11 @@ export class CrashingWorld {
 
   /** Names this moment, and returns when everything up to it is in the archive. */
   async markMoment(name: string): Promise<void> {
-    const { rows } = await this.admin.query<{ file: string }>(`select pg_walfile_name(pg_create_restore_point($1)) as file`, [name]);
+    const { rows } = await this.admin.query<{ file: string; at: string }>(
+      `select pg_walfile_name(pg_create_restore_point($1)) as file, clock_timestamp()::text as at`,
+      [name],
+    );
+    this.moment = rows[0]?.at ?? '';
     await this.admin.query('select pg_switch_wal()');
     const archived = `select from pg_stat_archiver where last_archived_wal >= $1`;
     while ((await this.admin.query(archived, [rows[0]?.file])).rowCount === 0) await this.admin.query('select pg_sleep(0.02)');
@@ -239,15 +245,15 @@ export async function placeOrder(plinth: Crashing, tenantId: string, key: string
   });
 }
 
-/** A schedule that has missed five ticks and makes up each. */
-export async function placeSchedule(world: CrashingWorld, plinth: Crashing, tenantId: string, name: string): Promise<void> {
-  await plinth.transaction({ tenantId }, (tx) =>
-    putSchedule(tx, { name, cron: '* * * * *', kind: 'crash.tick', missedRuns: 'all', payload: { schedule: name } }),
-  );
-  await world.admin.query(
-    `update plinth_jobs.schedules set next_run_at = date_trunc('minute', clock_timestamp()) - interval '5 minutes' where tenant_id = $1 and name = $2 and next_run_at > clock_timestamp() - interval '4 minutes'`,
-    [tenantId, name],
-  );
+/** A schedule that has missed five ticks and makes up each. In one transaction: it is there as a whole or not at all, whatever is killed or restored; told again it changes nothing. */
+export async function placeSchedule(plinth: Crashing, tenantId: string, name: string): Promise<void> {
+  const schedule = { name, cron: '* * * * *', kind: 'crash.tick', payload: { schedule: name } };
+  await plinth.transaction({ tenantId }, async (tx) => {
+    const first = new Date(Math.floor(Date.now() / 60_000 - 5) * 60_000);
+    await tx.query('select plinth_jobs.put_schedule($1)', [JSON.stringify({ ...schedule, missed_runs: 'all', next_run_at: first })]);
+    await putSchedule(tx, { ...schedule, missedRuns: 'all' });
+    tx.signal(JOB_SIGNALS.scheduled);
+  });
 }
 
 /** Receives messages, and acknowledges each with its effect, until it is told to end. */
