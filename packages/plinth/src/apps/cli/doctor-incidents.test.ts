@@ -1,8 +1,14 @@
 /** What `plinth doctor` says while something goes on. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import pg from 'pg';
+import { startPostgres } from 'plinth-embedded';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { EmptyDatabase } from '#testing/database.ts';
 import { emptyDatabase } from '#testing/database.ts';
+import { testFolder } from '#testing/folder.ts';
+import { testSettings } from '#testing/settings.ts';
+import { withClient } from '#testing/test-run.ts';
 import { incidentFindings, refusalWayOut } from './doctor-incidents.ts';
 
 let database: EmptyDatabase;
@@ -20,7 +26,7 @@ async function clientAs(applicationName: string): Promise<pg.Client> {
 
 const found = async (client: pg.Client) => Object.fromEntries((await incidentFindings(client)).map(({ check, state, seen }) => [check, `${state}: ${seen}`]));
 
-test('names who stands at the head of those that wait for a lock, and is calm otherwise', { timeout: 40_000 }, async () => {
+test.concurrent('names who stands at the head of those that wait for a lock, and is calm otherwise', { timeout: 40_000 }, async () => {
   const [doctor, migration, report, request] = await Promise.all(['doctor', 'somebody', 'report', 'request'].map(clientAs));
   if (!doctor || !migration || !report || !request) throw new Error('four clients');
   expect(await found(doctor)).toMatchObject({
@@ -43,6 +49,26 @@ test('names who stands at the head of those that wait for a lock, and is calm ot
   await report.query('commit');
   await Promise.all([changing, asking]);
   await Promise.all([doctor, migration, report, request].map((client) => client.end()));
+});
+
+test.concurrent('says when commits wait for a standby that follows no more', { timeout: 60_000 }, async () => {
+  const dataDir = await mkdtemp(join(await testFolder(), 'plinth-test-incidents-'));
+  const alone = { ...testSettings, synchronous_commit: true, synchronous_standby_names: 'gone', shared_buffers: '16MB', max_connections: 20 };
+  const server = await startPostgres({ dataDir, port: 0, settings: alone });
+  try {
+    await withClient(server.url, async (doctor) => {
+      const said = async () => (await found(doctor))['synchronous replication'];
+      expect(await said()).toBe('ok: no commit waits for a standby for longer than 5 s');
+      const writing = withClient(server.url, (writer) => writer.query('create table waits ()'));
+      await expect.poll(said).toMatch(/^warning: 1 commits wait for a standby, the first for \d+ s; synchronous_standby_names is gone$/);
+      await doctor.query(`select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'`);
+      await writing;
+      expect(await said()).toMatch(/^ok/);
+    });
+  } finally {
+    await server.stop();
+    await rm(dataDir, { recursive: true, force: true });
+  }
 });
 
 test('a server that was reached and takes nobody is told by why', async () => {

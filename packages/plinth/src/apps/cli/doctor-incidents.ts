@@ -32,6 +32,15 @@ const INCIDENTS: readonly Incident[] = [
     wayOut: 'It keeps its locks, holds back vacuum, and survives restarts: commit prepared or rollback prepared.',
   },
   {
+    check: 'synchronous replication',
+    calm: 'no commit waits for a standby for longer than 5 s',
+    query: `select pg_catalog.format('%s commits wait for a standby, the first for %s s; synchronous_standby_names is %s', count(*), floor(max(extract(epoch from clock_timestamp() - a.state_change))),
+        current_setting('synchronous_standby_names')) as seen from pg_catalog.pg_stat_activity as a
+      where a.wait_event_type = 'IPC' and a.wait_event = 'SyncRep' and a.state_change < clock_timestamp() - interval '5 seconds' having count(*) > 0`,
+    wayOut:
+      'Everything that is written waits until a standby follows again, or is taken out of synchronous_standby_names (alter system, then select pg_reload_conf()).',
+  },
+  {
     check: 'replication slots',
     calm: 'none that nobody reads holds more than 1 GB of WAL',
     query: `select pg_catalog.format('%s holds %s of WAL, and nobody reads it', s.slot_name, pg_catalog.pg_size_pretty(w.bytes)) as seen from pg_catalog.pg_replication_slots as s

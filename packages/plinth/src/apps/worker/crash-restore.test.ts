@@ -19,7 +19,7 @@ test('what the restored database holds is worked off, once, by processes that ra
   const writing = world.tenants.map(async (tenantId, of) => {
     for (let n = 1; !written.signal.aborted; n++) {
       await insist(() => placeOrder(writer, tenantId, `k${of}`, n));
-      if (n % 4 === 0) await insist(() => placeSchedule(world, writer, tenantId, `s${n}`));
+      if (n % 4 === 0) await insist(() => placeSchedule(writer, tenantId, `s${n}`));
       await pause(random() * 60);
     }
   });
