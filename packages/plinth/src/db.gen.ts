@@ -1274,6 +1274,7 @@ export interface JobsHoldsTable {
 export interface JobsJobsTable {
   tenant_id: string;
   id: Generated<string>;
+  run_id: Generated<string>;
   seq: Generated<string>;
   run_at: Generated<Date>;
   created_at: Generated<Date>;
@@ -1282,20 +1283,19 @@ export interface JobsJobsTable {
   slot: Generated<number>;
   attempts: Generated<number>;
   linked: Generated<boolean>;
+  correlation_id: Generated<string | null>;
+  worker: string | null;
   queue: Generated<string>;
   kind: string;
   concurrency_key: Generated<string>;
   actor_type: Generated<string>;
   actor_id: Generated<string>;
   payload: Generated<string>;
-  correlation_id: Generated<string | null>;
   causation_id: Generated<string | null>;
   name: string | null;
   max_attempts: string | null;
   unique_key: string | null;
   deadline: Date | null;
-  run_id: Generated<string>;
-  worker: string | null;
   started_at: Date | null;
   error: string | null;
   status: Generated<string>;

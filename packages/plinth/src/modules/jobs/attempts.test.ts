@@ -88,8 +88,11 @@ describe('the fence', () => {
   ] as const)('is stored %s while somebody else writes to the row', async (_, how) => {
     const id = await jobs.enqueue(jobs.a, 'k');
     const job = await jobs.claimOne();
-    const { rows: places } = await jobs.database.admin.query<{ place: string }>('select ctid::text as place from plinth_jobs.jobs_run where id = $1', [id]);
-    const more = 'place' in how ? { place: places[0]?.place } : how;
+    const { rows: places } = await jobs.database.admin.query<{ place: Buffer }>(
+      'select pg_catalog.tidsend(ctid) as place from plinth_jobs.jobs_run where id = $1',
+      [id],
+    );
+    const more = 'place' in how ? { place: places[0]?.place.toString('hex') } : how;
     const { settled } = await jobs.plinth.transaction({ tenantId: jobs.a }, async (tx) => {
       await tx.query('select plinth.cancel_job($1)', [id]);
       const settling = jobs.settle(job, 'completed', more);
@@ -111,8 +114,8 @@ describe('the fence', () => {
     const turns = [jobs.a, jobs.b].map((tenantId) => ({ lane: { queue: 'default', priority: 5, tenantId, key: '' }, after: '0', quantum: 10 }));
     await jobs.plinth.asWorker({}, (tx) => registerWorker(tx, { id: 'w', name: 'w', leaseMs: 15_000 }));
     const claimed = await jobs.plinth.asWorker({}, (tx) => claimLanes(tx, { worker: 'w', limit: 10, kinds: ['k'], turns }));
-    const { rows } = await jobs.database.admin.query<{ id: string; place: string }>('select id, ctid::text as place from plinth_jobs.jobs_run');
-    expect(Object.fromEntries(claimed.map((job) => [job.id, job.place]))).toEqual(Object.fromEntries(rows.map((row) => [row.id, row.place])));
+    const { rows } = await jobs.database.admin.query<{ id: string; place: Buffer }>('select id, pg_catalog.tidsend(ctid) as place from plinth_jobs.jobs_run');
+    expect(Object.fromEntries(claimed.map((job) => [job.id, job.place]))).toEqual(Object.fromEntries(rows.map((row) => [row.id, row.place.toString('hex')])));
     const [still, moved, zombie, swapped, last] = claimed;
     if (!still || !moved || !zombie || !swapped || !last) throw new Error('nothing to claim');
     await jobs.plinth.transaction({ tenantId: jobs.a }, (tx) => tx.query('select plinth_jobs.report_progress($1, $2, 50, null)', [moved.id, moved.run_id]));

@@ -14,9 +14,10 @@ begin
     update plinth_jobs.jobs_run j set error = null, status = 'completed', progress = 100, finished_at = _now
     from unnest(p_places, p_run_ids) as g (place, run_id)
     where j.ctid = g.place and j.run_id = g.run_id and j.status = 'processing' and (_tenant is null or j.tenant_id = _tenant)
-    returning j.tenant_id, j.id, j.run_id, j.kind, j.unique_key, j.linked
+    returning j.run_id,
+      case when j.linked then jsonb_build_object('tenant_id', j.tenant_id, 'id', j.id, 'run_id', j.run_id, 'kind', j.kind, 'unique_key', j.unique_key, 'status', 'completed') end as job
   )
-  select array_agg(d.run_id), jsonb_agg(jsonb_build_object('tenant_id', d.tenant_id, 'id', d.id, 'run_id', d.run_id, 'kind', d.kind, 'unique_key', d.unique_key, 'status', 'completed')) filter (where d.linked)
+  select array_agg(d.run_id), jsonb_agg(d.job) filter (where d.job is not null)
   into _done, _linked from done d;
   if _linked is not null then
     perform plinth_jobs.settle_linked(_linked);

@@ -44,6 +44,9 @@ grant update on sequence plinth_jobs.promoted_at to plinth_worker;
 create table plinth_jobs.jobs (
   tenant_id uuid not null,
   id uuid not null default plinth_kernel.uuid_v7(),
+  -- The fence: a new id for every attempt, made when it is claimed. Before the first attempt nobody holds it, and the id of the job will
+  -- do (a random one costs 3 us); it must not be null, for UPDATE may move the row to where it is a key.
+  run_id uuid not null default plinth_kernel.uuid_v7(),
   seq bigint not null default nextval('plinth_jobs.job_seq'),
   run_at timestamptz not null default clock_timestamp(),
   created_at timestamptz not null default clock_timestamp(),
@@ -53,23 +56,21 @@ create table plinth_jobs.jobs (
   attempts smallint not null default 0,
   -- Something besides its row has to be settled when it ends: a unique key, a cap, a batch, jobs that wait for it.
   linked boolean not null default false,
+  -- Every update compares the columns that an index or its condition names, old and new: these two stand before what has to be walked through.
+  correlation_id uuid default plinth_kernel.correlation_id(),
+  worker text,
   queue plinth_jobs.queue not null default 'default',
   kind plinth_jobs.kind not null,
   concurrency_key plinth_jobs.concurrency_key not null default '',
   actor_type text not null default coalesce(plinth_kernel.setting('actor_type'), 'system'),
   actor_id text not null default coalesce(plinth_kernel.setting('actor_id'), current_user),
   payload plinth_jobs.payload not null default '{}',
-  correlation_id uuid default plinth_kernel.correlation_id(),
   causation_id uuid default plinth_kernel.causation_id(),
   name plinth_jobs.name,
   -- Null: that of the kind.
   max_attempts plinth_jobs.max_attempts,
   unique_key text,
   deadline timestamptz,
-  -- The fence: a new id for every attempt, made when it is claimed. Before the first attempt nobody holds it, and the id of the job will
-  -- do (a random one costs 3 us); it must not be null, for UPDATE may move the row to where it is a key.
-  run_id uuid not null default plinth_kernel.uuid_v7(),
-  worker text,
   started_at timestamptz,
   -- What changes while it runs and when it ends stands last: an update then logs only the end of the row.
   error text,
