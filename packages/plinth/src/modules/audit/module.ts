@@ -12,7 +12,6 @@ export default defineModule({
       keep: { for: '7 years', by: 'partition', every: 'month', archive: true },
       personal: ['ip', 'user_agent', 'actor_id'],
       grants: { app: ['select', 'insert'] },
-      singleRows: 'written',
       trace: {
         kind: 'audit',
         title: 'action',
