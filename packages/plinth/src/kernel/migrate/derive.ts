@@ -13,6 +13,26 @@ const SETTING = `nullif(current_setting('plinth.tenant_id', true), '')::uuid`;
 const SESSION_TENANT = `(select ${SETTING})`;
 const ALL: readonly Privilege[] = ['select', 'insert', 'update', 'delete'];
 
+const OWN_ROW = `tenant_id = ${SETTING}`;
+const OWN_ROWS = `tenant_id = ${SESSION_TENANT}`;
+
+/** The policies beside the one for SELECT where writing compares with the setting itself. */
+const WRITES = {
+  tenant_insert: `for insert with check (${OWN_ROW})`,
+  tenant_update: `for update using (${OWN_ROWS}) with check (${OWN_ROW})`,
+  tenant_delete: `for delete using (${OWN_ROWS})`,
+};
+
+/**
+ * One policy where both sides are written alike. One for each command where they are not: a sub-select anywhere in a policy makes the server look through the whole of a
+ * prepared statement for tables to lock, each time that it is run, also where only the other side of the policy is asked (docs/adr/0016).
+ */
+function tenantPolicies(card: TableCard): [string, string][] {
+  if (card.singleRows === 'written') return [['tenant', `for select using (${OWN_ROWS})`], ...Object.entries(WRITES)];
+  const own = card.singleRows ? OWN_ROW : OWN_ROWS;
+  return [['tenant', `using (${own}) with check (${own})`]];
+}
+
 /** Row security of one table: the tenant's own rows, everything for the owner and readers, and for workers where the card says so. */
 export function tablePolicies(schema: string, table: string, card: TableCard): string[] {
   const name = `${identifier(schema)}.${identifier(table)}`;
@@ -20,15 +40,13 @@ export function tablePolicies(schema: string, table: string, card: TableCard): s
     ['owner', 'to plinth_owner using (true) with check (true)'],
     ['reader', 'for select to plinth_reader using (true)'],
   ];
-  const read = card.singleRows === 'read and written' ? SETTING : SESSION_TENANT;
-  const written = card.singleRows ? SETTING : SESSION_TENANT;
-  if (card.tenancy === 'tenant') all.push(['tenant', `using (tenant_id = ${read}) with check (tenant_id = ${written})`]);
+  if (card.tenancy === 'tenant') all.push(...tenantPolicies(card));
   else all.push(['app', `to plinth_app using (${card.operatorsOnly ? OPERATORS_ONLY : 'true'}) with check (true)`]);
   if (card.worker || card.tenancy === 'global') all.push(['worker', 'to plinth_worker using (true) with check (true)']);
   return [
     `alter table ${name} enable row level security`,
     `alter table ${name} force row level security`,
-    ...['owner', 'reader', 'tenant', 'app', 'worker'].map((policy) => `drop policy if exists ${policy} on ${name}`),
+    ...['owner', 'reader', 'tenant', ...Object.keys(WRITES), 'app', 'worker'].map((policy) => `drop policy if exists ${policy} on ${name}`),
     ...all.map(([policy, text]) => `create policy ${policy} on ${name} ${text}`),
   ];
 }

@@ -70,3 +70,14 @@ test.each([
   if (!text.includes('Function Scan')) expect(text).toMatch(index);
   expect(text).not.toMatch(never);
 });
+
+test('an entry without a correlation is in no index of them, and one with is found by it', async () => {
+  const { rows } = await admin.query<{ predicate: string }>(
+    `select pg_get_expr(indpred, indrelid) as predicate from pg_index where indexrelid = 'plinth_audit.entries_by_correlation'::regclass`,
+  );
+  expect(rows[0]?.predicate).toBe('(correlation_id IS NOT NULL)');
+  expect(await plan(`select * from plinth.trace('${crypto.randomUUID()}')`)).not.toMatch(never);
+  expect(await plan(`select * from plinth_audit.entries where correlation_id = '${crypto.randomUUID()}'`)).toMatch(
+    /entries_\d{4}_\d{2}_tenant_id_correlation_id_idx/,
+  );
+});

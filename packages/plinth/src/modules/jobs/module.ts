@@ -33,6 +33,7 @@ export default defineModule({
       },
       personal: ['payload', 'result', 'actor_id'],
       worker: true,
+      singleRows: 'written',
       trace: {
         kind: 'job',
         title: `kind || coalesce(': ' || name, '')`,

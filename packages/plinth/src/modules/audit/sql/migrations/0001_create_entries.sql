@@ -43,7 +43,7 @@ create table plinth_audit.entries (
 ) partition by range (id);
 
 create index entries_by_entity on plinth_audit.entries (tenant_id, entity_type, entity_id, id);
-create index entries_by_correlation on plinth_audit.entries (tenant_id, correlation_id);
+create index entries_by_correlation on plinth_audit.entries (tenant_id, correlation_id) where correlation_id is not null;
 
 comment on table plinth_audit.entries is 'One row for each thing that somebody did. Append only: old rows leave with their partition.';
 comment on column plinth_audit.entries.before is 'State before, whole and redacted; the difference to after is computed when it is read.';
