@@ -18,6 +18,7 @@ import { declareProjections, defineProjection } from '#kernel/projection.ts';
 import type { Consumer, JobDefinition, JobRun } from '#kernel/work.ts';
 import { JOB_SIGNALS, putSchedule } from '#modules/jobs';
 import { acknowledge, receive } from '#modules/queue';
+import { dispatcher } from '#modules/webhooks';
 import { modules } from '#registry';
 import { testFolder } from '#testing/folder.ts';
 import { testSettings } from '#testing/settings.ts';
@@ -107,9 +108,12 @@ export const CONSUMERS: Record<string, Consumer> = {
   },
 };
 
+/** What died with a worker is sent again after 10 s, and not after a minute. */
+const WEBHOOKS = { ...modules.webhooks, workers: { ...modules.webhooks.workers, dispatcher: dispatcher({ timeoutMs: 5_000, leaseMarginMs: 5_000 }) } };
+
 /** A system of a process of its own. */
 export const crashingPlinth = (url: string): Crashing =>
-  createKernel({ modules: { ...modules, shop: SHOP }, database: { url, max: 20 } }) as unknown as Crashing;
+  createKernel({ modules: { ...modules, webhooks: WEBHOOKS, shop: SHOP }, database: { url, max: 20 } }) as unknown as Crashing;
 
 export class CrashingWorld {
   readonly #folder: string;
