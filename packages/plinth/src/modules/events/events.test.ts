@@ -106,6 +106,13 @@ describe('publish', () => {
       expect(await refused(`plinth.publish_event('a', p_occurred_at := '${at}')`)).toBe('events_event_invalid');
       expect(await refused(`plinth.append_events('x', 'order', '[{"event_type": "a", "occurred_at": "${at}"}]')`)).toBe('events_event_invalid');
     }
+    await asTenant(a, (tx) =>
+      tx.query(
+        `select plinth.append_event('versioned', 'order', 'a', p_expected_version := 0), plinth.append_event('versioned', 'order', 'a', p_expected_version := -1)`,
+      ),
+    );
+    for (const stream of ['versioned', 'new'])
+      expect(await refused(`plinth.append_event('${stream}', 'order', 'a', p_expected_version := -2)`), stream).toBe('events_event_invalid');
     const none = await asTenant(a, (tx) => tx.query<{ id: string }>(`select plinth.append_event('none', 'order', 'a', p_metadata := 'null') as id`));
     expect(await stored(a, none[0]?.id ?? '')).toMatchObject({ metadata: {} });
     await asTenant(a, (tx) =>

@@ -14,18 +14,19 @@ create or replace function plinth.publish_event(
 language plpgsql volatile security invoker
 as $$
 declare
-  _tenant_id pg_catalog.uuid := nullif(pg_catalog.current_setting('plinth.tenant_id', true), '');
+  _tenant_id pg_catalog.uuid := nullif(pg_catalog.current_setting('plinth.tenant_id', true), '')::uuid;
   _id pg_catalog.uuid := plinth_kernel.uuid_v7();
   _type pg_catalog.record;
   _type_version integer;
   _personal boolean;
   _fault pg_catalog.text;
 begin
-  -- Most appends are plainly fine, and to see that takes a quarter of what it takes to find out what is wrong with one.
+  -- Most appends are plainly fine, and to see that takes a quarter of what it takes to find out what is wrong with one. Of all JSON only an object
+  -- contains {}; an expected version that is none is refused where it differs from that of the stream.
   if (_tenant_id is not null and p_event_type ~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$' and length(p_event_type) <= 200
-    and pg_catalog.jsonb_typeof(p_payload) = 'object' and pg_catalog.pg_column_size(p_payload) <= 1048576
+    and p_payload @> '{}' and pg_catalog.pg_column_size(p_payload) <= 1048576
     and p_aggregate_type <> '' and p_aggregate_id <> '' and length(p_aggregate_type || p_aggregate_id) <= 500
-    and coalesce(p_expected_version, 0) >= 0 and p_idempotency_key is null and p_occurred_at is null
+    and p_idempotency_key is null and p_occurred_at is null
     and p_metadata is null) is not true
   then
     p_metadata := nullif(p_metadata, 'null');
