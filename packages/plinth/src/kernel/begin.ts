@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { Context } from './context.ts';
-import { contextSettings, contextStatements } from './context.ts';
+import { contextSettings, contextStatements, TENANT_SETTING } from './context.ts';
 import { identifier } from './database.ts';
 import type { Prepared } from './prepared.ts';
 import { statementName } from './prepared.ts';
@@ -113,9 +113,11 @@ export class Beginning {
   /**
    * Role and context for a message that is all of its transaction: the server begins one with the first statement of a message and commits with its end, so there is no
    * BEGIN and no COMMIT to send, to read and to answer (docs/adr/0011). Where sessions begin in another isolation than read committed, the statement fails with 25001.
+   * Where no statement of the message reads the context, it has the tenant only, which row security asks for.
    */
-  alone(): Prepared | undefined {
-    const settings = this.#sent || this.#input.readOnly ? undefined : allSettings(this.#input, this.#settings);
+  alone(readsContext: boolean): Prepared | undefined {
+    const context = readsContext ? this.#settings : this.#settings.filter(([name]) => name === TENANT_SETTING);
+    const settings = this.#sent || this.#input.readOnly ? undefined : allSettings(this.#input, context);
     return settings && settingStatement([...settings, ['transaction_isolation', 'read committed']]);
   }
 

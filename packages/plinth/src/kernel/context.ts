@@ -86,6 +86,9 @@ export function makeContext(input: ContextInput, newId: IdSource): Context {
 
 type Settings = [name: string, value: string][];
 
+/** What row security compares with. */
+export const TENANT_SETTING = 'plinth.tenant_id';
+
 /**
  * The context as settings of the transaction, each checked, in one order. What is not given is left out, but for the tenant: a tenant that somebody set for
  * the session must not be seen. (Clearing the six others as well took 10 to 20 us of each transaction: a reason or an address that somebody sets for the

@@ -38,6 +38,7 @@ test('what has no insert, is odd or many goes by the document, all of its module
     {
       name: 'plinth_effects',
       text: 'call plinth.write_effects($1::text::jsonb)',
+      readsContext: true,
       values: [JSON.stringify({ b: [{ n: 2 }, { n: 3, odd: true }], c: five.map(({ row }) => row), d: [{ n: 9 }] })],
     },
   ]);

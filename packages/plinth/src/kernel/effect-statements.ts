@@ -9,7 +9,7 @@ const MOST_INSERTS = 4;
 /** PostgreSQL cuts the name of a prepared statement off after so many bytes. */
 const LONGEST_NAME = 63;
 
-const WRITE: Omit<Prepared, 'values'> = { name: 'plinth_effects', text: 'call plinth.write_effects($1::text::jsonb)' };
+const WRITE: Omit<Prepared, 'values'> = { name: 'plinth_effects', text: 'call plinth.write_effects($1::text::jsonb)', readsContext: true };
 
 /** One effect on its way into a prepared statement; `key` tells the INSERT from all others. */
 interface Row {

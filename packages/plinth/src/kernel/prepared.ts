@@ -9,6 +9,8 @@ export interface Prepared {
   values: readonly (string | null)[];
   /** It returns rows that are asked for. */
   returns?: boolean;
+  /** It reads the context of the transaction; others bring all of it but the tenant with their values. */
+  readsContext?: boolean;
 }
 
 /** What is used of the driver's connection; its types lag behind it. */

@@ -49,6 +49,36 @@ test.each(['read committed', 'repeatable read', 'serializable'])(
   },
 );
 
+test('rows that bring their context are sent with the tenant alone, a document with all of it', async () => {
+  const one = createPlinth({ database: { url: database.serverUrl, max: 1 } });
+  const context = { tenantId: tenantA, actor: { type: 'user', id: 'ana' }, correlationId: '018f0000-0000-7000-8000-0000000000ce', reason: 'asked' } as const;
+  const settings = async () => {
+    const { rows } = await one.pool.query<{
+      settings: string[];
+    }>(`select array(select s[1] from regexp_matches(statement, $$set_config[(]'([a-z_.]+)'$$, 'g') as s) as settings
+      from pg_prepared_statements where statement like '%set_config%' order by prepare_time`);
+    return rows.map((row) => row.settings);
+  };
+  try {
+    const record = (count: number) =>
+      one.transaction(context, async (tx) => {
+        for (let n = 0; n < count; n++) tx.audit.record({ action: 'note.made', entityType: 'note', entityId: `${count} ${n}` });
+      });
+    await record(2);
+    expect(await settings()).toEqual([['role', 'plinth.tenant_id', 'transaction_isolation']]);
+    await record(5);
+    const all = ['role', 'plinth.tenant_id', 'plinth.actor_type', 'plinth.actor_id', 'plinth.correlation_id', 'plinth.reason', 'transaction_isolation'];
+    expect((await settings())[1]).toEqual(all);
+    const { rows } = await admin.query(
+      `select actor_type, actor_id, correlation_id, reason, count(*)::integer as rows from plinth_audit.entries where correlation_id = $1 group by 1, 2, 3, 4`,
+      [context.correlationId],
+    );
+    expect(rows).toEqual([{ actor_type: 'user', actor_id: 'ana', correlation_id: context.correlationId, reason: 'asked', rows: 7 }]);
+  } finally {
+    await one.close();
+  }
+});
+
 test('what is only refused at its end writes nothing, and its connection serves others without a warning', async () => {
   const one = createPlinth({ database: { url: database.serverUrl, max: 1 } });
   const warnings: unknown[] = [];

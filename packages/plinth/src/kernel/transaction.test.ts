@@ -244,7 +244,7 @@ describe('effects by prepared inserts', () => {
     expect(await count('after.failure')).toBe(1);
   });
 
-  test('of a transaction that sends nothing else see its role, context and limits, which leave with them in one message', async () => {
+  test('of a transaction that sends nothing else see its role, tenant and limits, which leave with them in one message; elsewhere its whole context', async () => {
     await admin.query(`create table shop.seen (role text, settings text[]); grant insert on shop.seen to plinth_app, plinth_worker;
       create function shop.see() returns trigger language plpgsql as $$ begin
         insert into shop.seen select current_user, array_agg(current_setting(name, true))
@@ -252,20 +252,24 @@ describe('effects by prepared inserts', () => {
         return null; end $$;
       create trigger see after insert on plinth_audit.entries for each row when (new.action = 'seen.settings') execute function shop.see()`);
     const reason = `it's \\ "so"`;
+    const given = { actor: { type: 'user', id: 'ana' }, reason, roles: ['a', 'b'], ip: '::1' } as const;
     const inputs = [
       { tenantId: tenantA },
-      { tenantId: tenantA, actor: { type: 'user', id: 'ana' }, reason, roles: ['a', 'b'], ip: '::1', timeoutMs: 5_000, durable: false },
+      { tenantId: tenantA, ...given, timeoutMs: 5_000, durable: false },
       { tenantId: tenantB, isolation: 'serializable' },
+      { tenantId: tenantB, ...given, isolation: 'serializable' },
     ] as const;
     for (const input of inputs) await oneConnection.transaction(input, async (tx) => void tx.audit.record({ action: 'seen.settings' }));
     const { rows } = await admin.query('select * from shop.seen');
     await admin.query('drop trigger see on plinth_audit.entries');
     const [durable] = (await admin.query<{ synchronous_commit: string }>('show synchronous_commit')).rows;
     const unset = ['', '', ''];
+    const whole = ['ana', reason, 'a,b', '::1'];
     expect(rows.map(({ role, settings }) => [role, ...settings.map((value: string | null) => value ?? '')])).toEqual([
-      ['plinth_app', tenantA, 'plinth', ...unset, '0', durable?.synchronous_commit, 'read committed'],
-      ['plinth_app', tenantA, 'ana', reason, 'a,b', '::1', '5s', 'off', 'read committed'],
+      ['plinth_app', tenantA, '', ...unset, '0', durable?.synchronous_commit, 'read committed'],
+      ['plinth_app', tenantA, '', ...unset, '5s', 'off', 'read committed'],
       ['plinth_app', tenantB, 'plinth', ...unset, '0', durable?.synchronous_commit, 'serializable'],
+      ['plinth_app', tenantB, ...whole, '0', durable?.synchronous_commit, 'serializable'],
     ]);
     const after = await oneConnection.pool.query(`select current_user::text as role, nullif(current_setting('plinth.reason', true), '') as reason`);
     expect(after.rows).toEqual([{ role: new URL(database.serverUrl).username, reason: null }]);

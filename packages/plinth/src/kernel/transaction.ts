@@ -303,7 +303,7 @@ async function sendCommit(
         if (note) client.query(note).catch(() => {});
         return running;
       });
-    const settings = withBegin.has(deps.pool) ? undefined : beginning.alone();
+    const settings = withBegin.has(deps.pool) ? undefined : beginning.alone(writes.some(({ readsContext }) => readsContext));
     if (settings) {
       const isolated = await sent(() => runPrepared(client, [settings, ...writes])).then(
         () => true,
