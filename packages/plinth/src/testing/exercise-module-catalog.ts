@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { EffectInsert } from '#kernel/effects.ts';
 
 /** What the contract tests ask the catalog. Each answers with facts; the promises judge them. */
 
@@ -79,4 +80,20 @@ export async function catalogPicture(client: pg.Client): Promise<string[]> {
      order by 1`,
   );
   return rows.map((row) => row.line);
+}
+
+/** Columns that a prepared insert of effects leaves to defaults that read the context of the transaction. */
+export async function contextLeftOut(client: pg.Client, { text, with: query = '', alone }: EffectInsert): Promise<string[]> {
+  const inserts = [...[text, query, alone?.text, alone?.with].join(' ').matchAll(/insert into (\S+)(?: as \w+)? \(([^)]*)\)/g)];
+  const left: string[] = inserts.length > 0 ? [] : ['there is no insert'];
+  for (const [, table = '', columns = ''] of inserts) {
+    const { rows } = await client.query<{ name: string }>(
+      `select a.attname as name from pg_attribute a join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+       where a.attrelid = $1::regclass and pg_get_expr(d.adbin, d.adrelid) ~ 'plinth_kernel\\.(setting|tenant_id|correlation_id|causation_id)|current_setting'
+         and a.attname <> all ($2) order by a.attnum`,
+      [table, columns.split(',').map((column) => column.trim())],
+    );
+    left.push(...rows.map(({ name }) => `${table}.${name}`));
+  }
+  return left;
 }

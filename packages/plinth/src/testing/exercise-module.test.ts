@@ -201,3 +201,23 @@ test('rows that cannot be made say which table needs a sample', async () => {
   );
   await expect(promise?.run()).rejects.toThrow(/no valid row of plinth_specimen\.history .* give the columns it needs a "sample" on the card/);
 });
+
+test('a prepared insert of effects that leaves a column to the context is found', async () => {
+  await database.admin.query(`alter table plinth_specimen.notes add column why text default plinth_kernel.setting('reason')`);
+  const found = (columns: string) => {
+    const effectInsert = { text: `insert into plinth_specimen.notes (${columns}) values ($1::uuid)`, values: () => undefined };
+    const [promise] = exerciseModule({ ...specimen, effectInsert }, { url: () => database.url, modules }).filter(({ name }) =>
+      name.startsWith('a prepared insert'),
+    );
+    return promise?.run().then(
+      () => 'nothing',
+      (error: unknown) => String(error),
+    );
+  };
+  try {
+    expect(await found('tenant_id, size')).toContain('plinth_specimen.notes.why');
+    expect(await found('tenant_id, size, why')).toBe('nothing');
+  } finally {
+    await database.admin.query('alter table plinth_specimen.notes drop column why');
+  }
+});

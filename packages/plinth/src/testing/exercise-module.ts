@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import pg from 'pg';
 import { identifier, literal } from '#kernel/database.ts';
+import type { EffectInsert } from '#kernel/effects.ts';
 import { migrateUp } from '#kernel/migrate/index.ts';
 import type { AnyModule, ModuleMap, TableCard } from '#kernel/module.ts';
 import { brokenActions } from './exercise-module-actions.ts';
-import { catalogPicture, commentless, keysWithoutTenant, relationsOf, viewsOver } from './exercise-module-catalog.ts';
+import { catalogPicture, commentless, contextLeftOut, keysWithoutTenant, relationsOf, viewsOver } from './exercise-module-catalog.ts';
 import { exerciseRetention } from './exercise-module-retention.ts';
 import { insertRow, insertStatement } from './exercise-module-rows.ts';
 
@@ -17,6 +18,7 @@ import { insertRow, insertStatement } from './exercise-module-rows.ts';
  * - without a tenant there are no rows;
  * - primary and unique keys start with tenant_id;
  * - tables, public views and public functions have comments;
+ * - a prepared insert of effects brings what else would be read from the context;
  * - actions on rows name procedures that take the id of the row and what their fields ask for;
  * - retention removes exactly the old rows;
  * - migrating again changes nothing.
@@ -65,6 +67,7 @@ export function exerciseModule(card: AnyModule, place: ExercisePlace): ModulePro
     promise('tables, public views and public functions have comments', async (client) => {
       assert.deepEqual(await commentless(client, schema), []);
     }),
+    ...(card.effectInsert ? [contextPromise(promise, card.effectInsert)] : []),
     promise('actions on rows name procedures that take the id of the row and what their fields ask for', async () => {
       assert.deepEqual(brokenActions(card), []);
     }),
@@ -79,6 +82,12 @@ export function exerciseModule(card: AnyModule, place: ExercisePlace): ModulePro
     }),
   ];
 }
+
+/** A message of such inserts alone has no context but the tenant (docs/adr/0011). */
+const contextPromise = (promise: Make, insert: EffectInsert): ModulePromise =>
+  promise('a prepared insert of effects brings what else would be read from the context', async (client) => {
+    assert.deepEqual(await contextLeftOut(client, insert), []);
+  });
 
 const retentionPromise = (promise: Make, place: ExercisePlace, card: AnyModule, table: string): ModulePromise =>
   promise(`${table}: retention removes exactly the old rows`, async (client) => {
