@@ -41,10 +41,11 @@ export function verdict(consumer: Consumer, attempts: number, lost: number): { s
 
 export const cut = (text: string): string => text.slice(0, LONGEST_ERROR);
 
+/** One on which processes ended is tried at once: alone it says for certain whether it was to blame, and its tenant waits for that. */
 const holdSql = (feed: Feed): string => `
   insert into ${feed.parked} (tenant_id, consumer, shard, position, event_id, event_type, stream, correlation_id, error, attempts, lost, status, retry_at)
   select r."tenantId", $3, $2, r.position, r.id, r.type, r."streamId", r."correlationId", $4, $5::integer, $6::integer, $7,
-    case when $7 = 'failing' then ${retryAt('$5::integer')} end
+    case when $7 = 'failing' and $6::integer = 0 then ${retryAt('$5::integer')} end
   from (select ${feed.select} from ${feed.name} as e where e.shard = $2 and e.position = $1) as r returning id`;
 
 export interface Failure {
