@@ -60,6 +60,8 @@ async function start<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed: F
 export interface Turn {
   /** Events that were handled, or put behind one of their tenant that is aside. */
   handled: number;
+  /** An event was set aside on which processes had ended: consumeParked may try it at once. */
+  aside?: true;
   /** What a handler threw, after it was noted: the events come again when their time has come, and there may be others to handle now. */
   failure?: {
     error: unknown;
@@ -89,13 +91,14 @@ async function turn<Modules extends ModuleMap>(plinth: Plinth<Modules>, name: st
   const state = await start(plinth, feed, name, consumer.from ?? 'beginning');
   if (state.quiet && (await plinth.lookAsWorker(peek(feed, name))).length === 0) return { handled: 0 };
   // A claim of idle shards that ends a window of theirs says nothing about the other shards, so it is followed by another.
+  let aside = {};
   for (let claims = 0; claims < MOST_EMPTY_CLAIMS; claims++) {
-    const { handled, moved, failure } = await attempt(plinth, feed, name, consumer);
-    state.quiet = handled === 0 && !failure && !moved;
-    if (failure) return { handled, failure };
-    if (handled > 0 || !moved) return { handled };
+    const { moved, ...done } = await attempt(plinth, feed, name, consumer);
+    if (done.aside) aside = { aside: true };
+    state.quiet = done.handled === 0 && !done.failure && !moved;
+    if (done.failure || done.handled > 0 || !moved) return { ...done, ...aside };
   }
-  return { handled: 0 };
+  return { handled: 0, ...aside };
 }
 
 /** As consumeTurn; returns how many events were handled, and throws what the handler threw. */
@@ -136,8 +139,7 @@ async function attempt<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed:
     return await plinth.asWorker({ ...limitsOf(consumer), durable: consumer.durable }, async (tx) => {
       const batch = await readBatch(tx, feed, { consumer: name, ...(consumer.batchSize ? { batchSize: consumer.batchSize } : {}) });
       if (batch.claims.some(({ lost }, index) => lost > 0 && batch.handled[index] !== 0)) {
-        await settleLost(tx, feed, name, consumer, batch);
-        return { handled: 0, moved: true };
+        return { handled: 0, moved: true, ...((await settleLost(tx, feed, name, consumer, batch)) ? { aside: true } : {}) };
       }
       failing = batch;
       const events = await withoutHeld(tx, feed, name, batch);
@@ -185,14 +187,15 @@ async function aside(tx: AnyTransaction, feed: Feed, name: string, consumer: Con
 
 /**
  * A process ended while it handled these events, or lost its connection. That is committed before they are tried again: should one of them end
- * this process too, the next one counts that. The first time says little; after the second they are read one at a time, and one that was alone is put aside.
+ * this process too, the next one counts that. The first time says little; after the second they are read one at a time, and one that was alone is put aside. True: it was.
  */
-async function settleLost(tx: AnyTransaction, feed: Feed, name: string, consumer: Consumer, batch: Batch): Promise<void> {
+async function settleLost(tx: AnyTransaction, feed: Feed, name: string, consumer: Consumer, batch: Batch): Promise<boolean> {
   const times = Math.max(...batch.claims.map(({ lost }, index) => (batch.handled[index] === 0 ? 0 : lost)));
   const suspect = times >= MOST_LOST_LIVE || batch.claims.some(({ failures }) => failures > 0);
-  if (suspect && (await aside(tx, feed, name, consumer, batch, LOST, times))) return;
+  if (suspect && (await aside(tx, feed, name, consumer, batch, LOST, times))) return true;
   const lost = { ...batch, claims: batch.claims.filter((claim) => claim.lost > 0), handled: batch.handled.filter((_, index) => batch.claims[index]?.lost) };
   await note(feed, name, lost, LOST, suspect ? (batch.events.at(-1)?.position ?? null) : null, times)(tx);
+  return false;
 }
 
 async function settleFailure<Modules extends ModuleMap>(

@@ -88,7 +88,8 @@ export function startConsumer(options: ConsumersOptions, name: string, consumer:
     name: `consumer ${name}`,
     signals: [FEED_SIGNAL],
     async turn() {
-      const { handled, failure } = await consumeTurn(plinth, name, consumer);
+      const { handled, failure, aside: setAside } = await consumeTurn(plinth, name, consumer);
+      if (setAside) aside.nudge();
       if (failure) {
         // No failure of this loop: it is noted when the event comes again, and others can be handled now.
         const { error, text, personal } = failure;

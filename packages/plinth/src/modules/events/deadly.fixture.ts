@@ -1,5 +1,5 @@
 /** A worker in small whose process ends when it is given a deadly event. Run by takeover.test.ts as often as it takes. */
-import { consumeOnce, consumeParked } from '#kernel/feed.ts';
+import { consumeParked, consumeTurn } from '#kernel/feed.ts';
 import type { Consumer } from '#kernel/work.ts';
 import { createPlinth } from '../../index.ts';
 
@@ -14,5 +14,10 @@ const consumer: Consumer = {
     if (events.some(({ type }) => type === 'takeover.deadly')) process.exit(9);
   },
 };
-while ((await consumeOnce(plinth, name, consumer)) + (await consumeParked(plinth, name, consumer)) > 0);
+for (let done = 1; done > 0; ) {
+  const { handled, aside, failure } = await consumeTurn(plinth, name, consumer);
+  if (failure) throw failure.error;
+  if (aside) console.log('aside');
+  done = handled + (await consumeParked(plinth, name, consumer));
+}
 await plinth.close();

@@ -99,6 +99,7 @@ test.each(['park', 'block'])(
     const kinds = ['takeover.before', 'takeover.deadly', 'takeover.behind'];
     await plinth.transaction({ tenantId: tenantA }, async (tx) => void kinds.map((kind) => tx.events.publish(kind, {})));
     await plinth.transaction({ tenantId: tenantB }, async (tx) => void tx.events.publish('takeover.other', {}));
+    let said = '';
     const run = async (): Promise<number | null> => {
       // What is set aside for the first time, because processes ended on it, is tried at once.
       const waiting = `select from plinth_events.parked where consumer = $1 and status = 'failing' and lost = 2 and retry_at is not null`;
@@ -110,14 +111,16 @@ test.each(['park', 'block'])(
       );
       const child = spawn(process.execPath, [fileURLToPath(new URL('deadly.fixture.ts', import.meta.url))], {
         env: { ...process.env, PLINTH_DATABASE_URL: database.serverUrl, CONSUMER: consumer, ON_POISON: onPoison },
-        stdio: 'inherit',
+        stdio: ['inherit', 'pipe', 'inherit'],
       });
-      return ((await once(child, 'exit')) as [number | null])[0];
+      child.stdout.on('data', (text: Buffer) => (said += text));
+      return ((await once(child, 'close')) as [number | null])[0];
     };
     const ends: (number | null)[] = [];
     while (ends.filter((code) => code !== 0).length < 4 && ends.length < 7) ends.push(await run());
     expect(ends.filter((code) => code === 9)).toHaveLength(4);
     expect(await run()).toBe(0);
+    expect(said).toBe('aside\n');
     const parked = async () =>
       (
         await admin.query(
