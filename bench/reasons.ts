@@ -14,9 +14,9 @@ export const reasons: Readonly<Record<string, Readonly<Record<string, string>>>>
   },
   'event-store-peers': {
     'tx.events.append vs emmett appendToStream, 16 clients':
-      'The processors are the limit where COMMIT is quick, and an append takes 1.4 to 1.6 times less of them than the peer: 1.42 to 1.66 from one hour of such a host to another, 1.67 on one with a slow disk.',
+      'The processors are the limit where COMMIT is quick, and an append takes 1.3 to 1.6 times less of them than the peer: 1.38 to 1.67 from one hour of such a host to another, 1.51 twice in runs of 15 rounds.',
     'plinth.append_event vs Message DB write_message, 16 clients, one category':
-      'Message DB waits for one COMMIT after the other, so it gains from a quick disk what we do not, and a busy host slows us more than it: 1.76 to 2.13 from one hour of such a host to another, 2.22 on one with a slow disk. Of the instructions of an append a tenth looks up the event type, a seventh is row security.',
+      'Message DB waits for one COMMIT after the other, so it gains from a quick disk what we do not, and a busy host slows us more than it: 1.76 to 2.29 from one hour of such a host to another, 1.85 and 2.22 in runs of 15 rounds. Of the instructions of an append a tenth looks up the event type, a seventh is row security.',
   },
   jobs: {
     'claim + complete, best of 1 to 64 slots vs tuned graphile-worker, both with synchronous_commit off':
