@@ -41,7 +41,7 @@ export function verdict(consumer: Consumer, attempts: number, lost: number): { s
 
 export const cut = (text: string): string => text.slice(0, LONGEST_ERROR);
 
-/** One on which processes ended is tried at once: alone it says for certain whether it was to blame, and its tenant waits for that. */
+/** One on which processes ended is tried once more at once: its tenant waits, and alone it tells more of who was to blame. */
 const holdSql = (feed: Feed): string => `
   insert into ${feed.parked} (tenant_id, consumer, shard, position, event_id, event_type, stream, correlation_id, error, attempts, lost, status, retry_at)
   select r."tenantId", $3, $2, r.position, r.id, r.type, r."streamId", r."correlationId", $4, $5::integer, $6::integer, $7,

@@ -61,7 +61,7 @@ export interface Turn {
   /** Events that were handled, or put behind one of their tenant that is aside. */
   handled: number;
   /** An event was set aside on which processes had ended: consumeParked may try it at once. */
-  aside?: true;
+  aside?: true | undefined;
   /** What a handler threw, after it was noted: the events come again when their time has come, and there may be others to handle now. */
   failure?: {
     error: unknown;
@@ -91,14 +91,14 @@ async function turn<Modules extends ModuleMap>(plinth: Plinth<Modules>, name: st
   const state = await start(plinth, feed, name, consumer.from ?? 'beginning');
   if (state.quiet && (await plinth.lookAsWorker(peek(feed, name))).length === 0) return { handled: 0 };
   // A claim of idle shards that ends a window of theirs says nothing about the other shards, so it is followed by another.
-  let aside = {};
+  let aside: true | undefined;
   for (let claims = 0; claims < MOST_EMPTY_CLAIMS; claims++) {
     const { moved, ...done } = await attempt(plinth, feed, name, consumer);
-    if (done.aside) aside = { aside: true };
+    aside ??= done.aside;
     state.quiet = done.handled === 0 && !done.failure && !moved;
-    if (done.failure || done.handled > 0 || !moved) return { ...done, ...aside };
+    if (done.failure || done.handled > 0 || !moved) return { ...done, aside };
   }
-  return { handled: 0, ...aside };
+  return { handled: 0, aside };
 }
 
 /** As consumeTurn; returns how many events were handled, and throws what the handler threw. */
@@ -139,7 +139,7 @@ async function attempt<Modules extends ModuleMap>(plinth: Plinth<Modules>, feed:
     return await plinth.asWorker({ ...limitsOf(consumer), durable: consumer.durable }, async (tx) => {
       const batch = await readBatch(tx, feed, { consumer: name, ...(consumer.batchSize ? { batchSize: consumer.batchSize } : {}) });
       if (batch.claims.some(({ lost }, index) => lost > 0 && batch.handled[index] !== 0)) {
-        return { handled: 0, moved: true, ...((await settleLost(tx, feed, name, consumer, batch)) ? { aside: true } : {}) };
+        return { handled: 0, moved: true, aside: (await settleLost(tx, feed, name, consumer, batch)) || undefined };
       }
       failing = batch;
       const events = await withoutHeld(tx, feed, name, batch);
